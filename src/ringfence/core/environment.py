@@ -1,0 +1,48 @@
+"""The one place that reads or sets environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ringfence.core.text import Language
+
+# Set before transformers, datasets or huggingface_hub can be imported: those libraries read them at import.
+_QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def silence_libraries() -> None:
+    """Forbid every library that we use to call out, whatever the user's environment says."""
+    os.environ.update(_QUIET)
+
+
+def use_threads(count: int) -> None:
+    """Let numeric libraries that are imported later use `count` threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = str(count)
+
+
+def language() -> Language:
+    """Return zh when the user's locale is Chinese, else en."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
+def model_store() -> Path:
+    """Return the per-user folder of base models: RINGFENCE_MODELS, else below the XDG data directory."""
+    if chosen := os.environ.get("RINGFENCE_MODELS"):
+        return Path(chosen)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "ringfence" / "models"
+
+
+def search_path() -> list[Path]:
+    """Return the folders of PATH, in order."""
+    return [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]

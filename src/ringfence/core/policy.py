@@ -1,0 +1,185 @@
+"""The policy and its rules. Pure: a policy and the recorded facts in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ringfence.core.order import Tier
+from ringfence.core.settings import PartName, Settings
+from ringfence.core.statement import Statement, Step
+from ringfence.core.text import Text
+
+Ordinary = Literal["allow", "internal-only", "refuse"]
+RuleId = Literal[
+    "scan missing",
+    "deid missing",
+    "deid profile",
+    "deid survivors",
+    "part version",
+    "label",
+    "sandbox tier",
+    "self-test missing",
+    "ordinary",
+    "chain broken",
+]
+
+
+class ScanRule(Settings):
+    """The set must have been scanned; `parts` names detector versions that must have run."""
+
+    parts: tuple[PartName, ...] = ()
+
+
+class DeidRule(Settings):
+    """The set must have been de-identified."""
+
+    profile: str | None = None
+    survivors: Annotated[int, Field(ge=0)] | None = None  # the most originals that may survive the re-scan
+    parts: tuple[PartName, ...] = ()
+
+
+class Require(Settings):
+    """Which arrows must lie between import and training. Absent = not asked for."""
+
+    scan: ScanRule | None = None
+    deid: DeidRule | None = None
+
+
+class TrainRules(Settings):
+    """What training needs and may use."""
+
+    require: Require = Require(scan=ScanRule(), deid=DeidRule(survivors=0))
+    ordinary: Ordinary = "allow"
+    min_sandbox: Tier = "T1"
+
+
+class Policy(Settings):
+    """The privacy officer's decision. `policy set` signs it into the ledger."""
+
+    version: Literal[1] = 1
+    train: TrainRules = TrainRules()
+
+
+class Verdict(Settings):
+    """What one rule says about one chain of statements."""
+
+    rule: RuleId
+    outcome: Literal["pass", "fail"]
+    detail: str = ""
+    how: str = ""
+
+
+_HOW: dict[RuleId, Text] = {
+    "scan missing": Text("run ringfence scan SET first", "先运行 ringfence scan SET"),
+    "deid missing": Text("run ringfence deid SET first", "先运行 ringfence deid SET"),
+    "deid profile": Text("run ringfence deid SET --profile {want}", "运行 ringfence deid SET --profile {want}"),
+    "deid survivors": Text("run ringfence deid again with a stricter profile", "用更严格的方案重新运行 ringfence deid"),
+    "part version": Text("run the arrow again with the part that the policy names", "用策略指定的部件版本重新运行该步骤"),
+    "label": Text("the labels along the chain must agree; import the file again", "链上的标签必须一致；请重新导入文件"),
+    "sandbox tier": Text("run the arrow again in a sandbox of tier {want}", "在 {want} 级沙箱中重新运行该步骤"),
+    "self-test missing": Text("run the arrow again; its statement lacks a passed self-test", "重新运行该步骤；其声明缺少通过的自检"),
+    "ordinary": Text("train with differential privacy, or ask for a change of policy", "使用差分隐私训练，或申请修改策略"),
+    "chain broken": Text("the statements do not join; run the arrows again from import", "声明不相连；请从导入开始重新运行"),
+}
+
+
+def evaluate(policy: Policy, chain: Sequence[Statement], *, moment: Literal["train", "release"]) -> list[Verdict]:
+    """Return the verdict of every rule that `policy` asks for.
+
+    chain: statements from import to the newest, each the producer of the next one's input (flows walks it; here it is checked).
+    Editing a limit and calling again never needs new facts.
+    """
+    verdicts = [_joined(chain), *_required(policy.train.require, chain), *_cage(policy, chain), _label(chain)]
+    if moment == "release":
+        verdicts.append(_ordinary(policy, allowed=("allow",)))
+    else:
+        verdicts.append(_ordinary(policy, allowed=("allow", "internal-only")))
+    return verdicts
+
+
+def refusals(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that refuse."""
+    return [v for v in verdicts if v.outcome != "pass"]
+
+
+def _verdict(rule: RuleId, problem: str = "", **facts: str) -> Verdict:
+    if not problem:
+        return Verdict(rule=rule, outcome="pass")
+    return Verdict(rule=rule, outcome="fail", detail=problem, how=_HOW[rule].show(None, **facts) if facts else _HOW[rule].show())
+
+
+def _last(chain: Sequence[Statement], step: Step) -> Statement | None:
+    return next((s for s in reversed(chain) if s.step == step), None)
+
+
+def _joined(chain: Sequence[Statement]) -> Verdict:
+    if not chain or chain[0].step != "import":
+        return _verdict("chain broken", "the chain does not begin at an import")
+    for before, after in pairwise(chain):
+        made = {s.sha256 for s in before.subjects}
+        if not made & set(after.predicate.inputs.values()):
+            return _verdict("chain broken", f"{after.step} did not read what {before.step} made")
+    return _verdict("chain broken")
+
+
+def _required(require: Require, chain: Sequence[Statement]) -> list[Verdict]:
+    verdicts = []
+    if require.scan is not None:
+        scan = _last(chain, "scan")
+        verdicts.append(_verdict("scan missing", "" if scan else "no scan lies between import and training"))
+        if scan:
+            verdicts.append(_parts(require.scan.parts, scan))
+    if require.deid is not None:
+        deid = _last(chain, "deid")
+        verdicts.append(_verdict("deid missing", "" if deid else "no de-identification lies between import and training"))
+        if deid:
+            verdicts += [*_deid(require.deid, deid), _parts(require.deid.parts, deid)]
+    return verdicts
+
+
+def _deid(rule: DeidRule, deid: Statement) -> list[Verdict]:
+    verdicts = []
+    if rule.profile is not None:
+        used = deid.predicate.settings.get("profile")
+        problem = "" if used == rule.profile else f"profile {used} was used, the policy names {rule.profile}"
+        verdicts.append(_verdict("deid profile", problem, want=rule.profile))
+    if rule.survivors is not None:
+        left = deid.predicate.figures.get("survivors")
+        known = isinstance(left, int) and not isinstance(left, bool)
+        problem = "" if known and int(left or 0) <= rule.survivors else f"{left if known else 'an unknown number of'} originals survived"
+        verdicts.append(_verdict("deid survivors", problem))
+    return verdicts
+
+
+def _parts(wanted: Sequence[str], statement: Statement) -> Verdict:
+    absent = sorted(set(wanted) - set(statement.predicate.parts))
+    return _verdict("part version", f"{statement.step} ran without {', '.join(absent)}" if absent else "")
+
+
+def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
+    for statement in chain:
+        report = statement.predicate.sandbox
+        if statement.step == "keep":  # readmitting rows re-wraps; its job runs in a sandbox too and says so
+            pass
+        if report is None or (policy.train.min_sandbox == "T1" and report.tier != "T1"):
+            tier = report.tier if report else "none"
+            problem = f"{statement.step} ran in tier {tier}"
+            return [_verdict("sandbox tier", problem, want=policy.train.min_sandbox)]
+        if report.tier == "T1" and (report.self_test is None or report.self_test.failures()):
+            return [_verdict("sandbox tier"), _verdict("self-test missing", f"{statement.step} has no passed self-test")]
+    return [_verdict("sandbox tier"), _verdict("self-test missing")]
+
+
+def _label(chain: Sequence[Statement]) -> Verdict:
+    labels = {s.predicate.label for s in chain}
+    return _verdict("label", "" if len(labels) == 1 and None not in labels else "labels along the chain differ")
+
+
+def _ordinary(policy: Policy, *, allowed: tuple[Ordinary, ...]) -> Verdict:
+    # Every run of this version is an ordinary one; private runs will pass by their plan.
+    rule = policy.train.ordinary
+    return _verdict("ordinary", "" if rule in allowed else f"runs without differential privacy are {rule}")

@@ -1,0 +1,87 @@
+"""Records: what a set holds, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+Kind = Literal["messages", "pair", "text", "preference"]
+Role = Literal["system", "user", "assistant", "tool"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row. `texts` are its natural-language parts in a fixed order, so that a job can rewrite them without knowing the kind.
+
+    id, unit: 32 hex digits, HMACs made at import. roles: one per text; what each text is.
+    messages: any number of system/user/assistant/tool turns. pair: user, assistant (or system, user, assistant).
+    text: one "text". preference: "user", "chosen", "rejected".
+    fields: the file's other columns, sealed with the record until deid has used and dropped them.
+    """
+
+    id: str
+    unit: str
+    source: str
+    kind: Kind
+    roles: tuple[str, ...]
+    texts: tuple[str, ...]
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def to_line(self) -> bytes:
+        """Return the record as one line of UTF-8 JSON, newline included."""
+        row: dict[str, Any] = {
+            "id": self.id,
+            "unit": self.unit,
+            "source": self.source,
+            "kind": self.kind,
+            "roles": self.roles,
+            "texts": self.texts,
+        }
+        if self.fields:
+            row["fields"] = self.fields
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record:
+        """Return the record that `to_line` wrote."""
+        row = json.loads(line)
+        return cls(
+            id=row["id"],
+            unit=row["unit"],
+            source=row["source"],
+            kind=row["kind"],
+            roles=tuple(row["roles"]),
+            texts=tuple(row["texts"]),
+            fields=row.get("fields", {}),
+        )
+
+    def content(self) -> bytes:
+        """Return the bytes over which equal content is recognised: kind, roles and texts, no ids, no fields."""
+        return json.dumps([self.kind, self.roles, self.texts], ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+    def with_texts(self, texts: tuple[str, ...], *, keep_fields: bool = True) -> Record:
+        """Return a copy with other texts, in the same order and number."""
+        if len(texts) != len(self.texts):
+            raise ValueError(f"{len(texts)} texts for {len(self.texts)}")
+        return replace(self, texts=texts, fields=self.fields if keep_fields else {})
+
+    def prompt(self) -> tuple[Message, ...]:
+        """Return the turns before the last answer; empty for plain text."""
+        if self.kind == "text":
+            return ()
+        last = max(i for i, role in enumerate(self.roles) if role in ("assistant", "chosen"))
+        return tuple(
+            Message(role, text)  # type: ignore[arg-type]  # roles before the answer are chat roles by construction
+            for role, text in zip(self.roles[:last], self.texts[:last], strict=True)
+        )
