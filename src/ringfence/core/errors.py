@@ -6,7 +6,8 @@ RingfenceError
 ├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
 ├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
-├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds
+├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
+│                   DocumentBroken
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
@@ -327,15 +328,43 @@ class IngestError(RingfenceError):
     """A file cannot become a set."""
 
 
+ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed, and in this order: an error carries the position as `reason_code`
+    "broken-json": Text("broken JSON", "JSON 损坏"),
+    "broken-csv": Text("quotes or number of cells do not fit the header", "引号或列数与表头不符"),
+    "not-an-object": Text("the row is not a JSON object", "该行不是 JSON 对象"),
+    "missing-text": Text("a text column is missing", "缺少文本列"),
+    "empty": Text("the text or answer is empty", "文本或回答为空"),
+    "wrong-type": Text("a column holds something else than text", "列中不是文本"),
+    "null-unit": Text("the unit column is empty", "单位列为空"),
+    "null-id": Text("the id column is empty", "编号列为空"),
+    "bad-role": Text("the turns have roles that do not form a conversation", "对话角色不成立"),
+    "too-long": Text("longer than 16 MB", "超过 16 MB"),
+    "bad-encoding": Text("not UTF-8", "不是 UTF-8"),
+}
+
+
 class RowsRefused(IngestError):
-    """Some rows break the format; nothing was imported. Row numbers count from 1."""
+    """Some rows break the format; nothing was imported. Row numbers count from 1.
+
+    Facts: rows, refused, first, reason_code (position in ROW_REASONS), and a count per reason with "_" for "-"; numbers all.
+    """
 
     code, http_status, exit_code, crosses = "RF-INGEST-001", 422, 2, True
     what = Text(
-        "{refused} of {rows} rows were refused, so nothing was imported; first refused row: {first} ({reason})",
-        "{rows} 行中有 {refused} 行被拒绝，因此没有导入；第一个被拒的行：{first}（{reason}）",
+        "{refused} of {rows} rows were refused, so nothing was imported; first refused row: {first} ({reason}){all}",
+        "{rows} 行中有 {refused} 行被拒绝，因此没有导入；第一个被拒的行：{first}（{reason}）{all}",
     )
     remedy = Text("correct the rows, or import the others with --skip-bad", "改正这些行，或用 --skip-bad 只导入其余的行")
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now; the numeric facts become words here."""
+        reasons = list(ROW_REASONS.values())
+        code = int(self.facts.get("reason_code", 0))
+        counts = [(text, self.facts[fact]) for name, text in ROW_REASONS.items() if (fact := name.replace("-", "_")) in self.facts]
+        listed = "; ".join(f"{text.show(language)}: {count}" for text, count in counts)
+        facts: dict[str, Fact] = {"rows": 0, "refused": 0, "first": 0, **self.facts}
+        facts |= {"reason": reasons[code % len(reasons)].show(language), "all": f"; {listed}" if len(counts) > 1 else ""}
+        return self.what.show(language, **facts), self.remedy.show(language, **facts)
 
 
 class EmptyFile(IngestError):
@@ -356,12 +385,20 @@ class UnknownFormat(IngestError):
     )
 
 
-class MissingColumn(IngestError):
-    """A column that was asked for is in no row."""
+ASKED_COLUMNS = ("--map", "--unit", "--id")
 
-    code, http_status, exit_code = "RF-INGEST-004", 422, 2
-    what = Text("the file has no column {column}", "文件中没有列 {column}")
-    remedy = Text("check the spelling in --map, --unit or --id", "检查 --map、--unit 或 --id 的拼写")
+
+class MissingColumn(IngestError):
+    """A column that was asked for is in no row. `which`: position in ASKED_COLUMNS."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-004", 422, 2, True
+    what = Text("the file has no column as named by {option}", "文件中没有 {option} 所指的列")
+    remedy = Text("check the spelling in {option}", "检查 {option} 的拼写")
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now; the numeric fact becomes an option's name here."""
+        option = ASKED_COLUMNS[int(self.facts.get("which", 0)) % len(ASKED_COLUMNS)]
+        return self.what.show(language, option=option), self.remedy.show(language, option=option)
 
 
 class LineTooLong(IngestError):
@@ -394,6 +431,14 @@ class DuplicateIds(IngestError):
     code, http_status, exit_code, crosses = "RF-INGEST-008", 422, 2, True
     what = Text("{count} rows repeat an id of another row", "有 {count} 行的编号与其他行重复")
     remedy = Text("make the ids unique, or leave --id out", "让编号唯一，或去掉 --id")
+
+
+class DocumentBroken(IngestError):
+    """A JSON document or a quoted CSV cell breaks off, so the rows after it cannot be told apart; --skip-bad cannot help."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-009", 422, 2, True
+    what = Text("the file breaks off in row {first}, so the rows after it cannot be read", "文件在第 {first} 行处中断，其后的行无法读取")
+    remedy = Text("repair the file there: a bracket, comma or quote is missing", "修复该处：缺少括号、逗号或引号")
 
 
 # ── scan, deid ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from ringfence.core.settings import Digest, RunId, Settings, SlotId
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 
-ObjectKind = Literal["set", "quarantine", "spans", "adapter", "checkpoint", "figures"]
+ObjectKind = Literal["set", "quarantine", "spans", "adapter", "checkpoint", "figures", "account"]
 Tier = Literal["T0", "T1"]
 
 
@@ -68,13 +68,14 @@ class Keys:
     purpose: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # name -> 32 bytes
 
 
-_HEX = {r"^[0-9a-f]{64}$", r"^[0-9a-f]{32}$"}  # digests and slot ids: the only strings a figure may be
-
 # ── figures: the only thing a child may say about what it saw ─────────────────────────────────────────────────────────
 
 
 def _six_digits(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+_LARGEST = 1e15  # no figure of ours is larger; a double could hide 1,000 bits in its range
 
 
 def _in_vocabulary(counts: dict[str, int], info: ValidationInfo) -> dict[str, int]:
@@ -85,13 +86,13 @@ def _in_vocabulary(counts: dict[str, int], info: ValidationInfo) -> dict[str, in
 
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
-Number = Annotated[float, AfterValidator(_six_digits)]
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST), AfterValidator(_six_digits)]
 Series = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 Counts = Annotated[dict[str, Count], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
 
 
 class Figures(Settings):
-    """Base of every job's result. Fields are numbers, enumerations, digests, bounded series or counts; a free `str` is a TypeError.
+    """Base of every job's result. Fields are numbers, enumerations, bounded series or counts; a `str` is a TypeError.
 
     `public` names the fields that may stand in a signed statement; the others go into a sealed object that the statement names.
     """
@@ -105,45 +106,37 @@ class Figures(Settings):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401  pydantic's own signature
         super().__pydantic_init_subclass__(**kwargs)
         for name, info in cls.model_fields.items():
-            if not _is_closed(info.annotation, bounded=_bound(info.metadata)):
+            if not _is_closed(info.annotation, bounded=_is_bounded(info.metadata)):
                 raise TypeError(f"{cls.__name__}.{name} could carry text: {info.annotation}")
 
 
-def _bound(metadata: Iterable[Any]) -> Literal["none", "length", "pattern"]:
-    """Return how far field metadata narrows a value: not at all, in length, or to ids and digests."""
-    patterns = {getattr(m, "pattern", None) for m in metadata} - {None}
-    if patterns & _HEX:
-        return "pattern"
-    return "length" if any(getattr(m, "max_length", None) is not None for m in metadata) else "none"
+def _is_bounded(metadata: Iterable[Any]) -> bool:
+    return any(getattr(m, "max_length", None) is not None for m in metadata)
 
 
-def _is_closed(kind: Any, *, bounded: str = "none") -> bool:  # noqa: ANN401, PLR0911  an annotation is any object; one line a kind
+def _is_closed(kind: Any, *, bounded: bool = False) -> bool:  # noqa: ANN401  an annotation is any object
     if kind in (int, float, bool, NoneType):
         return True
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _is_closed(args[0], bounded=_bound(_metadata(args[1:])))
-    if origin is Literal or (isinstance(kind, type) and issubclass(kind, (Enum, Figures))):
-        return True
+        return _is_closed(args[0], bounded=_is_bounded(m for extra in args[1:] for m in (getattr(extra, "metadata", None) or [extra])))
     if origin in (Union, UnionType):
         return all(_is_closed(arg, bounded=bounded) for arg in args)
     if origin is tuple:
-        return bounded == "length" and all(arg is Ellipsis or _is_closed(arg) for arg in args)
-    if origin is dict:  # only Counts: keys are checked against the vocabulary
-        return bounded == "length" and args[0] is str and _is_closed(args[1])
-    return kind is str and bounded == "pattern"
-
-
-def _metadata(extras: Iterable[Any]) -> list[Any]:
-    return [m for extra in extras for m in (getattr(extra, "metadata", None) or [extra])]
+        return bounded and all(arg is Ellipsis or _is_closed(arg) for arg in args)
+    if origin is dict:  # only Counts: its keys are checked against the order's vocabulary
+        return bounded and args[0] is str and _is_closed(args[1])
+    return origin is Literal or (isinstance(kind, type) and issubclass(kind, (Enum, Figures)))
 
 
 class Failure(Settings):
     """Why a child stopped. `error` is a class of the closed error tree, or a built-in exception's name."""
 
     error: Annotated[str, Field(pattern=r"^[A-Za-z]{1,64}$")]
-    at: Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,128}:[0-9]{1,6}$")]  # module:line
-    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], int | float], Field(max_length=16)] = {}
+    at: Annotated[str, Field(pattern=r"^(ringfence(\.[a-z0-9_]{1,32}){1,3}|unknown):[0-9]{1,6}$")]  # module:line, printed only if it exists
+    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], int | float], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
 
 
 class Progress(Settings):

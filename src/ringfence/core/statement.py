@@ -9,10 +9,11 @@ from pydantic import Field
 
 from ringfence.core.digest import canonical, parse_canonical, sha256
 from ringfence.core.errors import NotCanonical
-from ringfence.core.order import Tier
+from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
 Step = Literal["import", "scan", "keep", "deid", "train", "release", "model", "delete"]
+Stage = Literal["sealed", "cleared", "quarantine", "masked", "spans", "adapter", "checkpoint", "figures", "account", "bundle"]
 Label = Literal["public", "internal", "sensitive"]
 LABELS: tuple[Label, ...] = ("public", "internal", "sensitive")
 
@@ -67,6 +68,14 @@ class Subject(Settings):
     sha256: Digest
 
 
+class Output(Settings):
+    """What a subject is, so that nobody can pass a quarantine off as a cleared set."""
+
+    slot: SlotId
+    kind: ObjectKind
+    stage: Stage
+
+
 class Predicate(Settings):
     """What was done. Holds no record text."""
 
@@ -74,6 +83,7 @@ class Predicate(Settings):
     tenant: SlotId
     label: Label | None = None
     inputs: Mapping[str, Digest] = {}  # role -> object digest
+    outputs: Mapping[str, Output] = {}  # role -> what the subject of that name is
     settings: Mapping[str, Any] = {}
     settings_digest: Digest
     parts: tuple[PartName, ...] = ()

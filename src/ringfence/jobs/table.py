@@ -1,0 +1,60 @@
+"""The closed table of jobs. An order names a row; it cannot name code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ringfence.core.order import Figures, Limits
+from ringfence.core.settings import Settings
+from ringfence.deid.settings import DeidFigures, DeidSettings
+from ringfence.ingest.settings import ImportFigures, ImportSettings
+from ringfence.models.settings import ModelFigures, ModelSettings
+from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
+from ringfence.serve.settings import ChatFigures, ChatSettings
+from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """What one job may receive and send back."""
+
+    entry: str  # module:function of the child half
+    settings: type[Settings]
+    figures: type[Figures]
+    purpose: tuple[str, ...] = ()  # purpose keys that it receives
+    text_channel: bool = False  # may it pass text to the person?
+    checkpoints: bool = False  # may it hand over checkpoints?
+    loads_model: bool = False  # gets the machine's GPUs
+    limits: Limits = field(default_factory=Limits)
+
+
+_HOUR = 3600.0
+JOBS: Mapping[str, JobRow] = {
+    "import.v1": JobRow(
+        "ringfence.ingest.job:run", ImportSettings, ImportFigures, ("record-id", "unit-id", "content"), limits=Limits(seconds=6 * _HOUR)
+    ),
+    "scan.v1": JobRow("ringfence.scan.job:run", ScanSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
+    "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
+    "deid.v1": JobRow("ringfence.deid.job:run", DeidSettings, DeidFigures, ("surrogate", "content"), limits=Limits(seconds=12 * _HOUR)),
+    "train.v1": JobRow(
+        "ringfence.train.job:run",
+        TrainOrder,
+        TrainFigures,
+        checkpoints=True,
+        loads_model=True,
+        limits=Limits(seconds=30 * 24 * _HOUR, memory=1 << 40),
+    ),
+    "price.v1": JobRow(
+        "ringfence.train.price:run", TrainOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
+    ),
+    "model.v1": JobRow("ringfence.models.job:run", ModelSettings, ModelFigures, limits=Limits(seconds=_HOUR, memory=1 << 40)),
+    "chat.v1": JobRow(
+        "ringfence.serve.job:run",
+        ChatSettings,
+        ChatFigures,
+        text_channel=True,
+        loads_model=True,
+        limits=Limits(seconds=24 * _HOUR, memory=1 << 40),
+    ),
+}

@@ -1,0 +1,173 @@
+"""The entries of the ledger, as types. Never record text, never a row's HMAC."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from ringfence.core.order import ObjectKind
+from ringfence.core.settings import Digest, Name, RunId, Settings, SlotId
+from ringfence.core.statement import Label, Stage, Step
+
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def actor() -> str:
+    """Return who runs this process, as the system knows them."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return re.sub(r"[^A-Za-z0-9._-]", "_", user)[:32] or "unknown"
+
+
+class Entry(Settings):
+    """What every entry says of itself."""
+
+    v: Literal[1] = 1
+    time: Time = Field(default_factory=now)
+    actor: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = Field(default_factory=actor)
+
+
+class Made(Settings):
+    """One object that an outcome brought into being."""
+
+    role: str
+    digest: Digest  # of the object
+    manifest: Digest
+    slot: SlotId
+    kind: ObjectKind
+    stage: Stage
+    name: Name
+    label: Label
+    origin: Digest | None = None  # the sealed set at the beginning of its chain; None = itself
+    profile: str | None = None  # de-identification profile of a masked set
+
+
+class Genesis(Entry):
+    """The workspace was made."""
+
+    type: Literal["genesis"] = "genesis"
+    format: Literal["ringfence.workspace/1"] = "ringfence.workspace/1"
+    tenant: SlotId
+    keys: Digest  # fingerprint of the public keys
+    solo: bool
+
+
+class Intent(Entry):
+    """An arrow is about to run."""
+
+    type: Literal["intent"] = "intent"
+    run: RunId
+    arrow: Step
+    name: Name
+    inputs: Mapping[str, Digest] = {}
+    settings: Digest
+    slots: tuple[SlotId, ...] = ()
+    policy: Digest | None = None
+
+
+class Outcome(Entry):
+    """The arrow succeeded: from here on its objects exist."""
+
+    type: Literal["outcome"] = "outcome"
+    run: RunId
+    arrow: Step
+    made: tuple[Made, ...]
+    statement: Digest  # of the signed envelope
+
+
+class Failed(Entry):
+    """The arrow ended for good without an object."""
+
+    type: Literal["failure"] = "failure"
+    run: RunId
+    arrow: Step
+    code: Annotated[str, Field(pattern=r"^RF-[A-Z]+-\d{3}$")]
+    exit_code: int
+
+
+class Interrupted(Entry):
+    """A training run stopped and can be resumed from its last checkpoint."""
+
+    type: Literal["interrupted"] = "interrupted"
+    run: RunId
+    code: Annotated[str, Field(pattern=r"^RF-[A-Z]+-\d{3}$")]
+
+
+class Resumed(Entry):
+    """An interrupted run goes on."""
+
+    type: Literal["resume"] = "resume"
+    run: RunId
+    checkpoint: Digest
+    slots: tuple[SlotId, ...] = ()
+
+
+class Checkpointed(Entry):
+    """A running training made a checkpoint; the one before it is gone."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    run: RunId
+    step: Annotated[int, Field(ge=0)]
+    made: Made
+    replaces: Digest | None = None
+
+
+class PolicySet(Entry):
+    """The policy that holds from here on."""
+
+    type: Literal["policy"] = "policy"
+    digest: Digest
+    policy: Mapping[str, Any]
+
+
+class Delete(Entry):
+    """Objects are about to lose their keys; from here on nobody may open them."""
+
+    type: Literal["delete"] = "delete"
+    objects: tuple[Digest, ...]
+
+
+class Deleted(Entry):
+    """The keys are gone: `generation` is the tenant-key version of the new ring."""
+
+    type: Literal["deleted"] = "deleted"
+    objects: tuple[Digest, ...]
+    generation: int
+
+
+class Opened(Entry):
+    """Somebody looked inside: chat with an unreleased run, export, quarantine."""
+
+    type: Literal["open"] = "open"
+    object: Digest
+    purpose: Literal["chat", "export", "figures"]
+
+
+class Released(Entry):
+    """A bundle may leave."""
+
+    type: Literal["release"] = "release"
+    run: RunId
+    adapter: Digest
+    name: Name
+    manifest: Digest  # SHA-256 of manifest.json inside the bundle
+    statement: Digest
+
+
+AnyEntry = Annotated[
+    Genesis | Intent | Outcome | Failed | Interrupted | Resumed | Checkpointed | PolicySet | Delete | Deleted | Opened | Released,
+    Field(discriminator="type"),
+]
+PARSE: TypeAdapter[AnyEntry] = TypeAdapter(AnyEntry)

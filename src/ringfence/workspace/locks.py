@@ -1,0 +1,50 @@
+"""Locks that die with their holder (flock): one for a commit, one for each run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ringfence.core.errors import Busy
+
+_STEP = 0.02  # s between tries
+
+
+@contextlib.contextmanager
+def held(path: Path, *, what: str, seconds: float = 30.0) -> Iterator[None]:
+    """Hold the lock file `path` inside the block.
+
+    Raises: Busy when another process keeps it for longer than `seconds`.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Busy(what_held=what) from None
+                time.sleep(_STEP)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_free(path: Path) -> bool:
+    """Return True when no living process holds the lock file."""
+    if not path.exists():
+        return True
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,270 @@
+"""An opened workspace. Reading the ledger and manifests needs no secret; opening objects does."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from ringfence.core.digest import settings_digest, sha256
+from ringfence.core.durable import make_folder, write_atomic
+from ringfence.core.errors import (
+    AlreadyExists,
+    KeysBroken,
+    LedgerBroken,
+    NotAWorkspace,
+    NotCanonical,
+    RingfenceError,
+    WorkspaceBroken,
+    WrongPassphrase,
+)
+from ringfence.core.order import Slot
+from ringfence.core.policy import Policy
+from ringfence.core.public_keys import PublicKeys
+from ringfence.core.settings import Settings, SlotId
+from ringfence.core.statement import PAYLOAD_TYPE, Statement
+from ringfence.core.work import Input
+from ringfence.ledger.dsse import ed25519_public, verify
+from ringfence.ledger.log import Ledger
+from ringfence.vault.keys import KeyFile, KeyStore, Passphrase
+from ringfence.vault.store import Store
+from ringfence.workspace.entries import PARSE, AnyEntry, Genesis, PolicySet
+from ringfence.workspace.locks import held
+from ringfence.workspace.manifest import Manifest
+from ringfence.workspace.state import State, Thing
+
+Secret = Passphrase | KeyFile
+_FOLDERS = ("vault", "vault/manifests", "keys", "evidence", "releases", "runs")
+
+
+class SpaceFile(Settings):
+    """`ringfence.toml`: settings of the workspace, no secrets."""
+
+    format: Literal["ringfence.workspace/1"]
+    tenant: SlotId
+
+
+class Workspace:
+    """The folder that a team works in."""
+
+    def __init__(self, path: Path, settings: SpaceFile, public: PublicKeys, ledger: Ledger) -> None:
+        self.path, self.settings, self.public, self.ledger = path, settings, public, ledger
+        self.store = Store(path / "vault")
+        self.state = State()
+        self._read = 0
+        self._keys: KeyStore | None = None
+        self._catch_up()
+
+    # ── making and opening ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def create(cls, path: Path, secret: Secret, *, tenant: str, auditor: Secret | None = None) -> Workspace:
+        """Make a workspace in a new or empty folder and return it unlocked.
+
+        auditor: the secret of the auditor's private key; None = one person plays both parts, on record.
+
+        Raises: AlreadyExists, StorageFull.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise AlreadyExists(path=str(path))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
+        for folder in _FOLDERS:
+            make_folder(path / folder)
+        keys = KeyStore.create(path / "keys", secret, tenant=tenant, auditor=auditor)
+        public = keys.public
+        ledger = Ledger.create(path / "ledger", origin=public.origin, key=keys.ledger_key())
+        policy = Policy()
+        entries: list[AnyEntry] = [
+            Genesis(tenant=tenant, keys=public.fingerprint(), solo=auditor is None),
+            policy_entry(policy),
+        ]
+        ledger.record_many([entry.model_dump(mode="json") for entry in entries])
+        # ringfence.toml comes last: without it the folder is no workspace, so a crash before leaves nothing half-made in use
+        write_atomic(path / "ringfence.toml", f'format = "ringfence.workspace/1"\ntenant = "{tenant}"\n'.encode(), mode=0o644)
+        return cls.open(path, secret)
+
+    @classmethod
+    def open(cls, path: Path, secret: Secret | None = None) -> Workspace:
+        """Return the workspace at `path`, verified against its signed checkpoint; unlocked when `secret` is given.
+
+        Raises: NotAWorkspace, LedgerBroken, KeysBroken, WrongPassphrase.
+        """
+        try:
+            settings = SpaceFile.model_validate(tomllib.loads((path / "ringfence.toml").read_text()))
+        except (OSError, ValueError) as cause:
+            raise NotAWorkspace(path=str(path)) from cause
+        keys = KeyStore.open(path / "keys", secret) if secret is not None else None
+        public = keys.public if keys else _public(path / "keys" / "public.json")
+        if public.tenant != settings.tenant:
+            raise KeysBroken(file="public.json")
+        key = keys.ledger_key() if keys else None
+        ledger = Ledger.open(path / "ledger", origin=public.origin, public=ed25519_public(public.ledger), key=key)
+        space = cls(path, settings, public, ledger)
+        if keys:
+            space._accept(keys)
+        return space
+
+    def _accept(self, keys: KeyStore) -> None:
+        if keys.tenant_version < self.state.generation:
+            raise KeysBroken(file="ring")  # an older ring was put back: it would revive what was deleted
+        self._keys = keys
+
+    @property
+    def keys(self) -> KeyStore:
+        """The keys; only after opening with a secret."""
+        if self._keys is None:
+            raise WrongPassphrase
+        return self._keys
+
+    @property
+    def is_unlocked(self) -> bool:
+        """Whether the workspace was opened with its secret."""
+        return self._keys is not None
+
+    # ── what is true ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[State]:
+        """Hold the workspace lock for one commit; the state inside is up to date.
+
+        Raises: Busy.
+        """
+        with held(self.path / "workspace.lock", what="the workspace lock"):
+            self.refresh()
+            yield self.state
+
+    def refresh(self) -> State:
+        """Read what other processes recorded since, and return the state."""
+        self.ledger.refresh()
+        self._catch_up()
+        if self._keys:
+            self._keys.reload()
+        return self.state
+
+    def record(self, entry: AnyEntry) -> int:
+        """Append one entry durably; the caller holds the lock.
+
+        Raises: LedgerUnavailable.
+        """
+        index = self.ledger.record(entry.model_dump(mode="json"))
+        self._catch_up()
+        return index
+
+    def _catch_up(self) -> None:
+        for index, raw in self.ledger.entries(self._read):
+            try:
+                entry = PARSE.validate_python(raw)
+                self.state.apply(index, entry)
+            except (ValidationError, KeyError) as cause:
+                raise LedgerBroken(problem=f"entry {index} makes no sense") from cause
+            self._read = index + 1
+
+    def policy(self) -> Policy:
+        """Return the last signed policy."""
+        if self.state.policy is None:
+            raise LedgerBroken(problem="no policy was ever set")
+        return Policy.model_validate(self.state.policy.policy)
+
+    # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def manifest(self, thing: Thing) -> Manifest:
+        """Return the manifest of an object, checked against the ledger.
+
+        Raises: WorkspaceBroken.
+        """
+        name = f"manifests/{thing.made.manifest}.json"
+        data = self._checked(self.path / "vault" / name, name, lambda data: sha256(data) == thing.made.manifest)
+        try:
+            manifest = Manifest.from_bytes(data)
+        except NotCanonical as cause:
+            raise WorkspaceBroken(file=name) from cause
+        if manifest.digest != thing.made.digest or manifest.slot != thing.made.slot or manifest.tenant != self.settings.tenant:
+            raise WorkspaceBroken(file=name)
+        return manifest
+
+    def input(self, thing: Thing) -> Input:
+        """Return an object as a child may be given it.
+
+        Raises: WorkspaceBroken.
+        """
+        manifest = self.manifest(thing)
+        slot = Slot(
+            slot=manifest.slot,
+            tenant=manifest.tenant,
+            version=manifest.version,
+            kind=manifest.kind,
+            path=str(self.store.path(manifest.slot)),
+            files=manifest.files,
+        )
+        return Input(slot=slot, folder=self.store.path(manifest.slot))
+
+    def envelope(self, digest: str) -> bytes:
+        """Return a signed statement's envelope, checked against its digest.
+
+        Raises: WorkspaceBroken.
+        """
+        name = f"evidence/{digest}.json"
+        return self._checked(self.path / name, name, lambda data: sha256(data) == digest)
+
+    def statement(self, digest: str) -> Statement:
+        """Return a statement, its signature verified.
+
+        Raises: WorkspaceBroken, SignatureInvalid, NotCanonical.
+        """
+        return Statement.from_payload(verify(self.envelope(digest), PAYLOAD_TYPE, ed25519_public(self.public.evidence)))
+
+    def chain(self, thing: Thing) -> list[Statement]:
+        """Return the statements from the import to the one that made `thing`, in order."""
+        return [self.statement(digest) for digest in self.lineage(thing)]
+
+    def lineage(self, thing: Thing) -> list[str]:
+        """Return the envelope digests of `chain`, in order.
+
+        The main input of every statement is its role "set" or "adapter"; side inputs (evaluation sets) are not walked.
+        """
+        digests: list[str] = []
+        current: Thing | None = thing
+        while current is not None and current.statement is not None:
+            digests.append(current.statement)
+            inputs = self.statement(current.statement).predicate.inputs
+            parent = inputs.get("set") or inputs.get("adapter")
+            current = self.state.things.get(parent) if parent else None
+        return digests[::-1]
+
+    def _checked(self, path: Path, name: str, is_right: Callable[[bytes], bool]) -> bytes:
+        try:
+            data = path.read_bytes()
+        except OSError as cause:
+            raise WorkspaceBroken(file=name) from cause
+        if not is_right(data):
+            raise WorkspaceBroken(file=name)
+        return data
+
+
+def policy_entry(policy: Policy) -> PolicySet:
+    """Return the ledger entry that sets `policy`."""
+    return PolicySet(digest=settings_digest(policy), policy=policy.model_dump(mode="json"))
+
+
+def find(start: Path) -> Path:
+    """Return the workspace folder at or above `start`.
+
+    Raises: NotAWorkspace.
+    """
+    for folder in (start, *start.parents):
+        if (folder / "ringfence.toml").is_file():
+            return folder
+    raise NotAWorkspace(path=str(start))
+
+
+def _public(path: Path) -> PublicKeys:
+    try:
+        return PublicKeys.from_bytes(path.read_bytes())
+    except (OSError, RingfenceError) as cause:
+        raise KeysBroken(file="public.json") from cause

@@ -1,0 +1,177 @@
+"""What is true now, read from the ledger's entries in order. Pure: entries in, state out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun
+from ringfence.core.statement import Stage
+from ringfence.workspace.entries import (
+    AnyEntry,
+    Checkpointed,
+    Delete,
+    Deleted,
+    Failed,
+    Genesis,
+    Intent,
+    Interrupted,
+    Made,
+    Opened,
+    Outcome,
+    PolicySet,
+    Released,
+    Resumed,
+)
+
+RunState = Literal["open", "done", "failed", "interrupted"]
+_ARROW_STAGES: tuple[Stage, ...] = ("sealed", "cleared", "masked")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: what the ledger says it is, and where in the ledger."""
+
+    made: Made
+    index: int
+    run: str
+    time: str
+    statement: str | None  # digest of the signed envelope; None for a checkpoint
+    deletion: Literal["none", "begun", "finished"] = "none"
+
+    @property
+    def origin(self) -> str:
+        """Digest of the sealed set at the beginning of its chain."""
+        return self.made.origin or self.made.digest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one arrow."""
+
+    id: str
+    intent: Intent
+    index: int
+    state: RunState = "open"
+    ended: str | None = None
+    code: str | None = None
+    statement: str | None = None
+    outcome_index: int | None = None
+    slots: tuple[str, ...] = ()
+    made: tuple[Made, ...] = ()
+    checkpoint: Made | None = None
+    step: int = 0
+
+
+@dataclass
+class State:
+    """Everything that the ledger says, folded."""
+
+    genesis: Genesis | None = None
+    things: dict[str, Thing] = field(default_factory=dict)  # by object digest
+    runs: dict[str, Run] = field(default_factory=dict)
+    policy: PolicySet | None = None
+    releases: dict[str, tuple[int, Released]] = field(default_factory=dict)  # by name
+    generation: int = 0  # least tenant-key version that the ring may have
+
+    def apply(self, index: int, entry: AnyEntry) -> None:  # noqa: C901, PLR0912  one branch per entry type, on purpose in one place
+        """Take one more entry into account."""
+        match entry:
+            case Genesis():
+                self.genesis = entry
+            case Intent():
+                self.runs[entry.run] = Run(entry.run, entry, index, slots=entry.slots)
+            case Outcome():
+                run = self.runs[entry.run]
+                for made in entry.made:
+                    self.things[made.digest] = Thing(made, index, entry.run, entry.time, entry.statement)
+                self._drop_checkpoint(run)
+                self.runs[entry.run] = replace(
+                    run,
+                    state="done",
+                    ended=entry.time,
+                    statement=entry.statement,
+                    outcome_index=index,
+                    made=entry.made,
+                    checkpoint=None,
+                )
+            case Failed():
+                run = self.runs[entry.run]
+                self._drop_checkpoint(run)
+                self.runs[entry.run] = replace(run, state="failed", ended=entry.time, code=entry.code, checkpoint=None)
+            case Interrupted():
+                self.runs[entry.run] = replace(self.runs[entry.run], state="interrupted", ended=entry.time, code=entry.code)
+            case Resumed():
+                run = self.runs[entry.run]
+                self.runs[entry.run] = replace(run, state="open", ended=None, code=None, slots=run.slots + entry.slots)
+            case Checkpointed():
+                run = self.runs[entry.run]
+                self._drop_checkpoint(run)
+                self.things[entry.made.digest] = Thing(entry.made, index, entry.run, entry.time, None)
+                self.runs[entry.run] = replace(run, checkpoint=entry.made, step=entry.step)
+            case PolicySet():
+                self.policy = entry
+            case Delete():
+                self._mark(entry.objects, "begun")
+            case Deleted():
+                self._mark(entry.objects, "finished")
+                self.generation = max(self.generation, entry.generation)
+            case Released():
+                run = self.runs[entry.run]
+                self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
+                self.releases[entry.name] = (index, entry)
+            case Opened():
+                pass
+
+    def live(self) -> dict[str, Thing]:
+        """Return the objects that exist and may be opened, by digest."""
+        return {digest: thing for digest, thing in self.things.items() if thing.deletion == "none"}
+
+    def run(self, name: str) -> Run:
+        """Return the run of that id, or of an unambiguous beginning of it.
+
+        Raises: UnknownRun, AmbiguousName.
+        """
+        found = [run for key, run in self.runs.items() if key == name] or [run for key, run in self.runs.items() if key.startswith(name)]
+        if not found or not name:
+            raise UnknownRun(run=name)
+        if len(found) > 1:
+            raise AmbiguousName(name=name, candidates=", ".join(run.id for run in found[:5]))
+        return found[0]
+
+    def resolve(self, text: str) -> Thing:
+        """Return the set that `name`, `name@stage`, `name@masked:PROFILE` or an object digest means.
+
+        A bare name is the last arrow's output on its newest import.
+
+        Raises: UnknownName, AmbiguousName.
+        """
+        live = self.live()
+        if text in live:
+            return live[text]
+        name, _, stage = text.partition("@")
+        stage, _, profile = stage.partition(":")
+        named = [t for t in live.values() if t.made.name == name and t.made.kind in ("set", "quarantine")]
+        sealed = [t for t in named if t.made.stage == "sealed"]
+        newest = max(sealed, key=lambda t: t.index).made.digest if sealed else None
+        wanted = [
+            t
+            for t in named
+            if (t.made.stage == stage if stage else t.made.stage in _ARROW_STAGES) and (not profile or t.made.profile == profile)
+        ]
+        current = [t for t in wanted if t.origin == newest] or wanted
+        if not current:
+            known = sorted({t.made.name for t in live.values() if t.made.kind == "set"})
+            raise UnknownName(name=text, known=", ".join(known) or "-")
+        profiles = {t.made.profile for t in current if t.made.stage == "masked"}
+        if stage == "masked" and not profile and len(profiles) > 1:
+            raise AmbiguousName(name=text, candidates=", ".join(sorted(f"{name}@masked:{p}" for p in profiles)))
+        return max(current, key=lambda t: t.index)
+
+    def _mark(self, objects: tuple[str, ...], deletion: Literal["begun", "finished"]) -> None:
+        for digest in objects:
+            self.things[digest] = replace(self.things[digest], deletion=deletion)
+
+    def _drop_checkpoint(self, run: Run) -> None:
+        if run.checkpoint:
+            self.things.pop(run.checkpoint.digest, None)
