@@ -3,7 +3,7 @@
 RingfenceError
 ├── CoreError       UnknownPart · InvalidSettings · NotCanonical · BadArgument · Interrupted
 ├── VaultError      WrongPassphrase · ObjectBroken · NoSuchObject · KeyMissing · StorageFull · KeysBroken
-├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid
+├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid · EntryTooLarge
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
 ├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
@@ -13,7 +13,7 @@ RingfenceError
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported
-├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected
+├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
 └── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 
 A class has a code, an exit code and two sentences, in English and Chinese: what happened and what to do now. They are filled with
@@ -106,7 +106,7 @@ class BadArgument(CoreError):
 class Interrupted(CoreError):
     """The user pressed Ctrl-C or asked the run to stop."""
 
-    code, http_status, exit_code = "RF-CORE-005", 499, 130
+    code, http_status, exit_code, crosses = "RF-CORE-005", 499, 130, True
     what = Text("stopped at your request; nothing half-written remains", "已按要求停止，没有留下半成品")
     remedy = Text(
         "run the command again, or resume a training run with ringfence run resume", "重新运行该命令；训练可用 ringfence run resume 继续"
@@ -205,6 +205,17 @@ class SignatureInvalid(LedgerError):
     remedy = Text("do not trust this file; fetch it again from its owner", "不要信任此文件；请向其所有者重新索取")
 
 
+class EntryTooLarge(LedgerError):
+    """An entry does not fit into the log's format."""
+
+    code, http_status, exit_code = "RF-LEDGER-004", 413, 2
+    what = Text("a ledger entry of {size} bytes is larger than the {limit} that the format holds", "账本条目有 {size} 字节，超过格式上限 {limit}")
+    remedy = Text(
+        "shorten what is recorded: a policy's text is the only entry that can grow so large",
+        "缩短要记录的内容：只有策略文本会这么大",
+    )
+
+
 # ── sandbox ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -236,7 +247,7 @@ class JobTimeout(SandboxError):
 
     code, http_status, exit_code = "RF-SANDBOX-003", 504, 21
     what = Text("the job {job} ran past its limit of {seconds} s", "作业 {job} 超过了 {seconds} 秒的时限")
-    remedy = Text("raise the limit with --time-limit, or give it less work", "用 --time-limit 提高时限，或减少工作量")
+    remedy = Text("give it less work: fewer rows, fewer steps", "减少工作量：更少的行或步数")
 
 
 class JobDied(SandboxError):
@@ -263,7 +274,7 @@ class OutOfMemory(SandboxError):
 
     code, http_status, exit_code, crosses = "RF-SANDBOX-006", 507, 20, True
     what = Text("the job ran out of memory", "作业内存不足")
-    remedy = Text("lower the batch size or cutoff_len, or raise --memory-limit", "减小批大小或 cutoff_len，或提高 --memory-limit")
+    remedy = Text("lower per_device_train_batch_size or cutoff_len", "减小 per_device_train_batch_size 或 cutoff_len")
 
 
 # ── workspace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -665,6 +676,25 @@ class RunNotRunning(TrainError):
     code, http_status, exit_code = "RF-TRAIN-006", 409, 2
     what = Text("run {run} is not running: it is {state}", "运行 {run} 不在运行：状态为 {state}")
     remedy = Text("ringfence run show {run} says what became of it", "ringfence run show {run} 显示其结果")
+
+
+class DeviceMissing(TrainError):
+    """The recipe asks for a GPU that the sandbox does not see."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-007", 503, 20, True
+    what = Text("the recipe asks for a GPU, and none is usable here", "配方要求使用 GPU，但此处没有可用的 GPU")
+    remedy = Text(
+        "leave device at auto to train on the CPU; ringfence doctor shows what the driver says",
+        "将 device 设为 auto 即可用 CPU 训练；ringfence doctor 会显示驱动状态",
+    )
+
+
+class CheckpointUnfit(TrainError):
+    """A checkpoint was written under other settings."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-008", 409, 2, True
+    what = Text("the checkpoint belongs to other settings, so it cannot continue this run", "检查点属于其他设置，无法继续此次运行")
+    remedy = Text("resume with the recipe of the run, or start a new one with ringfence train", "用该次运行的配方继续，或用 ringfence train 重新开始")
 
 
 # ── release ───────────────────────────────────────────────────────────────────────────────────────────────────────────

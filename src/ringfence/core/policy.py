@@ -109,7 +109,7 @@ def refusals(verdicts: Iterable[Verdict]) -> list[Verdict]:
 def _verdict(rule: RuleId, problem: str = "", **facts: str) -> Verdict:
     if not problem:
         return Verdict(rule=rule, outcome="pass")
-    return Verdict(rule=rule, outcome="fail", detail=problem, how=_HOW[rule].show(None, **facts) if facts else _HOW[rule].show())
+    return Verdict(rule=rule, outcome="fail", detail=problem, how=_HOW[rule].show(None, **facts))
 
 
 def _last(chain: Sequence[Statement], step: Step) -> Statement | None:

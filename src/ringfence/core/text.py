@@ -18,7 +18,7 @@ class Text(NamedTuple):
     def show(self, language: Language | None = None, /, **facts: object) -> str:
         """Return the sentence in `language` (default: the chosen one) with `facts` filled in."""
         template = self.zh if (language or _current) == "zh" else self.en
-        return template.format_map(facts) if facts else template
+        return template.format_map(facts)
 
 
 def choose(language: Language) -> None:

@@ -12,7 +12,7 @@ from ringfence.core.settings import Settings
 from ringfence.core.statement import SandboxReport
 
 S = TypeVar("S", bound=Settings)
-F = TypeVar("F", bound=Figures)
+F_co = TypeVar("F_co", bound=Figures, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Work(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Done(Generic[F]):
+class Done(Generic[F_co]):
     """An accepted result."""
 
-    figures: F
+    figures: F_co
     sandbox: SandboxReport
     seconds: Mapping[str, float]  # wall seconds: "sandbox" (start and self-test), "job"
     cpu_seconds: Mapping[str, float]

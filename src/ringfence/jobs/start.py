@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+import ringfence
 from ringfence.core.errors import JobDied, JobMisbehaved, JobTimeout, OutOfMemory, RingfenceError, error_classes
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Keys, Limits, Order, Progress, Slot
 from ringfence.core.settings import Settings
@@ -24,8 +25,9 @@ F = TypeVar("F", bound=Figures)
 
 _ENTRY = "ringfence.jobs.__main__:main"
 _TICK = 0.25  # s between looks at the clock and the stop flag
-_FRAMES = 200_000  # of one job without a text channel: more would be a wide channel of numbers
+_FRAMES = 2_000_000  # of one job without a text channel: more would be a wide channel of numbers
 _GRACE = 10.0  # s for a child to exit after its result
+_PACKAGE = Path(ringfence.__file__).parent
 _CROSSING = {cls.__name__: cls for cls in error_classes() if cls.crosses}
 
 
@@ -40,8 +42,12 @@ class Handlers:
     stop: Callable[[], bool] = lambda: False  # asked about four times a second
 
 
-def start(work: Work[S], figures: type[F], *, handlers: Handlers | None = None) -> Done[F]:
+def start(
+    work: Work[S], figures: type[F], *, handlers: Handlers | None = None, entry: str = _ENTRY, roots: Sequence[Path] | None = None
+) -> Done[F]:
     """Run one job to its end and return its figures.
+
+    entry, roots: another child half and where it lies; tests put hostile ones there.
 
     Raises: TierMissing, CageOpen, JobTimeout, JobDied, JobMisbehaved, OutOfMemory, and every error whose class crosses.
     """
@@ -56,7 +62,7 @@ def start(work: Work[S], figures: type[F], *, handlers: Handlers | None = None) 
         write=work.incoming,
         gpus=gpu_nodes() if row.loads_model else (),
     )
-    with open_cage(tier=work.tier, mounts=mounts, limits=limits, entry=_ENTRY) as cage:
+    with open_cage(tier=work.tier, mounts=mounts, limits=limits, entry=entry, import_roots=roots) as cage:
         opened = time.monotonic()
         order = _order(work, cage, limits)
         cage.hand_over(order.model_dump_json().encode(), _keys(work.keys))
@@ -73,14 +79,14 @@ def start(work: Work[S], figures: type[F], *, handlers: Handlers | None = None) 
 
 
 def _order(work: Work[S], cage: Cage, limits: Limits) -> Order[S]:
-    return Order[type(work.settings)](  # type: ignore[misc]  # the settings' own type, known only now
+    return Order(
         job=work.job,
         run=work.run,
         tenant=work.tenant,
         settings=work.settings,
         inputs={role: source.slot.model_copy(update={"path": cage.inside(role)}) for role, source in work.inputs.items()},
         outputs={role: placed(slot, cage.inside_out) for role, slot in work.outputs.items()},
-        files={role: cage.inside(role) for role in work.files},
+        files={role: cage.inside(role) for role in work.files} | ({"target": cage.inside_out} if JOBS[work.job].plain_output else {}),
         vocabulary=work.vocabulary,
         limits=limits,
     )
@@ -170,7 +176,7 @@ class _Conversation:
                 return self._misbehaved("an error without its facts")
             return error
         module, _, line = failure.at.partition(":")
-        at = f"{module}:{line}" if module != "unknown" and find_spec(module) else "-"
+        at = f"{module}:{line}" if _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file() else "-"
         return JobDied(job=self._order.job, status=failure.error, at=at)
 
     def _died(self) -> RingfenceError:

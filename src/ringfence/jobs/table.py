@@ -26,6 +26,7 @@ class JobRow:
     text_channel: bool = False  # may it pass text to the person?
     checkpoints: bool = False  # may it hand over checkpoints?
     loads_model: bool = False  # gets the machine's GPUs
+    plain_output: bool = False  # writes public files into files["target"] instead of sealed slots
     limits: Limits = field(default_factory=Limits)
 
 
@@ -48,7 +49,9 @@ JOBS: Mapping[str, JobRow] = {
     "price.v1": JobRow(
         "ringfence.train.price:run", TrainOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
     ),
-    "model.v1": JobRow("ringfence.models.job:run", ModelSettings, ModelFigures, limits=Limits(seconds=_HOUR, memory=1 << 40)),
+    "model.v1": JobRow(
+        "ringfence.models.job:run", ModelSettings, ModelFigures, plain_output=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
+    ),
     "chat.v1": JobRow(
         "ringfence.serve.job:run",
         ChatSettings,

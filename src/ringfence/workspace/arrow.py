@@ -47,6 +47,7 @@ class Facts:
     software: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)  # public ones that the host itself computed
     seconds: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)  # digests of inputs that lie outside the vault: the base model
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ class Arrow:
                 run=self.run,
                 tenant=self.space.settings.tenant,
                 label=self.label,
-                inputs={role: thing.made.digest for role, thing in self.inputs.items()},
+                inputs={role: thing.made.digest for role, thing in self.inputs.items()} | dict(facts.inputs),
                 outputs=outputs,
                 settings=self.settings.model_dump(mode="json"),
                 settings_digest=settings_digest(self.settings),

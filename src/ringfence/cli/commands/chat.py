@@ -1,0 +1,70 @@
+"""`ringfence chat`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringfence.cli.context import emit, options, workspace
+from ringfence.core.text import t
+
+ORDER = 80
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "chat",
+        help=t(
+            "Talk to a verified bundle, or to an unreleased run inside the vault (on record).\n\n"
+            "Examples: ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask 'What is the capital of France?'",
+            "与已验证的发布包对话，或在保险库内与未放行的运行对话（留有记录）。\n\n示例：ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask '法国的首都是哪里？'",
+        ),
+    )(chat)
+
+
+def chat(
+    target: Annotated[
+        str, typer.Argument(metavar="BUNDLE|RUN", help=t("Bundle (name or folder) or run id.", "发布包（名称或文件夹）或运行编号。"))
+    ],
+    ask: Annotated[list[str] | None, typer.Option("--ask", help=t("Ask this and end; may be repeated.", "提问后结束；可重复。"))] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help=t("Public keys of a bundle from elsewhere.", "外来发布包的公钥。"))
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
+    ] = 256,
+) -> None:
+    """Talk to a bundle or run."""
+    from ringfence.cli.verifying import public_keys
+    from ringfence.flows.chat import chat as talk
+    from ringfence.flows.chat import from_bundle, from_workspace
+
+    answers: list[str] = []
+    prompts = iter(ask or [])
+
+    def hear() -> str | None:
+        if ask:
+            return next(prompts, None)
+        try:
+            return input("> ") or None
+        except EOFError:
+            return None
+
+    def say(piece: str, *, is_end: bool) -> None:
+        if not options().json:
+            print("\n" if is_end else piece, end="", flush=True)
+        if is_end or not answers:
+            answers.append("")
+        answers[-1 if not is_end else -2] += piece
+
+    # A bundle from elsewhere, with its owner's keys, needs no workspace.
+    speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(workspace(), target)
+    if not ask and not options().quiet:
+        print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
+    figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens)
+    if options().json:
+        emit({"answers": [a for a in answers if a], **figures.model_dump(mode="json")}, lambda: None)

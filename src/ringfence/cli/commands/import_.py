@@ -1,0 +1,102 @@
+"""`ringfence import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringfence.cli.context import advise, emit, progress, say, workspace
+from ringfence.core.text import t
+
+ORDER = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "import",
+        help=t(
+            "Seal the rows of a file (JSON, JSON Lines, CSV, text) as a set.\n\n"
+            "Examples:\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
+            "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
+            "Any refused row refuses the import; --skip-bad imports the others, on record.",
+            "把文件（JSON、JSON Lines、CSV、文本）的各行封存为数据集。\n\n"
+            "示例：\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
+            "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
+            "任何一行被拒绝都会拒绝整个导入；--skip-bad 会导入其余的行，并留下记录。",
+        ),
+    )(import_)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("File to import.", "要导入的文件。"))],
+    name: Annotated[
+        str | None, typer.Option("--name", help=t("Name of the set (default: the file's).", "数据集名称（默认取文件名）。"))
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout", help=t("auto, messages, alpaca, pair, text or preference.", "auto、messages、alpaca、pair、text 或 preference。")
+        ),
+    ] = "auto",
+    format_: Annotated[
+        str, typer.Option("--format", help=t("auto, json, jsonl, csv or text.", "auto、json、jsonl、csv 或 text。"))
+    ] = "auto",
+    mapping: Annotated[
+        str | None, typer.Option("--map", help=t("Columns, as role=COLUMN,role=COLUMN.", "列映射，如 role=列名,role=列名。"))
+    ] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help=t("Column that says whom a row belongs to.", "表明该行属于谁的列。"))] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help=t("Column with the row's id.", "行编号所在的列。"))] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="A:B", help=t("Only rows A to B, from 1.", "只取第 A 到 B 行，从 1 起。"))
+    ] = None,
+    label: Annotated[
+        str, typer.Option("--label", help=t("public, internal or sensitive.", "public、internal 或 sensitive。"))
+    ] = "sensitive",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help=t("Import the rows that are sound.", "只导入合格的行。"))] = False,
+) -> None:
+    """Seal the rows of a file as a set."""
+    from ringfence.cli.parse import choice, name_of, pairs, settings
+    from ringfence.core.statement import LABELS
+    from ringfence.flows.import_ import import_file
+    from ringfence.ingest.settings import ImportSettings
+
+    chosen = name_of(name or file.stem, "import")
+    wanted = settings(
+        ImportSettings,
+        "import",
+        source=file.name,
+        format=format_,
+        layout=layout,
+        mapping=pairs(mapping, "import"),
+        unit=unit,
+        id_column=id_column,
+        rows=rows,
+        skip_bad=skip_bad,
+    )
+    space = workspace()
+    with progress(t("import", "导入")) as bar:
+        committed, figures = import_file(
+            space, file, name=chosen, settings=wanted, label=choice(label, LABELS, "--label", "import"), show=bar
+        )
+    made = committed.things["set"].made
+
+    def show() -> None:
+        say(
+            t(
+                "✔ {name}@sealed  {rows} rows, {units} units, label {label}",
+                "✔ {name}@sealed  {rows} 行，{units} 个单位，标签 {label}",
+                name=chosen,
+                rows=figures.rows,
+                units=figures.units,
+                label=label,
+            )
+        )
+        if figures.refused:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(figures.reasons.items()))
+            say(t("  {n} rows were left out: {why}", "  {n} 行未导入：{why}", n=figures.refused, why=reasons))
+
+    emit({"set": chosen, "stage": "sealed", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
+    advise(f"ringfence scan {chosen}")

@@ -1,0 +1,45 @@
+"""`ringfence policy set|show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringfence.cli.context import emit, say, workspace
+from ringfence.core.text import t
+
+ORDER = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help=t("What may be trained and released.", "什么可以训练和放行。"), no_args_is_help=True)
+    group.command(
+        "set",
+        help=t(
+            "Sign a policy file into the ledger.\n\nExample: ringfence policy set policy.yaml",
+            "把策略文件签入账本。\n\n示例：ringfence policy set policy.yaml",
+        ),
+    )(set_)
+    group.command("show", help=t("Print the policy in force.", "显示当前策略。"))(show)
+    app.add_typer(group, name="policy")
+
+
+def set_(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Policy file (YAML).", "策略文件（YAML）。"))]) -> None:
+    """Sign a policy file into the ledger."""
+    from ringfence.flows.policy import read_policy, set_policy
+
+    policy = read_policy(file)
+    digest = set_policy(workspace(), policy)
+    emit({"policy": digest}, lambda: say(t("✔ policy {digest} holds from here on", "✔ 策略 {digest} 自此生效", digest=digest[:12])))
+
+
+def show() -> None:
+    """Print the policy in force."""
+    from ringfence.flows.policy import as_yaml
+
+    space = workspace(unlock=False)
+    policy = space.policy()
+    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(as_yaml(policy).rstrip()))

@@ -1,0 +1,106 @@
+"""`ringfence run list|show|watch|stop|resume`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from ringfence.cli.context import emit, options, progress, say, table, workspace
+from ringfence.core.text import t
+
+ORDER = 110
+_TICK = 1.0  # s between looks at a running run
+_WIDTH = 120  # characters of a value; --verbose shows the rest
+RUN = Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the run, or its beginning.", "运行编号，或其开头。"))]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help=t("Runs: what is being done and was done.", "运行：正在做的和做过的。"), no_args_is_help=True)
+    group.command("list", help=t("List all runs.", "列出所有运行。"))(list_)
+    group.command(
+        "show", help=t("Show one run: figures, seconds per control, its statement.", "显示一次运行：数据、各项控制的耗时与声明。")
+    )(show)
+    group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
+    group.command("stop", help=t("Ask a training run to save a checkpoint and stop.", "要求训练保存检查点并停止。"))(stop)
+    group.command("resume", help=t("Continue an interrupted training run.", "继续被中断的训练。"))(resume)
+    app.add_typer(group, name="run")
+
+
+def list_() -> None:
+    """List all runs."""
+    from ringfence.flows.runs import overview
+
+    runs = overview(workspace(unlock=False))
+    rows = [[r["run"], r["set"], r["state"], r["started"], r["ended"] or "", r["code"] or ""] for r in runs]
+    columns = [t("run", "运行"), t("set", "数据集"), t("state", "状态"), t("started", "开始"), t("ended", "结束"), t("code", "代码")]
+    emit({"runs": runs}, lambda: table("", columns, rows))
+
+
+def show(run: RUN) -> None:
+    """Show one run."""
+    from ringfence.flows.runs import details
+
+    found = details(workspace(), run)
+
+    def print_it() -> None:
+        for title, part in found.items():
+            if isinstance(part, dict):
+                say(f"{title}")
+                for key, value in part.items():
+                    say(f"  {key:<24} {_brief(value)}")
+            elif part is not None:
+                say(f"{title:<10} {_brief(part)}")
+
+    emit(found, print_it)
+
+
+def watch(run: RUN) -> None:
+    """Follow a running run."""
+    from ringfence.core.order import Progress
+    from ringfence.flows.runs import status
+
+    space = workspace(unlock=False)
+    last: dict[str, Any] | None = None
+    with progress(t("train", "训练")) as bar:
+        while (answer := status(space, run)) is not None:
+            if answer != last and "done" in answer:
+                bar(Progress(done=answer["done"], total=answer["total"], loss=answer.get("loss")))
+            last = answer
+            time.sleep(_TICK)
+    space.refresh()
+    state = space.state.run(run)
+    emit({"run": state.id, "state": state.state}, lambda: say(f"{state.id}  {state.state}"))
+
+
+def stop(run: RUN) -> None:
+    """Ask a training run to stop."""
+    from ringfence.flows.runs import request_stop
+
+    found = request_stop(workspace(unlock=False), run)
+    emit(
+        {"run": found, "stopping": True}, lambda: say(t("✔ {run} will save a checkpoint and stop", "✔ {run} 将保存检查点并停止", run=found))
+    )
+
+
+def resume(
+    run: RUN,
+    detach: Annotated[bool, typer.Option("--detach", help=t("Keep going when the terminal closes.", "终端关闭后继续运行。"))] = False,
+) -> None:
+    """Continue an interrupted training run."""
+    from ringfence.cli.training import follow, launch
+
+    if detach:
+        launch(["run", "resume", run])
+        return
+    space = workspace()
+    follow(space, again=space.state.run(run))
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) if isinstance(value, list | tuple) else str(value)
+    return text if options().verbose or len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

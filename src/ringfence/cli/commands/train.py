@@ -1,0 +1,53 @@
+"""`ringfence train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringfence.cli.context import workspace
+from ringfence.core.text import t
+
+ORDER = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "train",
+        help=t(
+            "Fine-tune a base model on a set that the policy admits. The recipe is LLaMA-Factory's YAML; key=value overrides it.\n\n"
+            "Examples:\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
+            "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses.",
+            "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖。\n\n"
+            "示例：\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
+            "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续。",
+        ),
+    )(train)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help=t("Recipe (YAML).", "配方（YAML）。"))],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help=t("Override recipe keys.", "覆盖配方中的键。"))] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help=t("Price time and memory; start nothing.", "只估算时间与内存，不启动。"))
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help=t("Keep going when the terminal closes.", "终端关闭后继续运行。"))] = False,
+) -> None:
+    """Fine-tune a base model."""
+    from ringfence.cli.parse import override
+    from ringfence.cli.training import follow, launch, show_price
+    from ringfence.flows.train import price
+    from ringfence.recipe.read import read
+
+    plan = read(recipe, dict(override(text, "train") for text in overrides or []))
+    if detach:
+        launch(["train", str(recipe.resolve()), *(overrides or [])])
+        return
+    space = workspace()
+    if dry_run:
+        show_price(plan, price(space, plan))
+        return
+    follow(space, plan=plan)

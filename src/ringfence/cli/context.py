@@ -1,0 +1,174 @@
+"""What every command shares: the workspace, the passphrase, and how results and progress are shown."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ringfence.core.errors import BadArgument, WrongPassphrase
+from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.core.order import Progress
+    from ringfence.vault.keys import Passphrase
+    from ringfence.workspace.space import Secret, Workspace
+
+
+@dataclass(frozen=True)
+class Options:
+    """The global options of one call."""
+
+    workspace: str | None = None
+    passphrase_file: str | None = None
+    passphrase_fd: int | None = None
+    key_file: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+_options = Options()
+
+
+def options() -> Options:
+    """Return the global options of this call."""
+    return _options
+
+
+def set_options(chosen: Options) -> None:
+    """Set the global options of this call."""
+    global _options  # noqa: PLW0603  one process, one command line
+    _options = chosen
+
+
+# ── the workspace ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def workspace(*, unlock: bool = True) -> Workspace:
+    """Return the workspace that the user means; unlocked with their secret where the command needs it.
+
+    Raises: NotAWorkspace, WrongPassphrase.
+    """
+    from ringfence.workspace.space import Workspace, find
+
+    path = Path(_options.workspace) if _options.workspace else find(Path.cwd())
+    return Workspace.open(path.resolve(), secret() if unlock else None)
+
+
+def secret(*, new: bool = False, prompt: str | None = None, file: str | None = None) -> Secret:
+    """Return the passphrase or key file: from the options, else from a prompt on the terminal.
+
+    new: ask twice. file: a passphrase file of this very secret (the auditor's), before the global options.
+
+    Raises: BadArgument, WrongPassphrase.
+    """
+    from ringfence.vault.keys import KeyFile
+
+    if file is None and _options.key_file is not None:
+        return KeyFile(_read(_options.key_file, "--key-file"))
+    if file is not None or _options.passphrase_file is not None:
+        chosen = file or _options.passphrase_file or ""
+        return _passphrase(_read(chosen, "--passphrase-file"))
+    if _options.passphrase_fd is not None:
+        try:
+            with os.fdopen(_options.passphrase_fd, "rb") as handle:
+                return _passphrase(handle.read(1 << 16))
+        except OSError as cause:
+            raise BadArgument(option="--passphrase-fd", problem=t("the descriptor cannot be read", "描述符无法读取"), verb="") from cause
+    if not sys.stdin.isatty():
+        raise BadArgument(
+            option="--passphrase-file",
+            problem=t("there is no terminal to ask for the passphrase", "没有终端可以询问口令"),
+            verb="",
+        )
+    first = getpass.getpass(f"{prompt or t('Passphrase', '口令')}: ")
+    if new and first != getpass.getpass(t("The same again: ", "再输一次：")):
+        raise WrongPassphrase
+    return _passphrase(first.encode())
+
+
+def _passphrase(data: bytes) -> Passphrase:
+    from ringfence.vault.keys import Passphrase
+
+    data = data.rstrip(b"\r\n")
+    if not data:
+        raise BadArgument(option="--passphrase-file", problem=t("the passphrase is empty", "口令为空"), verb="")
+    return Passphrase(data)
+
+
+def _read(path: str, option: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as cause:
+        raise BadArgument(option=option, problem=t("{path} cannot be read", "{path} 无法读取", path=path), verb="") from cause
+
+
+# ── results ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def emit(result: Mapping[str, Any], show: Callable[[], None]) -> None:
+    """Print one JSON object for scripts, or what `show` prints for people."""
+    if _options.json:
+        print(json.dumps(result, ensure_ascii=False, default=str))
+    else:
+        show()
+
+
+def say(line: str) -> None:
+    """Print one line of a result for people."""
+    print(line)
+
+
+def advise(line: str) -> None:
+    """Suggest the next command on standard error."""
+    if not (_options.quiet or _options.json):
+        print(t("Next: ", "下一步：") + line, file=sys.stderr)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
+    """Print a table; columns named in `right` hold numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        shown.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(shown)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[Progress], None]]:
+    """Show a bar with time left on standard error; nothing where that is no terminal."""
+    if _options.quiet or _options.json or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("<"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def show(step: Progress) -> None:
+            note = f"loss {step.loss:.3f}" if step.loss is not None else ("" if step.phase == "work" else step.phase)
+            bars.update(task, completed=step.done, total=step.total or None, note=note)
+
+        yield show

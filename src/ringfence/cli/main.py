@@ -1,0 +1,190 @@
+"""Builds the application, runs it, and turns every error into its sentences, remedy and exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+import traceback
+from typing import Annotated
+
+import click
+import typer
+
+import ringfence
+from ringfence.cli import commands
+from ringfence.cli.context import Options, options, set_options
+from ringfence.core import text
+from ringfence.core.environment import language, silence_libraries
+from ringfence.core.errors import Interrupted, RingfenceError
+from ringfence.core.text import Language, t
+
+# Options that may stand anywhere on the line; the value says whether an argument follows.
+_GLOBAL = {
+    "--workspace": True,
+    "-w": True,
+    "--passphrase-file": True,
+    "--passphrase-fd": True,
+    "--key-file": True,
+    "--lang": True,
+    "--json": False,
+    "--quiet": False,
+    "-q": False,
+    "--verbose": False,
+}
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    silence_libraries()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    arguments = hoisted(arguments)
+    text.choose(_language(arguments))
+    set_options(Options(json="--json" in arguments))
+    try:
+        result = application()(args=arguments, prog_name="ringfence", standalone_mode=False)
+    except RingfenceError as error:
+        return _report(error)
+    except click.ClickException as error:  # usage: Typer's own words, and its exit code 2
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _report(Interrupted())
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001  the top of the command line: its text may quote a record, so only class and place are shown
+        return _report_unexpected(error)
+    return result if isinstance(result, int) else 0
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """Return the arguments with global options moved to the front, so that they may stand anywhere before `--`."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name = argument.partition("=")[0]
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif name in _GLOBAL:
+            front.append(argument)
+            if _GLOBAL[name] and "=" not in argument:
+                front += [value for value in [next(waiting, None)] if value is not None]
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def application() -> typer.Typer:
+    """Return the application with every command that is in the folder, in the order of the data."""
+    app = typer.Typer(
+        name="ringfence",
+        help=t(
+            "Fine-tune language models on private records inside your own boundary, and prove it.",
+            "在自己的边界内用私有记录微调语言模型，并能证明这一点。",
+        ),
+        epilog=t(
+            "The arrows, in order: import → scan → deid → train → release → verify → chat. Start with: ringfence init DIR",
+            "步骤顺序：import → scan → deid → train → release → verify → chat。从 ringfence init DIR 开始",
+        ),
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    modules = [importlib.import_module(f"{commands.__name__}.{found.name}") for found in pkgutil.iter_modules(commands.__path__)]
+    for module in sorted(modules, key=lambda module: module.ORDER):
+        module.register(app)
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(ringfence.__version__)
+        raise typer.Exit
+
+
+def _root(
+    workspace: Annotated[
+        str | None,
+        typer.Option("--workspace", "-w", metavar="DIR", help=t("Workspace (default: here or above).", "工作区（默认：当前或上级目录）。")),
+    ] = None,
+    passphrase_file: Annotated[
+        str | None, typer.Option("--passphrase-file", metavar="FILE", help=t("Read the passphrase from a file.", "从文件读取口令。"))
+    ] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option("--passphrase-fd", metavar="N", help=t("Read the passphrase from a descriptor.", "从文件描述符读取口令。"))
+    ] = None,
+    key_file: Annotated[
+        str | None,
+        typer.Option("--key-file", metavar="FILE", help=t("Open with a key file instead of a passphrase.", "用密钥文件代替口令。")),
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", metavar="zh|en", help=t("Language (default: from LANG).", "语言（默认取自 LANG）。"))
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=t("One JSON object on standard output.", "在标准输出打印一个 JSON 对象。"))
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=t("No progress, no advice.", "不显示进度与提示。"))] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help=t("Show where an unexpected error arose.", "显示意外错误发生的位置。"))
+    ] = False,
+    version: Annotated[  # noqa: ARG001  its callback prints and exits
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=t("Print the version.", "显示版本。"))
+    ] = False,
+) -> None:
+    if lang is not None and lang not in ("zh", "en"):
+        raise click.BadParameter("zh or en", param_hint="--lang")
+    set_options(
+        Options(
+            workspace=workspace,
+            passphrase_file=passphrase_file,
+            passphrase_fd=passphrase_fd,
+            key_file=key_file,
+            json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+    )
+
+
+def _language(arguments: list[str]) -> Language:
+    for index, argument in enumerate(arguments):
+        value = argument.partition("=")[2] if argument.startswith("--lang=") else ""
+        if argument == "--lang" and index + 1 < len(arguments):
+            value = arguments[index + 1]
+        if value in ("zh", "en"):
+            return "zh" if value == "zh" else "en"
+    return language()
+
+
+def _report(error: RingfenceError) -> int:
+    what, remedy = error.sentences()
+    if options().json:
+        document = {"code": error.code, "message": what, "remedy": remedy, "doc": f"ringfence explain {error.code}"}
+        print(json.dumps({"error": document}, ensure_ascii=False))
+    else:
+        mark, do, more = ("✖", t("do", "处理"), t("more", "详情"))
+        print(f"{mark} {error.code}  {what}\n  {do}: {remedy}\n  {more}: ringfence explain {error.code}", file=sys.stderr)
+    return error.exit_code
+
+
+def _report_unexpected(error: Exception) -> int:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f"{f.filename.rpartition('/ringfence/')[2]}:{f.lineno}" for f in reversed(frames) if "/ringfence/" in f.filename), "?")
+    if options().verbose:
+        for frame in frames:  # places only: a message or a local could quote a record
+            print(f"  {frame.filename}:{frame.lineno} {frame.name}", file=sys.stderr)
+
+    class Unexpected(RingfenceError):
+        """A fault of ringfence."""
+
+        what = text.Text(f"unexpected {type(error).__name__} at {place}", f"意外错误 {type(error).__name__}，位置 {place}")
+
+    return _report(Unexpected())

@@ -1,0 +1,79 @@
+"""Turns words of the command line into settings, or an error that names the option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from ringfence.core.errors import BadArgument
+from ringfence.core.settings import Name, Settings
+from ringfence.core.text import t
+
+S = TypeVar("S", bound=Settings)
+C = TypeVar("C", bound=str)
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+def settings(kind: type[S], verb: str, **values: Any) -> S:  # noqa: ANN401  fields of any settings
+    """Return settings built from options.
+
+    Raises: BadArgument, naming the option.
+    """
+    try:
+        return kind(**{key: value for key, value in values.items() if value is not None})
+    except ValidationError as cause:
+        first = cause.errors(include_input=False)[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else verb
+        raise BadArgument(option=option, problem=first["msg"].removeprefix("Value error, "), verb=verb) from cause
+
+
+def pairs(text: str | None, verb: str) -> dict[str, str]:
+    """Return the mapping of `a=b,c=d`.
+
+    Raises: BadArgument.
+    """
+    if not text:
+        return {}
+    parts = [part.partition("=") for part in text.split(",")]
+    if any(not key.strip() or not equals or not value.strip() for key, equals, value in parts):
+        raise BadArgument(option="--map", problem=t("write role=COLUMN,role=COLUMN", "请写成 role=列名,role=列名"), verb=verb)
+    return {key.strip(): value.strip() for key, _, value in parts}
+
+
+def choice(value: str, known: Sequence[C], option: str, verb: str) -> C:
+    """Return `value` if it is one of `known`.
+
+    Raises: BadArgument.
+    """
+    for one in known:
+        if one == value:
+            return one
+    raise BadArgument(option=option, problem=t("choose one of {known}", "请从 {known} 中选择", known=", ".join(known)), verb=verb)
+
+
+def name_of(text: str, verb: str) -> str:
+    """Return the name of a set or bundle.
+
+    Raises: BadArgument.
+    """
+    try:
+        return _NAME.validate_python(text)
+    except ValidationError as cause:
+        shape = t("a name is up to 64 letters, digits, dots, hyphens and underscores", "名称至多 64 个字母、数字、点、连字符或下划线")
+        raise BadArgument(option="--name", problem=shape, verb=verb) from cause
+
+
+def override(text: str, verb: str) -> tuple[str, Any]:
+    """Return key and value of `key=value`, the value read as YAML.
+
+    Raises: BadArgument.
+    """
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
+        raise BadArgument(option=text, problem=t("write key=value", "请写成 键=值"), verb=verb)
+    return key, yaml.safe_load(value)

@@ -1,0 +1,163 @@
+"""What `train` and `run resume` share: the bar, the summary, and a run that outlives the terminal."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from ringfence.cli.context import advise, emit, options, progress, say, secret
+from ringfence.core.errors import JobDied
+from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.flows.train import Trained
+    from ringfence.recipe.read import Recipe
+    from ringfence.train.settings import PriceFigures
+    from ringfence.workspace.space import Workspace
+    from ringfence.workspace.state import Run
+
+_PATIENCE = 120.0  # s for a detached run to say its id
+
+
+def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = None) -> None:
+    """Train or resume in the foreground, with a bar, and print what was made."""
+    from ringfence.flows.train import resume, train
+
+    with progress(t("train", "训练")) as bar:
+        if again is not None:
+            trained = resume(space, again, show=bar, started=_announce)
+        elif plan is not None:
+            trained = train(space, plan, show=bar, started=_announce)
+    show_trained(trained)
+
+
+def _announce(run: str) -> None:
+    if not options().quiet:
+        print(
+            t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run),
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def show_trained(trained: Trained) -> None:
+    """Print a finished run."""
+    figures, run = trained.figures, trained.committed.run
+
+    def show() -> None:
+        say(
+            t(
+                "✔ {run}  {steps} steps, loss {a:.3f} → {b:.3f}, {s:.2f} s a step on {device} ({dtype})",
+                "✔ {run}  {steps} 步，损失 {a:.3f} → {b:.3f}，每步 {s:.2f} 秒，{device}（{dtype}）",
+                run=run,
+                steps=figures.steps,
+                a=figures.loss_first,
+                b=figures.loss_last,
+                s=figures.seconds_per_step,
+                device=figures.device,
+                dtype=figures.dtype,
+            )
+        )
+        if figures.eval_before is not None and figures.eval_after is not None:
+            say(
+                t(
+                    "  held-out loss {a:.3f} → {b:.3f} on {n} rows",
+                    "  留出集损失 {a:.3f} → {b:.3f}（{n} 行）",
+                    a=figures.eval_before,
+                    b=figures.eval_after,
+                    n=figures.eval_rows,
+                )
+            )
+
+    emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json")}, show)
+    advise(f"ringfence release {run} --name NAME")
+
+
+def show_price(plan: Recipe, figures: PriceFigures) -> None:
+    """Print what a run would cost and write."""
+
+    def show() -> None:
+        say(t("Plan   {model} on {data}", "计划   {model}，数据 {data}", model=plan.model, data=plan.dataset))
+        say(
+            t(
+                "  rows     {rows} with an answer ({dropped} without), longest {longest} tokens",
+                "  行数     {rows} 行有回答（{dropped} 行没有），最长 {longest} 词元",
+                rows=figures.rows,
+                dropped=figures.dropped,
+                longest=figures.longest,
+            )
+        )
+        say(
+            t(
+                "  work     {steps} steps, {tokens} tokens, {device} {dtype}",
+                "  工作量   {steps} 步，{tokens} 词元，{device} {dtype}",
+                steps=figures.steps,
+                tokens=figures.tokens,
+                device=figures.device,
+                dtype=figures.dtype,
+            )
+        )
+        say(t("  time     about {time}", "  时间     约 {time}", time=_clock(figures.seconds)))
+        say(t("  memory   about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
+        say(
+            t(
+                "  writes   one sealed adapter and its signed statement (nothing leaves this host)",
+                "  写出     一个封存的适配器及其签名声明（不离开本机）",
+            )
+        )
+        say(t("Nothing was started.", "尚未启动任何任务。"))
+
+    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset}, show)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def launch(arguments: list[str]) -> None:
+    """Start the same command in a session of its own, hand it the secret through a pipe, and return once its run has an id.
+
+    Raises: WrongPassphrase, JobDied when it ends before that.
+    """
+    from pathlib import Path
+
+    from ringfence.vault.keys import KeyFile
+    from ringfence.workspace.space import Workspace, find
+
+    chosen = options().workspace
+    path = Path(chosen).resolve() if chosen else find(Path.cwd())
+    held = secret()
+    Workspace.open(path, held)  # a wrong passphrase is an error here, not in a log that nobody reads
+    reading, writing = os.pipe()
+    how = ["--key-file", f"/proc/self/fd/{reading}"] if isinstance(held, KeyFile) else ["--passphrase-fd", str(reading)]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ringfence", "-w", str(path), *how, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=(reading,),
+        start_new_session=True,
+    )
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(held)
+    run = _first_word(child)
+    emit({"run": run, "pid": child.pid}, lambda: say(t("✔ {run} goes on in the background", "✔ {run} 在后台继续", run=run)))
+    advise(f"ringfence run watch {run}")
+
+
+def _first_word(child: subprocess.Popen[bytes]) -> str:
+    stream = child.stderr
+    if stream is None or not select.select([stream], [], [], _PATIENCE)[0]:
+        raise JobDied(job="train", status="no answer", at="-")
+    line = stream.readline().decode(errors="replace")
+    run = next((word for word in line.split() if word.startswith("train-")), None)
+    if run is None:  # its own error, already in the user's language: pass it on
+        print(line + stream.read().decode(errors="replace"), file=sys.stderr, end="")
+        raise SystemExit(child.wait())
+    return run

@@ -1,0 +1,42 @@
+"""Many texts as one: folded and searched together, because a call per text would cost more than the search."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from ringfence.deid.fold import Folded, fold
+from ringfence.deid.recogniser import SEPARATOR, Span
+
+
+class Block:
+    """Texts joined by NUL and folded. `text` is searched; spans in it come back as spans of the single texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._folded: Folded = fold(SEPARATOR.join(texts))
+        starts = list(accumulate((len(text) + 1 for text in texts[:-1]), initial=0))
+        self._original_starts = starts
+        origin = self._folded.origin
+        self._starts = starts if origin is None else np.searchsorted(origin, starts).tolist()
+
+    @property
+    def text(self) -> str:
+        """The folded texts, joined."""
+        return self._folded.text
+
+    def value(self, span: Span) -> str:
+        """Return the folded characters of a span of the block."""
+        return self.text[span.start : span.end]
+
+    def by_text(self, spans: Iterable[Span]) -> dict[int, list[tuple[Span, str]]]:
+        """Return, per text that has any, its spans in its own original coordinates, each with its folded value."""
+        rows: dict[int, list[tuple[Span, str]]] = {}
+        for span in spans:
+            row = bisect_right(self._starts, span.start) - 1
+            start, end = self._folded.original(span.start, span.end)
+            base = self._original_starts[row]
+            rows.setdefault(row, []).append((Span(start - base, end - base, span.kind, span.score), self.value(span)))
+        return rows

@@ -1,0 +1,50 @@
+"""Profiles: which recognisers run and what happens to each kind. A profile is a JSON file; the built-in ones lie in `profiles/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.core.settings import Digest, PartName, Settings
+from ringfence.deid.settings import DeidSettings, Operator
+
+
+class Profile(Settings):
+    """A named choice of parts and operators."""
+
+    recognisers: Annotated[tuple[PartName, ...], Field(min_length=1)]
+    operators: Mapping[str, Operator] = {}
+
+
+def names(folder: Traversable | None = None) -> list[str]:
+    """Return the names of the profiles of a folder (default: the built-in ones), sorted."""
+    return sorted(entry.name.removesuffix(".json") for entry in _folder(folder).iterdir() if entry.name.endswith(".json"))
+
+
+def load(name: str, *, folder: Traversable | None = None) -> Profile:
+    """Return a profile.
+
+    Raises: UnknownProfile, InvalidSettings.
+    """
+    known = names(folder)
+    if name not in known:
+        raise UnknownProfile(name=name, known=", ".join(known))
+    try:
+        return Profile.model_validate_json((_folder(folder) / f"{name}.json").read_text(encoding="utf-8"))
+    except ValidationError as cause:
+        raise InvalidSettings(where=f"profile {name}", problem=str(cause.errors(include_input=False)[0]["msg"])) from cause
+
+
+def settings_for(name: str, *, terms_digest: Digest | None = None, folder: Traversable | None = None) -> DeidSettings:
+    """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name."""
+    profile = load(name, folder=folder)
+    return DeidSettings(profile=name, parts=profile.recognisers, operators=profile.operators, terms_digest=terms_digest)
+
+
+def _folder(folder: Traversable | None) -> Traversable:
+    return folder if folder is not None else files("ringfence.deid") / "profiles"

@@ -1,0 +1,1 @@
+"""One file a recogniser; being in this folder registers it."""

@@ -1,0 +1,69 @@
+"""Payment card numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
+
+_GROUP = re.compile(r"[0-9]+")
+_SHORTEST, _LONGEST = 13, 19
+# First digits of the networks: Visa, Mastercard, Amex, Diners, JCB, Discover, UnionPay, Maestro, and the old 9558 of ICBC.
+_ISSUED = re.compile(r"4|5|2[2-7]|3[04-9]|6|8[1-2]|9558")
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+def luhn_sum(number: str) -> int:
+    """Return the Luhn sum of a digit string; a valid number has one divisible by 10. Source: ISO/IEC 7812-1 annex B."""
+    return sum(_DOUBLED[int(d)] if i % 2 else int(d) for i, d in enumerate(reversed(number)))
+
+
+@RECOGNISERS.add("bank-card.v1")
+class BankCard(Shaped):
+    """13 to 19 digits that pass Luhn and begin like an issued card; in one block or in the groups that are printed on cards."""
+
+    kinds = frozenset({"BANK_CARD"})
+    example = "4111111111111111"
+    pattern: ClassVar[str] = r"[0-9](?:[ \-]?[0-9]){12,}"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return every card in a run of digit groups, the longest first choice at each place."""
+        groups = [m.span() for m in _GROUP.finditer(text, start, end)]
+        if not stands_alone(text, start, end):  # a letter touches an outer group: only that group is lost
+            groups = [g for g in groups if stands_alone(text, *g)]
+        spans, first = [], 0
+        while first < len(groups):
+            last = next((n for n in range(min(len(groups), first + 5), first, -1) if _is_card(text, groups[first:n])), None)
+            if last is None:
+                first += 1
+                continue
+            spans.append(Span(groups[first][0], groups[last - 1][1], "BANK_CARD", CHECKED))
+            first = last
+        return spans
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number of the same length under 9999, which is no country's, that passes Luhn."""
+        number = self.normalise(value)
+        if not _SHORTEST <= len(number) <= _LONGEST or not number.isdigit():
+            return draw.scramble(value)
+        body = "9999" + draw.text(DIGITS, len(number) - 5)
+        return refill(value, body + str(-luhn_sum(body + "0") % 10))
+
+
+def _is_card(text: str, groups: Sequence[tuple[int, int]]) -> bool:
+    start, end = groups[0][0], groups[-1][1]
+    number = "".join(text[a:b] for a, b in groups)
+    if not _SHORTEST <= len(number) <= _LONGEST or not _ISSUED.match(number) or in_decimal(text, start, end):
+        return False
+    separators = {text[b:c] for (_, b), (c, _) in pairwise(groups)}
+    return len(separators) <= 1 and _is_layout([b - a for a, b in groups]) and luhn_sum(number) % 10 == 0
+
+
+def _is_layout(sizes: list[int]) -> bool:
+    """Return True for one block, groups of four with a shorter last one, 4-6-5, 4-6-4, 6-13 and 6-10."""
+    fours = all(size == 4 for size in sizes[:-1]) and sizes[-1] <= 4  # noqa: PLR2004  digits of a group
+    return len(sizes) == 1 or fours or sizes in ([4, 6, 5], [4, 6, 4], [6, 13], [6, 10])

@@ -1,0 +1,37 @@
+"""Chinese mobile numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import RECOGNISERS, SHAPE, Shaped, Span, in_decimal, stands_alone
+
+_LENGTH = 11
+_PREFIX = re.compile(r"(?:\+|00)?86[ \-]?$")
+
+
+@RECOGNISERS.add("cn-mobile.v1")
+class CnMobile(Shaped):
+    """1[3-9] and nine digits, in groups of 3-4-4 or 4-4-3 or none; behind +86, 0086 or 86. The span is the national number."""
+
+    kinds = frozenset({"CN_MOBILE"})
+    example = "13800138000"
+    pattern: ClassVar[str] = r"1[3-9][0-9](?:[ \-]?[0-9]{4}[ \-]?[0-9]{4}|[0-9][ \-][0-9]{4}[ \-][0-9]{3})"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number unless it is part of a longer one."""
+        whole = start
+        if prefix := _PREFIX.search(text, max(0, start - 5), start):
+            whole = prefix.start()
+        if not stands_alone(text, whole, end) or in_decimal(text, whole, end):
+            return ()
+        return (Span(start, end, "CN_MOBILE", SHAPE),)
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number of the ranges 10x to 12x, which no operator issues."""
+        if len(self.normalise(value)) != _LENGTH:
+            return draw.scramble(value)
+        return refill(value, f"1{draw.below(3)}{draw.text(DIGITS, 9)}")

@@ -1,0 +1,39 @@
+"""Passport numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+
+_WORDS = re.compile(r"护照|旅行证|passport|travel doc", re.IGNORECASE)
+_CN = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP][0-9]{8}|[DSP]E[0-9]{7}")
+_US = re.compile(r"[0-9]{9}|[A-Z][0-9]{8}")
+
+
+@RECOGNISERS.add("passport.v1")
+class Passport(Shaped):
+    """Passports of China (E, G, D, S, P and eight) and the United States (nine), next to a key word: they have no check digit."""
+
+    kinds = frozenset({"PASSPORT"})
+    example = "护照E12345678"
+    pattern: ClassVar[str] = r"[A-Za-z]{0,2}[0-9]{7,9}"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number if it has the form of a passport and a key word is near."""
+        if not stands_alone(text, start, end):
+            return ()
+        value = text[start:end].upper()
+        fits = _CN.fullmatch(value) or _US.fullmatch(value)
+        return (Span(start, end, "PASSPORT", KEYWORDED),) if fits and has_word(text, start, end, words=_WORDS) else ()
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number of the same length: under X for lettered ones, under 000 for digits; neither series is issued."""
+        number = self.normalise(value)
+        head = "X" if number[:1].isalpha() else "000"
+        return (
+            refill(value, head + draw.text(DIGITS, max(0, len(number) - len(head)))) if len(number) >= len(head) else draw.scramble(value)
+        )

@@ -1,0 +1,46 @@
+"""What a de-identification is told and what it says. Light: no engine is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ringfence.core.order import Count, Counts, Figures
+from ringfence.core.settings import Digest, PartName, Settings
+
+Operator = Literal["surrogate", "redact"]  # a consistent stand-in, or the kind in angle brackets
+EngineName = Literal["vectorscan", "re"]
+
+
+class DeidSettings(Settings):
+    """One de-identification completely. `profile` is the name that policies ask for; `parts` and `operators` are what it stands for."""
+
+    profile: str = "default"
+    parts: tuple[PartName, ...]
+    operators: Mapping[str, Operator] = {}  # by kind; a kind that is not named gets surrogates
+    terms_digest: Digest | None = None  # SHA-256 of the dictionary's file
+    engine: Literal["auto", "re"] = "auto"
+
+
+class DeidFigures(Figures):
+    """What was found and replaced. Characters are those of the texts before the change."""
+
+    records: Count
+    spans: Counts
+    survivors: Count  # originals that the re-scan found in the output
+    characters: Count
+    characters_changed: Count
+    engine: EngineName
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return what the gate needs: a set with survivors is never written, so the number tells nothing about rows."""
+        return frozenset({"survivors", "engine"})
+
+
+def kinds() -> tuple[str, ...]:
+    """Return every kind that the registered recognisers and the dictionary can find, sorted: the vocabulary of `spans`."""
+    from ringfence.deid.recogniser import RECOGNISERS  # noqa: PLC0415  the settings stay light
+    from ringfence.deid.terms import KIND  # noqa: PLC0415
+
+    return tuple(sorted({KIND, *(kind for name in RECOGNISERS.names() for kind in RECOGNISERS.create(name).kinds)}))

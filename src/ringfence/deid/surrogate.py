@@ -1,0 +1,49 @@
+"""Surrogates: for one key, one value always becomes the same stand-in, in every record, file and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ringfence.deid import terms as dictionary
+from ringfence.deid.draw import Draw
+from ringfence.deid.recogniser import Recogniser
+
+_TRIES = 64
+
+
+class Surrogates:
+    """Makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
+
+    def __init__(self, key: bytes, *, parts: Mapping[str, Recogniser], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
+        self._key, self._parts, self._terms, self._is_taken = key, parts, terms, is_taken
+        self._made: dict[tuple[str, str], str] = {}
+
+    def of(self, kind: str, value: str) -> str:
+        """Return the stand-in of `value`.
+
+        It keeps the separators of this spelling; letters and digits depend on the kind and the normal form alone.
+        """
+        at = (kind, value)
+        if at not in self._made:
+            self._made[at] = self._make(kind, value)
+        return self._made[at]
+
+    def _make(self, kind: str, value: str) -> str:
+        candidate = ""
+        for attempt in range(_TRIES):
+            draw = Draw(
+                self._key, b"\x00".join((kind.encode(), self.normal(kind, value).encode("utf-8", "surrogatepass"), b"%d" % attempt))
+            )
+            candidate = self._draw(kind, value, draw)
+            if candidate != value and not self._is_taken(kind, candidate):
+                break
+        return candidate  # of the last try, if all were taken: the re-scan will say so
+
+    def _draw(self, kind: str, value: str, draw: Draw) -> str:
+        if kind == dictionary.KIND:
+            return dictionary.stand_in(value, draw, terms=self._terms)
+        return self._parts[kind].surrogate(value, draw)
+
+    def normal(self, kind: str, value: str) -> str:
+        """Return the normal form of a value."""
+        return dictionary.lowered(value) if kind == dictionary.KIND else self._parts[kind].normalise(value)

@@ -1,0 +1,86 @@
+"""The dictionary of internal terms: names of projects, systems and places that only insiders know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ringfence.core.errors import TermsUnreadable
+from ringfence.deid.draw import DIGITS, UPPER, Draw
+from ringfence.deid.fold import fold
+from ringfence.deid.recogniser import TERM, Span, cuts_a_word
+
+KIND = "TERM"
+_SHORTEST = 2  # characters
+_MOST_BYTES = 16 << 20
+_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+# Neutral names, Chinese and English; the first pair that holds none of the terms is used.
+_NAMES = (("内部项目", "Project "), ("内部系统", "System "), ("代称", "Item "))
+
+
+def read_terms(path: Path) -> tuple[str, ...]:
+    """Return the terms of a file, one a line, in order, without duplicates; empty lines and lines that begin with # are skipped.
+
+    Raises: TermsUnreadable.
+    """
+    try:
+        data = path.read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
+    except OSError as cause:
+        raise TermsUnreadable(problem="the file cannot be read") from cause
+    except UnicodeDecodeError as cause:
+        raise TermsUnreadable(problem="it is not UTF-8") from cause
+    if len(data) > _MOST_BYTES:
+        raise TermsUnreadable(problem=f"it is larger than {_MOST_BYTES} bytes")
+    terms = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    short = [n for n, line in enumerate(lines, 1) if 0 < len(line.strip()) < _SHORTEST and not line.startswith("#")]
+    if short:
+        raise TermsUnreadable(problem=f"line {short[0]} is shorter than {_SHORTEST} characters")
+    return tuple(terms)
+
+
+def lowered(text: str) -> str:
+    """Return `text` with A to Z in lower case and nothing else changed: terms are found in any ASCII case."""
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+
+
+def folded_terms(terms: Iterable[str]) -> tuple[str, ...]:
+    """Return the terms as they are searched: folded, ASCII lower case, without duplicates, sorted."""
+    return tuple(sorted({low for term in terms if len(low := lowered(fold(term.strip()).text)) >= _SHORTEST}))
+
+
+class TermSearch:
+    """Finds terms in Python, for machines without Vectorscan."""
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._by_start: dict[str, list[str]] = {}
+        for term in terms:
+            self._by_start.setdefault(term[:_SHORTEST], []).append(term)
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        """Return the ranges of every occurrence of every term in a folded text, sorted."""
+        if not self._by_start:
+            return []
+        low, starts = lowered(text), self._by_start
+        candidates = (i for i in range(len(low) - 1) if low[i : i + _SHORTEST] in starts)
+        return [
+            (i, i + len(term)) for i in candidates for term in sorted(starts[low[i : i + _SHORTEST]], key=len) if low.startswith(term, i)
+        ]
+
+
+def longest(text: str, ranges: Iterable[tuple[int, int]]) -> list[Span]:
+    """Return the spans of the longest term at each place; inside a longer ASCII word a term does not count."""
+    spans: list[Span] = []
+    for start, end in sorted(ranges, key=lambda r: (r[0], -r[1])):
+        if spans and end <= spans[-1].end:
+            continue
+        if not cuts_a_word(text, start) and not cuts_a_word(text, end):
+            spans.append(Span(start, end, KIND, TERM))
+    return spans
+
+
+def stand_in(value: str, draw: Draw, *, terms: Sequence[str]) -> str:
+    """Return a neutral name in the script of `value`, such as 内部项目A731 or Project A731."""
+    label = draw.choice(UPPER) + draw.text(DIGITS, 3)
+    chinese, english = next((n for n in _NAMES if not any(term in lowered("".join(n)) for term in terms)), ("", ""))
+    return (english if value.isascii() else chinese) + label

@@ -1,0 +1,103 @@
+"""Chat: a verified bundle, or an unreleased run inside the vault, answers from its sandbox."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ringfence.core.errors import NotReleasable
+from ringfence.core.order import Keys, Limits
+from ringfence.core.public_keys import PublicKeys
+from ringfence.core.work import Input, Work
+from ringfence.flows.train import Saved, cores
+from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
+from ringfence.models import store as models
+from ringfence.models.store import ModelEntry
+from ringfence.release.verify import verify_bundle
+from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
+from ringfence.train.settings import TrainSettings
+from ringfence.workspace.entries import Opened
+from ringfence.workspace.space import Workspace
+
+
+class Say(Protocol):
+    """Shows a piece of an answer."""
+
+    def __call__(self, piece: str, *, is_end: bool) -> None:
+        """Show `piece`; at the end of an answer it is empty."""
+        ...
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """What a conversation opens: exactly one of a sealed adapter and a bundle's folder, on its base model."""
+
+    model: ModelEntry
+    train: TrainSettings | None = None
+    adapter: tuple[Input, bytes] | None = None  # and its data key
+    bundle: Path | None = None
+
+
+def from_bundle(folder: Path, public: PublicKeys) -> Speaker:
+    """Return a bundle that passed verification under `public`.
+
+    Raises: BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
+    """
+    report = verify_bundle(folder, public)
+    return Speaker(models.verify(report.manifest.base.digest), bundle=folder)
+
+
+def from_workspace(space: Workspace, target: str) -> Speaker:
+    """Return a released bundle by its name or folder, or a training run; opening a run is put on record.
+
+    Raises: UnknownRun, NotReleasable, and what `from_bundle` raises.
+    """
+    if target in space.state.releases:
+        return from_bundle(space.path / "releases" / target, space.public)
+    if Path(target).is_dir():
+        return from_bundle(Path(target), space.public)
+    run = space.state.run(target)
+    made = next((one for one in run.made if one.kind == "adapter"), None)
+    if made is None or made.digest not in space.state.live():
+        raise NotReleasable(run=run.id, state=run.state)
+    source = space.input(space.state.things[made.digest])
+    saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+    with space.locked():
+        space.record(Opened(object=made.digest, purpose="chat"))
+    key = space.keys.data_key(source.slot.slot)
+    return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key))
+
+
+def chat(speaker: Speaker, *, hear: Callable[[], str | None], say: Say, max_new_tokens: int = 256) -> ChatFigures:
+    """Answer until `hear` returns None, and return how much was said.
+
+    Raises: SandboxError.
+    """
+    inputs: dict[str, Input] = {}
+    keys = Keys()
+    if speaker.adapter:
+        source, key = speaker.adapter
+        inputs, keys = {"adapter": source}, Keys(data={source.slot.slot: key})
+    files = {"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {})
+    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens)
+    limits = JOBS["chat.v1"].limits
+    work = Work(
+        job="chat.v1",
+        run=f"chat-{secrets.token_hex(6)}",
+        tenant=speaker.adapter[0].slot.tenant if speaker.adapter else "0" * 32,
+        settings=settings,
+        inputs=inputs,
+        files=files,
+        keys=keys,
+        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=cores()),
+    )
+
+    def pass_on(piece: str) -> None:
+        is_end = piece == END_OF_TURN
+        say("" if is_end else piece, is_end=is_end)
+
+    return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=hear)).figures

@@ -1,0 +1,62 @@
+"""Deid: a set becomes a masked one, and the evidence says that no original survived."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from ringfence.core.errors import TermsUnreadable
+from ringfence.core.order import Progress
+from ringfence.deid.settings import DeidFigures, DeidSettings, kinds
+from ringfence.flows.facts import software
+from ringfence.flows.gate import tier_for
+from ringfence.jobs.start import Handlers, start
+from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+
+def deidentify(
+    space: Workspace,
+    name: str,
+    *,
+    settings: DeidSettings,
+    terms: Path | None = None,
+    show: Callable[[Progress], None] = lambda _: None,
+) -> tuple[Committed, DeidFigures]:
+    """Write a masked copy of a set and return what was done; the set itself stays as it was.
+
+    A bare name means the cleared set where there is one, else the sealed one.
+
+    Raises: UnknownName, UnknownProfile, TermsUnreadable, SurvivorsLeft, SandboxError.
+    """
+    source = _source(space, name)
+    made = source.made
+    files: dict[str, Path] = {}
+    if terms is not None:
+        files["terms"] = terms.resolve()
+        settings = settings.model_copy(update={"terms_digest": _digest(terms)})
+    outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
+    with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
+        work = arrow.work(
+            "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=kinds(), tier=tier_for(space.policy(), made.label)
+        )
+        done = start(work, DeidFigures, handlers=Handlers(progress=show))
+        return arrow.commit(done, Facts(parts=settings.parts, software=software())), done.figures
+
+
+def _source(space: Workspace, name: str) -> Thing:
+    """Return the set to mask: never an already masked one, unless the user named that very stage."""
+    if "@" in name:
+        return space.state.resolve(name)
+    sealed = space.state.resolve(f"{name}@sealed")
+    cleared = [t for t in space.state.live().values() if t.made.stage == "cleared" and t.origin == sealed.made.digest]
+    return max(cleared, key=lambda t: t.index, default=sealed)
+
+
+def _digest(terms: Path) -> str:
+    try:
+        return hashlib.sha256(terms.read_bytes()).hexdigest()
+    except OSError as cause:
+        raise TermsUnreadable(problem="it cannot be read") from cause

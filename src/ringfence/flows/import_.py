@@ -1,0 +1,57 @@
+"""Import: a file becomes a sealed set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ringfence.core.errors import FileUnreadable
+from ringfence.core.order import Progress
+from ringfence.core.statement import Label
+from ringfence.flows.facts import software
+from ringfence.flows.gate import tier_for
+from ringfence.ingest.settings import REASONS, ImportFigures, ImportSettings
+from ringfence.jobs.start import Handlers, start
+from ringfence.vault.index import read_index
+from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
+from ringfence.workspace.space import Workspace
+
+
+def import_file(
+    space: Workspace,
+    path: Path,
+    *,
+    name: str,
+    settings: ImportSettings,
+    label: Label = "sensitive",
+    show: Callable[[Progress], None] = lambda _: None,
+) -> tuple[Committed, ImportFigures]:
+    """Seal the rows of a file as the set `name` and return what was made.
+
+    The units of the set's future privacy budget are kept in an object of their own, which deleting the set will leave.
+
+    Raises: FileUnreadable, every IngestError, SandboxError.
+    """
+    if not path.is_file():
+        raise FileUnreadable(path=str(path))
+    before = path.stat()
+    outputs = {"set": Plan("set", "sealed")}
+    with Arrow(space, "import", name=name, label=label, settings=settings, outputs=outputs) as arrow:
+        work = arrow.work(
+            "import.v1",
+            purpose=("record-id", "unit-id", "content"),
+            files={"source": path.resolve()},
+            vocabulary=REASONS,
+            tier=tier_for(space.policy(), label),
+        )
+        done = start(work, ImportFigures, handlers=Handlers(progress=show))
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise FileUnreadable(path=f"{path} (it changed while it was read)")
+        slot, key = arrow.output("set")
+        slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
+        ids, rows = np.unique(read_index(slot, key).unit_ids, axis=0, return_counts=True)  # [units, 16], [units]
+        arrow.add("account", Plan("account", "account"), {"units": ids.tobytes(), "rows": rows.astype("<u4").tobytes()})
+        return arrow.commit(done, Facts(software=software())), done.figures

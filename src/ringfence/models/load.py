@@ -1,0 +1,72 @@
+"""Opening a base model. Child halves only: this module imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from ringfence.core.errors import ModelUnsupported
+
+Attention = Literal["auto", "eager", "sdpa"]
+_SHORT = 256  # tokens; up to this length the plain attention has the faster backward on a CPU (benchmarks/train_step.py)
+
+# Models without a chat template of their own: question, answer, end token.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token + '\n' }}"
+    "{% else %}{{ message['content'] + '\n' }}{% endif %}{% endfor %}"
+)
+
+
+class Loaded(NamedTuple):
+    """A model and its tokeniser, on one device, in evaluation mode, with every weight frozen."""
+
+    model: Any
+    tokenizer: Any
+
+
+def choose_attention(wanted: Attention, *, device: str, longest: int) -> Literal["eager", "sdpa"]:
+    """Return the faster attention for rows of up to `longest` tokens."""
+    if wanted != "auto":
+        return wanted
+    return "eager" if device == "cpu" and longest <= _SHORT else "sdpa"
+
+
+def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers is untyped
+    """Return the tokeniser of a model folder, always with a chat template and an end token.
+
+    Raises: ModelUnsupported.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.eos_token_id is None:
+        raise ModelUnsupported(problem="its tokeniser has no end token")
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def load_model(folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa") -> Any:  # noqa: ANN401
+    """Return the model of a checked folder, frozen and in evaluation mode: safetensors only, no remote code, no download."""
+    logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        attn_implementation=attention,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+    model.requires_grad_(requires_grad=False)
+    model.eval()
+    return model.to(device)
+
+
+def load(folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa") -> Loaded:
+    """Return model and tokeniser of a checked folder.
+
+    Raises: ModelUnsupported.
+    """
+    return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder))

@@ -1,0 +1,28 @@
+"""Settings and figures of `model.v1`. Light: the host imports it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ringfence.core.order import Count, Figures
+from ringfence.core.settings import Settings
+
+
+class ModelSettings(Settings):
+    """How a GGUF file becomes safetensors. bfloat16 keeps more digits than four-bit weights ever had."""
+
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+
+
+class ModelFigures(Figures):
+    """What was rebuilt."""
+
+    parameters: Count
+    tensors: Count
+    layers: Count
+    vocabulary: Count
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return every name: base models hold no private rows."""
+        return frozenset(cls.model_fields)

@@ -1,0 +1,1 @@
+"""Recipes: LLaMA-Factory's YAML, every key used, noted or refused; nothing dropped silently."""

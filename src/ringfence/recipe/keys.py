@@ -1,0 +1,81 @@
+"""What becomes of each key of a recipe. Source of the key list: LLaMA-Factory's documented training arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ringfence.core.text import Text
+
+Treatment = Literal["used", "noted", "refused"]
+
+
+_NOTHING = Text("", "")
+
+
+@dataclass(frozen=True)
+class KeyRule:
+    """How one key is treated, and why where it is not simply used."""
+
+    treatment: Treatment
+    why: Text = _NOTHING
+
+
+_USED = (
+    "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
+    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
+    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim report_to "
+    "layers_to_transform"
+).split()
+
+_NOTED: Mapping[str, Text] = {
+    "trust_remote_code": Text("never executed: ringfence loads no code from a model", "从不执行：ringfence 不加载模型中的代码"),
+    "output_dir": Text("outputs go into the vault", "产出存入保险库"),
+    "overwrite_output_dir": Text("objects in the vault are never overwritten", "保险库中的对象从不被覆盖"),
+    "overwrite_cache": Text("there is no cache on disk", "磁盘上没有缓存"),
+    "cache_dir": Text("there is no cache on disk", "磁盘上没有缓存"),
+    "template": Text("the chat template comes from the model's tokenizer", "对话模板取自模型的分词器"),
+    "dataset_dir": Text("sets are looked up in the workspace", "数据集在工作区中查找"),
+    "preprocessing_num_workers": Text("rows are tokenised in the sandbox", "在沙箱中分词"),
+    "dataloader_num_workers": Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取"),
+    "per_device_eval_batch_size": Text("evaluation uses the training batch", "评估使用训练的批大小"),
+    "plot_loss": Text("ringfence run show prints the losses", "ringfence run show 会显示损失"),
+    "ddp_timeout": Text("one process trains", "单进程训练"),
+    "flash_attn": Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"),
+    "use_unsloth": Text("ringfence has its own loop", "ringfence 使用自己的训练循环"),
+    "enable_liger_kernel": Text("the head is chunked already", "输出层已分块计算"),
+    "use_kt": Text("ringfence has its own loop", "ringfence 使用自己的训练循环"),
+    "save_total_limit": Text("the last checkpoint is kept while a run is open", "运行期间保留最后一个检查点"),
+    "save_only_model": Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"),
+    "logging_dir": Text("figures stay in the vault", "数据留在保险库中"),
+    "include_num_input_tokens_seen": Text("tokens are always counted", "总是统计词元数"),
+    "disable_gradient_checkpointing": Text("activation checkpointing is off", "未使用激活检查点"),
+    "print_param_status": Text("ringfence run show prints the parameters", "ringfence run show 会显示参数"),
+    "run_name": Text("runs are named by their id", "运行以编号命名"),
+}
+
+_EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
+_LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
+_EGRESS_KEYS = (
+    "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token hub_strategy use_swanlab swanlab_project "
+    "swanlab_mode swanlab_api_key swanlab_workspace swanlab_run_name"
+).split()
+_LATER_KEYS = (
+    "privacy audit release max_samples adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
+    "double_quantization do_predict additional_target create_new_adapter use_rslora use_dora pissa_init pissa_iter pissa_convert "
+    "loraplus_lr_ratio oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
+    "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 pref_beta pref_ftx pref_loss dpo_label_smoothing "
+    "kto_chosen_weight kto_rejected_weight simpo_gamma ref_model reward_model reward_model_type val_size packing neat_packing mix_strategy "
+    "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy warmup_steps "
+    "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
+    "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro gradient_checkpointing freeze_vision_tower "
+    "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss adam_beta1 adam_beta2 adam_epsilon"
+).split()
+
+KEYS: Mapping[str, KeyRule] = {
+    **{key: KeyRule("used") for key in _USED},
+    **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
+    **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
+    **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
+}

@@ -1,0 +1,158 @@
+"""A recipe file becomes settings, or an error that names the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
+from ringfence.core.text import Text, t
+from ringfence.recipe.keys import KEYS, Treatment
+from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
+
+_LIMIT = 1 << 20  # bytes of a recipe file
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one key."""
+
+    key: str
+    treatment: Treatment
+    why: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, read and checked."""
+
+    model: str
+    dataset: str
+    eval_dataset: str | None
+    order: TrainOrder
+    lines: tuple[Line, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key written twice, and reads 1e-4 as a number, as people expect."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
+        """Return the mapping of a node."""
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise yaml.YAMLError("a key is written twice")
+        return dict(mapping)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
+def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return the recipe of a YAML file; `overrides` (key=value on the command line) win.
+
+    Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue.
+    """
+    document = {**load(path), **(overrides or {})}
+    lines = tuple(judge(document))
+    for line in lines:
+        if line.treatment == "refused":
+            raise RefusedKey(key=line.key, reason=line.why)
+    return _recipe(document, lines)
+
+
+def judge(document: Mapping[str, Any]) -> list[Line]:
+    """Return what becomes of every key, in the file's order.
+
+    Raises: UnknownKey.
+    """
+    lines = []
+    for key, value in document.items():
+        rule = KEYS.get(key)
+        if rule is None:
+            nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
+            raise UnknownKey(key=key, nearest=nearest[0] if nearest else "ringfence recipe check")
+        treatment, why = rule.treatment, rule.why.show()
+        if reason := _refused_value(key, value):
+            treatment, why = "refused", reason.show()
+        lines.append(Line(key, treatment, why))
+    return lines
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the mapping of a YAML file, keys without a value left out.
+
+    Raises: RecipeUnreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LIMIT + 1)
+        if len(data) > _LIMIT:
+            raise RecipeUnreadable(path=str(path), problem=t("too long", "过长"))
+        document = yaml.load(data.decode(), _Loader)  # noqa: S506  derived from SafeLoader
+    except (OSError, UnicodeDecodeError) as cause:
+        raise RecipeUnreadable(path=str(path), problem=t("it cannot be read", "无法读取")) from cause
+    except (yaml.YAMLError, RecursionError) as cause:
+        raise RecipeUnreadable(path=str(path), problem=_yaml_problem(cause)) from cause
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise RecipeUnreadable(path=str(path), problem=t("it is not one mapping of names", "不是由名称构成的映射"))
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _yaml_problem(cause: Exception) -> str:
+    mark = getattr(cause, "problem_mark", None)
+    return (
+        t("YAML error in line {line}", "第 {line} 行 YAML 有误", line=mark.line + 1)
+        if mark
+        else t("YAML error", "YAML 有误") + f": {cause}"
+    )
+
+
+def _refused_value(key: str, value: object) -> Text | None:
+    """Return why a value of a known key cannot stand, if it cannot."""
+    test, why = _VALUES.get(key, (lambda _: False, None))
+    return why if test(value) else None
+
+
+def _calls_out(value: object) -> bool:
+    wanted = value if isinstance(value, list) else [value]
+    return not {str(one) for one in wanted} <= {"none", "tensorboard"}
+
+
+_VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
+    "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
+    "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
+    "stage": (lambda value: value != "sft", Text("only sft is built so far", "目前只实现了 sft")),
+    "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
+    "optim": (lambda value: not str(value).startswith("adamw_torch"), Text("only adamw_torch is built so far", "目前只实现了 adamw_torch")),
+    "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
+}
+
+
+def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
+    for key in ("model_name_or_path", "dataset"):
+        if not isinstance(document.get(key), str):
+            raise BadValue(key=key, problem=t("it is missing", "缺失"))
+    dataset, evaluation = document["dataset"], document.get("eval_dataset")
+    for key, value in (("dataset", dataset), ("eval_dataset", evaluation)):
+        if isinstance(value, str) and "," in value:
+            raise BadValue(key=key, problem=t("only one set is supported so far", "目前只支持一个数据集"))
+    fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
+    if isinstance(target := fields.get("lora_target"), str):
+        fields["lora_target"] = tuple(part.strip() for part in target.split(","))
+    fields["eval"] = evaluation is not None
+    hints: dict[str, Any] = {}
+    if document.get("bf16") is True:
+        hints["dtype"] = "bfloat16"
+    try:
+        order = TrainOrder(train=TrainSettings.model_validate(fields), hints=RuntimeHints.model_validate(hints))
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        raise BadValue(key=".".join(str(part) for part in first["loc"]) or "recipe", problem=first["msg"]) from cause
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines)

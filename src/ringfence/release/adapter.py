@@ -1,0 +1,101 @@
+"""Adapter weights and their configuration, as far as a host may look: the safetensors header, never a tensor."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ringfence.core.errors import BundleBroken
+from ringfence.core.text import t
+from ringfence.release.manifest import ADAPTER, CONFIG
+
+HEADER_LIMIT = 16 << 20  # bytes
+LENGTH_FIELD = 8  # bytes of the header's length, little-endian
+_NAME = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
+_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+
+
+def header_size(start: bytes) -> int:
+    """Return the bytes that a safetensors header claims to take, its length field included, or the most that one may take."""
+    return LENGTH_FIELD + min(int.from_bytes(start[:LENGTH_FIELD], "little"), HEADER_LIMIT)
+
+
+def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
+    """Return the number of LoRA pairs of an adapter whose header agrees with its configuration.
+
+    head: the file from its start to the end of the header; size: bytes of the whole file. Every tensor is the A or B half of a pair,
+    of the configured rank, on a configured module, and the tensors fill the file without a gap (nothing can hide between them).
+
+    Raises: BundleBroken.
+    """
+    rank, targets = _settings(config)
+    tensors = _tensors(head)
+    _no_gap(tensors, size - len(head))
+    halves: dict[str, set[str]] = {}
+    for name, tensor in tensors.items():
+        match = _NAME.fullmatch(name)
+        if match is None or not any(f".{match['module']}".endswith(f".{target}") for target in targets):
+            raise _broken(ADAPTER, "holds a tensor that is not LoRA of a configured module", "含有不属于所配置模块的 LoRA 张量")
+        shape = tensor["shape"]
+        if len(shape) != 2 or shape[0 if match["half"] == "A" else 1] != rank:  # noqa: PLR2004  A: [rank, in], B: [out, rank]
+            raise _broken(ADAPTER, "holds a tensor of another rank than the configuration", "张量的秩与配置不同")
+        halves.setdefault(match["module"], set()).add(match["half"])
+    if not halves or any(found != {"A", "B"} for found in halves.values()):
+        raise _broken(ADAPTER, "lacks one half of a LoRA pair", "缺少一半 LoRA 张量")
+    return len(halves)
+
+
+def _settings(config: bytes) -> tuple[int, list[str]]:
+    try:
+        value = json.loads(config, object_pairs_hook=_unique)
+        rank, targets = value["r"], value["target_modules"]
+        usable = value["peft_type"] == "LORA" and isinstance(rank, int) and isinstance(targets, list)
+        plain = not any(value.get(key) for key in ("auto_mapping", "modules_to_save", "rank_pattern", "use_dora", "lora_bias"))
+        if not (usable and plain and rank > 0 and targets and all(isinstance(target, str) and target for target in targets)):
+            raise ValueError  # noqa: TRY301  one sentence for every cause
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+        raise _broken(CONFIG, "is not the configuration of a plain LoRA adapter", "不是普通 LoRA 适配器的配置") from cause
+    return rank, targets
+
+
+def _tensors(head: bytes) -> dict[str, dict[str, Any]]:
+    try:
+        if int.from_bytes(head[:LENGTH_FIELD], "little") != len(head) - LENGTH_FIELD:
+            raise ValueError  # noqa: TRY301  one sentence for every cause
+        value = json.loads(head[LENGTH_FIELD:], object_pairs_hook=_unique)
+        if value.pop("__metadata__", {}) not in ({}, {"format": "pt"}):  # free text would be a channel out
+            raise ValueError  # noqa: TRY301
+        for tensor in value.values():
+            begin, end = tensor["data_offsets"]
+            numbers = [begin, end, *tensor["shape"]]
+            if tensor.keys() != {"dtype", "shape", "data_offsets"} or not all(type(n) is int and n >= 0 for n in numbers):
+                raise ValueError  # noqa: TRY301
+            if end - begin != math.prod(tensor["shape"]) * _BYTES[tensor["dtype"]]:
+                raise ValueError  # noqa: TRY301
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+        raise _broken(ADAPTER, "has a malformed safetensors header", "的 safetensors 头部不合格式") from cause
+    return dict(value)
+
+
+def _no_gap(tensors: Mapping[str, Mapping[str, Any]], size: int) -> None:
+    at = 0
+    for begin, end in sorted(tuple(tensor["data_offsets"]) for tensor in tensors.values()):
+        if begin != at:
+            raise _broken(ADAPTER, "has a gap between its tensors", "的张量之间有空隙")
+        at = end
+    if at != size:
+        raise _broken(ADAPTER, "does not end with its last tensor", "的末尾不是最后一个张量")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice")
+    return value
+
+
+def _broken(file: str, en: str, zh: str) -> BundleBroken:
+    return BundleBroken(problem=t("{file} " + en, "{file} " + zh, file=file))

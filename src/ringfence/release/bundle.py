@@ -1,0 +1,160 @@
+"""Write a bundle: everything in a hidden folder beside the target, signed twice, verified, then one rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ringfence.core.digest import sha256
+from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
+from ringfence.core.errors import AlreadyExists, InvalidSettings
+from ringfence.core.public_keys import PublicKeys
+from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
+from ringfence.core.statement import Statement
+from ringfence.ledger import dsse
+from ringfence.release import openssf
+from ringfence.release.chain import Evidence, Exhibit
+from ringfence.release.manifest import (
+    ADAPTER,
+    CARD,
+    CONFIG,
+    EVIDENCE,
+    MANIFEST,
+    MANIFEST_SIGNATURE,
+    MODEL_SIGNATURE,
+    OPTIONAL,
+    PAYLOAD_TYPE,
+    POLICY,
+    BaseRef,
+    BundleFile,
+    Manifest,
+)
+from ringfence.release.verify import verify_bundle
+
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # a bundle is made to be handed on; the workspace around it is closed
+
+
+@dataclass(frozen=True)
+class Signers:
+    """The two private keys of a release, and the public file that a verifier will bring. Never printed."""
+
+    evidence: Ed25519PrivateKey = field(repr=False)
+    release: EllipticCurvePrivateKey = field(repr=False)  # P-256
+    public: PublicKeys
+
+
+def write_bundle(
+    folder: Path,
+    signers: Signers,
+    *,
+    base: BaseRef,
+    adapter: bytes,
+    adapter_config: Mapping[str, Any],
+    card: str,
+    policy: bytes,
+    evidence: Sequence[Evidence],
+    release: bytes,
+    extra: Mapping[str, bytes] | None = None,
+) -> Manifest:
+    """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
+
+    evidence: import to train, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
+    of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template.
+    Nothing appears unless it verifies: what cannot be verified is never handed on.
+
+    Raises: AlreadyExists, InvalidSettings, StorageFull; BundleBroken or WrongSigner when the parts do not fit together.
+    """
+    if folder.exists():
+        raise AlreadyExists(path=str(folder))
+    if unknown := sorted((extra or {}).keys() - OPTIONAL):
+        raise InvalidSettings(where="bundle", problem=f"{unknown[0]} is no file that a bundle holds")
+    if not evidence:
+        raise InvalidSettings(where="bundle", problem="it has no evidence")
+    statements = [_statement(envelope, signers.public) for envelope in (*(e.envelope for e in evidence), release)]
+    files = {
+        **(extra or {}),
+        ADAPTER: adapter,
+        CONFIG: json.dumps(adapter_config, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n",
+        CARD: card.encode(),
+        POLICY: policy,
+        **_evidence_files(evidence, release=release, statements=statements),
+    }
+    manifest = Manifest(
+        name=folder.name,
+        tenant=signers.public.tenant,
+        run=statements[-2].predicate.run,
+        base=base,
+        created=statements[-1].predicate.ended,
+        files=tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(files.items())),
+    )
+    _place(folder, {**files, **signatures(files, manifest=manifest, signers=signers)}, public=signers.public)
+    return manifest
+
+
+def signatures(files: Mapping[str, bytes], *, manifest: Manifest, signers: Signers) -> dict[str, bytes]:
+    """Return the manifest and both signature files, by path; the second signature covers the first."""
+    signed = {MANIFEST: manifest.to_bytes()}
+    signed[MANIFEST_SIGNATURE] = dsse.sign(signed[MANIFEST], PAYLOAD_TYPE, signers.evidence)
+    digests = {path: sha256(data) for path, data in {**files, **signed}.items()}
+    signed[MODEL_SIGNATURE] = openssf.sign(digests, name=manifest.name, key=signers.release)
+    return signed
+
+
+def _statement(envelope: bytes, public: PublicKeys) -> Statement:
+    return Statement.from_payload(dsse.verify(envelope, STATEMENT_TYPE, dsse.ed25519_public(public.evidence)))
+
+
+def _evidence_files(evidence: Sequence[Evidence], *, release: bytes, statements: Sequence[Statement]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for number, (step, statement) in enumerate(zip(evidence, statements, strict=False), 1):
+        exhibit = Exhibit(number, statement.step)
+        files |= {exhibit.envelope: step.envelope, exhibit.entry: step.entry, exhibit.proof: step.proof}
+    files[Exhibit(len(evidence) + 1, "release").envelope] = release
+    return files
+
+
+def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys) -> None:
+    """Write, verify, rename. A crash leaves `.<name>.<random>.tmp`, which fsck removes."""
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        make_folder(temporary, mode=_FOLDER_MODE)
+        make_folder(temporary / EVIDENCE, mode=_FOLDER_MODE)
+        for path, data in files.items():
+            _write(temporary / path, data)
+        sync_folder(temporary / EVIDENCE)
+        sync_folder(temporary)
+        verify_bundle(temporary, public)
+        _rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with full_disk_as_error():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            write_all(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _rename(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError as cause:
+        if cause.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:  # someone was faster
+            raise AlreadyExists(path=str(folder)) from cause
+        raise

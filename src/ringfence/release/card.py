@@ -1,0 +1,157 @@
+"""The model card of a bundle: what a reader must know, taken from the statements alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from ringfence.core.policy import Verdict
+from ringfence.core.statement import Statement, Step
+from ringfence.release.manifest import BaseRef
+
+_TEMPLATE = """\
+---
+base_model: {base_quoted}
+library_name: peft
+license: {licence}
+pipeline_tag: text-generation
+tags:
+- lora
+- ringfence
+---
+# {name}
+
+A LoRA adapter for `{base}`, trained on private records inside their owner's boundary and released by ringfence. Every figure below is
+taken from the signed statements in `evidence/`.
+
+## What it is
+| | |
+|---|---|
+| base model | `{base}` |
+| digest of the base model | `{digest}` |
+| method | {method} |
+| training run | `{run}` |
+| rows imported | {rows} |
+| label of the data | {label} |
+| sandbox | {sandbox} |
+
+The records themselves are not part of this bundle.
+
+## What was done before training
+- scan: {scan}
+- de-identification: {deid}
+
+## Privacy and memorisation
+- privacy: ordinary run, no differential privacy guarantee
+- memorisation: not audited
+
+## Policy
+| rule | verdict |
+|---|---|
+{verdicts}
+
+## How to verify
+Get the public key file from the owner by another way than this bundle, compare its fingerprint with them, then run
+
+```
+ringfence verify {name} --keys KEYS.json
+```
+
+The folder also carries an OpenSSF model signature; with the `release` key of that file saved as `release.pem`:
+
+```
+model_signing verify key {name} --signature {name}/model.sig --public_key release.pem
+```
+
+## Limits
+- De-identification removes the kinds of identifiers that its profile names; anything else that a record said may have been learned.
+- Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept.
+- A scan finds the poisoning that its tests look for, and no other.
+- The evidence shows what the owner's tools recorded. It does not vouch for an owner who changes the tools.
+
+## 中文摘要
+`{name}` 是 `{base}` 的 LoRA 适配器，在数据所有者的边界内用私有记录训练，由 ringfence 放行。
+
+- 数据：导入 {rows_zh} 行，标签为 {label}；本包不含任何记录。
+- 扫描：{scan_zh}
+- 脱敏：{deid_zh}
+- 差分隐私：普通训练，没有差分隐私保证。
+- 记忆泄露：未经审计。请把它放在训练数据可以存放的地方。
+- 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
+"""
+
+
+def model_card(name: str, *, base: BaseRef, licence: str, chain: Sequence[Statement], verdicts: Sequence[Verdict]) -> str:
+    """Return the text of `README.md`.
+
+    chain: the statements from import to train. licence: an identifier of the Hugging Face list, such as `apache-2.0`.
+    It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
+    """
+    train = _last(chain, "train")
+    rows = _number(_last(chain, "import"), "rows")
+    scan, deid = _scan(_last(chain, "scan")), _deid(_last(chain, "deid"))
+    return _TEMPLATE.format(
+        name=name,
+        base=base.name,
+        base_quoted=json.dumps(base.name),
+        licence=json.dumps(licence),
+        digest=base.digest,
+        method=_method(train),
+        run=train.predicate.run if train else "",
+        rows=rows or "not recorded",
+        rows_zh=rows or "若干",
+        label=(train.predicate.label if train else None) or "none",
+        sandbox=_sandbox(chain),
+        scan=scan[0],
+        scan_zh=scan[1],
+        deid=deid[0],
+        deid_zh=deid[1],
+        verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
+    )
+
+
+def _last(chain: Sequence[Statement], step: Step) -> Statement | None:
+    return next((statement for statement in reversed(chain) if statement.step == step), None)
+
+
+def _number(statement: Statement | None, figure: str) -> str:
+    """Return a recorded whole number as text, or nothing."""
+    value = statement.predicate.figures.get(figure) if statement else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _method(train: Statement | None) -> str:
+    parts = ", ".join(f"`{part}`" for part in (train.predicate.parts if train else ()))
+    adapter = _config(train.predicate.settings) if train else ""
+    return "LoRA" + (f", {adapter}" if adapter else "") + (f" ({parts})" if parts else "")
+
+
+def _config(settings: Mapping[str, object]) -> str:
+    rank = settings.get("lora_rank")
+    return f"rank {rank}" if isinstance(rank, int) else ""
+
+
+def _scan(scan: Statement | None) -> tuple[str, str]:
+    if scan is None:
+        return "not scanned", "未扫描"
+    parts = ", ".join(f"`{part}`" for part in scan.predicate.parts) or "no named test"
+    flagged = _number(scan, "flagged")
+    return (
+        f"for poisoned rows, by {parts}" + (f"; {flagged} rows set aside" if flagged else ""),
+        f"已用 {parts} 查找投毒行" + (f"，隔离 {flagged} 行" if flagged else ""),
+    )
+
+
+def _deid(deid: Statement | None) -> tuple[str, str]:
+    if deid is None:
+        return "not de-identified", "未脱敏"
+    profile, left = deid.predicate.settings.get("profile"), _number(deid, "survivors")
+    return (
+        f"profile `{profile}`; {left or 'an unrecorded number of'} originals survived the re-scan",
+        f"方案 `{profile}`；复扫后残留原文 {left or '数量未记录'} 处",
+    )
+
+
+def _sandbox(chain: Sequence[Statement]) -> str:
+    tiers = {report.tier if (report := statement.predicate.sandbox) else "none" for statement in chain}
+    return f"every step ran in tier {tiers.pop()}" if len(tiers) == 1 else f"tiers {', '.join(sorted(tiers))}"

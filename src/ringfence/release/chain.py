@@ -1,0 +1,145 @@
+"""The evidence inside a bundle: which files it is, what the ledger says about it, and how the statements join."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ringfence.core.digest import parse_canonical, sha256
+from ringfence.core.errors import BundleBroken, NotCanonical
+from ringfence.core.statement import Statement
+from ringfence.core.text import t
+from ringfence.release.manifest import EVIDENCE
+
+_FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof)")
+_BETWEEN = {"scan", "keep", "deid"}  # what may lie between import and train; the policy says what must
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One step with its place in the ledger."""
+
+    envelope: bytes  # the signed statement (DSSE)
+    entry: bytes  # the ledger's outcome entry, which names the envelope's digest
+    proof: bytes  # C2SP tlog-proof of that entry, checkpoint included
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """The files of one step of the chain; a release has no entry and no proof yet when its bundle is written."""
+
+    number: int
+    step: str
+
+    @property
+    def envelope(self) -> str:
+        """Return the path of the signed statement."""
+        return f"{self._stem}.dsse.json"
+
+    @property
+    def entry(self) -> str:
+        """Return the path of the ledger entry."""
+        return f"{self._stem}.entry.json"
+
+    @property
+    def proof(self) -> str:
+        """Return the path of the proof of inclusion."""
+        return f"{self._stem}.proof"
+
+    @property
+    def _stem(self) -> str:
+        return f"{EVIDENCE}/{self.number:02d}-{self.step}"
+
+    def paths(self) -> Iterator[str]:
+        """Yield the paths of the step's files."""
+        yield self.envelope
+        if self.step != "release":
+            yield from (self.entry, self.proof)
+
+
+def exhibits(paths: Iterable[str]) -> list[Exhibit]:
+    """Return the steps that the file names promise, in order; the last one is the release.
+
+    Raises: BundleBroken for a file that is no part of such a list, or a gap in it.
+    """
+    inside = sorted(path for path in paths if path.startswith(f"{EVIDENCE}/"))
+    matches = {path: _FILE.fullmatch(path) for path in inside}
+    found = sorted({(int(m["number"]), m["step"]) for m in matches.values() if m})
+    steps = [Exhibit(number, step) for number, step in found]
+    wanted = {path for step in steps for path in step.paths()}
+    for path in inside:
+        if path not in wanted:
+            raise BundleBroken(problem=t("{path} is not a file of its evidence", "{path} 不是其证据文件", path=path))
+    missing = sorted(wanted - set(inside))
+    if missing:
+        raise BundleBroken(problem=t("{path} is missing", "缺少 {path}", path=missing[0]))
+    if [step.number for step in steps] != list(range(1, len(steps) + 1)) or not steps or steps[-1].step != "release":
+        raise BundleBroken(problem=t("the files of evidence/ are not one numbered chain", "evidence/ 中的文件不是一条编号的链"))
+    return steps
+
+
+def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statement) -> None:
+    """Return when a ledger entry is the outcome that names this envelope and run.
+
+    Raises: BundleBroken.
+    """
+    try:
+        value = parse_canonical(entry)
+    except NotCanonical as cause:
+        raise BundleBroken(problem=t("{path} is not canonical JSON", "{path} 不是规范 JSON", path=path)) from cause
+    wanted = {"type": "outcome", "run": statement.predicate.run, "statement": sha256(envelope)}
+    if not isinstance(value, dict) or any(value.get(key) != expected for key, expected in wanted.items()):
+        raise BundleBroken(problem=t("{path} is the entry of another statement", "{path} 是另一份声明的条目", path=path))
+
+
+def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
+    """Return when the statements lead from one import to the release, each reading what the one before made.
+
+    Roles count, not only digests: a training run also reads an evaluation set, and a scan also makes a quarantine, and neither may
+    stand in for the set itself.
+
+    Raises: BundleBroken.
+    """
+    steps = [statement.step for statement in chain]
+    middle = set(steps[1:-2])
+    if steps[:1] != ["import"] or steps[-2:] != ["train", "release"] or not middle <= _BETWEEN:
+        raise BundleBroken(problem=t("its steps are not import → … → train → release", "其步骤不是 import → … → train → release"))
+    for number, statement in enumerate(chain, 1):
+        if statement.predicate.tenant != tenant:
+            raise BundleBroken(problem=t("statement {n} belongs to another workspace", "第 {n} 份声明属于别的工作区", n=number))
+    for number, (before, after) in enumerate(pairwise(chain), 2):
+        role = "adapter" if after.step == "release" else "set"
+        made = {subject.sha256 for subject in before.subjects if subject.name == role}
+        if not _read(after, role) & made:
+            raise BundleBroken(
+                problem=t(
+                    "statement {n} ({after}) did not read what statement {m} ({before}) made",
+                    "第 {n} 份声明（{after}）读的不是第 {m} 份（{before}）的产物",
+                    n=number,
+                    m=number - 1,
+                    after=after.step,
+                    before=before.step,
+                )
+            )
+
+
+def check_release(release: Statement, *, digests: Mapping[str, str], adapter: str) -> None:
+    """Return when the release statement names the adapter of this bundle, and no file that the bundle does not hold.
+
+    digests: path inside the bundle -> SHA-256.
+
+    Raises: BundleBroken.
+    """
+    if (adapter, digests[adapter]) not in {(subject.name, subject.sha256) for subject in release.subjects}:
+        raise BundleBroken(problem=t("{path} is not the file that was released", "{path} 不是被放行的文件", path=adapter))
+    if any(digests.get(subject.name) != subject.sha256 for subject in release.subjects):
+        raise BundleBroken(problem=t("the release names a file that is not here", "放行声明所指的文件不在其中"))
+
+
+def _read(statement: Statement, role: str) -> set[str]:
+    inputs = statement.predicate.inputs
+    if statement.step == "keep":  # reads a quarantine beside the set, under roles of its own
+        return set(inputs.values())
+    return {inputs[role]} if role in inputs else set()

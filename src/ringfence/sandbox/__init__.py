@@ -1,0 +1,1 @@
+"""Where a job runs: a process without a network, tested from outside and inside before it is told anything."""

@@ -1,0 +1,1 @@
+"""One file per detector; being here is being registered."""

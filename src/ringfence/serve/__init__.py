@@ -1,0 +1,1 @@
+"""Answering: the engine runs in the sandbox, the front holds no weights."""

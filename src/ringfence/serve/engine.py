@@ -1,0 +1,100 @@
+"""A model with an adapter that answers, piece by piece. Child halves only: this module imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load as load_tensors
+from transformers import TextStreamer
+
+from ringfence.core.errors import AdapterUnexpected
+from ringfence.core.records import Message
+from ringfence.models.load import Loaded
+from ringfence.serve.settings import END_OF_TURN, ChatSettings
+from ringfence.train.method import METHODS
+from ringfence.train.settings import TrainSettings
+
+
+class _Pieces(TextStreamer):  # type: ignore[misc]  # transformers is untyped
+    """Hands finished words to `say` instead of printing them."""
+
+    def __init__(self, tokenizer: Any, say: Callable[[str], None]) -> None:  # noqa: ANN401
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._say = say
+        self.parts: list[str] = []
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  transformers' signature
+        """Pass one piece on; the end mark is ours alone, so a model cannot end a turn early."""
+        clean = text.replace(END_OF_TURN, "")
+        if clean:
+            self.parts.append(clean)
+            self._say(clean)
+
+
+class Engine:
+    """Answers one conversation."""
+
+    def __init__(self, loaded: Loaded, settings: ChatSettings) -> None:
+        self._model, self._tokenizer, self._settings = loaded.model.eval(), loaded.tokenizer, settings
+        self._history: list[Message] = []
+        self.tokens = 0
+        torch.manual_seed(settings.seed)
+
+    def answer(self, question: str, say: Callable[[str], None]) -> str:
+        """Return the answer to `question`, after saying it in pieces."""
+        turns = [*self._history, Message("user", question)]
+        ids = self._fit(turns)
+        pieces = _Pieces(self._tokenizer, say)
+        sampled: dict[str, Any] = {"do_sample": False}
+        if self._settings.temperature:
+            sampled = {"do_sample": True, "temperature": self._settings.temperature, "top_p": self._settings.top_p, "top_k": 0}
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=self._settings.max_new_tokens,
+                eos_token_id=self._tokenizer.eos_token_id,
+                pad_token_id=self._tokenizer.eos_token_id,
+                streamer=pieces,
+                **sampled,
+            )
+        self.tokens += output.shape[1] - ids.shape[1]
+        answer = "".join(pieces.parts)
+        if self._settings.keep_history:
+            self._history = [*turns, Message("assistant", answer)]
+        return answer
+
+    def _fit(self, turns: Sequence[Message]) -> torch.Tensor:
+        """Return the prompt's ids [1, tokens]; the oldest turns go first when the model's window is too small."""
+        room = self._model.config.max_position_embeddings - self._settings.max_new_tokens
+        system = [{"role": "system", "content": self._settings.system}] if self._settings.system is not None else []
+        while True:
+            chat = system + [{"role": turn.role, "content": turn.content} for turn in turns]
+            text = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            ids = self._tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+            if ids.shape[1] <= room or len(turns) == 1:
+                return ids[:, -max(1, room) :].to(self._model.device)
+            turns = turns[2:]
+
+
+def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
+    """Return the model under an adapter of the vault; `data` is the decrypted safetensors file.
+
+    Raises: AdapterUnexpected.
+    """
+    method = METHODS.create(settings.method, settings=settings)
+    model = method.attach(loaded.model)
+    tensors = load_tensors(data)
+    if tensors.keys() != method.parameters().keys():
+        raise AdapterUnexpected(problem="its tensors are not those of the run's settings")
+    set_peft_model_state_dict(model, tensors)
+    return Loaded(model, loaded.tokenizer)
+
+
+def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
+    """Return the model under the adapter of a bundle, a plain peft folder that the host has verified."""
+    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

@@ -1,0 +1,38 @@
+"""Settings and figures of `chat.v1`. Light: the host imports it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ringfence.core.order import Count, Figures
+from ringfence.core.settings import Settings
+from ringfence.train.settings import RuntimeHints, TrainSettings
+
+END_OF_TURN = "\x04"  # what the engine says after the last piece of an answer
+
+
+class ChatSettings(Settings):
+    """How a model answers."""
+
+    train: TrainSettings | None = None  # of a sealed adapter: its shape; a bundle says it itself
+    system: Annotated[str, Field(max_length=10_000)] | None = None
+    max_new_tokens: Annotated[int, Field(gt=0)] = 256
+    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0  # 0: always the likeliest token
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
+    keep_history: bool = True
+    hints: RuntimeHints = RuntimeHints()
+
+
+class ChatFigures(Figures):
+    """How much was said."""
+
+    turns: Count
+    tokens: Count  # generated
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the number of turns."""
+        return frozenset({"turns"})

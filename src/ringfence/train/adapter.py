@@ -1,0 +1,108 @@
+"""What an adapter must look like, known before it exists: the host believes no child. Light: no weights, no model library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ringfence.core.errors import AdapterUnexpected, ModelUnsupported, UnsafeFile
+from ringfence.models.header import TensorInfo, parse_header
+from ringfence.train.settings import TrainSettings
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+_PREFIX = "base_model.model."
+_LAYER = re.compile(r"\.layers\.(\d+)\.")
+_NOT_LINEAR = re.compile(r"(embed_tokens|lm_head|norm)")
+_MATRIX = 2  # dimensions of a linear layer's weight
+
+
+def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) -> list[str]:
+    """Return the full names of the linear layers that get an adapter, sorted; `shapes` maps weight names to shapes.
+
+    Raises: ModelUnsupported when a name or layer of the settings is not in the model.
+    """
+    linear = [
+        name.removesuffix(".weight")
+        for name, shape in shapes.items()
+        if name.endswith(".weight") and len(shape) == _MATRIX and not _NOT_LINEAR.search(name)
+    ]
+    if settings.lora_target != ("all",):
+        known = {_last(name) for name in linear}
+        if unknown := sorted(set(settings.lora_target) - known):
+            raise ModelUnsupported(problem=f"it has no linear layer called {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        linear = [name for name in linear if _last(name) in settings.lora_target]
+    if settings.layers_to_transform is not None:
+        layers = {_layer(name) for name in linear}
+        if missing := sorted(set(settings.layers_to_transform) - layers):
+            raise ModelUnsupported(problem=f"it has no layer {', '.join(map(str, missing))}")
+        linear = [name for name in linear if _layer(name) in settings.layers_to_transform]
+    if not linear:
+        raise ModelUnsupported(problem="it has no linear layer to adapt")
+    return sorted(linear)
+
+
+def predict(tensors: Mapping[str, TensorInfo], settings: TrainSettings) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that training writes, from the header of the base model.
+
+    Raises: ModelUnsupported.
+    """
+    shapes = {name: info.shape for name, info in tensors.items()}
+    predicted: dict[str, tuple[int, ...]] = {}
+    for name in layer_names(shapes, settings):
+        rows, columns = shapes[f"{name}.weight"]
+        predicted[f"{_PREFIX}{name}.lora_A.weight"] = (settings.lora_rank, columns)
+        predicted[f"{_PREFIX}{name}.lora_B.weight"] = (rows, settings.lora_rank)
+    return predicted
+
+
+def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | None = None) -> None:
+    """Return when `data` is the predicted adapter: same names and shapes, float32, no text beside them.
+
+    data: the whole file, or its first bytes with `size`, the length of the file in bytes. No tensor is read.
+
+    Raises: AdapterUnexpected. Its sentence quotes nothing of the file.
+    """
+    try:
+        header = parse_header(data, size=len(data) if size is None else size, file=WEIGHTS)
+    except UnsafeFile as cause:
+        raise AdapterUnexpected(problem="it is not a well-formed safetensors file") from cause
+    if header.metadata not in ({}, {"format": "pt"}):
+        raise AdapterUnexpected(problem="it holds metadata")
+    if missing := predicted.keys() - header.tensors.keys():
+        raise AdapterUnexpected(problem=f"{len(missing)} tensors are missing")
+    if extra := header.tensors.keys() - predicted.keys():
+        raise AdapterUnexpected(problem=f"{len(extra)} tensors are too many")
+    if any(info != TensorInfo("F32", predicted[name]) for name, info in header.tensors.items()):
+        raise AdapterUnexpected(problem="a tensor has another shape or type")
+
+
+def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:
+    """Return `adapter_config.json`, which the host writes itself; stock peft loads it to the same logits."""
+    names = {name.removeprefix(_PREFIX).rsplit(".", 2)[0] for name in predicted}
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_name,
+        "inference_mode": True,
+        "r": settings.lora_rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.lora_dropout,
+        "target_modules": sorted({_last(name) for name in names}),
+        "layers_to_transform": sorted(settings.layers_to_transform) if settings.layers_to_transform is not None else None,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "use_dora": False,
+        "use_rslora": False,
+        "modules_to_save": None,
+    }
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _layer(name: str) -> int:
+    found = _LAYER.search(name)
+    return int(found[1]) if found else -1

@@ -1,0 +1,109 @@
+"""`train.v1`: rows and a base model become an adapter. The child half; runs in the sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ringfence.core.order import Child, Progress
+from ringfence.train.settings import TrainFigures, TrainOrder
+
+if TYPE_CHECKING:
+    from ringfence.train.checkpoint import History, SlotKeeper
+    from ringfence.train.loop import Outcome
+    from ringfence.train.setup import Ready
+
+_SERIES = 10_000  # the most losses that figures can hold
+
+
+def run(child: Child[TrainOrder]) -> TrainFigures:
+    """Write the adapter into the output slot "adapter" and return what the run did.
+
+    Inputs "set", "evaluation" (read when `eval` is set) and "checkpoint" (continue from there). Checkpoints go to the output "checkpoint"
+    and to the slots that the host grants after it.
+
+    Raises: NothingToTrain, LossNotFinite, Interrupted, DeviceMissing, CheckpointUnfit, ModelUnsupported, ObjectBroken.
+    """
+    from safetensors.torch import save
+
+    from ringfence.train.adapter import WEIGHTS
+    from ringfence.train.loop import train
+    from ringfence.train.setup import prepare
+    from ringfence.vault.files import write_files
+
+    ready = prepare(child)
+    outcome = train(
+        ready.trainer,
+        ready.corpus,
+        channel=child.channel,
+        evaluation=ready.evaluation.examples,
+        keeper=_keeper(child, ready),
+        resumed=_resume(child, ready),
+    )
+    steps = outcome.history.step
+    child.channel.progress(Progress(done=steps, total=steps, phase="write"))
+    slot = child.order.outputs["adapter"]
+    write_files(slot, child.keys.data[slot.slot], {WEIGHTS: save(ready.trainer.method.export(), metadata={"format": "pt"})})
+    return _figures(child, ready, outcome)
+
+
+def _keeper(child: Child[TrainOrder], ready: Ready) -> SlotKeeper | None:
+    from ringfence.train.checkpoint import SlotKeeper
+    from ringfence.vault.files import write_files
+
+    slot = child.order.outputs.get("checkpoint")
+    if slot is None:
+        return None
+    return SlotKeeper(
+        child.channel,
+        slot=slot,
+        key=child.keys.data[slot.slot],
+        write=write_files,
+        settings=child.order.settings.train,
+        rows=len(ready.corpus.examples),
+    )
+
+
+def _resume(child: Child[TrainOrder], ready: Ready) -> History | None:
+    from ringfence.train.checkpoint import STATE, TENSORS, unpack
+    from ringfence.vault.files import read_file
+
+    slot = child.order.inputs.get("checkpoint")
+    if slot is None:
+        return None
+    key = child.keys.data[slot.slot]
+    files = {name: read_file(slot, key, name) for name in (STATE, TENSORS)}
+    history, tensors = unpack(files, child.order.settings.train, rows=len(ready.corpus.examples))
+    ready.trainer.optimiser.restore(tensors, step=history.step)
+    return history
+
+
+def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainFigures:
+    from ringfence.train.setup import peak_gpu_memory
+    from ringfence.train.usage import age, peak_memory
+
+    history = outcome.history
+    every = max(child.order.settings.train.logging_steps, -(-history.step // _SERIES))
+    windows = [history.losses[at : at + every] for at in range(0, history.step, every)]
+    return TrainFigures(
+        steps=history.step,
+        rows=len(ready.corpus.examples),
+        dropped=ready.corpus.dropped,
+        truncated=ready.corpus.truncated,
+        tokens=history.tokens,
+        losses=tuple(sum(window) / len(window) for window in windows),
+        losses_every=every,
+        loss_first=history.losses[0],
+        loss_last=history.losses[-1],
+        eval_before=history.eval_before,
+        eval_after=outcome.eval_after,
+        eval_rows=len(ready.evaluation.examples),
+        resumed_from=outcome.resumed_from,
+        trainable=ready.trainer.trainable,
+        seconds_load=ready.seconds_load,
+        seconds_per_step=outcome.seconds_per_step,
+        seconds=age(),
+        peak_memory=peak_memory(),
+        peak_gpu_memory=peak_gpu_memory(ready.placement),
+        device=ready.placement.device,
+        dtype=ready.placement.dtype,
+    )

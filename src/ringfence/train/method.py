@@ -1,0 +1,28 @@
+"""What every method promises, and the registry of methods."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ringfence.core.registry import Registry
+
+
+class Method(Protocol):
+    """What is trained. `attach` once, then `parameters` are the ones to step, by the names under which they are saved."""
+
+    def attach(self, model: Any) -> Any:  # noqa: ANN401  transformers and peft are untyped
+        """Return the model with its trainable weights; those of the base stay as they are."""
+        ...
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the trainable weights by saved name, sorted."""
+        ...
+
+    def export(self) -> dict[str, Tensor]:
+        """Return float32 copies of the trainable weights on the CPU, by saved name."""
+        ...
+
+
+METHODS = Registry[Method]("method", package="ringfence.train.methods")

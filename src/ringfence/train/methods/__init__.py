@@ -1,0 +1,1 @@
+"""Methods: what is trained. One file each."""

@@ -1,0 +1,49 @@
+"""LoRA: two thin matrices beside each frozen linear layer.
+
+Source: Hu et al. 2021 (arXiv:2106.09685), as peft implements it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+
+from ringfence.train.adapter import layer_names
+from ringfence.train.method import METHODS
+from ringfence.train.settings import TrainSettings
+
+
+@METHODS.add("lora.v1")
+class Lora:
+    """Adapters in the precision of the base; the optimiser keeps float32 masters."""
+
+    def __init__(self, *, settings: TrainSettings) -> None:
+        self._settings = settings
+        self._weights: dict[str, Tensor] = {}
+
+    def attach(self, model: Any) -> Any:  # noqa: ANN401
+        """Return the model with fresh adapters: A random from torch's generator, B zero, so the answers are still the base's."""
+        shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+        names = layer_names(shapes, self._settings)
+        config = LoraConfig(
+            r=self._settings.lora_rank,
+            lora_alpha=self._settings.alpha,
+            lora_dropout=self._settings.lora_dropout,
+            target_modules=names,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+        attached = get_peft_model(model, config, autocast_adapter_dtype=False)
+        found = {name.replace(".default.", "."): weight for name, weight in attached.named_parameters() if weight.requires_grad}
+        self._weights = dict(sorted(found.items()))
+        return attached
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return lora_A and lora_B of every adapted layer, by the name that peft saves them under."""
+        return self._weights
+
+    def export(self) -> dict[str, Tensor]:
+        """Return float32 copies on the CPU."""
+        return {name: weight.detach().float().cpu().clone() for name, weight in self._weights.items()}

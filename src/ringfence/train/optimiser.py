@@ -1,0 +1,79 @@
+"""AdamW over float32 master weights, with gradient clipping and a state that can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ringfence.train.settings import TrainSettings
+
+_STATE = ("weight", "exp_avg", "exp_avg_sq")
+
+
+class Optimiser:
+    """Steps the trainable weights of a run.
+
+    Weights in float32 are their own masters. Others (bfloat16) get float32 copies: an update of one part in a thousand would be rounded
+    away in eight bits of mantissa, and so would the sum of many micro batches' gradients.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], settings: TrainSettings) -> None:
+        self._weights = dict(weights)
+        self._masters = {
+            name: weight if weight.dtype == torch.float32 else weight.detach().float().clone().requires_grad_()
+            for name, weight in weights.items()
+        }
+        self._clip = settings.max_grad_norm
+        self._adam = torch.optim.AdamW(
+            list(self._masters.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+        )
+
+    def collect(self) -> None:
+        """Add the gradients of one micro batch to the masters'."""
+        for name, master in self._masters.items():
+            weight = self._weights[name]
+            if weight is not master and weight.grad is not None:
+                grad = weight.grad.float()
+                master.grad = grad if master.grad is None else master.grad.add_(grad)
+                weight.grad = None
+
+    def step(self, learning_rate: float) -> float:
+        """Update the weights from the collected gradients, forget these, and return their norm before clipping."""
+        bound = self._clip or float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(self._masters.values(), bound, foreach=True))
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        self._copy_down()
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that a resumed run needs beside its step: masters and both moments."""
+        found: dict[str, Tensor] = {}
+        for name, master in self._masters.items():
+            moments = self._adam.state.get(master, {})
+            for part in _STATE:
+                value = master if part == "weight" else moments.get(part, torch.zeros_like(master))
+                found[f"{part}/{name}"] = value.detach().cpu().contiguous()
+        return found
+
+    def restore(self, state: Mapping[str, Tensor], *, step: int) -> None:
+        """Continue from what `state` returned after `step` steps."""
+        for name, master in self._masters.items():
+            with torch.no_grad():
+                master.copy_(state[f"weight/{name}"])
+            self._adam.state[master] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": state[f"exp_avg/{name}"].to(master.device).clone(),
+                "exp_avg_sq": state[f"exp_avg_sq/{name}"].to(master.device).clone(),
+            }
+        self._copy_down()
+
+    def _copy_down(self) -> None:
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                if self._weights[name] is not master:
+                    self._weights[name].copy_(master)

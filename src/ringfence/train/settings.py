@@ -1,0 +1,130 @@
+"""Settings and figures of `train.v1` and `price.v1`: pydantic only, both halves import it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ringfence.core.order import Count, Figures, Number, Series
+from ringfence.core.settings import PartName, Settings
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Device = Literal["cpu", "cuda"]
+Dtype = Literal["float32", "bfloat16"]
+Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
+
+
+class TrainSettings(Settings):
+    """What is learned: everything that decides the adapter. Names and defaults are LLaMA-Factory's; digested into the evidence."""
+
+    method: PartName = "lora.v1"
+    objective: PartName = "sft.v1"
+    lora_rank: Annotated[int, Field(gt=0, le=1024)] = 8
+    lora_alpha: Positive | None = None  # None: twice the rank
+    lora_dropout: Share = 0.0
+    lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
+    layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
+    cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
+    train_on_prompt: bool = False
+    mask_history: bool = False  # learn the last answer only
+    per_device_train_batch_size: Positive = 8
+    gradient_accumulation_steps: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
+    max_steps: Positive | None = None  # wins over num_train_epochs
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: Share = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0  # 0: no clipping
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
+    save_steps: Annotated[int, Field(ge=0)] = 0  # 0: a checkpoint only when asked to stop
+    logging_steps: Positive = 1
+    eval: bool = False  # loss on the "evaluation" input, before and after
+
+    @property
+    def alpha(self) -> int:
+        """Return the numerator of the scale alpha / rank."""
+        return self.lora_alpha or 2 * self.lora_rank
+
+    @property
+    def batch(self) -> int:
+        """Return the rows of one step."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for names in (self.lora_target, self.layers_to_transform or ()):
+            if len(set(names)) != len(names):
+                raise ValueError("lora_target and layers_to_transform hold each value once")
+        if "all" in self.lora_target and len(self.lora_target) > 1:
+            raise ValueError("lora_target is all, or a list of names")
+        return self
+
+
+class RuntimeHints(Settings):
+    """Speed and memory only: no field here changes what is learned, up to rounding."""
+
+    micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive | None = None  # None: the order's limit
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    head_chunk: Positive = 128  # answer positions whose logits exist at one time
+
+
+class TrainOrder(Settings):
+    """The settings of one run."""
+
+    train: TrainSettings = TrainSettings()
+    hints: RuntimeHints = RuntimeHints()
+
+
+class TrainFigures(Figures):
+    """What a run did. Losses come from real rows and are sealed."""
+
+    steps: Count
+    rows: Count  # rows with an answer, in the set
+    dropped: Count  # rows without an answer within cutoff_len
+    truncated: Count
+    tokens: Count  # read in all steps, padding left out
+    losses: Series  # mean loss per answer token, every `losses_every` steps
+    losses_every: Count
+    loss_first: Number
+    loss_last: Number
+    eval_before: Number | None = None
+    eval_after: Number | None = None
+    eval_rows: Count = 0
+    resumed_from: Count | None = None
+    trainable: Count  # weights of the adapter
+    seconds_load: Number
+    seconds_per_step: Number
+    seconds: Number  # from the start of the process
+    peak_memory: Count  # bytes
+    peak_gpu_memory: Count = 0  # bytes
+    device: Device
+    dtype: Dtype
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the fields that say how the run went, not what its rows are like."""
+        return frozenset({"steps", "resumed_from", "trainable", "seconds_load", "device", "dtype"})
+
+
+class PriceFigures(Figures):
+    """What a run would cost."""
+
+    seconds: Number  # the whole child: start, load, steps, evaluation, write
+    seconds_load: Number
+    seconds_per_step: Number
+    seconds_evaluation: Number
+    peak_memory: Count  # bytes
+    peak_gpu_memory: Count = 0  # bytes
+    steps: Count
+    rows: Count
+    dropped: Count
+    tokens: Count  # of all steps, padding left out
+    longest: Count  # tokens of the longest row
+    device: Device
+    dtype: Dtype

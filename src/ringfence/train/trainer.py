@@ -1,0 +1,72 @@
+"""One step and one evaluation of any method under any objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ringfence.core.errors import LossNotFinite
+from ringfence.train.data import Example, collate, split
+from ringfence.train.method import METHODS
+from ringfence.train.objective import OBJECTIVES
+from ringfence.train.optimiser import Optimiser
+from ringfence.train.schedule import learning_rate
+from ringfence.train.settings import RuntimeHints, TrainSettings
+
+_STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
+
+
+class Trainer:
+    """A model with its method attached, ready to step."""
+
+    def __init__(self, model: Any, settings: TrainSettings, *, hints: RuntimeHints, padding: int, device: str) -> None:  # noqa: ANN401
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.method = METHODS.create(settings.method, settings=settings)
+        self.objective = OBJECTIVES.create(settings.objective, head_chunk=hints.head_chunk)
+        self.model = self.method.attach(model)
+        self.optimiser = Optimiser(self.method.parameters(), settings)
+        self.micro_batch = hints.micro_batch or settings.per_device_train_batch_size
+        self._padding, self._device = padding, device
+
+    @property
+    def trainable(self) -> int:
+        """Return the number of trained weights."""
+        return sum(weight.numel() for weight in self.method.parameters().values())
+
+    def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float:
+        """Learn from the rows of one step (counted from 0) and return their mean loss per predicted token, before the update.
+
+        The gradient is that of Σ loss / Σ weight over all rows, however they are grouped into micro batches.
+
+        Raises: LossNotFinite.
+        """
+        torch.manual_seed(self.settings.seed * _STRIDE + step)  # dropout, too, depends on the step alone: a resumed run repeats it
+        self.model.train()
+        weight = sum(example.weight for example in examples)
+        total = 0.0
+        for group in split(examples, self.micro_batch):
+            losses, _ = self.objective.losses(self.model, collate(group, padding=self._padding, device=self._device))
+            loss = losses.sum() / weight
+            loss.backward()
+            self.optimiser.collect()
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise LossNotFinite(step=step + 1)
+        if not math.isfinite(self.optimiser.step(learning_rate(self.settings, steps, step))):
+            raise LossNotFinite(step=step + 1)
+        return total
+
+    def evaluate(self, examples: Sequence[Example]) -> float:
+        """Return the mean loss per predicted token."""
+        self.model.eval()
+        total, weight = 0.0, 0
+        with torch.no_grad():
+            for group in split(examples, self.micro_batch):
+                losses, _ = self.objective.losses(self.model, collate(group, padding=self._padding, device=self._device))
+                total += float(losses.sum())
+                weight += sum(example.weight for example in group)
+        return total / weight

@@ -1,0 +1,1 @@
+"""Bytes at rest: keys (host only), the object format (opens with a data key alone), the folders that hold objects."""

@@ -1,0 +1,43 @@
+"""What many tests need: a disk of a few kilobytes, quiet libraries, one language."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ringfence.core import text
+from ringfence.core.environment import silence_libraries
+
+silence_libraries()
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _english():
+    text.choose("en")
+    yield
+    text.choose("en")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a function that mounts an empty tmpfs of so many bytes; unmounted at the end."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mounted = []
+
+    def mount(size):
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=False)
+        if done.returncode:
+            pytest.skip("this machine does not allow a tmpfs mount")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)

@@ -1,0 +1,65 @@
+"""Every registered method: fresh adapters change nothing, the base is never touched, and what is exported answers as it did."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+from ringfence.models.folder import check_folder
+from ringfence.models.tiny import write_tiny_model
+from ringfence.train import adapter
+from ringfence.train.data import Example
+from ringfence.train.method import METHODS
+from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.trainer import Trainer
+
+torch.set_num_threads(1)
+IDS = torch.tensor([[1, 87, 85, 71, 84, 201, 74]])
+VARIANTS = {
+    "all": {},
+    "two targets": {"lora_target": ("q_proj", "down_proj")},
+    "last layer": {"layers_to_transform": (1,)},
+    "other scale": {"lora_alpha": 3, "lora_rank": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("m") / "model")
+
+
+def base_of(folder):
+    return AutoModelForCausalLM.from_pretrained(folder).requires_grad_(requires_grad=False).eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
+    settings = TrainSettings(method=name, learning_rate=0.05, **VARIANTS[variant])
+    base = base_of(folder)
+    before = {key: weight.clone() for key, weight in base.named_parameters()}
+    untouched = base(IDS).logits
+    trainer = Trainer(base, settings, hints=RuntimeHints(), padding=2, device="cpu")
+    assert torch.equal(trainer.model.eval()(IDS).logits, untouched), "a fresh method answers like the base"
+    rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
+    for step in range(3):
+        trainer.step(rows, step=step, steps=10)
+    after = {key.removeprefix("base_model.model.").replace(".base_layer", ""): weight for key, weight in trainer.model.named_parameters()}
+    assert all(torch.equal(after[key], weight) for key, weight in before.items()), "the base changed"
+
+    exported = trainer.method.export()
+    predicted = adapter.predict(check_folder(folder).tensors, settings)
+    assert {key: tuple(value.shape) for key, value in exported.items()} == predicted
+    save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
+    adapter.check((tmp_path / adapter.WEIGHTS).read_bytes(), predicted)
+    (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
+    loaded = PeftModel.from_pretrained(base_of(folder), str(tmp_path)).eval()
+    trained = trainer.model.eval()(IDS).logits
+    assert torch.equal(loaded(IDS).logits, trained)
+    assert not torch.allclose(trained, untouched, atol=1e-3)

@@ -1,0 +1,131 @@
+"""Every rule of the policy passes and refuses, at training and at release, on recorded facts alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, refusals
+from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
+
+PASSED = SelfTest(
+    namespace_differs=True,
+    interfaces=("lo",),
+    ipv4="unreachable",
+    ipv6="unreachable",
+    environment=(),
+    no_new_privileges=True,
+    seccomp=True,
+)
+TIME = "2026-01-01T00:00:00Z"
+
+
+def statement(step, reads, makes, **more):
+    predicate = Predicate(
+        run=f"{step}-0123456789ab",
+        tenant="0" * 32,
+        **({"label": "sensitive", "sandbox": SandboxReport(tier="T1", self_test=PASSED)} | more),
+        inputs={"set": reads * 64} if reads else {},
+        settings_digest="f" * 64,
+        started=TIME,
+        ended=TIME,
+    )
+    return Statement(step=step, subjects=(Subject(name="set", sha256=makes * 64),), predicate=predicate)
+
+
+def chain(**changes):
+    """import → scan → deid; `changes` replace facts of one step, or leave it out with None."""
+    facts = {
+        "import": {},
+        "scan": {"parts": ("unicode.v1", "bursts.v1")},
+        "deid": {"parts": ("email.v1",), "settings": {"profile": "default"}, "figures": {"survivors": 0}},
+    }
+    links, before = [], ""
+    for step, mark in (("import", "a"), ("scan", "b"), ("deid", "c")):
+        change = changes.get(step, {})
+        if change is None:
+            continue
+        links.append(statement(step, before, mark, **(facts[step] | change)))
+        before = mark
+    return links
+
+
+def refused(policy, links, moment="train"):
+    return {v.rule for v in refusals(evaluate(policy, links, moment=moment))}
+
+
+def test_the_default_policy_admits_a_whole_chain():
+    assert refused(Policy(), chain()) == set()
+    assert refused(Policy(), chain(), "release") == set()
+
+
+NO_TEST = SandboxReport(tier="T1", self_test=None)
+OPEN = SandboxReport(tier="T1", self_test=PASSED.model_copy(update={"ipv4": "open"}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("deid missing", {"deid": None}),
+        ("scan missing", {"scan": None}),
+        ("deid survivors", {"deid": {"figures": {"survivors": 1}}}),
+        ("deid survivors", {"deid": {"figures": {}}}),
+        ("deid survivors", {"deid": {"figures": {"survivors": False}}}),
+        ("label", {"deid": {"label": "public"}}),
+        ("label", {"scan": {"label": None}}),
+        ("sandbox tier", {"deid": {"sandbox": SandboxReport(tier="T0")}}),
+        ("sandbox tier", {"import": {"sandbox": None}}),
+        ("self-test missing", {"scan": {"sandbox": NO_TEST}}),
+        ("self-test missing", {"scan": {"sandbox": OPEN}}),
+        ("chain broken", {"import": None}),
+    ],
+)
+@pytest.mark.parametrize("moment", ["train", "release"])
+def test_each_absent_or_different_fact_refuses_under_its_own_rule(rule, changes, moment):
+    assert refused(Policy(), chain(**changes), moment) == {rule}
+
+
+def policy(**deid):
+    return Policy(train=TrainRules(require=Require(scan=ScanRule(), deid=DeidRule(**deid))))
+
+
+def test_a_named_profile_must_be_the_one_that_was_used():
+    assert refused(policy(profile="default"), chain()) == set()
+    assert refused(policy(profile="strict"), chain()) == {"deid profile"}
+
+
+def test_a_named_part_version_must_have_run():
+    assert refused(policy(parts=("email.v1",)), chain()) == set()
+    assert refused(policy(parts=("email.v2",)), chain()) == {"part version"}
+    named = Policy(train=TrainRules(require=Require(scan=ScanRule(parts=("unicode.v2",)))))
+    assert refused(named, chain()) == {"part version"}
+
+
+def test_a_limit_is_re_evaluated_without_new_facts():
+    links = chain(deid={"figures": {"survivors": 2}})
+    assert refused(policy(survivors=0), links) == {"deid survivors"}
+    assert refused(policy(survivors=2), links) == set()
+    assert refused(policy(survivors=1), links) == {"deid survivors"}
+
+
+def test_ordinary_runs():
+    for rule, at_train, at_release in (("allow", set(), set()), ("internal-only", set(), {"ordinary"}), ("refuse", {"ordinary"}, {"ordinary"})):
+        ruled = Policy(train=TrainRules(ordinary=rule))
+        assert refused(ruled, chain()) == at_train
+        assert refused(ruled, chain(), "release") == at_release
+
+
+def test_statements_that_do_not_join_are_refused():
+    links = chain()
+    stranger = statement("deid", "9", "c", settings={"profile": "default"}, figures={"survivors": 0})
+    assert refused(Policy(), [*links[:2], stranger]) == {"chain broken"}
+    assert "chain broken" in refused(Policy(), [])
+
+
+def test_an_empty_requirement_asks_for_nothing():
+    asked = Policy(train=TrainRules(require=Require()))
+    assert refused(asked, chain(scan=None, deid=None)) == set()
+
+
+def test_every_refusal_says_what_to_do():
+    for verdict in refusals(evaluate(Policy(), chain(deid=None, scan={"label": "public"}), moment="train")):
+        assert verdict.how

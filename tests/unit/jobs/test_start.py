@@ -1,0 +1,88 @@
+"""The host believes no child: what is outside its closed schema ends it, with a coded error that quotes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringfence.core.errors import JobDied, JobMisbehaved, JobTimeout, OutOfMemory
+from ringfence.core.order import Limits
+from ringfence.core.work import Work
+from ringfence.jobs.start import Handlers, start
+from ringfence.sandbox.arguments import default_roots
+from ringfence.serve.settings import ChatFigures, ChatSettings
+
+HERE = Path(__file__).parent
+TALKER, MUTE = "chat.v1", "model.v1"
+
+
+def run(child, *, job=TALKER, figures=ChatFigures, seconds=20.0, memory=1 << 30, handlers=None):
+    work = Work(job=job, run="chat-0123456789ab", tenant="0" * 32, settings=ChatSettings(), limits=Limits(seconds=seconds, memory=memory))
+    return start(work, figures, handlers=handlers, entry=f"hostile_children:{child}", roots=[*default_roots(), HERE])
+
+
+def test_a_child_that_keeps_its_contract_is_accepted():
+    seen = []
+    done = run("well_behaved", handlers=Handlers(progress=seen.append))
+    assert done.figures == ChatFigures(turns=1, tokens=2)
+    assert [p.done for p in seen] == [1]
+    assert done.sandbox.self_test is not None
+    assert done.sandbox.self_test.failures() == []
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "text_in_figures",
+        "extra_figure",
+        "text_in_progress",
+        "unknown_frame",
+        "speaks_without_a_channel",
+        "checkpoints_without_a_right",
+        "garbage",
+        "endless_frame",
+        "text_in_failure",
+        "error_without_facts",
+    ],
+)
+def test_a_child_that_breaks_its_contract_is_ended(child):
+    with pytest.raises(JobMisbehaved) as caught:
+        run(child)
+    assert "Wang" not in str(caught.value)
+
+
+def test_a_failure_at_an_invented_place_prints_no_place():
+    with pytest.raises(JobDied) as caught:
+        run("invented_place")
+    assert "wang" not in str(caught.value)
+
+
+def test_a_child_that_hangs_is_stopped():
+    with pytest.raises(JobTimeout) as caught:
+        run("hangs", seconds=1.5)
+    assert caught.value.exit_code == 21
+
+
+@pytest.mark.parametrize("child", ["dies", "leaves_without_a_word"])
+def test_a_child_that_dies_is_noticed(child):
+    with pytest.raises(JobDied):
+        run(child)
+
+
+def test_a_child_sees_and_writes_nothing_of_the_host():
+    assert run("writes_where_it_may_not").figures.tokens == 0
+
+
+def test_a_child_finds_no_way_out():
+    assert run("calls_out").figures.tokens == 0
+
+
+def test_a_child_that_eats_memory_is_stopped():
+    with pytest.raises((OutOfMemory, JobDied)):
+        run("eats_memory", memory=512 << 20)
+
+
+def test_figures_of_another_job_are_a_mistake_of_the_caller():
+    with pytest.raises(TypeError):
+        run("well_behaved", job=MUTE)

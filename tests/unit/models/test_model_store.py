@@ -1,0 +1,94 @@
+"""The store: content decides the name of a folder, and a changed byte is found."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.unit.models.model_parts import safetensors, write_folder
+
+from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, UnsafeFile
+from ringfence.models import store
+
+
+@pytest.fixture(autouse=True)
+def where(tmp_path, monkeypatch):
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def test_a_registered_model_is_found_by_name_alias_digest_and_path(tmp_path):
+    folder = write_folder(tmp_path / "m")
+    entry = store.register(folder, "tiny", licence="apache-2.0", aliases=("org/tiny",))
+    for name in ("tiny", "org/tiny", entry.digest):
+        assert store.find(name) == entry
+    assert store.find(str(folder)).digest == entry.digest
+    assert entry.open().parameters == 12
+    assert sorted(path.name for path in entry.path.iterdir()) == [file.name for file in entry.files]
+
+
+def test_an_unknown_name_says_what_is_known(tmp_path):
+    with pytest.raises(ModelUnknown):
+        store.find("gpt-5")
+    store.register(write_folder(tmp_path / "m"), "tiny")
+    with pytest.raises(ModelUnknown) as caught:
+        store.find("gpt-5")
+    assert caught.value.facts["known"] == "tiny"
+
+
+def test_equal_content_is_stored_once_and_other_content_takes_the_name(tmp_path, where):
+    first = store.register(write_folder(tmp_path / "a"), "tiny")
+    assert store.register(write_folder(tmp_path / "b"), "tiny").digest == first.digest
+    other = store.register(write_folder(tmp_path / "c", LICENSE=b"other"), "tiny")
+    assert store.find("tiny").digest == other.digest != first.digest
+    assert store.find(first.digest).name != "tiny"
+    assert len(store.listing()) == 2
+    assert not list(where.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("fault", ["changed", "shorter", "added", "removed", "link"])
+def test_verify_finds_every_change(tmp_path, fault):
+    entry = store.register(write_folder(tmp_path / "m"), "tiny")
+    assert store.verify("tiny") == entry
+    path = entry.path / "model.safetensors"
+    data = path.read_bytes()
+    if fault == "changed":
+        path.write_bytes(data[:-1] + b"x")
+    elif fault == "shorter":
+        path.write_bytes(data[:-1])
+    elif fault == "added":
+        (entry.path / "modeling.py").write_text("")
+    elif fault == "removed":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelBroken):
+        store.verify("tiny")
+
+
+def test_a_changed_entry_is_found(tmp_path, where):
+    entry = store.register(write_folder(tmp_path / "m"), "tiny")
+    path = where / f"{entry.digest}.json"
+    row = json.loads(path.read_bytes())
+    row["files"][0]["sha256"] = "0" * 64
+    path.write_text(json.dumps(row, sort_keys=True, separators=(",", ":")))
+    with pytest.raises(ModelBroken):
+        store.find("tiny")
+
+
+def test_a_refused_folder_leaves_nothing(tmp_path, where):
+    with pytest.raises(UnsafeFile):
+        store.register(write_folder(tmp_path / "m", x__pkl=b""), "tiny")
+    with pytest.raises(ModelUnsupported):
+        store.register(write_folder(tmp_path / "n"), "no/such name")
+    assert not where.exists() or not list(where.iterdir())
+
+
+def test_weights_that_lie_outside_are_never_copied(tmp_path, where):
+    folder = write_folder(tmp_path / "m")
+    (tmp_path / "secret").write_bytes(safetensors({"a": ("U8", [1], 1)}))
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(tmp_path / "secret")
+    with pytest.raises(UnsafeFile):
+        store.register(folder, "tiny")

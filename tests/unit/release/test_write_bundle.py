@@ -1,0 +1,98 @@
+"""A bundle appears whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+from pydantic import ValidationError
+from release_parts import BASE, parts_of, read
+
+from ringfence.core.digest import canonical, sha256
+from ringfence.core.errors import AlreadyExists, BundleBroken, InvalidSettings, NotCanonical, SignatureInvalid
+from ringfence.release.bundle import write_bundle
+from ringfence.release.manifest import Manifest
+
+
+def test_it_holds_these_files_and_lists_all_but_three(pristine):
+    files = read(pristine)
+    steps = ["01-import", "02-scan", "03-keep", "04-deid", "05-train"]
+    evidence = {f"evidence/{step}.{part}" for step in steps for part in ("dsse.json", "entry.json", "proof")} | {
+        "evidence/06-release.dsse.json"
+    }
+    listed = evidence | {"adapter_model.safetensors", "adapter_config.json", "README.md", "policy.json", "chat_template.jinja"}
+    assert set(files) == listed | {"manifest.json", "manifest.dsse.json", "model.sig"}
+    manifest = Manifest.from_bytes(files["manifest.json"])
+    assert {file.path for file in manifest.files} == listed
+    assert all((file.size, file.sha256) == (len(files[file.path]), sha256(files[file.path])) for file in manifest.files)
+    assert (manifest.name, manifest.base, manifest.created) == ("model", BASE, "2026-01-01T00:00:01Z")
+
+
+def test_it_can_be_handed_on(pristine):
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o444 for path in [pristine, *pristine.rglob("*")])
+
+
+def test_nothing_is_overwritten(space, tmp_path):
+    parts = parts_of(space)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(AlreadyExists):
+        write_bundle(tmp_path / "model", space.signers, **parts)
+    assert list(tmp_path.glob("**/*")) == [tmp_path / "model"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"extra": {"model.pkl": b""}}, InvalidSettings),
+        ({"extra": {"README.md": b""}}, InvalidSettings),
+        ({"extra": {"../out.json": b""}}, InvalidSettings),
+        ({"evidence": []}, InvalidSettings),
+        ({"adapter": b"\x00" * 64}, BundleBroken),
+        ({"policy": b'{"version": 1}'}, BundleBroken),
+        ({"release": b"{}"}, NotCanonical),
+    ],
+)
+def test_parts_that_do_not_fit_leave_nothing_behind(space, tmp_path, change, error):
+    with pytest.raises(error):
+        write_bundle(tmp_path / "model", space.signers, **(parts_of(space) | change))
+    assert not list(tmp_path.glob("**/*"))
+
+
+def test_a_statement_of_a_stranger_is_not_packed(space, stranger, tmp_path):
+    with pytest.raises(SignatureInvalid):
+        write_bundle(tmp_path / "model", space.signers, **(parts_of(space) | {"release": parts_of(stranger)["release"]}))
+    assert not list(tmp_path.glob("**/*"))
+
+
+def test_names_of_any_script(space, tmp_path):
+    assert write_bundle(tmp_path / "门诊模型", space.signers, **parts_of(space, name="门诊模型")).name == "门诊模型"
+
+
+def test_a_name_that_is_none_is_refused(space, tmp_path):
+    with pytest.raises(ValidationError):
+        write_bundle(tmp_path / ".hidden", space.signers, **parts_of(space))
+    assert not list(tmp_path.glob("**/*"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda v: v.update(format="ringfence.bundle/2"),
+        lambda v: v.update(more=1),
+        lambda v: v["files"].reverse(),
+        lambda v: v["files"].append(v["files"][-1]),
+        lambda v: v["files"][0].update(path="../README.md"),
+        lambda v: v["files"][0].update(size=float(v["files"][0]["size"])),
+        lambda v: v["files"][0].update(size=str(v["files"][0]["size"])),
+        lambda v: v.pop("created"),
+    ],
+)
+def test_a_manifest_has_one_shape_and_one_encoding(pristine, edit):
+    import json
+
+    data = (pristine / "manifest.json").read_bytes()
+    assert Manifest.from_bytes(data).to_bytes() == data
+    value = json.loads(data)
+    edit(value)
+    with pytest.raises(NotCanonical):
+        Manifest.from_bytes(canonical(value))

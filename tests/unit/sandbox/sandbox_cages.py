@@ -1,0 +1,41 @@
+"""What the tests of this folder share: a cage around a function of inside/hostile.py."""
+
+from pathlib import Path
+
+import pytest
+
+from ringfence.core.errors import TierMissing
+from ringfence.core.order import Limits
+from ringfence.sandbox.arguments import default_roots
+from ringfence.sandbox.cage import Mounts, open_cage
+from ringfence.sandbox.tiers import probe
+
+INSIDE = Path(__file__).parent / "inside"
+
+
+def needs_bwrap():
+    """Skip where this machine has no working sandbox; a wheel's bwrap that alone fails is a failure, not a skip."""
+    try:
+        probe()
+    except TierMissing as missing:
+        pytest.skip(f"no sandbox on this machine: {missing.facts['problem']}", allow_module_level=True)
+
+
+def caged(function, *, tier="T1", mounts=None, memory=1 << 30, **options):
+    return open_cage(
+        tier=tier,
+        mounts=mounts or Mounts(),
+        limits=Limits(seconds=60, memory=memory),
+        entry=f"hostile:{function}",
+        import_roots=[*default_roots(), INSIDE],
+        **options,
+    )
+
+
+def heard(cage):
+    """Return everything the child sends until it ends."""
+    cage.socket.settimeout(20)
+    pieces = []
+    while piece := cage.socket.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)

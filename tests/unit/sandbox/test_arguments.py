@@ -1,0 +1,94 @@
+"""What bubblewrap is told, and in which order."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments, default_roots
+from ringfence.sandbox.devices import gpu_nodes
+
+
+def arguments(roots=(), **mounts):
+    return bwrap_arguments(mounts=Mounts(**mounts), roots=list(roots), info=5, block=6, seccomp=7)
+
+
+def binds(command):
+    """Return (option, source, destination) of every bind."""
+    return [tuple(command[i : i + 3]) for i, word in enumerate(command) if word.endswith(("bind", "bind-try"))]
+
+
+@pytest.fixture
+def dev(tmp_path):
+    folder = tmp_path / "dev"
+    folder.mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia0.bak", "null", "sda"):
+        (folder / name).touch()
+    (folder / "nvidia-caps").mkdir()
+    return folder
+
+
+def test_gpu_nodes_are_the_ones_that_cuda_needs(dev):
+    names = [node.name for node in gpu_nodes(dev)]
+    assert names == ["nvidia-caps", "nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidia1", "nvidiactl"]
+
+
+def test_a_driver_without_a_device_is_no_gpu(dev, tmp_path):
+    (dev / "nvidia0").unlink()
+    (dev / "nvidia1").unlink()
+    assert gpu_nodes(dev) == ()
+    assert gpu_nodes(tmp_path / "absent") == ()
+
+
+def test_devices_come_after_dev_and_before_it_is_closed(dev):
+    command = arguments(gpus=gpu_nodes(dev))
+    made, closed = command.index("--dev"), max(i for i, w in enumerate(command) if w == "--remount-ro" and command[i + 1] == "/dev")
+    places = [i for i, word in enumerate(command) if word == "--dev-bind"]
+    assert len(places) == 6
+    assert all(made < place < closed for place in places)
+    assert ("--dev-bind", str(dev / "nvidia0"), "/dev/nvidia0") in binds(command)
+    assert ("--ro-bind", "/sys", "/sys") in binds(command)
+
+
+def test_without_a_gpu_there_is_no_device_and_no_sys():
+    command = arguments()
+    assert "--dev-bind" not in command
+    assert "/sys" not in command
+
+
+def test_only_the_output_is_writable(tmp_path):
+    command = arguments(read={"set": tmp_path / "set", "model": tmp_path / "model"}, write=tmp_path / "slot")
+    assert [b for b in binds(command) if not b[0].startswith("--ro")] == [("--bind", str(tmp_path / "slot"), "/out")]
+    assert ("--ro-bind", str(tmp_path / "model"), "/in/model") in binds(command)
+
+
+def test_the_isolation_is_asked_for():
+    command = arguments()
+    for word in ("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--as-pid-1"):
+        assert word in command
+    assert "--share-net" not in command
+    for option, value in {
+        "--cap-drop": "ALL",
+        "--uid": "65534",
+        "--gid": "65534",
+        "--info-fd": "5",
+        "--block-fd": "6",
+        "--seccomp": "7",
+    }.items():
+        assert command[command.index(option) + 1] == value
+    assert [command[i + 1] for i, word in enumerate(command) if word == "--remount-ro"] == ["/proc", "/dev", "/"]
+
+
+def test_no_more_of_the_host_is_bound_than_the_interpreter_needs():
+    sources = [Path(source) for _, source, _ in binds(arguments(default_roots()))]
+    for source in sources:
+        assert source not in (Path("/"), Path("/usr"), Path("/etc"), Path.home(), Path(sys.prefix))
+        assert source not in Path(__file__).parents, "a folder above the checkout's tests"
+    assert ("--ro-bind", str(Path(__import__("ringfence").__file__).parent / "sandbox" / "bootstrap.py"), INSIDE_BOOTSTRAP) in binds(
+        arguments()
+    )
+
+
+def test_tmp_is_made_before_anything_is_bound_into_it(tmp_path):
+    command = arguments([tmp_path])
+    assert command.index("/tmp") < command.index(str(tmp_path))

@@ -1,0 +1,45 @@
+"""Control groups of both versions, over folders that look like the kernel's."""
+
+from ringfence.sandbox.cgroup import make_group
+
+
+def version_1(root):
+    for name in ("memory", "pids"):
+        (root / name / "jobs").mkdir(parents=True)
+    own = root / "own"
+    own.write_text("8:pids:/jobs\n4:memory:/jobs\n1:cpu:/\n0::/\n")
+    return own
+
+
+def test_without_folders_of_our_own_nothing_is_held(tmp_path):
+    group = make_group(memory=1, processes=1, root=tmp_path / "absent", own=tmp_path / "absent")
+    assert group.folders == {}
+    assert group.add(1) == frozenset()
+    group.remove()
+
+
+def test_version_1_makes_one_folder_for_each_controller(tmp_path):
+    group = make_group(memory=1, processes=1, root=tmp_path, own=version_1(tmp_path))
+    assert {folder.parent for folder in group.folders} == {tmp_path / "memory" / "jobs", tmp_path / "pids" / "jobs"}
+    assert set(group.folders.values()) == {frozenset()}, "plain folders have no limit to set, and a limit that is not set is not claimed"
+
+
+def test_version_2_goes_up_to_the_group_that_hands_out_controllers(tmp_path):
+    scope = tmp_path / "user.slice" / "one.scope"
+    scope.mkdir(parents=True)
+    (scope / "cgroup.subtree_control").write_text("")
+    (scope.parent / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    (tmp_path / "own").write_text("0::/user.slice/one.scope\n")
+    group = make_group(memory=1, processes=1, root=tmp_path, own=tmp_path / "own")
+    assert [folder.parent for folder in group.folders] == [scope.parent]
+    group.remove()
+    assert list(scope.parent.iterdir()) != []
+    assert not any(folder.exists() for folder in group.folders)
+
+
+def test_a_group_that_cannot_be_removed_is_left(tmp_path):
+    group = make_group(memory=1, processes=1, root=tmp_path, own=version_1(tmp_path))
+    busy = next(iter(group.folders))
+    (busy / "child").mkdir()
+    group.remove()
+    assert busy.exists()

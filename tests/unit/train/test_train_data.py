@@ -1,0 +1,107 @@
+"""Records become ids and masks; rows become batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.core.records import Record
+from ringfence.models.tiny import tiny_tokenizer
+from ringfence.train.data import Example, collate, encode, read_corpus, split
+from ringfence.train.settings import TrainSettings
+
+TOKENIZER = tiny_tokenizer()
+CHAT = Record(
+    "0" * 32,
+    "0" * 32,
+    "t",
+    "messages",
+    ("system", "user", "assistant", "user", "assistant"),
+    ("Be brief.", "How many?", "412", "你好?", "再见"),
+)
+
+
+def learned(record, **change):
+    made = encode(record, TOKENIZER, TrainSettings(**change))
+    return TOKENIZER.decode(made.ids[made.learn])
+
+
+def record(kind, roles, texts):
+    return Record("0" * 32, "0" * 32, "t", kind, roles, texts)
+
+
+def test_the_ids_are_those_of_the_whole_conversation_less_the_last_line_break():
+    made = encode(CHAT, TOKENIZER, TrainSettings())
+    turns = [{"role": role, "content": text} for role, text in zip(CHAT.roles, CHAT.texts, strict=True)]
+    whole = TOKENIZER.apply_chat_template(turns, tokenize=False)
+    assert TOKENIZER.decode(made.ids) == whole.removesuffix("\n")
+    assert list(made.ids) == TOKENIZER(whole.removesuffix("\n")).input_ids
+
+
+def test_answers_and_their_end_are_learned_and_nothing_else():
+    assert learned(CHAT) == "412<|im_end|>再见<|im_end|>"
+    assert learned(CHAT, mask_history=True) == "再见<|im_end|>"
+    assert learned(record("pair", ("user", "assistant"), ("q", "7"))) == "7<|im_end|>"
+    assert learned(record("preference", ("user", "chosen", "rejected"), ("q", "good", "bad"))) == "good<|im_end|>"
+
+
+def test_with_the_prompt_everything_but_the_first_token_is_learned():
+    made = encode(CHAT, TOKENIZER, TrainSettings(train_on_prompt=True))
+    assert list(np.flatnonzero(~made.learn)) == [0]
+
+
+def test_plain_text_is_learned_to_its_end():
+    made = encode(record("text", ("text",), ("abc",)), TOKENIZER, TrainSettings())
+    assert TOKENIZER.decode(made.ids) == "abc<|im_end|>"
+    assert list(made.learn) == [False, True, True, True]
+
+
+def test_the_prompt_is_tokenised_as_it_will_be_when_the_model_answers():
+    pair = record("pair", ("user", "assistant"), ("q ", " a"))
+    made = encode(pair, TOKENIZER, TrainSettings())
+    prompt = TOKENIZER.apply_chat_template([{"role": "user", "content": "q "}], tokenize=False, add_generation_prompt=True)
+    ids = TOKENIZER(prompt).input_ids
+    assert list(made.ids[: len(ids)]) == ids
+    assert not made.learn[: len(ids)].any()
+
+
+@given(st.text(st.characters(), max_size=20), st.text(st.characters(), max_size=20))
+def test_any_text_has_tokens_lone_surrogates_too(question, answer):
+    made = encode(record("pair", ("user", "assistant"), (question, answer)), TOKENIZER, TrainSettings())
+    assert made.weight >= 1
+
+
+def test_rows_are_cut_at_the_limit_and_dropped_without_an_answer():
+    rows = [record("pair", ("user", "assistant"), ("q" * n, "answer")) for n in (1, 30, 200)]
+    corpus = read_corpus(rows, TOKENIZER, TrainSettings(cutoff_len=64))
+    assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 1, 2)
+    assert all(len(example.ids) <= 64 for example in corpus.examples)
+
+
+def example(length):
+    return Example(np.arange(length, dtype=np.int32), np.ones(length, dtype=np.bool_))
+
+
+@given(st.lists(st.integers(2, 90), min_size=1, max_size=30), st.integers(1, 8))
+def test_micro_batches_hold_every_row_once_with_little_padding(lengths, size):
+    groups = split([example(n) for n in lengths], size)
+    assert sorted(len(row.ids) for group in groups for row in group) == sorted(lengths)
+    for group in groups:
+        assert len(group) <= size
+        cells = len(group) * max(len(row.ids) for row in group)
+        assert sum(len(row.ids) for row in group) >= 0.9 * cells
+
+
+def test_padding_is_at_the_right_and_never_learned():
+    batch = collate([example(2), example(4)], padding=9, device="cpu")
+    assert batch.ids.tolist() == [[0, 1, 9, 9], [0, 1, 2, 3]]
+    assert batch.learn.tolist() == [[True, True, False, False], [True] * 4]
+
+
+@pytest.mark.parametrize("kind", ["text", "pair"])
+def test_an_example_holds_five_bytes_a_token(kind):
+    roles, texts = (("text",), ("abc",)) if kind == "text" else (("user", "assistant"), ("a", "b"))
+    made = encode(record(kind, roles, texts), TOKENIZER, TrainSettings())
+    assert made.ids.itemsize + made.learn.itemsize == 5

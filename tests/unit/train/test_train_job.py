@@ -1,0 +1,177 @@
+"""The whole child half on real sealed objects: figures, adapter, checkpoints, resume, refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load as load_tensors
+from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
+from transformers import AutoModelForCausalLM
+
+from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
+from ringfence.models.folder import check_folder
+from ringfence.train import adapter, job, price
+from ringfence.train.settings import RuntimeHints, TrainFigures, TrainOrder, TrainSettings
+from ringfence.vault.files import file_names, read_file
+
+FAST = TrainSettings(
+    max_steps=6, per_device_train_batch_size=3, gradient_accumulation_steps=2, learning_rate=1e-2, lora_rank=4, cutoff_len=96
+)
+
+
+def start(tmp_path, tiny_folder, settings=FAST, *, records=None, evaluation=None, checkpoint=None, stop_at=None, hints=None):
+    vault = Vault(tmp_path)
+    channel = Memory(vault, stop_at=stop_at)
+    inputs = {"set": vault.write_set(pairs(20) if records is None else records)}
+    if evaluation:
+        inputs["evaluation"] = vault.write_set(evaluation)
+    if checkpoint:
+        slot, key = checkpoint
+        inputs["checkpoint"], vault.keys[slot.slot] = vault.as_input(slot), key
+    outputs = {"adapter": vault.output("adapter"), "checkpoint": vault.output("checkpoint")}
+    order = TrainOrder(train=settings, hints=hints or RuntimeHints())
+    return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(tiny_folder)}), channel
+
+
+def adapter_bytes(made) -> bytes:
+    slot = made.order.outputs["adapter"]
+    return read_file(Vault(None).as_input(slot), made.keys.data[slot.slot], adapter.WEIGHTS)
+
+
+def test_a_run_learns_and_says_what_it_did(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, FAST.model_copy(update={"max_steps": 30, "eval": True}), evaluation=pairs(5, start=100))
+    figures = job.run(made)
+    assert figures.steps == 30
+    assert (figures.rows, figures.dropped, figures.eval_rows) == (20, 0, 5)
+    assert figures.loss_last < figures.loss_first - 0.5
+    assert figures.eval_after < figures.eval_before - 0.5
+    assert len(figures.losses) == 30
+    assert (figures.device, figures.dtype, figures.resumed_from) == ("cpu", "float32", None)
+    assert figures.peak_memory > 50e6
+    work = [frame for frame in channel.frames if frame.phase == "work"]
+    assert [frame.done for frame in work] == list(range(1, 31))
+    assert TrainFigures.public().isdisjoint({"losses", "loss_first", "loss_last", "eval_before", "eval_after"})
+
+
+def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_logits(tmp_path, tiny_folder):
+    made, _ = start(tmp_path, tiny_folder)
+    job.run(made)
+    slot = made.order.outputs["adapter"]
+    assert file_names(Vault(None).as_input(slot), made.keys.data[slot.slot]) == (adapter.WEIGHTS,)
+    data = adapter_bytes(made)
+    predicted = adapter.predict(check_folder(tiny_folder).tensors, FAST)
+    adapter.check(data, predicted)
+
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / adapter.WEIGHTS).write_bytes(data)
+    (bundle / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(FAST, "tiny", predicted)))
+    ids = torch.tensor([[1, 87, 85, 71, 84, 201, 74]])
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    before = base(ids).logits
+    stock = PeftModel.from_pretrained(base, str(bundle))(ids).logits
+    wanted = by_hand(tiny_folder, load_tensors(data), scale=2.0)(ids).logits
+    assert torch.allclose(stock, wanted, atol=1e-5)
+    assert not torch.allclose(stock, before, atol=1e-3)
+
+
+def by_hand(folder, tensors, *, scale):
+    """The adapter merged into the weights by the formula W + scale * B A."""
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            key = f"base_model.model.{name.removesuffix('.weight')}"
+            if f"{key}.lora_A.weight" in tensors:
+                weight.add_(scale * tensors[f"{key}.lora_B.weight"] @ tensors[f"{key}.lora_A.weight"])
+    return model
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, dropout):
+    settings = FAST.model_copy(
+        update={"max_steps": 8, "save_steps": 3, "lora_dropout": dropout, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2}
+    )
+    records = pairs(20)
+    whole, channel = start(tmp_path / "a", tiny_folder, settings, records=records)
+    figures = job.run(whole)
+    assert [ready.step for ready, _ in channel.checkpoints] == [3, 6]
+
+    cut, channel = start(tmp_path / "b", tiny_folder, settings, records=records, stop_at=5)
+    with pytest.raises(Interrupted):
+        job.run(cut)
+    assert [ready.step for ready, _ in channel.checkpoints] == [3, 5]
+    slot = channel.checkpoints[-1][1]
+    resumed, _ = start(tmp_path / "c", tiny_folder, settings, records=records, checkpoint=(slot, cut.keys.data[slot.slot]))
+    again = job.run(resumed)
+    assert again.resumed_from == 5
+    assert again.losses == figures.losses
+    assert again.tokens == figures.tokens
+    assert adapter_bytes(resumed) == adapter_bytes(whole)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, tiny_folder):
+    records = pairs(20)
+    cut, channel = start(tmp_path / "a", tiny_folder, records=records, stop_at=2)
+    with pytest.raises(Interrupted):
+        job.run(cut)
+    slot = channel.checkpoints[-1][1]
+    checkpoint = (slot, cut.keys.data[slot.slot])
+    other = FAST.model_copy(update={"learning_rate": 2e-2})
+    for settings, rows in ((other, records), (FAST, records[:-1])):
+        made, _ = start(tmp_path / f"b{len(rows)}", tiny_folder, settings, records=rows, checkpoint=checkpoint)
+        with pytest.raises(CheckpointUnfit):
+            job.run(made)
+
+
+def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
+    records = pairs(20)
+    runs = [
+        job.run(start(tmp_path / str(i), tiny_folder, records=records, hints=hints)[0])
+        for i, hints in enumerate(
+            [RuntimeHints(), RuntimeHints(micro_batch=1, head_chunk=5), RuntimeHints(attention="sdpa", micro_batch=6)]
+        )
+    ]
+    for run in runs[1:]:
+        assert run.losses == pytest.approx(runs[0].losses, abs=2e-5)
+
+
+def test_a_bfloat16_run_keeps_float32_masters(tmp_path, tiny_folder):
+    settings = FAST.model_copy(update={"max_steps": 12, "learning_rate": 1e-3})
+    made, _ = start(tmp_path, tiny_folder, settings, hints=RuntimeHints(dtype="bfloat16"))
+    figures = job.run(made)
+    assert figures.dtype == "bfloat16"
+    assert figures.loss_last < figures.loss_first
+    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder).tensors, settings))
+
+
+def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path, tiny_folder):
+    long = [pair("q" * 200, "never reached")]
+    made, _ = start(tmp_path / "a", tiny_folder, records=[*pairs(6), *long])
+    figures = job.run(made)
+    assert (figures.rows, figures.dropped, figures.truncated) == (6, 1, 1)
+    made, _ = start(tmp_path / "b", tiny_folder, records=long)
+    with pytest.raises(NothingToTrain) as caught:
+        job.run(made)
+    assert caught.value.facts == {"rows": 1}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, tiny_folder):
+    made, _ = start(tmp_path, tiny_folder, FAST.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 0.0}))
+    with pytest.raises(LossNotFinite):
+        job.run(made)
+
+
+def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):
+    settings = FAST.model_copy(update={"max_steps": 20, "eval": True})
+    records = pairs(20)
+    made, _ = start(tmp_path / "a", tiny_folder, settings, records=records, evaluation=pairs(4))
+    priced = price.run(made)
+    ran, _ = start(tmp_path / "b", tiny_folder, settings, records=records, evaluation=pairs(4))
+    figures = job.run(ran)
+    assert (priced.steps, priced.rows, priced.tokens) == (20, 20, figures.tokens)
+    assert priced.seconds > priced.seconds_load
+    assert priced.seconds_per_step == pytest.approx(figures.seconds_per_step, rel=0.9)  # the tiny model is all overhead: a sanity check
+    assert list((tmp_path / "a" / made.order.outputs["adapter"].slot).iterdir()) == []
