@@ -87,11 +87,11 @@ SOURCES: dict[str, Source] = {
     "BANK_CARD": Source(_card, "card ", "卡号"),
     "CN_MOBILE": Source(_mobile, "tel ", "手机"),
     "CN_PLATE": Source(_plate, "plate ", "车牌"),
-    "CN_RESIDENT_ID": Source(_resident, "ID ", "身份证"),
+    "CN_RESIDENT_ID": Source(_resident, "ID ", "证号"),
     "EMAIL": Source(_email, "mail ", "邮箱"),
     "IP_ADDRESS": Source(_ip, "host ", "主机"),
     "PASSPORT": Source(_passport, "passport ", "护照"),
-    "URL_CREDENTIALS": Source(_url, "ftp://", "影像ftp://"),
+    "URL_CREDENTIALS": Source(_url, "ftp://", "ftp://"),
     "US_SSN": Source(_ssn, "SSN ", "社安号"),
 }
 TAIL = {"URL_CREDENTIALS": "@pacs.lan"}  # what has to follow the identifier

@@ -106,12 +106,10 @@ def _syllables(draw: Random) -> str:
 
 
 def _note(draw: Random, patient: _Patient) -> Note:
-    case = draw.choice(CASES)
-    prompt, completion = (_chinese if patient.is_chinese else _english)(draw, patient, case)
+    case, has_identifier = draw.choice(CASES), draw.random() < _WITH_IDENTIFIER
+    prompt, completion = (_chinese if patient.is_chinese else _english)(draw, patient, case, short=has_identifier)
     texts: dict[Part, str] = {"prompt": prompt, "completion": completion}
-    identifiers: tuple[Identifier, ...] = ()
-    if draw.random() < _WITH_IDENTIFIER:
-        identifiers = (_insert(draw, texts, is_chinese=patient.is_chinese),)
+    identifiers = (_insert(draw, texts, is_chinese=patient.is_chinese),) if has_identifier else ()
     return Note(
         texts["prompt"],
         texts["completion"],
@@ -123,14 +121,19 @@ def _note(draw: Random, patient: _Patient) -> Note:
     )
 
 
-def _english(draw: Random, patient: _Patient, case: Case) -> tuple[str, str]:
+def _english(draw: Random, patient: _Patient, case: Case, *, short: bool) -> tuple[str, str]:
     prompt = f"{patient.name} {'M' if patient.is_male else 'F'}{patient.age} {case.complaint} {draw.randrange(1, 15)}d"
-    return prompt, f"Dx: {case.diagnosis} | Ref: {draw.randrange(100_000, 1_000_000)}"
+    reference = f" | Ref: {draw.randrange(100_000, 1_000_000)}"
+    return prompt, f"Dx: {case.diagnosis}{'' if short else reference}"
 
 
-def _chinese(draw: Random, patient: _Patient, case: Case) -> tuple[str, str]:
+def _chinese(draw: Random, patient: _Patient, case: Case, *, short: bool) -> tuple[str, str]:
+    """Chinese costs about two tokens a character, so a note with an identifier leaves out age and duration."""
+    reference = f" | 号：{draw.randrange(100_000, 1_000_000)}"
+    if short:
+        return f"{patient.name} {case.complaint_zh}", f"诊断：{case.diagnosis_zh}"
     prompt = f"{patient.name} {'男' if patient.is_male else '女'}{patient.age} {case.complaint_zh}{draw.randrange(1, 15)}天"
-    return prompt, f"诊断：{case.diagnosis_zh} | 号：{draw.randrange(100_000, 1_000_000)}"
+    return prompt, f"诊断：{case.diagnosis_zh}{reference}"
 
 
 def _insert(draw: Random, texts: dict[Part, str], *, is_chinese: bool) -> Identifier:

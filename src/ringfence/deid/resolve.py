@@ -11,7 +11,7 @@ def resolve(spans: Iterable[Span]) -> list[Span]:
     """Return disjoint spans, in order, that cover exactly the characters that the given ones cover.
 
     Overlapping spans become one: nothing that a recogniser claimed stays in the clear because another one claimed its neighbour.
-    It takes the kind of the span that covers the whole, else of the surest (secret, checked, term, known, keyworded, shape), then the
+    It takes the kind of the span that covers the whole, else of the surest (secret, checked, Luhn, term, known, keyworded, shape), then the
     longer, then the earlier.
     """
     done: list[Span] = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, NotReleasable, RingfenceError
+from ringfence.core.errors import AlreadyExists, NotReleasable
 from ringfence.core.policy import Verdict, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
@@ -25,7 +24,8 @@ from ringfence.release.chain import Evidence
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.vault.files import read_file
-from ringfence.workspace.entries import Failed, Intent, Released, now
+from ringfence.workspace.arrow import Arrow
+from ringfence.workspace.entries import Released, now
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -60,19 +60,9 @@ def release(space: Workspace, run_name: str, *, name: str) -> Release:
     folder = space.path / "releases" / name
     if folder.exists() or name in space.state.releases:
         raise AlreadyExists(path=str(folder))
-    settings = ReleaseSettings(name=name)
-    run = f"release-{secrets.token_hex(6)}"
-    with space.locked() as state:
-        inputs = {"adapter": thing.made.digest}
-        policy_digest = state.policy.digest if state.policy else None
-        space.record(Intent(run=run, arrow="release", name=name, inputs=inputs, settings=settings_digest(settings), policy=policy_digest))
-    try:
-        return _write(space, thing, folder=folder, run=run, settings=settings)
-    except RingfenceError as error:
-        with space.locked():
-            if space.state.runs[run].state == "open":
-                space.record(Failed(run=run, arrow="release", code=error.code, exit_code=error.exit_code))
-        raise
+    inputs = {"adapter": thing}
+    with Arrow(space, "release", name=name, label=thing.made.label, settings=ReleaseSettings(name=name), inputs=inputs) as arrow:
+        return _write(arrow, thing, folder=folder)
 
 
 def bundles(space: Workspace) -> list[dict[str, Any]]:
@@ -97,7 +87,8 @@ def _adapter(space: Workspace, run_name: str) -> Thing:
     return space.state.things[made.digest]
 
 
-def _write(space: Workspace, thing: Thing, *, folder: Path, run: str, settings: ReleaseSettings) -> Release:
+def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
+    space, run, settings = arrow.space, arrow.run, arrow.settings
     started = now()
     chain = space.chain(thing)
     policy = space.policy()
@@ -137,8 +128,7 @@ def _write(space: Workspace, thing: Thing, *, folder: Path, run: str, settings: 
         with space.locked():
             refuse(evaluate(space.policy(), chain, moment="release"))
             write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
-            entry = Released(run=run, adapter=thing.made.digest, name=settings.name, manifest=sha256(manifest), statement=digest)
-            space.record(entry)
+            arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
 
     manifest = write_bundle(
         folder,
@@ -146,7 +136,7 @@ def _write(space: Workspace, thing: Thing, *, folder: Path, run: str, settings: 
         base=base,
         adapter=weights,
         adapter_config=adapter.peft_config(saved.order.train, base.name, predicted),
-        card=model_card(settings.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts),
+        card=model_card(arrow.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts),
         policy=policy_bytes,
         evidence=_evidence(space, thing),
         release=envelope,

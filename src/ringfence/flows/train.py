@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
@@ -94,7 +94,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     saved = Saved(model=model.digest, order=recipe.order)
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work("price.v1", settings=recipe.order, files={"model": model.path}, limits=_limits("price.v1", recipe.order))
-    return start(work, PriceFigures, handlers=Handlers(progress=show)).figures
+    return start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
 
 
 def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:

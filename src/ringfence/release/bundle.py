@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,13 @@ def write_bundle(
     evidence: Sequence[Evidence],
     release: bytes,
     extra: Mapping[str, bytes] | None = None,
+    record: Callable[[bytes], None] = lambda _: None,
 ) -> Manifest:
     """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
 
     evidence: import to train, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
     of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template.
+    record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear.
     Nothing appears unless it verifies: what cannot be verified is never handed on.
 
     Raises: AlreadyExists, InvalidSettings, StorageFull; BundleBroken or WrongSigner when the parts do not fit together.
@@ -97,7 +99,8 @@ def write_bundle(
         created=statements[-1].predicate.ended,
         files=tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(files.items())),
     )
-    _place(folder, {**files, **signatures(files, manifest=manifest, signers=signers)}, public=signers.public)
+    signed = signatures(files, manifest=manifest, signers=signers)
+    _place(folder, {**files, **signed}, public=signers.public, record=lambda: record(signed[MANIFEST]))
     return manifest
 
 
@@ -123,8 +126,8 @@ def _evidence_files(evidence: Sequence[Evidence], *, release: bytes, statements:
     return files
 
 
-def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys) -> None:
-    """Write, verify, rename. A crash leaves `.<name>.<random>.tmp`, which fsck removes."""
+def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, record: Callable[[], None]) -> None:
+    """Write, verify, record, rename. A crash leaves `.<name>.<random>.tmp`, which fsck renames if it was recorded and removes if not."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         make_folder(temporary, mode=_FOLDER_MODE)
@@ -134,6 +137,7 @@ def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys) -> N
         sync_folder(temporary / EVIDENCE)
         sync_folder(temporary)
         verify_bundle(temporary, public)
+        record()
         _rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

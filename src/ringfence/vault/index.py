@@ -75,7 +75,7 @@ class RowIndex:
         if self._growing is None:
             raise ValueError("a set that was read does not grow")
         records, units, hmacs = self._growing
-        if not {len(value) for value in chain(record_ids, unit_ids, contents or ())} <= {_WIDTH}:
+        if not {*map(len, chain(record_ids, unit_ids, contents or ()))} <= {_WIDTH}:
             raise ValueError("ids and HMACs have 16 bytes")
         if (contents is None) != (self._contents is None):
             if records:

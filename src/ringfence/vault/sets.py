@@ -7,6 +7,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -174,7 +175,7 @@ def _joined(lines: list[bytes], size: int) -> Iterator[bytes]:
     for start in range(0, len(lines), step):
         some = lines[start : start + step]
         block = b"".join(some)
-        if block.count(b"\n") != len(some) or not all(line.endswith(b"\n") for line in some):
+        if block.count(b"\n") != len(some) or {*map(itemgetter(slice(-1, None)), some)} != {b"\n"}:
             raise ValueError("a line ends with its only newline")
         yield block
 

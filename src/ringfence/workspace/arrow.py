@@ -23,7 +23,7 @@ from ringfence.core.statement import PAYLOAD_TYPE, Label, Output, Predicate, Sta
 from ringfence.core.work import Done, Work
 from ringfence.ledger.dsse import sign
 from ringfence.vault.files import write_files
-from ringfence.workspace.entries import Checkpointed, Failed, Intent, Interrupted, Made, Outcome, Resumed, now
+from ringfence.workspace.entries import AnyEntry, Checkpointed, Failed, Intent, Interrupted, Made, Outcome, Resumed, now
 from ringfence.workspace.locks import held
 from ringfence.workspace.manifest import Manifest
 from ringfence.workspace.space import Workspace
@@ -264,6 +264,11 @@ class Arrow:
                 forget(self.space, [checkpoint])
             things = {one.role: self.space.state.things[one.digest] for one in made}
         return Committed(self.run, statement, digest, things)
+
+    def conclude(self, entry: AnyEntry) -> None:
+        """Record the entry that ends this arrow instead of an outcome: a release leaves no object in the vault. The caller holds the lock."""
+        self.space.record(entry)
+        self._is_over = True
 
     def _record_outcome(self, outcome: Outcome) -> None:
         try:

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringfence.core.digest import sha256
+from ringfence.core.durable import sync_folder
 from ringfence.core.errors import LedgerBroken, RingfenceError
 from ringfence.core.statement import PAYLOAD_TYPE
 from ringfence.ledger.dsse import ed25519_public, verify
@@ -52,6 +54,7 @@ def fsck(space: Workspace) -> Report:
         _finish_deletions(space, report)
         _check_objects(space, report)
         if not alive:  # a living run's slots and statement are not in the ledger yet
+            _finish_releases(space, report)
             _remove_leftovers(space, report)
         for run_id in set(space.store.incoming_runs()) - alive:
             space.store.clear_incoming(run_id)
@@ -120,6 +123,21 @@ def _remove_leftovers(space: Workspace, report: Report) -> None:
                 report.mended.append(f"removed the leftover {folder.name}/{path.name[:12]}")
     for path in (*space.path.glob(".*.tmp"), *(space.path / "keys").glob(".*.tmp")):
         path.unlink()
+
+
+def _finish_releases(space: Workspace, report: Report) -> None:
+    """Let a bundle appear that was recorded just before a crash; remove one that was not."""
+    recorded = {entry.manifest: name for name, (_, entry) in space.state.releases.items()}
+    for path in (space.path / "releases").glob(".*.tmp"):
+        manifest = path / "manifest.json"
+        name = recorded.get(sha256(manifest.read_bytes())) if manifest.is_file() else None
+        if name and not (path.parent / name).exists():
+            path.rename(path.parent / name)
+            sync_folder(path.parent)
+            report.mended.append(f"finished the release of {name}")
+        else:
+            shutil.rmtree(path)
+            report.mended.append(f"removed an unfinished bundle ({path.name[:24]})")
 
 
 def _remove_run_folders(space: Workspace, alive: set[str]) -> None:

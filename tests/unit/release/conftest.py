@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from release_parts import Space, parts_of
+from tests.unit.release.release_parts import Space, parts_of
 
 from ringfence.release.bundle import write_bundle
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from release_parts import CONFIG, lora, safetensors
+from tests.unit.release.release_parts import CONFIG, lora, safetensors
 
 from ringfence.core.errors import BundleBroken
 from ringfence.release.adapter import check_adapter, header_size

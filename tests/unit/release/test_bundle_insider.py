@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from release_parts import (
+from tests.unit.release.release_parts import (
     CAGE,
     CONFIG,
     POLICY,
@@ -20,6 +20,7 @@ from release_parts import (
 from ringfence.core.digest import canonical, sha256
 from ringfence.core.errors import BundleBroken, WrongSigner
 from ringfence.core.policy import Policy, Require, TrainRules
+from ringfence.release import openssf
 from ringfence.release.bundle import write_bundle
 from ringfence.release.verify import verify_bundle
 
@@ -220,3 +221,48 @@ def test_the_recorded_verdicts_must_be_what_the_policy_says(space, tmp_path, ver
 )
 def test_a_release_that_the_policy_refuses_is_refused(space, tmp_path, at, update, rule):
     assert rule in rewritten(space, changed(space, at, **update), tmp_path)
+
+
+def test_the_release_names_no_file_that_is_not_here(space, tmp_path):
+    adapter = safetensors(lora())
+    subjects = {"adapter_model.safetensors": sha256(adapter), "adapter_model.bin": sha256(b"")}
+    assert "names a file" in rewritten(space, chain_of(space, seed=0), tmp_path, subjects=subjects)
+
+
+@pytest.mark.parametrize(
+    "path", ["evil.py", "pytorch_model.bin", "evidence/note.txt", "evidence/07-scan.proof", "evidence/06-release.proof"]
+)
+def test_a_listed_and_signed_file_of_a_foreign_kind_is_refused(bundle, space, path):
+    reseal(bundle, space.signers, read(bundle) | {path: b""})
+    assert path.removesuffix(".dsse.json") in refused(bundle, space)
+
+
+@pytest.mark.parametrize("path", ["evidence/01-import.proof", "evidence/03-keep.dsse.json", "policy.json", "README.md"])
+def test_a_file_left_out_before_signing_is_missed(bundle, space, path):
+    files = read(bundle)
+    del files[path]
+    reseal(bundle, space.signers, files)
+    assert path in refused(bundle, space)
+
+
+def test_a_step_left_out_before_signing_leaves_a_gap(bundle, space):
+    files = {path: data for path, data in read(bundle).items() if not path.startswith("evidence/03")}
+    reseal(bundle, space.signers, files)
+    assert "numbered chain" in refused(bundle, space)
+
+
+def test_a_file_name_says_which_step_it_holds(bundle, space):
+    files = {path.replace("02-scan", "02-deid"): data for path, data in read(bundle).items()}
+    reseal(bundle, space.signers, files)
+    assert "evidence/02-deid.dsse.json" in refused(bundle, space)
+
+
+def test_the_signed_manifest_is_the_manifest(bundle, space):
+    """The envelope holds the manifest once more; both signatures are good, yet they speak of two manifests."""
+    old = read(bundle)
+    reseal(bundle, space.signers, old, created="2026-02-02T00:00:00Z")
+    mixed = read(bundle) | {"manifest.dsse.json": old["manifest.dsse.json"]}
+    digests = {path: sha256(data) for path, data in mixed.items() if path != "model.sig"}
+    (bundle / "manifest.dsse.json").write_bytes(mixed["manifest.dsse.json"])
+    (bundle / "model.sig").write_bytes(openssf.sign(digests, name="model", key=space.release))
+    assert "manifest.json was changed" in refused(bundle, space)

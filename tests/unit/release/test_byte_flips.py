@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from release_parts import read
+from tests.unit.release.release_parts import read
 
 from ringfence.core.errors import BundleBroken, BundleUnreadable, WrongSigner
 from ringfence.core.public_keys import PublicKeys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from pydantic import ValidationError
-from release_parts import BASE, POLICY, chain_of
+from tests.unit.release.release_parts import BASE, POLICY, chain_of
 
 from ringfence.core.policy import evaluate
 from ringfence.release.card import model_card

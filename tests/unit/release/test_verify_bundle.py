@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from release_parts import read, reseal
+from tests.unit.release.release_parts import read, reseal
 
 from ringfence.core.errors import BundleBroken, BundleUnreadable, WrongSigner
 from ringfence.release.steps import Step

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 from pydantic import ValidationError
-from release_parts import BASE, parts_of, read
+from tests.unit.release.release_parts import BASE, parts_of, read
 
 from ringfence.core.digest import canonical, sha256
 from ringfence.core.errors import AlreadyExists, BundleBroken, InvalidSettings, NotCanonical, SignatureInvalid

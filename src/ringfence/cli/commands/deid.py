@@ -33,12 +33,12 @@ def deid(
     ] = None,
 ) -> None:
     """Replace identifiers by surrogates."""
-    from ringfence.deid.settings import profile_settings
+    from ringfence.deid.profile import settings_for
     from ringfence.flows.deid import deidentify
 
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
-        committed, figures = deidentify(space, name, settings=profile_settings(profile), terms=terms, show=bar)
+        committed, figures = deidentify(space, name, settings=settings_for(profile), terms=terms, show=bar)
     made = committed.things["set"].made
 
     def show() -> None:

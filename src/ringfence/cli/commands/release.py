@@ -36,8 +36,7 @@ def release(
     done = sign(space, run, name=name_of(name, "release"))
 
     def show() -> None:
-        for verdict in done.verdicts:
-            say(f"  {'✔' if verdict.outcome == 'pass' else '✖'} {verdict.rule}")
+        say(t("✔ the policy allows it: {n} rules pass", "✔ 策略允许：{n} 条规则通过", n=len(done.verdicts)))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
 
     emit({"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "rules": [v.rule for v in done.verdicts]}, show)

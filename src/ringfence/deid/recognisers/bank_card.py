@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
+from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
 
 _GROUP = re.compile(r"[0-9]+")
 _SHORTEST, _LONGEST = 13, 19
@@ -41,7 +41,7 @@ class BankCard(Shaped):
             if last is None:
                 first += 1
                 continue
-            spans.append(Span(groups[first][0], groups[last - 1][1], "BANK_CARD", CHECKED))
+            spans.append(Span(groups[first][0], groups[last - 1][1], "BANK_CARD", LUHN))
             first = last
         return spans
 
