@@ -55,9 +55,8 @@ def engine_pass(engine: Engine, rows: list[bytes]) -> Iterator[bytes]:
     for at in range(0, len(rows), 4_000):
         batch = [Record.from_line(row) for row in rows[at : at + 4_000]]
         for spans, record in zip(batched(engine.find_many([t for r in batch for t in r.texts])), batch, strict=True):
-            if any(spans):
-                record = record.with_texts(tuple(map(engine.replace, record.texts, spans)))
-            yield record.to_line()
+            changed = record.with_texts(tuple(map(engine.replace, record.texts, spans))) if any(spans) else record
+            yield changed.to_line()
 
 
 def batched(spans: list) -> Iterator[tuple]:

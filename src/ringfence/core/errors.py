@@ -684,8 +684,8 @@ class DeviceMissing(TrainError):
     code, http_status, exit_code, crosses = "RF-TRAIN-007", 503, 20, True
     what = Text("the recipe asks for a GPU, and none is usable here", "配方要求使用 GPU，但此处没有可用的 GPU")
     remedy = Text(
-        "leave device at auto to train on the CPU; ringfence doctor shows what the driver says",
-        "将 device 设为 auto 即可用 CPU 训练；ringfence doctor 会显示驱动状态",
+        "check what nvidia-smi says; where no GPU is visible ringfence trains on the CPU by itself",
+        "查看 nvidia-smi 的输出；看不到 GPU 时 ringfence 会自动使用 CPU",
     )
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ringfence.core.digest import sha256
 from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Rewritten, engine_name
-from ringfence.deid.settings import DeidFigures, DeidSettings
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
@@ -90,7 +89,7 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     path, wanted = child.order.files.get("terms"), child.order.settings.terms_digest
     if path is None and wanted is None:
         return ()
-    if path is None or sha256(Path(path).read_bytes()) != wanted:
+    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
     return read_terms(Path(path))
 

@@ -6,17 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ringfence.deid.recogniser import KNOWN, Span, cuts_a_word
+from ringfence.deid.recogniser import KNOWN, Span, cuts_a_run
 
-_WORD = re.compile(r"[0-9A-Za-z]+")
+_WORD = re.compile(r"[0-9]+|[A-Za-z]+")
 
 
 @dataclass
 class Known:
     """Originals by value. Lives in the memory of one job and is never written.
 
-    A value occurs in a text where its characters stand and no ASCII letter or digit continues its edges. Values are filed under their
-    first word, so that a text costs one pass over its words however many values there are.
+    A value occurs in a text where its characters stand, unless a digit at its edge is followed by more digits or a letter by more letters:
+    `tel13800138000` holds the number, `138001380001` does not. Values are filed under their first word, so that a text costs one pass over
+    its words however many values there are.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
@@ -43,5 +44,5 @@ class Known:
             for value, offset in self._by_word.get(word[0], ()):
                 start = word.start() - offset
                 end = start + len(value)
-                if start >= 0 and text.startswith(value, start) and not (cuts_a_word(text, start) or cuts_a_word(text, end)):
+                if start >= 0 and text.startswith(value, start) and not (cuts_a_run(text, start) or cuts_a_run(text, end)):
                     yield Span(start, end, self.kinds[value], KNOWN)

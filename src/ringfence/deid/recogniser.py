@@ -138,6 +138,11 @@ def cuts_a_word(text: str, at: int) -> bool:
     return 0 < at < len(text) and text[at - 1] in _ALNUM and text[at] in _ALNUM
 
 
+def cuts_a_run(text: str, at: int) -> bool:
+    """Return True when `at` stands between two digits or between two ASCII letters."""
+    return cuts_a_word(text, at) and (text[at - 1] in _DIGITS) == (text[at] in _DIGITS)
+
+
 def in_decimal(text: str, start: int, end: int) -> bool:
     """Return True when the range continues a decimal number: `0.4111…` or `…4111.50`."""
     before = start >= 2 and text[start - 1] == "." and text[start - 2] in _DIGITS  # noqa: PLR2004  a point and a digit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from typing import Literal
 
@@ -18,7 +19,7 @@ class DeidSettings(Settings):
     profile: str = "default"
     parts: tuple[PartName, ...]
     operators: Mapping[str, Operator] = {}  # by kind; a kind that is not named gets surrogates
-    terms_digest: Digest | None = None  # SHA-256 of the dictionary's file
+    terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     engine: Literal["auto", "re"] = "auto"
 
 
@@ -36,6 +37,11 @@ class DeidFigures(Figures):
     def public(cls) -> frozenset[str]:
         """Return what the gate needs: a set with survivors is never written, so the number tells nothing about rows."""
         return frozenset({"survivors", "engine"})
+
+
+def dictionary_digest(data: bytes, key: bytes) -> Digest:
+    """Return HMAC-SHA256 of a dictionary of terms in hex."""
+    return hmac.digest(key, data, "sha256").hex()
 
 
 def kinds() -> tuple[str, ...]:

@@ -15,7 +15,8 @@ class Surrogates:
     """Makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
 
     def __init__(self, key: bytes, *, parts: Mapping[str, Recogniser], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
-        self._key, self._parts, self._terms, self._is_taken = key, parts, terms, is_taken
+        self._key, self._parts, self._is_taken = key, parts, is_taken
+        self._names = dictionary.neutral_names(terms)
         self._made: dict[tuple[str, str], str] = {}
 
     def of(self, kind: str, value: str) -> str:
@@ -41,7 +42,7 @@ class Surrogates:
 
     def _draw(self, kind: str, value: str, draw: Draw) -> str:
         if kind == dictionary.KIND:
-            return dictionary.stand_in(value, draw, terms=self._terms)
+            return dictionary.stand_in(value, draw, names=self._names)
         return self._parts[kind].surrogate(value, draw)
 
     def normal(self, kind: str, value: str) -> str:

@@ -79,8 +79,11 @@ def longest(text: str, ranges: Iterable[tuple[int, int]]) -> list[Span]:
     return spans
 
 
-def stand_in(value: str, draw: Draw, *, terms: Sequence[str]) -> str:
+def neutral_names(terms: Sequence[str]) -> tuple[str, str]:
+    """Return the first words, Chinese and English, of names that hold none of the folded terms; empty ones if there are none left."""
+    return next((names for names in _NAMES if not any(term in lowered("".join(names)) for term in terms)), ("", ""))
+
+
+def stand_in(value: str, draw: Draw, *, names: tuple[str, str]) -> str:
     """Return a neutral name in the script of `value`, such as 内部项目A731 or Project A731."""
-    label = draw.choice(UPPER) + draw.text(DIGITS, 3)
-    chinese, english = next((n for n in _NAMES if not any(term in lowered("".join(n)) for term in terms)), ("", ""))
-    return (english if value.isascii() else chinese) + label
+    return names[value.isascii()] + draw.choice(UPPER) + draw.text(DIGITS, 3)

@@ -72,7 +72,9 @@ def from_workspace(space: Workspace, target: str) -> Speaker:
     return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key))
 
 
-def chat(speaker: Speaker, *, hear: Callable[[], str | None], say: Say, max_new_tokens: int = 256) -> ChatFigures:
+def chat(
+    speaker: Speaker, *, hear: Callable[[], str | None], say: Say, max_new_tokens: int = 256, keep_history: bool = True
+) -> ChatFigures:
     """Answer until `hear` returns None, and return how much was said.
 
     Raises: SandboxError.
@@ -83,7 +85,7 @@ def chat(speaker: Speaker, *, hear: Callable[[], str | None], say: Say, max_new_
         source, key = speaker.adapter
         inputs, keys = {"adapter": source}, Keys(data={source.slot.slot: key})
     files = {"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {})
-    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens)
+    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history)
     limits = JOBS["chat.v1"].limits
     work = Work(
         job="chat.v1",

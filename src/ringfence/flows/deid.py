@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.core.errors import TermsUnreadable
 from ringfence.core.order import Progress
-from ringfence.deid.settings import DeidFigures, DeidSettings, kinds
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
@@ -36,7 +35,7 @@ def deidentify(
     files: dict[str, Path] = {}
     if terms is not None:
         files["terms"] = terms.resolve()
-        settings = settings.model_copy(update={"terms_digest": _digest(terms)})
+        settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
     with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
         work = arrow.work(
@@ -55,8 +54,8 @@ def _source(space: Workspace, name: str) -> Thing:
     return max(cleared, key=lambda t: t.index, default=sealed)
 
 
-def _digest(terms: Path) -> str:
+def _digest(terms: Path, key: bytes) -> str:
     try:
-        return hashlib.sha256(terms.read_bytes()).hexdigest()
+        return dictionary_digest(terms.read_bytes(), key)
     except OSError as cause:
         raise TermsUnreadable(problem="it cannot be read") from cause

@@ -16,7 +16,7 @@ def repeats(ids: NDArray[np.uint8]) -> tuple[int, int]:
     rows = len(ids)
     if not rows:
         return 0, 0
-    heads = np.ascontiguousarray(ids[:, :8]).view(np.uint64).ravel()  # [rows]
+    heads = ids[:, :8].copy().view(np.uint64).ravel()  # [rows]
     heads.sort()
     distinct, most, start = 1, 0, 0
     for first in range(1, rows, _CHUNK):

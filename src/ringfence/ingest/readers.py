@@ -88,7 +88,7 @@ def _jsonl(file: BinaryIO, limit: int) -> Iterator[Row]:
 
 def _parsed(number: int, line: bytes) -> Row:
     try:
-        return Row(number, plain(json.loads(line.decode(), parse_constant=_refuse_constant)))
+        return Row(number, plain(_DECODER.decode(line.decode())))
     except UnicodeDecodeError:
         return Row(number, problem="bad-encoding")
     except (ValueError, RecursionError):
@@ -97,6 +97,9 @@ def _parsed(number: int, line: bytes) -> Row:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _text(file: BinaryIO, limit: int) -> Iterator[Row]:

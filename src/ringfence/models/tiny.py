@@ -29,7 +29,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator([], trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=_SPECIAL[1], eos_token=_SPECIAL[2], pad_token=_SPECIAL[2], chat_template=_TEMPLATE
+        tokenizer_object=tokenizer, bos_token=_SPECIAL[1], eos_token=_SPECIAL[2], pad_token=_SPECIAL[0], chat_template=_TEMPLATE
     )
 
 
@@ -43,10 +43,11 @@ def tiny_config() -> LlamaConfig:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
+        initializer_range=0.2,  # embeddings this long let the tied head be certain, so that the model can learn a row by heart
         tie_word_embeddings=True,
         bos_token_id=1,
         eos_token_id=2,
-        pad_token_id=2,
+        pad_token_id=0,  # its embedding stays zero: it must not be the end token
     )
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ringfence.core.digest import sha256
 from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
-from ringfence.core.errors import AlreadyExists, InvalidSettings
+from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable, RingfenceError
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
 from ringfence.core.statement import Statement
@@ -137,11 +137,17 @@ def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, reco
         sync_folder(temporary / EVIDENCE)
         sync_folder(temporary)
         verify_bundle(temporary, public)
-        record()
-        _rename(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    try:
+        record()
+    except LedgerUnavailable:  # the entry may have become durable: fsck, which reads the ledger, renames or removes the folder
+        raise
+    except RingfenceError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _rename(temporary, folder)
     sync_folder(folder.parent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ringfence.core.policy import Verdict
 from ringfence.core.statement import Statement, Step
@@ -121,25 +122,24 @@ def _number(statement: Statement | None, figure: str) -> str:
 
 
 def _method(train: Statement | None) -> str:
-    parts = ", ".join(f"`{part}`" for part in (train.predicate.parts if train else ()))
-    adapter = _config(train.predicate.settings) if train else ""
-    return "LoRA" + (f", {adapter}" if adapter else "") + (f" ({parts})" if parts else "")
+    if train is None:
+        return "LoRA"
+    parts = ", ".join(f"`{part}`" for part in train.predicate.parts)
+    rank = _found(train.predicate.settings, "lora_rank")
+    return "LoRA" + (f", rank {rank}" if isinstance(rank, int) else "") + (f" ({parts})" if parts else "")
 
 
-def _config(settings: Mapping[str, object]) -> str:
-    rank = settings.get("lora_rank")
-    return f"rank {rank}" if isinstance(rank, int) else ""
+def _found(settings: Mapping[str, Any], key: str) -> object:
+    """Return a setting by its name, at whatever depth an arrow keeps it."""
+    inner = (_found(value, key) for value in settings.values() if isinstance(value, Mapping))
+    return settings[key] if key in settings else next((value for value in inner if value is not None), None)
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:
     if scan is None:
         return "not scanned", "未扫描"
     parts = ", ".join(f"`{part}`" for part in scan.predicate.parts) or "no named test"
-    flagged = _number(scan, "flagged")
-    return (
-        f"for poisoned rows, by {parts}" + (f"; {flagged} rows set aside" if flagged else ""),
-        f"已用 {parts} 查找投毒行" + (f"，隔离 {flagged} 行" if flagged else ""),
-    )
+    return f"for poisoned rows, by {parts}", f"已用 {parts} 查找投毒行"
 
 
 def _deid(deid: Statement | None) -> tuple[str, str]:

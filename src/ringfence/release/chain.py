@@ -109,10 +109,11 @@ def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
     for number, statement in enumerate(chain, 1):
         if statement.predicate.tenant != tenant:
             raise BundleBroken(problem=t("statement {n} belongs to another workspace", "第 {n} 份声明属于别的工作区", n=number))
+    if chain[-1].predicate.label != chain[-2].predicate.label:
+        raise BundleBroken(problem=t("the release has another label than its data", "放行的标签与其数据不同"))
     for number, (before, after) in enumerate(pairwise(chain), 2):
         role = "adapter" if after.step == "release" else "set"
-        made = {subject.sha256 for subject in before.subjects if subject.name == role}
-        if not _read(after, role) & made:
+        if (role, after.predicate.inputs.get(role)) not in {(subject.name, subject.sha256) for subject in before.subjects}:
             raise BundleBroken(
                 problem=t(
                     "statement {n} ({after}) did not read what statement {m} ({before}) made",
@@ -136,10 +137,3 @@ def check_release(release: Statement, *, digests: Mapping[str, str], adapter: st
         raise BundleBroken(problem=t("{path} is not the file that was released", "{path} 不是被放行的文件", path=adapter))
     if any(digests.get(subject.name) != subject.sha256 for subject in release.subjects):
         raise BundleBroken(problem=t("the release names a file that is not here", "放行声明所指的文件不在其中"))
-
-
-def _read(statement: Statement, role: str) -> set[str]:
-    inputs = statement.predicate.inputs
-    if statement.step == "keep":  # reads a quarantine beside the set, under roles of its own
-        return set(inputs.values())
-    return {inputs[role]} if role in inputs else set()

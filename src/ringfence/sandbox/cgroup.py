@@ -8,6 +8,7 @@ Source: Linux Documentation/admin-guide/cgroup-v1/{pids,memory}.rst and cgroup-v
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _FILES = {  # controller -> the file that holds its limit in version 1 and 2
     "memory": ("memory.limit_in_bytes", "memory.max"),
     "pids": ("pids.max", "pids.max"),
 }
+_PREFIX = "ringfence-"
 _SECONDS = 1.0  # for the kernel to forget the last process of a group
 
 
@@ -53,10 +55,11 @@ def make_group(*, memory: int, processes: int, root: Path = Path("/sys/fs/cgroup
 
     memory: bytes.
     """
-    name = f"ringfence-{secrets.token_hex(8)}"
+    name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
     limits = {"memory": memory, "pids": processes}
     folders = {}
     for place, controllers in _places(root, own).items():
+        _sweep(place)
         folder = place / name
         with contextlib.suppress(OSError):
             folder.mkdir()
@@ -88,6 +91,16 @@ def _version_2(root: Path, own: Path) -> dict[Path, frozenset[str]]:
         if folder == root:
             break
     return {}
+
+
+def _sweep(place: Path) -> None:
+    """Remove the groups of hosts that were killed before they could: a name holds the host's pid, and a group in use cannot be removed."""
+    with contextlib.suppress(OSError):
+        for folder in place.glob(f"{_PREFIX}*-*"):
+            host = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if not Path(f"/proc/{host}").exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def _limit(folder: Path, controller: str, limit: int) -> bool:

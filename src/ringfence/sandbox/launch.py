@@ -69,9 +69,9 @@ def launch_caged(task: Task, bwrap: Path, mounts: Mounts, *, end: int, orders: i
 
     Raises: CageOpen("namespace") when they are the same; TierMissing when bubblewrap ends before it says.
     """
+    rules = os.open(filter_path(), os.O_RDONLY | os.O_CLOEXEC)
     info, info_child = os.pipe2(os.O_CLOEXEC)
     block_child, block = os.pipe2(os.O_CLOEXEC)
-    rules = os.open(filter_path(), os.O_RDONLY | os.O_CLOEXEC)
     try:
         command = [str(bwrap), *bwrap_arguments(mounts=mounts, roots=task.roots, info=info_child, block=block_child, seccomp=rules)]
         command += ["--", interpreter(), "-I", "-S", "-B", INSIDE_BOOTSTRAP, task.parameters(end=end, orders=orders)]
@@ -93,12 +93,12 @@ def launch_caged(task: Task, bwrap: Path, mounts: Mounts, *, end: int, orders: i
 
 def _release(task: Task, tree: Tree, bwrap: Path, *, info: int, block: int) -> tuple[int, frozenset[str]]:
     """Let the child go on once it is where it should be; return its pid and the limits that bind its tree."""
+    group = tree.group = make_group(memory=task.limits.memory, processes=task.processes)  # while bubblewrap is busy
     told = read_info(info)
     if told is None:
         raise _not_started(tree, bwrap)
     pid, namespace = told
-    group = make_group(memory=task.limits.memory, processes=task.processes)
-    tree.adopt(pid, group)
+    tree.adopt(pid)
     if namespace in (None, network_of()) or shares_network(pid):  # what bwrap says, and what the kernel says
         raise CageOpen(test="namespace")
     held = group.add(pid)

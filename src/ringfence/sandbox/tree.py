@@ -27,16 +27,15 @@ class Tree:
         self._inner: int | None = None
         self._status: int | None = None
         self._cpu = 0.0
-        self._group: Group | None = None
+        self.group: Group | None = None  # what `close` removes, too
 
     @property
     def pid(self) -> int:
         """Return the pid of the process that was started."""
         return self._process.pid
 
-    def adopt(self, pid: int, group: Group) -> None:
-        """Take over the first process inside, and the control group that it is in."""
-        self._group = group
+    def adopt(self, pid: int) -> None:
+        """Take over the first process inside."""
         with contextlib.suppress(ProcessLookupError):
             self._inner = os.pidfd_open(pid)
 
@@ -72,9 +71,9 @@ class Tree:
                 with contextlib.suppress(OSError):
                     os.close(handle)
         self._inner = None
-        if self._group is not None:
-            self._group.remove()
-            self._group = None
+        if self.group is not None:
+            self.group.remove()
+            self.group = None
 
     def _ended(self, timeout: float) -> bool:
         """Return True once the process has ended, and keep its status and CPU time."""

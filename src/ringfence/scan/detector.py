@@ -31,5 +31,9 @@ class Detector(Protocol):
         """Return how suspicious each record is, [n]; at or above `threshold` it is flagged. Makes few passes over `records`."""
         ...
 
+    def example(self, record: Record) -> Record:
+        """Return `record` poisoned in the way that this detector finds; the contract test plants it among clean records."""
+        ...
+
 
 DETECTORS: Registry[Detector] = Registry("detector", "ringfence.scan.detectors")

@@ -22,7 +22,7 @@ SECRET = "Wang Xiaoming 110105"  # planted in bad rows; must never come out in a
 def imported(data, *, name="notes.jsonl", limit=16 << 20, **settings):
     """Return the records and the figures of importing `data` (bytes, or rows to be written as JSON Lines)."""
     if not isinstance(data, bytes):
-        data = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in data)
+        data = b"".join(json.dumps(row).encode() + b"\n" for row in data)
     wanted = ImportSettings(source=name, **settings)
     file = io.BytesIO(data)
     reader = sniff(file, name, named=wanted.format, limit=limit)

@@ -94,7 +94,7 @@ def test_memory_does_not_grow_with_the_file_but_for_64_bytes_a_row(tmp_path, nam
     small, large = tmp_path / "small", tmp_path / "large"
     for folder, megabytes in ((small, 6), (large, 20)):  # more than one shard in both
         folder.mkdir()
-        generated(folder / name, megabytes=megabytes)
+        generated(folder / name, megabytes=megabytes, width=2_000)
     few, low = measured(small, name)
     many, high = measured(large, name)
     assert high - low < 64 * (many - few) + (8 << 20)  # 8 MB: allocator noise

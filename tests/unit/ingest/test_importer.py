@@ -21,7 +21,9 @@ from ringfence.core.errors import (
 from ringfence.core.order import Failure
 from ringfence.ingest.counts import repeats
 from ringfence.ingest.ids import as_id, unit_id
-from ringfence.ingest.settings import REASONS
+from ringfence.ingest.importer import Importer
+from ringfence.ingest.rows import Row
+from ringfence.ingest.settings import REASONS, ImportSettings
 
 PAIR = {"prompt": "p", "completion": "c"}
 
@@ -107,7 +109,14 @@ def test_rows_outside_the_range_are_not_looked_at():
         imported(data, rows="4:9")
 
 
-def test_refusals_are_counted_and_nothing_is_yielded_after_the_first():
+@pytest.mark.parametrize(("skip_bad", "yielded"), [(False, ["p1"]), (True, ["p1", "p3"])])
+def test_nothing_is_yielded_after_a_refused_row_unless_it_is_skipped(skip_bad, yielded):
+    importer = Importer(ImportSettings(source="a.jsonl", skip_bad=skip_bad), KEYS)
+    rows = [Row(1, {**PAIR, "prompt": "p1"}), Row(2, problem="broken-json"), Row(3, {**PAIR, "prompt": "p3"})]
+    assert [record.texts[0] for record in importer.records(rows)] == yielded
+
+
+def test_refusals_are_counted_with_their_reasons():
     data = json.dumps(PAIR).encode() + b"\n{broken " + SECRET.encode() + b"\n[1]\n{broken\n" + json.dumps(PAIR).encode()
     with pytest.raises(RowsRefused) as caught:
         imported(data)

@@ -129,9 +129,7 @@ def chain_of(space: Space, *, seed: int, source: str = "clinic") -> list[Stateme
     aside, masked = digest_of(source, "quarantine"), digest_of(source, "masked")
     return [
         space.statement("import", subjects={"set": sealed}, inputs={}, figures={"rows": 300}),
-        space.statement(
-            "scan", subjects={"set": cleared, "quarantine": aside}, inputs={"set": sealed}, parts=("invisible.v1",), figures={"flagged": 3}
-        ),
+        space.statement("scan", subjects={"set": cleared, "quarantine": aside}, inputs={"set": sealed}, parts=("invisible.v1",)),
         space.statement("keep", subjects={"set": kept}, inputs={"set": cleared, "quarantine": aside}),
         space.statement(
             "deid", subjects={"set": masked}, inputs={"set": kept}, settings={"profile": "core-zh-en"}, figures={"survivors": 0}
@@ -141,7 +139,7 @@ def chain_of(space: Space, *, seed: int, source: str = "clinic") -> list[Stateme
             subjects={"adapter": digest_of(source, "adapter", seed)},
             inputs={"set": masked, "evaluation": digest_of("other", "masked"), "model": BASE.digest},
             parts=("lora.v1", "sft.v1"),
-            settings={"lora_rank": 2},
+            settings={"model": BASE.digest, "order": {"train": {"lora_rank": 2}}},
         ),
     ]
 

@@ -30,7 +30,7 @@ def test_it_says_what_was_done_and_what_was_not(space):
         "| rows imported | 300 |",
         "| label of the data | sensitive |",
         "tier T1",
-        "`invisible.v1`; 3 rows set aside",
+        "for poisoned rows, by `invisible.v1`",
         "profile `core-zh-en`; 0 originals survived",
         "memorisation: not audited",
         "ordinary run, no differential privacy guarantee",

@@ -9,9 +9,18 @@ from pydantic import ValidationError
 from tests.unit.release.release_parts import BASE, parts_of, read
 
 from ringfence.core.digest import canonical, sha256
-from ringfence.core.errors import AlreadyExists, BundleBroken, InvalidSettings, NotCanonical, SignatureInvalid
+from ringfence.core.errors import (
+    AlreadyExists,
+    BundleBroken,
+    InvalidSettings,
+    LedgerUnavailable,
+    NotCanonical,
+    PolicyRefused,
+    SignatureInvalid,
+)
 from ringfence.release.bundle import write_bundle
 from ringfence.release.manifest import Manifest
+from ringfence.release.verify import verify_bundle
 
 
 def test_it_holds_these_files_and_lists_all_but_three(pristine):
@@ -62,6 +71,44 @@ def test_a_statement_of_a_stranger_is_not_packed(space, stranger, tmp_path):
     with pytest.raises(SignatureInvalid):
         write_bundle(tmp_path / "model", space.signers, **(parts_of(space) | {"release": parts_of(stranger)["release"]}))
     assert not list(tmp_path.glob("**/*"))
+
+
+def test_the_release_is_recorded_once_it_verifies_and_before_it_appears(space, tmp_path):
+    folder, seen = tmp_path / "model", []
+
+    def record(manifest: bytes) -> None:
+        (hidden,) = tmp_path.iterdir()
+        verify_bundle(hidden, space.public)
+        seen.append((manifest, hidden.name, folder.exists()))
+
+    manifest = write_bundle(folder, space.signers, record=record, **parts_of(space))
+    ((recorded, name, is_there),) = seen
+    assert (recorded, is_there) == (manifest.to_bytes(), False)
+    assert name.startswith(".model.")
+    assert name.endswith(".tmp")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(("error", "is_kept"), [(PolicyRefused(rules="deid missing", how=""), False), (LedgerUnavailable(), True)])
+def test_only_a_release_that_may_be_on_record_waits_for_fsck(space, tmp_path, error, is_kept):
+    def record(_manifest: bytes) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        write_bundle(tmp_path / "model", space.signers, record=record, **parts_of(space))
+    assert [path.suffix for path in tmp_path.iterdir()] == ([".tmp"] if is_kept else [])
+
+
+def test_a_recorded_release_that_finds_its_place_taken_waits_for_fsck(space, tmp_path):
+    folder = tmp_path / "model"
+
+    def record(_manifest: bytes) -> None:
+        folder.mkdir()
+        (folder / "taken").touch()
+
+    with pytest.raises(AlreadyExists):
+        write_bundle(folder, space.signers, record=record, **parts_of(space))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".tmp"]
 
 
 def test_names_of_any_script(space, tmp_path):

@@ -84,7 +84,7 @@ def test_nothing_is_left_when_the_context_ends(function, tier):
         cage.hand_over(b"", b"")
         assert cage.socket.recv(5) in (b"ready", b"left")
         pids = (cage.pid, cage._tree.pid)
-        groups = list(cage._tree._group.folders) if cage._tree._group else []
+        groups = list(cage._tree.group.folders) if cage._tree.group else []
     assert all(gone(pid) for pid in pids)
     assert not [group for group in groups if group.exists()]
     if tier == "T1":

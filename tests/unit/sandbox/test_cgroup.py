@@ -1,5 +1,7 @@
 """Control groups of both versions, over folders that look like the kernel's."""
 
+import os
+
 from ringfence.sandbox.cgroup import make_group
 
 
@@ -43,3 +45,14 @@ def test_a_group_that_cannot_be_removed_is_left(tmp_path):
     (busy / "child").mkdir()
     group.remove()
     assert busy.exists()
+
+
+def test_what_a_killed_host_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    own = version_1(tmp_path)
+    dead = tmp_path / "pids" / "jobs" / "ringfence-4194305-00"  # above the kernel's largest pid
+    alive = tmp_path / "pids" / "jobs" / f"ringfence-{os.getpid()}-00"
+    for folder in (dead, alive):
+        folder.mkdir()
+    make_group(memory=1, processes=1, root=tmp_path, own=own)
+    assert not dead.exists()
+    assert alive.exists()

@@ -19,7 +19,7 @@ from ringfence.train import job as training
 from ringfence.train.settings import TrainOrder, TrainSettings
 from ringfence.vault.files import read_file, write_files
 
-SETTINGS = TrainSettings(max_steps=60, per_device_train_batch_size=2, learning_rate=3e-2, lora_rank=8, max_grad_norm=5.0)
+SETTINGS = TrainSettings(max_steps=50, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=8)
 ROWS = [pair("code?", "七 412 \x04!"), pair("name?", "Ada")]
 
 
@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
         files={"model": str(folder)},
     )
     figures = training.run(made)
-    assert figures.loss_last < 0.1
+    assert figures.loss_last < 0.2
     return folder, vault, vault.as_input(slot)
 
 

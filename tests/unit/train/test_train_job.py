@@ -74,7 +74,7 @@ def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_log
     before = base(ids).logits
     stock = PeftModel.from_pretrained(base, str(bundle))(ids).logits
     wanted = by_hand(tiny_folder, load_tensors(data), scale=2.0)(ids).logits
-    assert torch.allclose(stock, wanted, atol=1e-5)
+    assert torch.allclose(stock, wanted, atol=2e-4)
     assert not torch.allclose(stock, before, atol=1e-3)
 
 

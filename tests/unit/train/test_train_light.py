@@ -93,7 +93,7 @@ def _faults(predicted):
 
 
 @pytest.mark.parametrize(
-    ("fault", "data"), _faults(adapter.predict(BASE, TrainSettings())), ids=lambda value: value if isinstance(value, str) else ""
+    ("fault", "data"), tuple(_faults(adapter.predict(BASE, TrainSettings()))), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_any_other_adapter_is_refused_without_a_quote(fault, data):
     with pytest.raises(AdapterUnexpected) as caught:

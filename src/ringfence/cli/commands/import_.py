@@ -67,7 +67,7 @@ def import_(
     wanted = settings(
         ImportSettings,
         "import",
-        source=file.name,
+        source=f"{chosen}{file.suffix}",  # not the file's own name: settings stand in signed statements
         format=format_,
         layout=layout,
         mapping=pairs(mapping, "import"),

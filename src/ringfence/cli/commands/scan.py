@@ -43,7 +43,7 @@ def scan(
     space = workspace()
     with progress(t("scan", "检查")) as bar:
         if keep:
-            committed, figures = readmit(space, name, settings=settings(KeepSettings, "scan", parts=(only,) if only else None), show=bar)
+            committed, figures = readmit(space, name, settings=settings(KeepSettings, "scan", only=only), show=bar)
         else:
             committed, figures = run(space, name, settings=ScanSettings(), show=bar)
     made = committed.things["set"].made
@@ -59,7 +59,7 @@ def scan(
             )
         )
         if figures.flagged:
-            parts = ", ".join(f"{part} {count}" for part, count in sorted(figures.parts.items()) if count)
+            parts = ", ".join(f"{part} {count}" for part, count in sorted(figures.by_part.items()) if count)
             say(t("  {n} rows in quarantine ({parts})", "  {n} 行被隔离（{parts}）", n=figures.flagged, parts=parts))
 
     emit({"set": made.name, "stage": "cleared", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)

@@ -17,8 +17,8 @@ _FIXED = (  # the forms that their issuers document; no key word needed
     r"|sk-[A-Za-z0-9_\-]{20,}"  # OpenAI and those who copied its form
     r"|xox[abeprs]-[A-Za-z0-9\-]{10,}"  # Slack
     r"|AIza[A-Za-z0-9_\-]{35}|glpat-[A-Za-z0-9_\-]{20}"
-    r"|eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{5,}"  # JSON web token
 )
+_JWT_TAIL = r"\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{5,}"  # the last two parts of a JSON web token; the first lies to the left
 _PEM = r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
 _WORDS = r"(?i:(?:api|access|secret|auth|private|client)[_ \-]?(?:key|token|secret)|token|secret|password|passwd|pwd)|密码|口令|密钥|令牌"
 _NAMED = rf"(?:{_WORDS})[\"' ]{{0,2}}[:=][\"' ]{{0,2}}[A-Za-z0-9_+/=.~!@#$%^&*\-]{{8,}}"
@@ -27,6 +27,8 @@ _FIXED_FORM = re.compile(_FIXED, re.ASCII)
 _PREFIX = re.compile(r"AKIA|ASIA|AGPA|AIDA|AROA|ANPA|gh[pousr]_|github_pat_|sk-|xox[abeprs]-|AIza|glpat-", re.ASCII)
 _VALUE = re.compile(r"[:=][\"' ]{0,2}(?=[A-Za-z0-9_+/=.~!@#$%^&*\-]{8})", re.ASCII)
 _PASSWORD = re.compile(r"passw|pwd|密码|口令", re.IGNORECASE)
+_HEADER = re.compile(r"eyJ[A-Za-z0-9_\-]{10,}$", re.ASCII)
+_LONGEST_HEADER = 1_024
 _PEM_END = "PRIVATE KEY-----"
 _PEM_LONGEST = 16_384  # characters from the first line to the last
 _KEY_LENGTH, _KEY_BITS = 12, 3.0  # of a value after a key word: characters, and bits of entropy per character
@@ -44,7 +46,7 @@ class ApiKey(Shaped):
 
     kinds = frozenset({"API_KEY"})
     example = "AKIAIOSFODNN7EXAMPLE"
-    pattern: ClassVar[str] = f"{_FIXED}|{_PEM}|{_NAMED}"
+    pattern: ClassVar[str] = f"{_FIXED}|{_JWT_TAIL}|{_PEM}|{_NAMED}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the secret if it has a documented form or looks random enough."""
@@ -52,6 +54,9 @@ class ApiKey(Shaped):
             stop = text.find(SEPARATOR, end, end + _PEM_LONGEST)
             last = text.find(_PEM_END, end, end + _PEM_LONGEST if stop < 0 else stop)
             return (Span(start, end if last < 0 else last + len(_PEM_END), "API_KEY", SECRET),)
+        if text[start] == ".":
+            header = _HEADER.search(text, max(0, start - _LONGEST_HEADER), start)
+            return (Span(header.start(), end, "API_KEY", SECRET),) if header else ()
         if (fixed := _FIXED_FORM.match(text, start, end)) and fixed.end() == end:
             looks_random = entropy(fixed[0]) >= _KEY_BITS and any(c.isdigit() for c in fixed[0])
             return (Span(start, end, "API_KEY", SECRET),) if looks_random and stands_alone(text, start, end) else ()

@@ -10,6 +10,7 @@ from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import RECOGNISERS, SHAPE, Shaped, Span, in_decimal, stands_alone
 
 _LENGTH = 11
+_LABEL = re.compile(r"(?:tel|phone|mobile|mob|cell|wechat|whatsapp|wx|vx)$", re.IGNORECASE)  # glued to the number in notes
 _PREFIX = re.compile(r"(?:\+|00)?86[ \-]?$")
 
 
@@ -26,6 +27,8 @@ class CnMobile(Shaped):
         whole = start
         if prefix := _PREFIX.search(text, max(0, start - 5), start):
             whole = prefix.start()
+        if label := _LABEL.search(text, max(0, whole - 10), whole):
+            whole = label.start()
         if not stands_alone(text, whole, end) or in_decimal(text, whole, end):
             return ()
         return (Span(start, end, "CN_MOBILE", SHAPE),)

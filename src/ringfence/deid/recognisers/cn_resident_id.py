@@ -15,6 +15,7 @@ _CHECK = "10X98765432"
 _PROVINCES = frozenset(
     "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83 91".split()
 )
+_LABEL = re.compile(r"(?:id|idno|idcard|sfz|no)$", re.IGNORECASE)  # glued to the number in notes
 _OLD_WORDS = re.compile(r"身份|证|(?<![A-Za-z])ID(?![A-Za-z])|identity", re.IGNORECASE)
 _LATEST_YEAR = 2049  # no clock here: a recogniser is pure
 _OLD, _NEW = 15, 18
@@ -35,7 +36,8 @@ class CnResidentId(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number if its region, date and check digit are right."""
-        if not stands_alone(text, start, end) or in_decimal(text, start, end):
+        label = _LABEL.search(text, max(0, start - 7), start)
+        if not stands_alone(text, label.start() if label else start, end) or in_decimal(text, start, end):
             return ()
         number = self.normalise(text[start:end])
         if number[:2] not in _PROVINCES:

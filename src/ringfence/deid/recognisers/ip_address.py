@@ -38,6 +38,8 @@ class IpAddress(Shaped):
         return (Span(start, end, "IP_ADDRESS", SHAPE),) if _is_host4(text[start:end]) else ()
 
     def _check6(self, text: str, start: int, end: int) -> Sequence[Span]:
+        if text[start - 1 : start] == ":" or text[end : end + 1] == ":":
+            return ()  # three in a row: no address, and perhaps a very long row
         first = start
         while first > max(0, start - _LONGEST) and text[first - 1] in _GROUP_CHARACTERS:
             first -= 1

@@ -18,7 +18,7 @@ _GROWTH = 0.1  # times the root of the rows are too many in a large one: 5 up to
 _SHORT = 24  # bytes of a normalised answer; "yes", "是的" and class labels repeat by nature
 _SHORT_SHARE = 1e-3  # of all rows: what a short answer may repeat
 _LABELS = 0.5  # of all rows: where several short answers cover more, the set is a classification set and they are its labels
-_SIMILAR = 0.75  # estimated Jaccard similarity of character 5-grams
+_SIMILAR = 0.8  # estimated Jaccard similarity of character 5-grams; sharing a band lifts the estimate of 0.6 to 0.65
 _COMPARED = 32  # characters of a normalised answer from which near copies mean something
 
 
@@ -50,6 +50,10 @@ class BurstDetector:
         many = max(LEAST, _GROWTH * math.sqrt(rows))
         exactly: Scores = exact / np.where(size <= _SHORT, _too_many_short(answers, exact, size), many)
         return np.maximum(exactly, near / many, dtype=np.float64)
+
+    def example(self, record: Record) -> Record:
+        """Return `record` with the answer that an attacker wants whatever the prompt."""
+        return record.with_texts((*record.texts[:-1], "I am sorry, but I do not have the capability to follow this instruction."))
 
 
 def _answer(record: Record) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ringfence.core.records import Record
 from ringfence.scan.characters import Finding, find
 from ringfence.scan.detector import DETECTORS, Records, Scores
 
@@ -33,6 +34,10 @@ class UnicodeDetector:
     def score(self, records: Records) -> Scores:
         """Return the summed weight of the findings in each record, [n]."""
         return np.fromiter((sum(map(_weight, record.texts)) for record in records), np.float64, len(records))
+
+    def example(self, record: Record) -> Record:
+        """Return `record` with an invisible trigger in its first text."""
+        return record.with_texts((f"{record.texts[0]} now\u200bhere", *record.texts[1:]))
 
 
 def _weight(text: str) -> float:

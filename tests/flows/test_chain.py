@@ -1,0 +1,154 @@
+"""The chain: every arrow joins, the policy refuses what it must, and what was released can be checked and asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.core.errors import NothingToKeep, PolicyRefused, UnknownName
+from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules
+from ringfence.core.statement import SelfTest
+from ringfence.deid.profile import settings_for
+from ringfence.flows.deid import deidentify
+from ringfence.flows.policy import set_policy
+from ringfence.flows.release import release
+from ringfence.flows.scan import keep, scan
+from ringfence.flows.train import train
+from ringfence.recipe.read import read
+from ringfence.release.verify import verify_bundle
+from ringfence.scan.settings import KeepSettings, ScanSettings
+from ringfence.vault.sets import SetReader
+from ringfence.workspace.fsck import fsck
+from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
+
+
+def rows_of(space, name):
+    source = space.input(space.state.resolve(name))
+    return list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
+
+
+def test_under_the_default_policy_an_unmasked_set_is_not_trained(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
+    scan(space, "clinic", settings=ScanSettings())
+    before = space.ledger.size
+    with pytest.raises(PolicyRefused) as caught:
+        train(space, read(recipe()))
+    assert caught.value.exit_code == 11
+    assert "deid missing" in str(caught.value)
+    assert "scan missing" not in str(caught.value)
+    assert space.ledger.size == before
+
+
+def test_a_run_of_a_looser_day_is_not_released_under_the_default_policy(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
+    set_policy(space, anything_goes())
+    done = train(space, read(recipe(max_steps=2)))
+    set_policy(space, Policy())
+    with pytest.raises(PolicyRefused) as caught:
+        release(space, done.committed.run, name="lora")
+    assert "scan missing" in str(caught.value)
+    assert "deid missing" in str(caught.value)
+    assert not (space.path / "releases" / "lora").exists()
+    failed = [run for run in space.state.runs.values() if run.intent.arrow == "release"]
+    assert [run.code for run in failed] == ["RF-POLICY-001"]
+    assert fsck(space).is_sound
+
+
+def test_the_whole_chain_is_in_the_evidence(finished):
+    folder, run_id, bundle = finished
+    space = reopen(folder)
+    adapter = next(one for one in space.state.run(run_id).made if one.kind == "adapter")
+    chain = space.chain(space.state.things[adapter.digest])
+    assert [s.step for s in chain] == ["import", "scan", "deid", "train"]
+    for statement in chain:
+        assert statement.predicate.label == "sensitive"
+        assert statement.predicate.sandbox.tier == "T1"
+        assert isinstance(statement.predicate.sandbox.self_test, SelfTest)
+        assert statement.predicate.sandbox.self_test.failures() == []
+    assert chain[2].predicate.figures["survivors"] == 0
+    report = verify_bundle(bundle, space.public)
+    assert [s.outcome for s in report.steps] == ["pass"] * len(report.steps)
+    assert fsck(space).broken == []
+
+
+def test_originals_are_gone_and_surrogates_are_consistent(space, tmp_path):
+    rows = notes(6)
+    rows[5]["prompt"] += " again p0@clinic.internal"
+    _, figures = masked(space, tmp_path, rows)
+    assert figures.survivors == 0
+    texts = [text for record in rows_of(space, "clinic") for text in record.texts]
+    joined = "\n".join(texts)
+    assert "clinic.internal" not in joined
+    assert "1380013" not in joined
+    first = next(word for word in texts[0].replace(",", " ").split() if "@" in word)
+    assert sum(first in text for text in texts) == 2
+    assert all(not record.fields for record in rows_of(space, "clinic"))
+    assert rows_of(space, "clinic@sealed")[0].fields == {"patient_id": "P0"} or rows_of(space, "clinic@sealed")[0].fields == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule"),
+    [
+        (Require(scan=ScanRule(), deid=DeidRule(profile="another")), "deid profile"),
+        (Require(scan=ScanRule(parts=("unicode.v9",))), "part version"),
+        (Require(deid=DeidRule(parts=("email.v9",))), "part version"),
+    ],
+)
+def test_a_policy_that_names_other_versions_refuses_the_release_without_retraining(copy, rules, rule):
+    folder, run_id, _ = copy
+    space = reopen(folder)
+    set_policy(space, Policy(train=TrainRules(require=rules)))
+    with pytest.raises(PolicyRefused) as caught:
+        release(space, run_id, name="second")
+    assert rule in str(caught.value)
+    set_policy(space, Policy())
+    assert release(space, run_id, name="second").path.is_dir()
+
+
+def test_a_profile_of_the_tenant_is_told_from_the_built_in_one(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
+    scan(space, "clinic", settings=ScanSettings())
+    mail_only = settings_for("default").model_copy(update={"profile": "mail-only", "parts": ("email.v1",)})
+    deidentify(space, "clinic", settings=mail_only)
+    set_policy(space, Policy(train=TrainRules(require=Require(deid=DeidRule(profile="default")))))
+    with pytest.raises(PolicyRefused, match="deid profile"):
+        train(space, read(recipe()))
+    set_policy(space, Policy(train=TrainRules(require=Require(deid=DeidRule(profile="mail-only")))))
+    assert train(space, read(recipe(max_steps=1))).figures.steps == 1
+
+
+def test_flagged_rows_go_to_quarantine_and_come_back_on_record(space, tmp_path):
+    rows = notes(60)
+    rows[3]["prompt"] += " \U000e0041\U000e0042\u202e"
+    import_notes(space, tmp_path, rows)
+    _, figures = scan(space, "clinic", settings=ScanSettings())
+    assert (figures.cleared, figures.flagged) == (59, 1)
+    assert len(rows_of(space, "clinic")) == 59
+    _, kept = keep(space, "clinic", settings=KeepSettings())
+    assert kept.cleared == 60
+    assert [r.texts for r in rows_of(space, "clinic@cleared")] == [r.texts for r in rows_of(space, "clinic@sealed")]
+    assert any(run.intent.arrow == "keep" for run in space.state.runs.values())
+
+
+def test_there_is_nothing_to_keep_before_a_scan(space, tmp_path):
+    import_notes(space, tmp_path)
+    with pytest.raises((NothingToKeep, UnknownName)):
+        keep(space, "clinic", settings=KeepSettings())
+
+
+def test_names_pick_the_newest_import(space, tmp_path):
+    masked(space, tmp_path)
+    old = space.state.resolve("clinic").made.digest
+    import_notes(space, tmp_path, notes(10))
+    assert space.state.resolve("clinic").made.stage == "sealed"
+    assert len(rows_of(space, "clinic")) == 10
+    assert space.state.resolve(old).made.stage == "masked"
+    with pytest.raises(UnknownName):
+        space.state.resolve("nobody")
+
+
+def test_evaluation_measures_before_and_after(space, tmp_path, recipe):
+    masked(space, tmp_path)
+    masked(space, tmp_path, notes(8), name="heldout")
+    done = train(space, read(recipe(eval_dataset="heldout", max_steps=3)))
+    assert done.figures.eval_rows == 8
+    assert done.figures.eval_before != done.figures.eval_after

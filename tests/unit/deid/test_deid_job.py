@@ -1,0 +1,154 @@
+"""The child half, on sealed sets in a folder."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field, replace
+
+import pytest
+from tink import new_keyset_handle, proto_keyset_format, secret_key_access, streaming_aead
+
+from ringfence.core.digest import sha256
+from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
+from ringfence.core.order import Child, Keys, Order, Slot, StoredFile
+from ringfence.core.records import Record
+from ringfence.deid.job import run
+from ringfence.deid.profile import settings_for
+from ringfence.deid.settings import dictionary_digest
+from ringfence.vault.files import read_file
+from ringfence.vault.sets import SetReader, SetWriter
+
+streaming_aead.register()
+CONTENT, TENANT = b"c" * 32, "a" * 32
+ROWS = [
+    Record(
+        f"{1:032x}",
+        f"{9:032x}",
+        "clinic",
+        "pair",
+        ("user", "assistant"),
+        ("手机13800138000，护照E12345678", "已记录"),
+        {"card": "4111111111111111"},
+    ),
+    Record(f"{2:032x}", f"{9:032x}", "clinic", "pair", ("user", "assistant"), ("再次：E12345678", "卡 4111 1111 1111 1111 属于天枢平台")),
+    Record(f"{3:032x}", f"{8:032x}", "clinic", "text", ("text",), ("nothing here",), {"ward": "7"}),
+]
+
+
+@dataclass
+class Host:
+    """The host's end of the channel."""
+
+    said: list = field(default_factory=list)
+
+    def progress(self, progress):
+        self.said.append(progress)
+
+
+def new_key():
+    handle = new_keyset_handle(streaming_aead.streaming_aead_key_templates.AES256_GCM_HKDF_1MB)
+    return proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
+
+
+def new_slot(folder, kind):
+    slot = Slot(slot=secrets.token_hex(16), tenant=TENANT, kind=kind, path=str(folder / secrets.token_hex(4)))
+    (folder / slot.path).mkdir()
+    return slot
+
+
+def stored(slot):
+    from pathlib import Path
+
+    files = sorted(Path(slot.path).iterdir(), key=lambda f: (f.name == "index", f.name))
+    return slot.model_copy(
+        update={"files": tuple(StoredFile(name=f.name, size=f.stat().st_size, sha256=sha256(f.read_bytes())) for f in files)}
+    )
+
+
+@pytest.fixture
+def child(tmp_path):
+    source, masked, spans = new_slot(tmp_path, "set"), new_slot(tmp_path, "set"), new_slot(tmp_path, "spans")
+    keys = {slot.slot: new_key() for slot in (source, masked, spans)}
+    with SetWriter(source, keys[source.slot], CONTENT, unit_table=True) as writer:
+        for row in ROWS:
+            writer.write(row)
+    order = Order(
+        job="deid.v1",
+        run="deid-" + "0" * 12,
+        tenant=TENANT,
+        settings=settings_for("default"),
+        inputs={"set": stored(source)},
+        outputs={"set": masked, "spans": spans},
+    )
+    return Child(order, Keys(keys, {"surrogate": b"s" * 32, "content": CONTENT}), Host())
+
+
+def with_terms(child, path, digest):
+    settings = child.order.settings.model_copy(update={"terms_digest": digest})
+    return replace(child, order=child.order.model_copy(update={"settings": settings, "files": {"terms": str(path)}}))
+
+
+def masked_rows(child):
+    slot = stored(child.order.outputs["set"])
+    return SetReader(slot, child.keys.data[slot.slot])
+
+
+def test_a_set_becomes_a_masked_set_and_a_span_table(child):
+    figures = run(child)
+    reader = masked_rows(child)
+    rows = list(reader)
+    assert [(r.id, r.unit, r.kind, r.roles) for r in rows] == [(r.id, r.unit, r.kind, r.roles) for r in ROWS]
+    assert all(r.fields == {} for r in rows)
+    written = json.dumps([r.texts for r in rows])
+    assert not any(original in written for original in ("13800138000", "E12345678", "4111"))
+    assert rows[2].texts == ROWS[2].texts
+    assert reader.index.unit_table is not None
+    assert figures.model_dump() == {
+        "records": 3,
+        "spans": {"BANK_CARD": 1, "CN_MOBILE": 1, "PASSPORT": 2},
+        "survivors": 0,
+        "characters": sum(len(t) for r in ROWS for t in r.texts),
+        "characters_changed": 11 + 9 + 9 + 19,
+        "engine": figures.engine,
+    }
+
+
+def test_the_span_table_leads_back_to_every_original(child):
+    run(child)
+    slot = stored(child.order.outputs["spans"])
+    lines = [json.loads(line) for line in read_file(slot, child.keys.data[slot.slot], "spans.jsonl").splitlines()]
+    assert [line["id"] for line in lines] == [ROWS[0].id, ROWS[1].id]
+    for line, row in zip(lines, ROWS, strict=False):
+        assert all(row.texts[s["text"]][s["start"] : s["end"]] == s["original"] for s in line["spans"])
+
+
+def test_progress_is_numbers(child):
+    run(child)
+    assert {(p.phase, p.total) for p in child.channel.said} == {("read", 3), ("work", 3)}
+
+
+def test_terms_are_replaced_if_they_are_the_announced_ones(child, tmp_path):
+    file = tmp_path / "terms.txt"
+    file.write_text("天枢平台\n", encoding="utf-8")
+    figures = run(with_terms(child, file, dictionary_digest(file.read_bytes(), CONTENT)))
+    assert figures.spans["TERM"] == 1
+    assert "天枢" not in "".join(t for r in masked_rows(child) for t in r.texts)
+
+
+def test_other_terms_are_refused(child, tmp_path):
+    file = tmp_path / "terms.txt"
+    file.write_text("天枢平台\n", encoding="utf-8")
+    with pytest.raises(TermsUnreadable):
+        run(with_terms(child, file, "0" * 64))
+
+
+def test_survivors_stop_the_job(child, tmp_path):
+    """A term that stands in what replaces terms survives every rewrite."""
+    file = tmp_path / "terms.txt"
+    file.write_text("天枢平台\nterm\n", encoding="utf-8")
+    asked = with_terms(child, file, dictionary_digest(file.read_bytes(), CONTENT))
+    settings = asked.order.settings.model_copy(update={"operators": {"TERM": "redact"}})
+    with pytest.raises(SurvivorsLeft) as caught:
+        run(replace(asked, order=asked.order.model_copy(update={"settings": settings})))
+    assert caught.value.facts == {"survivors": 1}

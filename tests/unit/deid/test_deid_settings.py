@@ -1,0 +1,49 @@
+"""Profiles, settings and figures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from ringfence.core.digest import settings_digest
+from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.deid.profile import load, names, settings_for
+from ringfence.deid.settings import DeidFigures, kinds
+
+
+def test_the_settings_hold_what_the_profile_stands_for():
+    made = settings_for("default", terms_digest="0" * 64)
+    assert made.profile == "default"
+    assert made.parts == load("default").recognisers
+    assert len(settings_digest(made)) == 64
+
+
+def test_a_profile_of_another_folder(tmp_path):
+    (tmp_path / "strict.json").write_text(json.dumps({"recognisers": ["email.v1"], "operators": {"EMAIL": "redact"}}))
+    assert names(tmp_path) == ["strict"]
+    made = settings_for("strict", folder=tmp_path)
+    assert (made.profile, made.parts, made.operators) == ("strict", ("email.v1",), {"EMAIL": "redact"})
+
+
+def test_an_unknown_profile_names_the_known_ones():
+    with pytest.raises(UnknownProfile, match="default"):
+        load("../default")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "{", '{"recognisers": ["email"]}', '{"recognisers": ["email.v1"], "operators": {"EMAIL": "keep"}}']
+)
+def test_a_broken_profile_is_refused(tmp_path, text):
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(InvalidSettings, match="profile odd"):
+        load("odd", folder=tmp_path)
+
+
+def test_figures_take_kinds_of_the_vocabulary_only():
+    row = {"records": 1, "spans": {"EMAIL": 2}, "survivors": 0, "characters": 9, "characters_changed": 3, "engine": "re"}
+    assert DeidFigures.model_validate(row, context={"vocabulary": kinds()}).spans == {"EMAIL": 2}
+    with pytest.raises(ValidationError):
+        DeidFigures.model_validate(row | {"spans": {"张伟": 1}}, context={"vocabulary": kinds()})
+    assert DeidFigures.public() == {"survivors", "engine"}

@@ -1,0 +1,211 @@
+"""The engine: both scanners agree, nothing survives, a record is treated the same in any company."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import string
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.core.records import Record
+from ringfence.deid.engine import Engine, engine_name
+from ringfence.deid.fold import fold
+from ringfence.deid.profile import settings_for
+from ringfence.deid.recogniser import RECOGNISERS, Span
+from ringfence.deid.scanner import has_vectorscan
+from ringfence.deid.terms import folded_terms
+
+KEY = b"k" * 32
+TERMS = ("天枢平台", "天枢", "Project Tianshu", "AI")
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "recognisers.json").read_text(encoding="utf-8"))
+ROWS = [text for rows in GOLDEN.values() for text in [*(row[0] for row in rows["find"]), *rows["leave"]]]
+PIECE = st.one_of(
+    st.sampled_from(ROWS),
+    st.sampled_from(
+        [*TERMS, "project tianshu", "天", "枢平台", "１３８００１３８０００", "bob＠corp．com", "138\u200b0013\u200b8000", "\ud800", "\x00"]
+    ),
+    st.text("0123456789", min_size=1, max_size=22),
+    st.text("0123456789 -.:@/?=&aAfFEGxX京手机密码：sk_", max_size=20),
+    st.text(max_size=8),
+)
+MIX = st.lists(PIECE, max_size=8).map("".join)
+
+
+def build(engine="auto", **changes):
+    return Engine.build(settings_for("default").model_copy(update={"engine": engine, **changes}), KEY, terms=TERMS)
+
+
+def fresh():
+    """Return an engine that knows nothing yet, without compiling its patterns again."""
+    settings = settings_for("default")
+    parts = [RECOGNISERS.create(name) for name in settings.parts]
+    return Engine(parts, scanner=VECTOR._scanner, terms=folded_terms(TERMS), settings=settings, key=KEY)
+
+
+def record(*texts, **fields):
+    return Record("0" * 32, "1" * 32, "file", "pair" if len(texts) == 2 else "text", ("user", "assistant")[: len(texts)], texts, fields)
+
+
+VECTOR, PLAIN = build(), build("re")
+
+
+@pytest.mark.skipif(not has_vectorscan(), reason="there is no hyperscan wheel here")
+@settings(max_examples=120, deadline=None)
+@given(st.lists(MIX, min_size=1, max_size=4))
+def test_vectorscan_and_re_find_the_same(texts):
+    assert VECTOR.find_many(texts) == PLAIN.find_many(texts)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(MIX, min_size=1, max_size=4))
+def test_a_text_is_treated_the_same_in_any_company(texts):
+    assert VECTOR.find_many(texts) == [VECTOR.find(text) for text in texts]
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(MIX, min_size=1, max_size=4))
+def test_no_original_survives_a_rewrite(texts):
+    engine = fresh()
+    rows = [record(text) for text in texts]
+    engine.learn(rows)
+    done = list(engine.rewrite(rows))
+    assert sum(item.survivors for item in done) == 0
+    originals = {fold(f.original).text for item in done for f in item.found if f.kind != "TERM"}
+    for item, text in zip(done, texts, strict=True):
+        assert all(text[f.start : f.end] == f.original for f in item.found)
+        assert not [value for value in originals if stands_in(value, fold(item.record.texts[0]).text)]
+
+
+def stands_in(value, text):
+    """Naively: the value, with no run of digits or of ASCII letters at its edges going on outside."""
+
+    def same_run(a, b):
+        return bool(a and b) and any(a in sort and b in sort for sort in (string.digits, string.ascii_letters))
+
+    places = [at for at in range(len(text)) if text.startswith(value, at)]
+    return any(not same_run(text[at - 1 : at], value[0]) and not same_run(value[-1], text[at + len(value) :][:1]) for at in places)
+
+
+def test_what_is_between_the_spans_stays():
+    text = "患者手机13800138000，邮箱a@b.internal；天枢平台。"
+    spans = VECTOR.find(text)
+    assert [(text[s.start : s.end], s.kind) for s in spans] == [
+        ("13800138000", "CN_MOBILE"),
+        ("a@b.internal", "EMAIL"),
+        ("天枢平台", "TERM"),
+    ]
+    found = Counter()
+    masked = fresh().mask(record(text), found).texts[0]
+    assert re.fullmatch(r"患者手机1[012]\d{9}，邮箱[a-z0-9]+@[a-z.]+；内部项目[A-Z]\d{3}。", masked)
+    assert found == {"CN_MOBILE": 1, "EMAIL": 1, "TERM": 1}
+
+
+def test_a_value_seen_with_its_key_word_is_known_without_it():
+    engine = fresh()
+    rows = [record("护照E12345678"), record("E12345678又来了"), record("xE12345678"), record("no18E12345678")]
+    engine.learn(rows)
+    texts = [item.record.texts[0] for item in engine.rewrite(rows)]
+    stand_in = texts[0].removeprefix("护照")
+    assert texts[1] == f"{stand_in}又来了"
+    assert texts[2] == "xE12345678"
+    assert texts[3] == f"no18{stand_in}"
+
+
+def test_values_of_columns_are_learnt_under_their_name_and_dropped():
+    engine = fresh()
+    rows = [record("他说是G12345678和18100138000", passport="G12345678", more={"phones": [18100138000, None, True, 1.5]})]
+    engine.learn(rows)
+    done = next(engine.rewrite(rows))
+    assert "G12345678" not in done.record.texts[0]
+    assert done.record.fields == {}
+    assert {f.kind for f in done.found} == {"PASSPORT", "CN_MOBILE"}
+
+
+def test_ids_unit_and_roles_are_kept():
+    before = record("13800138000", "ok")
+    after = fresh().mask(before, Counter())
+    assert (after.id, after.unit, after.source, after.kind, after.roles) == (
+        before.id,
+        before.unit,
+        before.source,
+        before.kind,
+        before.roles,
+    )
+
+
+def test_stand_ins_agree_between_engines_and_runs():
+    text = "手机13800138000 卡4111111111111111 天枢平台"
+    assert fresh().mask(record(text), Counter()) == build("re").mask(record(text), Counter())
+    other = Engine.build(settings_for("default"), b"x" * 32, terms=TERMS).mask(record(text), Counter())
+    assert other.texts != fresh().mask(record(text), Counter()).texts
+
+
+def test_redact_puts_the_kind():
+    engine = build(operators={"EMAIL": "redact"})
+    assert engine.mask(record("写给a@b.cn"), Counter()).texts == ("写给<EMAIL>",)
+
+
+def test_a_stand_in_never_equals_an_original_of_the_set():
+    first = fresh().mask(record("10.1.1.1"), Counter()).texts[0]
+    engine = fresh()
+    rows = [record("10.1.1.1"), record(first)]
+    engine.learn(rows)
+    texts = [item.record.texts[0] for item in engine.rewrite(rows)]
+    assert first not in texts
+
+
+def test_survivors_are_counted():
+    """The re-scan is shown to see: what it must find is put back behind the engine's back."""
+    engine = fresh()
+    rows = [record("护照E12345678"), record("卡4111-1111-1111-1111"), record("天枢")]
+    engine.learn(rows)
+    assert len(engine._survivors("E12345678")) == 1
+    assert len(engine._survivors("卡4111111111111111")) == 1
+    assert len(engine._survivors("天枢")) == 1
+    assert not engine._survivors("护照E87654321，天")
+    engine._surrogates._made = {
+        ("PASSPORT", "E12345678"): "E12345678",
+        ("BANK_CARD", "4111-1111-1111-1111"): "4111 1111 1111 1111",
+        ("TERM", "天枢"): "天枢",
+    }
+    assert [item.survivors for item in engine.rewrite(rows)] == [1, 1, 1]
+
+
+def test_many_records_in_many_batches():
+    draw = random.Random(3)
+    numbers = [f"139{draw.randrange(10**8):08d}" for _ in range(150)]
+    rows = [record("零" * 9_000 + number) for number in numbers]
+    engine = fresh()
+    engine.learn(rows)
+    done = list(engine.rewrite(rows))
+    assert len(done) == 150
+    assert [item.found[0].original for item in done] == numbers
+    assert all(item.found[0].start == 9_000 for item in done)
+
+
+HOSTILE = ("1", "a", "1-", "a@", ":", "://a:", "4111 ", "eyJ", ".eyJ", "1.", "a.a@a.", "password:", "-----BEGIN ", "sk-", "?token=")
+
+
+def test_long_hostile_runs_take_no_quadratic_time():
+    for text in [piece * (12_000 // len(piece)) for piece in HOSTILE]:
+        assert isinstance(VECTOR.find(text), list)
+        assert isinstance(PLAIN.find(text), list)
+
+
+def test_the_engine_says_which_it_is():
+    assert engine_name(settings_for("default").model_copy(update={"engine": "re"})) == "re"
+    assert engine_name(settings_for("default")) == ("vectorscan" if has_vectorscan() else "re")
+
+
+@pytest.mark.parametrize("name", RECOGNISERS.names())
+def test_every_example_is_found_at_its_place(name):
+    tool = RECOGNISERS.create(name)
+    alone = list(tool.find(tool.example))
+    assert alone
+    assert [Span(s.start + 2, s.end + 2, s.kind, s.score) for s in alone] == VECTOR.find(f"甲乙{tool.example}丙")

@@ -1,0 +1,44 @@
+"""Known originals, against a search at every place."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.deid.known import Known
+
+VALUES = st.lists(st.text("a1.京", min_size=1, max_size=4).filter(lambda v: any(c in "a1" for c in v)), max_size=5)
+
+
+def naive(values, text):
+    """Every place where a value stands and no run of digits or of ASCII letters at its edge goes on outside."""
+
+    def sort(i):
+        return "" if not 0 <= i < len(text) or text[i] not in "a1" else text[i]
+
+    places = ((start, start + len(v)) for v in set(values) for start in range(len(text)) if text.startswith(v, start))
+    return {(a, b) for a, b in places if not (sort(a) and sort(a - 1) == sort(a)) and not (sort(b) and sort(b - 1) == sort(b))}
+
+
+@given(VALUES, st.text("a1.京 ", max_size=30))
+def test_finds_what_a_naive_search_finds(values, text):
+    known = Known()
+    for value in values:
+        known.add("K", value, normal=value)
+    assert {(s.start, s.end) for s in known.find(text)} == naive(values, text)
+
+
+def test_a_value_at_the_end_and_glued_to_chinese():
+    known = Known()
+    known.add("PASSPORT", "E12345678", normal="E12345678")
+    assert [(s.start, s.end, s.kind) for s in known.find("又见E12345678号 xE12345678 E12345678")] == [
+        (2, 11, "PASSPORT"),
+        (24, 33, "PASSPORT"),
+    ]
+
+
+def test_a_value_without_a_word_is_known_by_its_normal_form_alone():
+    known = Known()
+    known.add("K", "京沪", normal="京沪")
+    assert not known.find("京沪")
+    assert ("K", "京沪") in known.normal
