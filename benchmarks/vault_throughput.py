@@ -1,4 +1,7 @@
-"""Megabytes per second of CPU time through the vault, beside Tink alone and SHA-256 alone.  Run: python benchmarks/vault_throughput.py [--quick]"""
+"""Megabytes per second of CPU time through the vault, beside Tink alone and SHA-256 alone.
+
+Run: python benchmarks/vault_throughput.py [--quick] >> benchmarks/results.jsonl
+"""
 
 from __future__ import annotations
 
@@ -82,20 +85,25 @@ class Bench:
         assert list(SetReader(self.set, KEY)) == self.records
 
     def write(self) -> float:
+        """Lines with their ids in, row HMACs, ciphertext and file digests out."""
         slot = self._slot()
         return self._rate(lambda: self._fill(slot))
 
     def write_records(self) -> float:
+        """The same from Records: JSON encoding included."""
         slot = self._slot()
         return self._rate(lambda: self._fill_records(slot))
 
     def read(self) -> float:
+        """Ciphertext to lines."""
         return self._rate(lambda: sum(len(line) for line in SetReader(self.set, KEY).lines()))
 
     def read_records(self) -> float:
+        """Ciphertext to Records."""
         return self._rate(lambda: sum(1 for _ in SetReader(self.set, KEY)))
 
     def tink_encrypts(self) -> float:
+        """Tink over the same bytes, in shards, to a file."""
         shards = [self.data[i : i + SHARD_BYTES] for i in range(0, len(self.data), SHARD_BYTES)]
         self.spare.unlink(missing_ok=True)
         return self._rate(lambda: [self._tink(shard) for shard in shards])
@@ -105,30 +113,31 @@ class Bench:
         self.spare.unlink()
 
     def tink_decrypts(self) -> float:
+        """Tink over the same bytes, from a file."""
         self.spare.unlink(missing_ok=True)
         seal(self.spare, [self.data], key=KEY, tenant=TENANT, slot=TENANT, version=1, position="0", last=True)
         place = {"key": KEY, "tenant": TENANT, "slot": TENANT, "version": 1, "position": "0", "last": True}
         return self._rate(lambda: sum(len(block) for block in opened(self.spare, **place)))
 
     def sha256(self) -> float:
+        """One pass of SHA-256 over the same bytes."""
         return self._rate(lambda: hashlib.sha256(self.data).digest())
 
     def clear(self) -> None:
+        """Drop what was written and make the set anew."""
         self.store.clear_incoming(RUN)
-        self._slot_again()
-
-    def _slot_again(self) -> None:
         self.set = self._slot()
         self._fill(self.set)
 
 
-def report(case: str, metric: str, unit: str, ours: list[float], peer: str = "", theirs: list[float] | None = None) -> None:
-    """Print one line: medians, and the spread of ours."""
-    value, other = statistics.median(ours), statistics.median(theirs) if theirs else None
-    line = {"bench": "vault_throughput", "case": case, "metric": metric, "unit": unit, "ours": round(value, 3)}
-    line |= {"peer": peer or None, "peer_value": round(other, 3) if other else None, "ratio": round(value / other, 3) if other else None}
-    line |= {"min": round(min(ours), 3), "max": round(max(ours), 3), "cpu": platform.machine(), "load": round(os.getloadavg()[0], 1)}
-    print(json.dumps(line), flush=True)
+def report(case: str, metric: str, unit: str, ours: list[float], **peers: list[float]) -> None:
+    """Print one line a peer: medians, and the spread of ours."""
+    value = statistics.median(ours)
+    for peer, theirs in peers.items():
+        other = statistics.median(theirs)
+        line = {"bench": "vault_throughput", "case": case, "metric": metric, "unit": unit, "ours": round(value, 3), "peer": peer}
+        line |= {"peer_value": round(other, 3), "ratio": round(value / other, 3), "min": round(min(ours), 3), "max": round(max(ours), 3)}
+        print(json.dumps(line | {"cpu": platform.machine(), "load": round(os.getloadavg()[0], 1)}), flush=True)
 
 
 def throughput(size: int, *, total: int, rounds: int) -> None:
@@ -142,11 +151,11 @@ def throughput(size: int, *, total: int, rounds: int) -> None:
                 rates[name].append(getattr(bench, name)())
             bench.clear()
         case = f"rows of {len(bench.data) // len(bench.rows)} bytes"
-        for peer in ("tink_encrypts", "sha256"):
-            report(case, "write: line bytes to HMAC, ciphertext and digest", "MB/cpu-s", rates["write"], peer, rates[peer])
-        report(case, "write: Record to HMAC, ciphertext and digest", "MB/cpu-s", rates["write_records"], "write", rates["write"])
-        report(case, "read: lines", "MB/cpu-s", rates["read"], "tink_decrypts", rates["tink_decrypts"])
-        report(case, "read: Records", "MB/cpu-s", rates["read_records"], "read", rates["read"])
+        peers = {name: rates[name] for name in ("tink_encrypts", "sha256")}
+        report(case, "write: line bytes to HMAC, ciphertext and digest", "MB/cpu-s", rates["write"], **peers)
+        report(case, "write: Record to HMAC, ciphertext and digest", "MB/cpu-s", rates["write_records"], write=rates["write"])
+        report(case, "read: lines", "MB/cpu-s", rates["read"], tink_decrypts=rates["tink_decrypts"])
+        report(case, "read: Records", "MB/cpu-s", rates["read_records"], read=rates["read"])
 
 
 def keys(count: int) -> None:
@@ -157,16 +166,16 @@ def keys(count: int) -> None:
         created = time.perf_counter() - start
         start = time.perf_counter()
         KeyStore.open(Path(folder, "a"), Passphrase(b"correct horse"))
-        report("Argon2id, 64 MiB, t=3, p=4", "open a key store", "s", [time.perf_counter() - start], "create", [created])
+        report("Argon2id, 64 MiB, t=3, p=4", "open a key store", "s", [time.perf_counter() - start], create=[created])
         store = KeyStore.create(Path(folder, "b"), KeyFile(bytes(32)), tenant=TENANT)
         slots = [secrets.token_hex(16) for _ in range(count)]
         start = time.perf_counter()
-        store.store({slot: KEY for slot in slots})  # noqa: C420  as a caller writes it
+        store.store(dict.fromkeys(slots, KEY))
         stored = time.perf_counter() - start
         start = time.perf_counter()
         store.destroy(slots[:1])
         assert store.slots() == sorted(slots[1:])
-        report(f"{count} object keys", "destroy one, rewrap the others", "s", [time.perf_counter() - start], "store all", [stored])
+        report(f"{count} object keys", "destroy one, rewrap the others", "s", [time.perf_counter() - start], store_all=[stored])
 
 
 def index_memory(rows: int) -> None:
@@ -182,7 +191,7 @@ def index_memory(rows: int) -> None:
     assert index.units() == -(-rows // 3)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    report(f"{rows} rows", "index while writing", "bytes/row", [held / rows], "peak in duplicates() and units()", [peak / rows])
+    report(f"{rows} rows", "index while writing", "bytes/row", [held / rows], peak_while_counting_ids=[peak / rows])
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class Known:
     def _occurrences(self, text: str) -> Iterator[Span]:
         for word in _WORD.finditer(text):
             for value, offset in self._by_word.get(word[0], ()):
-                start = word.start() - offset
+                start = word.start() - offset  # the value's first word is a whole one, so nothing goes on to its left
                 end = start + len(value)
-                if start >= 0 and text.startswith(value, start) and not (cuts_a_run(text, start) or cuts_a_run(text, end)):
+                if start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
                     yield Span(start, end, self.kinds[value], KNOWN)

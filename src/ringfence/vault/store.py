@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder
+from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
 from ringfence.core.errors import JobMisbehaved, NoSuchObject
 from ringfence.core.order import StoredFile
 from ringfence.vault.streams import INDEX
@@ -18,6 +18,7 @@ from ringfence.vault.streams import INDEX
 _SLOT = re.compile(r"[0-9a-f]{32}")
 _RUN = re.compile(r"[a-z]+-[0-9a-f]{12}")
 _NUMBERED = re.compile(r"([0-9]{6,})\.(shard|file)")
+_COPY_BLOCK = 1 << 20  # bytes
 
 
 class Store:
@@ -87,7 +88,7 @@ class Store:
             if not folder.is_dir():
                 make_folder(folder)
         for file in listed:
-            _copy(source / file.name, target / file.name)
+            _copy(source / file.name, target / file.name, size=file.size)
         sync_folder(target)
         _remove(source)
         return self.collect(target)
@@ -136,28 +137,38 @@ def _order(name: str) -> tuple[float, str]:
     return (int(numbered[1]) if numbered else float("inf"), name)
 
 
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO must not block the host
+
+
 def _stored(path: Path) -> StoredFile | None:
     """Return a file's size and SHA-256; None for a link, a file with a second name, a device or a folder."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO must not block the host
+        with open(path, "rb", buffering=0, opener=_opener) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+                return None
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    with os.fdopen(handle, "rb", buffering=0) as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-            return None
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return StoredFile(name=path.name, size=facts.st_size, sha256=digest)
 
 
-def _copy(source: Path, target: Path) -> None:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with full_disk_as_error(), os.fdopen(os.open(source, flags), "rb") as reading:
+def _copy(source: Path, target: Path, *, size: int) -> None:
+    """Copy at most `size` bytes: a writer that is still alive may have put a link, a folder or an endless file in place of what was listed."""
+    try:
+        reading = open(source, "rb", buffering=0, opener=_opener)  # noqa: SIM115  only opening is judged here; closed below
+    except OSError as cause:
+        raise JobMisbehaved(job=source.parent.parent.name, problem="its output changed while it was read") from cause
+    with reading, full_disk_as_error():
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-            writing.flush()
+        try:
+            while size > 0 and (block := reading.read(min(size, _COPY_BLOCK))):
+                write_all(handle, block)
+                size -= len(block)
             os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _remove(folder: Path) -> None:

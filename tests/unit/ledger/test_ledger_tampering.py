@@ -55,6 +55,7 @@ def test_opening_finds_every_flip_of_what_it_answers_from(make):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1200)  # 60 CPU s, many more on a shared machine
 def test_ten_thousand_flips_of_a_log_with_full_tiles_are_found(make):
     flips(make, 10_000)
 

@@ -5,13 +5,13 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.vault.vault_tools import TENANT, flipped, new_key, quick
 
 from ringfence.core.errors import ObjectBroken, StorageFull
 from ringfence.core.order import StoredFile
 from ringfence.vault.streams import ObjectStreams, opened, seal
-from tests.unit.vault.conftest import TENANT, flipped, new_key
 
 KEY = new_key()
 PLACE = {"key": KEY, "tenant": TENANT, "slot": "cd" * 16, "version": 1, "position": "3", "last": False}
@@ -21,7 +21,7 @@ def read(path: Path, **place: object) -> bytes:
     return b"".join(opened(path, **(PLACE | place)))
 
 
-@settings(max_examples=50)
+@quick
 @given(blocks=st.lists(st.binary(max_size=200)), repeat=st.sampled_from([1, 1, 1, 5_000]))
 def test_what_was_sealed_comes_back(tmp_path, blocks, repeat):
     path = tmp_path / "f"
@@ -127,14 +127,16 @@ def test_a_source_that_fails_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_said_and_leaves_no_file(tiny_disk):
+def test_a_full_disk_is_said_and_leaves_no_file(small_disk):
+    tiny_disk = small_disk(2 << 20)
     with pytest.raises(StorageFull):
         seal(tiny_disk / "f", [os.urandom(1 << 20)] * 5, **PLACE)
     assert not list(tiny_disk.iterdir())
     seal(tiny_disk / "f", [os.urandom(1 << 20)], **PLACE)  # there is room again
 
 
-def test_the_last_bytes_count_too_on_a_full_disk(tiny_disk):
+def test_the_last_bytes_count_too_on_a_full_disk(small_disk):
+    tiny_disk = small_disk(2 << 20)
     with pytest.raises(StorageFull):  # everything is still in Tink's segment when the last block was given
         seal(tiny_disk / "f", [bytes((2 << 20) - 10)], **PLACE)
     assert not list(tiny_disk.iterdir())

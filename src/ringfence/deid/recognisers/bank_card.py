@@ -19,7 +19,7 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def luhn_sum(number: str) -> int:
     """Return the Luhn sum of a digit string; a valid number has one divisible by 10. Source: ISO/IEC 7812-1 annex B."""
-    return sum(_DOUBLED[int(d)] if i % 3 else int(d) for i, d in enumerate(reversed(number)))
+    return sum(_DOUBLED[int(d)] if i % 2 else int(d) for i, d in enumerate(reversed(number)))
 
 
 @RECOGNISERS.add("bank-card.v1")
