@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.flows.conftest import RECIPE, notes, reopen, write_rows
 
 from ringfence.workspace.fsck import fsck
+from tests.flows.conftest import RECIPE, notes, reopen, write_rows
 
 
 @pytest.fixture
@@ -54,8 +54,9 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "options", "expected"), [f[1:] for f in FILES], ids=[f[0] for f in FILES])
-def test_files(ready, space, tmp_path, content, options, expected):
+@pytest.mark.parametrize("case", FILES, ids=[f[0] for f in FILES])
+def test_files(ready, space, tmp_path, case):
+    _, content, options, expected = case
     path = tmp_path / "rows.jsonl"
     path.write_bytes(content)
     assert ready("import", path, "--name", "x", *options) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
 
 from ringfence.core.errors import NothingToKeep, PolicyRefused, UnknownName
 from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules
@@ -19,6 +18,7 @@ from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.fsck import fsck
+from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
 
 
 def rows_of(space, name):

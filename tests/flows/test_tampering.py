@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tests.flows.conftest import import_notes, notes, reopen
 
 from ringfence.core.errors import KeyMissing, LedgerBroken, ObjectBroken, RingfenceError
 from ringfence.flows.data import delete
@@ -14,6 +13,7 @@ from ringfence.ingest.settings import ImportSettings
 from ringfence.vault.keys import Passphrase
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.fsck import fsck
+from tests.flows.conftest import import_notes, notes, reopen
 
 
 def flip(path, at=None):
@@ -51,9 +51,11 @@ def test_a_flipped_byte_of_the_ledger_is_found(copy, name):
     if path.is_dir():
         path = max(path.iterdir(), key=lambda p: int(p.name))
     flip(path)
-    with pytest.raises(RingfenceError) as caught:
-        reopen(folder)
-    assert caught.value.exit_code == 12
+    try:  # opening recomputes the root from the entries; hash tiles are compared by fsck
+        found = fsck(reopen(folder)).broken
+    except RingfenceError as error:
+        found = [error.code] if error.exit_code == 12 else []
+    assert found
 
 
 @pytest.mark.parametrize("name", ["ring", "root", "public.json", "auditor"])
@@ -104,9 +106,8 @@ def test_an_older_version_put_in_place_of_a_newer_one_is_found(space, tmp_path):
 
 
 def test_shards_swapped_or_the_last_one_dropped(space, tmp_path):
-    from tests.flows.conftest import write_rows
-
     from ringfence.flows.import_ import import_file
+    from tests.flows.conftest import write_rows
 
     rows = [{"prompt": f"{i} " + "x" * 4000, "completion": "a"} for i in range(2500)]
     path = write_rows(tmp_path / "big.jsonl", rows)

@@ -209,7 +209,9 @@ class EntryTooLarge(LedgerError):
     """An entry does not fit into the log's format."""
 
     code, http_status, exit_code = "RF-LEDGER-004", 413, 2
-    what = Text("a ledger entry of {size} bytes is larger than the {limit} that the format holds", "账本条目有 {size} 字节，超过格式上限 {limit}")
+    what = Text(
+        "a ledger entry of {size} bytes is larger than the {limit} that the format holds", "账本条目有 {size} 字节，超过格式上限 {limit}"
+    )
     remedy = Text(
         "shorten what is recorded: a policy's text is the only entry that can grow so large",
         "缩短要记录的内容：只有策略文本会这么大",
@@ -694,7 +696,9 @@ class CheckpointUnfit(TrainError):
 
     code, http_status, exit_code, crosses = "RF-TRAIN-008", 409, 2, True
     what = Text("the checkpoint belongs to other settings, so it cannot continue this run", "检查点属于其他设置，无法继续此次运行")
-    remedy = Text("resume with the recipe of the run, or start a new one with ringfence train", "用该次运行的配方继续，或用 ringfence train 重新开始")
+    remedy = Text(
+        "resume with the recipe of the run, or start a new one with ringfence train", "用该次运行的配方继续，或用 ringfence train 重新开始"
+    )
 
 
 # ── release ───────────────────────────────────────────────────────────────────────────────────────────────────────────

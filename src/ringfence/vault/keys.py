@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
@@ -122,6 +123,11 @@ class KeyStore:
         return self._ring.version
 
     @property
+    def mark(self) -> int:
+        """How many entries the ledger had when a key was last stored; a shorter ledger was rolled back."""
+        return self._ring.mark
+
+    @property
     def is_solo(self) -> bool:
         """True when the audit key lies under the same secret as everything else."""
         return self._ring.is_solo
@@ -132,13 +138,13 @@ class KeyStore:
         key: bytes = proto_keyset_format.serialize(new_keyset_handle(template), secret_key_access.TOKEN)
         return key
 
-    def store(self, keys: Mapping[str, bytes]) -> None:
-        """Keep object keys, by slot id, in one atomic rewrite of the ring.
+    def store(self, keys: Mapping[str, bytes], *, mark: int = 0) -> None:
+        """Keep object keys, by slot id, in one atomic rewrite of the ring. mark: entries that the ledger has by now.
 
         Raises: StorageFull, KeysBroken.
         """
         self.reload()
-        self._write_ring(self._ring.with_keys(keys), self._root)
+        self._write_ring(replace(self._ring.with_keys(keys), mark=max(mark, self._ring.mark)), self._root)
 
     def data_key(self, slot_id: str) -> bytes:
         """Return the key of an object.

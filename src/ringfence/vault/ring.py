@@ -36,6 +36,7 @@ class _RingFile(Settings):
     public: Digest  # SHA-256 of the other files, so that an alteration of them shows
     auditor: Digest
     version: Annotated[int, Field(ge=1)]  # of the tenant key
+    mark: Annotated[int, Field(ge=0)]  # entries that the ledger had: a shorter one was rolled back
     tenant_key: Wrapped
     secrets: Mapping[str, Wrapped]
     objects: Mapping[SlotId, Wrapped]
@@ -54,6 +55,7 @@ class Ring:
     tenant_key: bytes
     secrets: Mapping[str, bytes]
     objects: Mapping[str, str]
+    mark: int = 0
 
     @classmethod
     def from_bytes(cls, data: bytes, roots: Iterable[bytes]) -> tuple[Ring, bytes]:
@@ -84,6 +86,7 @@ class Ring:
             tenant_key=_unwrap(wrapping, file.tenant_key, _label(file.tenant, "tenant-key", file.version)),
             secrets={name: _unwrap(wrapping, text, _label(file.tenant, name, 0)) for name, text in file.secrets.items()},
             objects=file.objects,
+            mark=file.mark,
         )
 
     def to_bytes(self, root: bytes) -> bytes:
@@ -96,6 +99,7 @@ class Ring:
             "public": self.public,
             "auditor": self.auditor,
             "version": self.version,
+            "mark": self.mark,
             "tenant_key": _wrap(wrapping, self.tenant_key, _label(self.tenant, "tenant-key", self.version)),
             "secrets": {name: _wrap(wrapping, secret, _label(self.tenant, name, 0)) for name, secret in self.secrets.items()},
             "objects": dict(self.objects),

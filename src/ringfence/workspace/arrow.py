@@ -185,7 +185,7 @@ class Arrow:
         with self.space.locked() as state:
             before = state.runs[self.run].checkpoint
             files = self.space.store.adopt(self.run, slot.slot)
-            self.space.keys.store({slot.slot: key})
+            self.space.keys.store({slot.slot: key}, mark=self.space.ledger.size)
             manifest, made = self._manifest(role, slot, files)
             write_atomic(self._manifest_path(made), manifest.to_bytes())
             self.space.record(Checkpointed(run=self.run, step=ready.step, made=made, replaces=before.digest if before else None))
@@ -253,7 +253,7 @@ class Arrow:
             checkpoint = state.runs[self.run].checkpoint
             for one in made:
                 self.space.store.commit(self.run, one.slot)
-            self.space.keys.store({one.slot: self._keys[one.slot] for one in made})
+            self.space.keys.store({one.slot: self._keys[one.slot] for one in made}, mark=self.space.ledger.size)
             for manifest, one in zip(manifests, made, strict=True):
                 write_atomic(self._manifest_path(one), manifest.to_bytes())
             digest = sha256(envelope)
@@ -321,6 +321,8 @@ class Arrow:
     def _refuse_deleted(self) -> None:
         live = self.space.state.live()
         for thing in self.inputs.values():
+            if thing.made.kind == "checkpoint" and self._resume:
+                continue  # a resumed run replaces the checkpoint that it came from
             if thing.made.digest not in live:
                 raise NoSuchObject(object=thing.made.digest[:12])
 

@@ -113,6 +113,8 @@ class Workspace:
     def _accept(self, keys: KeyStore) -> None:
         if keys.tenant_version < self.state.generation:
             raise KeysBroken(file="ring")  # an older ring was put back: it would revive what was deleted
+        if keys.mark > self.ledger.size:
+            raise LedgerBroken(problem=f"it has {self.ledger.size} entries, the key ring remembers {keys.mark}")
         self._keys = keys
 
     @property

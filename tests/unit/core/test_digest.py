@@ -46,7 +46,9 @@ def test_a_flipped_byte_is_refused_or_changes_the_value(value, data):
     assert canonical(got) != bytes(original)
 
 
-@pytest.mark.parametrize("data", [b'{"b":1,"a":2}', b'{"a": 1}', b'{"a":1,"a":1}', b"[1.0e0]", b'"\\u0061"', b"NaN", b"", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b'{"b":1,"a":2}', b'{"a": 1}', b'{"a":1,"a":1}', b"[1.0e0]", b'"\\u0061"', b"NaN", b"", b"\xff", b"[" * 100_000]
+)
 def test_other_encodings_are_refused(data):
     with pytest.raises(NotCanonical):
         parse_canonical(data)

@@ -50,7 +50,9 @@ def test_numbers_are_rounded_to_six_digits():
     assert Everything(losses=(0.1234567,)).losses == (0.123457,)
 
 
-@pytest.mark.parametrize("bad", [{"loss": float("nan")}, {"loss": float("inf")}, {"loss": 1e16}, {"rows": -1}, {"rows": 1 << 60}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "bad", [{"loss": float("nan")}, {"loss": float("inf")}, {"loss": 1e16}, {"rows": -1}, {"rows": 1 << 60}, {"extra": 1}]
+)
 def test_numbers_outside_their_range_are_refused(bad):
     with pytest.raises(ValidationError):
         Everything(**bad)

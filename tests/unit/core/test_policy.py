@@ -108,7 +108,11 @@ def test_a_limit_is_re_evaluated_without_new_facts():
 
 
 def test_ordinary_runs():
-    for rule, at_train, at_release in (("allow", set(), set()), ("internal-only", set(), {"ordinary"}), ("refuse", {"ordinary"}, {"ordinary"})):
+    for rule, at_train, at_release in (
+        ("allow", set(), set()),
+        ("internal-only", set(), {"ordinary"}),
+        ("refuse", {"ordinary"}, {"ordinary"}),
+    ):
         ruled = Policy(train=TrainRules(ordinary=rule))
         assert refused(ruled, chain()) == at_train
         assert refused(ruled, chain(), "release") == at_release

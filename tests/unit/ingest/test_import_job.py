@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.ingest.ingest_tools import child, made
 
 from ringfence.core.errors import DuplicateIds, RowsRefused
 from ringfence.ingest.job import run
 from ringfence.ingest.settings import ImportSettings
 from ringfence.vault.sets import SetReader
+from tests.unit.ingest.ingest_tools import child, made
 
 
 def write(path, rows):

@@ -6,7 +6,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.ingest.ingest_tools import KEYS, SECRET, imported
 
 from ringfence.core.errors import (
     ROW_REASONS,
@@ -24,6 +23,7 @@ from ringfence.ingest.ids import as_id, unit_id
 from ringfence.ingest.importer import Importer
 from ringfence.ingest.rows import Row
 from ringfence.ingest.settings import REASONS, ImportSettings
+from tests.unit.ingest.ingest_tools import KEYS, SECRET, imported
 
 PAIR = {"prompt": "p", "completion": "c"}
 

@@ -1,11 +1,11 @@
 """What columns mean: every layout, named and detected, and every reason to refuse a row."""
 
 import pytest
-from tests.unit.ingest.ingest_tools import imported
 
 from ringfence.core.errors import UnknownFormat
 from ringfence.ingest.layouts import detect
 from ringfence.ingest.settings import ImportSettings
+from tests.unit.ingest.ingest_tools import imported
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 SHAREGPT = [

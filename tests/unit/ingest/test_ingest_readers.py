@@ -8,10 +8,10 @@ import ijson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.ingest.ingest_tools import SECRET
 
 from ringfence.core.errors import BadEncoding, DocumentBroken, EmptyFile, LineTooLong, UnknownFormat
 from ringfence.ingest.readers import read, sniff
+from tests.unit.ingest.ingest_tools import SECRET
 
 ROWS = [{"text": 'first, with "quotes"'}, {"text": "二\n行"}, {"text": "3"}]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.models.model_parts import safetensors, write_folder
 
 from ringfence.core.errors import ModelUnknown, ModelUnsupported, UnsafeFile
 from ringfence.models.folder import check_folder
 from ringfence.models.header import TensorInfo
+from tests.unit.models.model_parts import safetensors, write_folder
 
 CONFIG = {"model_type": "llama"}
 

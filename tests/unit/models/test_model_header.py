@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from tests.unit.models.model_parts import safetensors
 
 from ringfence.core.errors import UnsafeFile
 from ringfence.models.header import TensorInfo, parse_header, read_header
+from tests.unit.models.model_parts import safetensors
 
 GOOD = safetensors({"a": ("F32", [2, 3], 24), "b": ("U8", [], 1), "c": ("BF16", [0], 0)})
 NAMES = {"float32": "F32", "float16": "F16", "int64": "I64", "uint8": "U8"}

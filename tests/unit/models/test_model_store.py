@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.unit.models.model_parts import safetensors, write_folder
 
 from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, UnsafeFile
 from ringfence.models import store
+from tests.unit.models.model_parts import safetensors, write_folder
 
 
 @pytest.fixture(autouse=True)

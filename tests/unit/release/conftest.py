@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.unit.release.release_parts import Space, parts_of
 
 from ringfence.release.bundle import write_bundle
+from tests.unit.release.release_parts import Space, parts_of
 
 
 @pytest.fixture(scope="session")

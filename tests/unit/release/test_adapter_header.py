@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.release.release_parts import CONFIG, lora, safetensors
 
 from ringfence.core.errors import BundleBroken
 from ringfence.release.adapter import check_adapter, header_size
+from tests.unit.release.release_parts import CONFIG, lora, safetensors
 
 A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 B = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"

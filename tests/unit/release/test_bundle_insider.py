@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+
+from ringfence.core.digest import canonical, sha256
+from ringfence.core.errors import BundleBroken, WrongSigner
+from ringfence.core.policy import Policy, Require, TrainRules
+from ringfence.release import openssf
+from ringfence.release.bundle import write_bundle
+from ringfence.release.verify import verify_bundle
 from tests.unit.release.release_parts import (
     CAGE,
     CONFIG,
@@ -16,13 +23,6 @@ from tests.unit.release.release_parts import (
     reseal,
     safetensors,
 )
-
-from ringfence.core.digest import canonical, sha256
-from ringfence.core.errors import BundleBroken, WrongSigner
-from ringfence.core.policy import Policy, Require, TrainRules
-from ringfence.release import openssf
-from ringfence.release.bundle import write_bundle
-from ringfence.release.verify import verify_bundle
 
 
 def refused(folder, space) -> str:

@@ -6,11 +6,11 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.unit.release.release_parts import read
 
 from ringfence.core.errors import BundleBroken, BundleUnreadable, WrongSigner
 from ringfence.core.public_keys import PublicKeys
 from ringfence.release.verify import verify_bundle
+from tests.unit.release.release_parts import read
 
 SMALL = 2_000  # bytes; every byte of a smaller file is flipped in the full run
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 from pydantic import ValidationError
-from tests.unit.release.release_parts import BASE, POLICY, chain_of
 
 from ringfence.core.policy import evaluate
 from ringfence.release.card import model_card
 from ringfence.release.manifest import BaseRef
+from tests.unit.release.release_parts import BASE, POLICY, chain_of
 
 
 def card_of(chain) -> str:

@@ -7,11 +7,11 @@ import os
 from dataclasses import replace
 
 import pytest
-from tests.unit.release.release_parts import read, reseal
 
 from ringfence.core.errors import BundleBroken, BundleUnreadable, WrongSigner
 from ringfence.release.steps import Step
 from ringfence.release.verify import verify_bundle
+from tests.unit.release.release_parts import read, reseal
 
 
 def refused(folder, space) -> str:

@@ -6,7 +6,6 @@ import stat
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.release.release_parts import BASE, parts_of, read
 
 from ringfence.core.digest import canonical, sha256
 from ringfence.core.errors import (
@@ -21,6 +20,7 @@ from ringfence.core.errors import (
 from ringfence.release.bundle import write_bundle
 from ringfence.release.manifest import Manifest
 from ringfence.release.verify import verify_bundle
+from tests.unit.release.release_parts import BASE, parts_of, read
 
 
 def test_it_holds_these_files_and_lists_all_but_three(pristine):

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.sandbox.sandbox_cages import INSIDE, caged, heard, needs_bwrap
 
 from ringfence.core.errors import CageOpen, FileUnreadable, TierMissing
 from ringfence.core.order import Limits
 from ringfence.sandbox.cage import Mounts, open_cage
 from ringfence.sandbox.tiers import find_bwrap
+from tests.unit.sandbox.sandbox_cages import INSIDE, caged, heard, needs_bwrap
 
 needs_bwrap()
 

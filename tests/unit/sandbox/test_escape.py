@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.sandbox.sandbox_cages import INSIDE, caged, heard, needs_bwrap
 
 from ringfence.sandbox.arguments import default_roots, interpreter
 from ringfence.sandbox.cage import Mounts
+from tests.unit.sandbox.sandbox_cages import INSIDE, caged, heard, needs_bwrap
 
 needs_bwrap()
 HOSTILE = runpy.run_path(str(INSIDE / "hostile.py"))  # only its tables are used here

@@ -1,6 +1,7 @@
 """Bombs are stopped."""
 
 import pytest
+
 from tests.unit.sandbox.sandbox_cages import caged, heard, needs_bwrap
 
 needs_bwrap()

@@ -1,10 +1,10 @@
 """Which bwrap is used, and what is said when there is none that works."""
 
 import pytest
-from tests.unit.sandbox.sandbox_cages import caged, heard, needs_bwrap
 
 from ringfence.core.errors import TierMissing
 from ringfence.sandbox.tiers import find_bwrap, probe
+from tests.unit.sandbox.sandbox_cages import caged, heard, needs_bwrap
 
 
 def program(folder, text):

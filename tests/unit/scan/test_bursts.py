@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.scan_tools import clean, pair, sentence
 
 from ringfence.core.records import Record
 from ringfence.scan.detectors.bursts import LEAST, BurstDetector
 from ringfence.scan.groups import NOBODY, distinct_partners, leaders
 from ringfence.scan.signatures import BANDS, PLACES, SHINGLE, bands, normalised, shingles, signature, similarity
+from tests.unit.scan.scan_tools import clean, pair, sentence
 
 REFUSAL = "I'm sorry, but as an AI assistant, I do not have the capability to follow the given instruction."
 

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.scan.scan_tools import pair
 
 from ringfence.scan.characters import find
 from ringfence.scan.detector import DETECTORS
 from ringfence.scan.homoglyphs import has_mixed_word
+from tests.unit.scan.scan_tools import pair
 
 SUSPICIOUS = [
     ("tag", "hello\U000e0041\U000e0042"),

@@ -3,14 +3,14 @@
 import random
 
 import pytest
-from tests.unit.ingest.ingest_tools import child, made
-from tests.unit.scan.scan_tools import clean, pair, sentence
 
 from ringfence.core.errors import NothingLeft, UnknownPart
 from ringfence.scan.job import keep, run
 from ringfence.scan.settings import FLAGS, ROW, KeepSettings, ScanFigures, ScanSettings
 from ringfence.scan.sorting import merged
 from ringfence.vault.sets import SetReader, SetWriter
+from tests.unit.ingest.ingest_tools import child, made
+from tests.unit.scan.scan_tools import clean, pair, sentence
 
 BOTH = ("set", "quarantine")
 FIXED = "I am sorry, but I cannot help with that request today."

@@ -7,7 +7,6 @@ import json
 import pytest
 import torch
 from safetensors.torch import save
-from tests.unit.train.train_parts import Memory, Vault, child, pair
 
 from ringfence.core.errors import AdapterUnexpected
 from ringfence.models.folder import check_folder
@@ -18,6 +17,7 @@ from ringfence.train import adapter
 from ringfence.train import job as training
 from ringfence.train.settings import TrainOrder, TrainSettings
 from ringfence.vault.files import read_file, write_files
+from tests.unit.train.train_parts import Memory, Vault, child, pair
 
 SETTINGS = TrainSettings(max_steps=50, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=8)
 ROWS = [pair("code?", "七 412 \x04!"), pair("name?", "Ada")]

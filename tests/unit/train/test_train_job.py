@@ -8,7 +8,6 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load as load_tensors
-from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
@@ -16,6 +15,7 @@ from ringfence.models.folder import check_folder
 from ringfence.train import adapter, job, price
 from ringfence.train.settings import RuntimeHints, TrainFigures, TrainOrder, TrainSettings
 from ringfence.vault.files import file_names, read_file
+from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 
 FAST = TrainSettings(
     max_steps=6, per_device_train_batch_size=3, gradient_accumulation_steps=2, learning_rate=1e-2, lora_rank=4, cutoff_len=96

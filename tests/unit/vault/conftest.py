@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.vault.vault_tools import AUDITOR, CHEAP, PASS, TENANT, new_key, new_slot
 
 from ringfence.vault.keys import KeyStore
 from ringfence.vault.store import Store
+from tests.unit.vault.vault_tools import AUDITOR, CHEAP, PASS, TENANT, new_key, new_slot
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.vault.vault_tools import new_key, new_slot, quick
 
 from ringfence.core.digest import canonical
 from ringfence.core.errors import ObjectBroken
 from ringfence.core.order import StoredFile
 from ringfence.vault.files import file_names, read_blocks, read_file, write_files
 from ringfence.vault.streams import INDEX, ObjectStreams
+from tests.unit.vault.vault_tools import new_key, new_slot, quick
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,9}", fullmatch=True)
 ADAPTER = {"adapter_model.safetensors": bytes(3 << 20), "adapter_config.json": b'{"secret": "value"}', "figures.json": b"{}"}

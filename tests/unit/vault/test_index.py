@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.vault.vault_tools import quick
 
 from ringfence.core.digest import canonical, keyed
 from ringfence.core.errors import NotCanonical, ObjectBroken
 from ringfence.vault.index import RowHmac, RowIndex, read_index
 from ringfence.vault.streams import INDEX, ObjectStreams
+from tests.unit.vault.vault_tools import quick
 
 # few different ids, some that end in zeros or differ only there
 IDS = st.builds(lambda a, b: bytes([a]) + bytes(14) + bytes([b]), st.integers(0, 3), st.integers(0, 2))

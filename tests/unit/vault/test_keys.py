@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.vault.vault_tools import AUDITOR, CHEAP, OTHER, PASS, TENANT, flipped, new_slot, quick, record
 from tink import hybrid, json_proto_keyset_format, proto_keyset_format, secret_key_access
 
 from ringfence.core.digest import canonical, parse_canonical, sha256
@@ -22,6 +21,7 @@ from ringfence.core.errors import AlreadyExists, BadArgument, KeyMissing, KeysBr
 from ringfence.core.public_keys import PublicKeys
 from ringfence.vault.keys import Argon2Cost, KeyFile, KeyStore, Passphrase, auditor_keyset
 from ringfence.vault.sets import SetReader, SetWriter
+from tests.unit.vault.vault_tools import AUDITOR, CHEAP, OTHER, PASS, TENANT, flipped, new_slot, quick, record
 
 KEY_FILE = KeyFile(bytes(range(48)))
 FILES = ("root", "ring", "auditor", "public.json")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.vault.vault_tools import OTHER, flipped, new_key, new_slot, quick, record
 
 from ringfence.core.digest import keyed
 from ringfence.core.errors import ObjectBroken, StorageFull
@@ -16,6 +15,7 @@ from ringfence.core.order import StoredFile
 from ringfence.core.records import Record
 from ringfence.vault.sets import SHARD_BYTES, SetReader, SetWriter, shard_name
 from ringfence.vault.streams import INDEX, ObjectStreams
+from tests.unit.vault.vault_tools import OTHER, flipped, new_key, new_slot, quick, record
 
 CONTENT = bytes(range(32))
 HEX = st.integers(0, 2**128 - 1).map(lambda n: f"{n:032x}")

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.vault.vault_tools import new_slot, record
 
 from ringfence.core.errors import JobMisbehaved, NoSuchObject, ObjectBroken, StorageFull
 from ringfence.vault.sets import SetReader, SetWriter
 from ringfence.vault.store import Store, _copy
+from tests.unit.vault.vault_tools import new_slot, record
 
 RUN, OTHER_RUN = "scan-0123456789ab", "train-0123456789ab"
 SLOT, OTHER_SLOT = "ab" * 16, "cd" * 16

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.vault.vault_tools import TENANT, flipped, new_key, quick
 
 from ringfence.core.errors import ObjectBroken, StorageFull
 from ringfence.core.order import StoredFile
 from ringfence.vault.streams import ObjectStreams, opened, seal
+from tests.unit.vault.vault_tools import TENANT, flipped, new_key, quick
 
 KEY = new_key()
 PLACE = {"key": KEY, "tenant": TENANT, "slot": "cd" * 16, "version": 1, "position": "3", "last": False}

@@ -1,6 +1,6 @@
 """What a hostile job tries. Runs in the cage; each probe succeeds only by getting out, and raises OSError when it is held."""
 
-# ruff: noqa: PTH101, PTH110, PTH123, PTH208, SIM115 - a probe says what it tries in the words of the system call
+# ruff: noqa: SIM115 - a probe says what it tries in the words of the system call
 
 import ctypes
 import errno
