@@ -172,6 +172,23 @@ def test_another_process_is_seen(tmp_path, keys):
     assert KeyStore.open(tmp_path / "keys", PASS).slots() == [B, C]
 
 
+def test_a_delete_between_two_reads_of_one_opening(tmp_path, monkeypatch):
+    """The reader has the old root file in hand when both files are replaced."""
+    folder = tmp_path / "keys"
+    writer = KeyStore.create(folder, KEY_FILE, tenant=TENANT)
+    writer.store({A: writer.new_data_key()})
+    reader, read, turns = KeyStore.open(folder, KEY_FILE), Path.read_bytes, iter([True])
+
+    def interrupted(path):
+        if path.name == "ring" and next(turns, False):
+            writer.destroy([A])
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", interrupted)
+    reader.reload()
+    assert reader.slots() == []
+
+
 def test_readers_never_see_half_a_delete(tmp_path):
     """A reader without the lock opens again and again while another process destroys keys."""
     folder = tmp_path / "keys"
@@ -203,7 +220,10 @@ for slot in sys.argv[3:]:
 def test_a_destroyed_key_is_gone_and_the_others_stay(keys):
     kept = keys.new_data_key()
     keys.store({A: keys.new_data_key(), B: kept})
+    old = (keys._root, keys._ring.tenant_key)
     keys.destroy([A])
+    assert keys._root != old[0]
+    assert keys._ring.tenant_key != old[1]
     with pytest.raises(KeyMissing) as caught:
         keys.data_key(A)
     assert caught.value.facts == {"object": A}

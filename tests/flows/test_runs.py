@@ -1,0 +1,116 @@
+"""Runs: in the background, watched, stopped, interrupted and resumed, as a user does it from two terminals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ringfence.workspace.fsck import fsck
+from ringfence.workspace.space import Workspace
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, reopen
+from tests.flows.conftest import notes as rows
+
+
+@pytest.fixture
+def terminal(space, tmp_path):
+    """A workspace with a set, and a function that runs a command in a process of its own."""
+    from ringfence.flows.policy import set_policy
+
+    import_notes(space, tmp_path, rows(16))
+    set_policy(space, anything_goes())
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    recipe = tmp_path / "long.yaml"
+    recipe.write_text(yaml.safe_dump({**RECIPE, "max_steps": 5000}))
+    front = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", str(word), "-w", str(space.path)]
+
+    def call(*arguments, wait=True):
+        process = subprocess.Popen([*front, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if not wait:
+            return process
+        out, err = process.communicate(timeout=120)
+        return process.returncode, json.loads(out) if out else err
+
+    call.recipe, call.path = recipe, space.path
+    return call
+
+
+def state_of(path, run_id, wanted):
+    """Read the ledger until the run is in one of the wanted states."""
+    space = Workspace.open(path)
+    while space.refresh().runs[run_id].state not in wanted:
+        pass
+    return space.state.runs[run_id]
+
+
+def test_a_detached_run_is_watched_stopped_and_resumed(terminal):
+    code, started = terminal("train", terminal.recipe, "--detach")
+    assert code == 0
+    run_id = started["run"]
+    while True:  # loading takes a moment
+        code, stopped = terminal("run", "stop", run_id)
+        if code == 0:
+            break
+        assert stopped["error"]["code"] == "RF-TRAIN-006"
+    assert stopped["stopping"] is True
+    run = state_of(terminal.path, run_id, {"interrupted", "failed"})
+    assert run.state == "interrupted"
+    assert run.step >= 1
+    assert terminal("run", "watch", run_id)[1]["state"] == "interrupted"
+    assert fsck(reopen(terminal.path)).broken == []
+    assert terminal("run", "stop", run_id)[1]["error"]["code"] == "RF-TRAIN-006"
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
+    process = terminal("train", terminal.recipe, wait=False)
+    line = process.stderr.readline()
+    run_id = next(word for word in line.split() if word.startswith("train-"))
+    watched = Workspace.open(terminal.path)
+    from ringfence.workspace.control import ask
+
+    while not (ask(terminal.path / "runs" / run_id, "status") or {}).get("done"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads(out)["error"]["code"] == "RF-CORE-005"
+    run = watched.refresh().runs[run_id]
+    assert (run.state, run.code) == ("interrupted", "RF-CORE-005")
+    assert run.checkpoint is not None
+
+
+def test_a_wrong_passphrase_is_an_error_before_anything_is_detached(terminal, tmp_path):
+    other = tmp_path / "other"
+    other.write_text("something else")
+    code, answer = terminal("--passphrase-file", other, "train", terminal.recipe, "--detach")
+    assert (code, answer["error"]["code"]) == (4, "RF-VAULT-001")
+
+
+def test_a_finished_run_cannot_be_resumed(copy, cli):
+    folder, run_id, _ = copy
+    code, answer = cli("run", "resume", run_id, workspace=folder)
+    assert (code, answer["error"]["code"]) == (2, "RF-TRAIN-003")
+
+
+def test_the_figures_of_a_run_are_opened_on_record(copy, cli):
+    folder, run_id, _ = copy
+    before = reopen(folder).ledger.size
+    code, shown = cli("run", "show", run_id[:10], workspace=folder)
+    assert code == 0
+    assert len(shown["figures"]["losses"]) == 5
+    assert shown["sandbox"]["tier"] == "T1"
+    assert reopen(folder).ledger.size == before + 1
+
+
+def test_a_price_is_told_without_starting(terminal):
+    before = Workspace.open(terminal.path).ledger.size
+    code, told = terminal("train", terminal.recipe, "--dry-run")
+    assert code == 0
+    assert told["plan"]["steps"] == 5000
+    assert told["plan"]["seconds"] > 0
+    assert Workspace.open(terminal.path).ledger.size == before

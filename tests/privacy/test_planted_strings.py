@@ -1,0 +1,142 @@
+"""Strings planted in every kind of field occur nowhere outside the sealed vault after a full chain, its failures included."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ringfence.models.store import find
+from ringfence.workspace.fsck import fsck
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, notes, reopen, write_rows
+from tests.privacy.finder import forms, leaks
+
+SECRETS = {
+    "prompt": "Zwibbelhorn-7741 陆柒捌玖",
+    "completion": "Quastenflosser-9902 赵丙丁",
+    "field": "Murmelkasten-5518 column",
+    "unit": "Wolkenstein-patient-3307",
+    "bad row": "Dudelsackfalle-6613",
+    "mail": "krimskrams-8825@innen.internal",
+}
+
+
+def write_forms(folder, secret, tokens):
+    """Write one file per form, so that the search is shown to find each."""
+    raw = secret.encode()
+    plain = {
+        "raw": b"x" + raw + b"x",
+        "escaped": json.dumps({"a": secret}).encode(),
+        "utf-16": secret.encode("utf-16"),
+        "hex": b"ff" + raw.hex().encode(),
+        "ids.json": json.dumps({"input_ids": [1, *tokens, 2]}).encode(),
+        "ids.bin": b"".join(t.to_bytes(4, "little") for t in (7, *tokens, 9)),
+        **{f"base64-{shift}": base64.b64encode(b"a" * shift + raw + b"tail") for shift in range(3)},
+    }
+    for name, data in plain.items():
+        (folder / name).write_bytes(data)
+    with zipfile.ZipFile(folder / "packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner.txt", raw)
+    base = sqlite3.connect(folder / "base.db")
+    base.execute("create table t (v text)")
+    base.execute("insert into t values (?)", (secret,))
+    base.commit()
+    base.close()
+    return [*plain, "packed.zip", "base.db"]
+
+
+@pytest.fixture(scope="module")
+def tokens(model_store):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(find("tiny").path, local_files_only=True)
+    return {secret: tokenizer(secret, add_special_tokens=False)["input_ids"] for secret in SECRETS.values()}
+
+
+def test_the_search_finds_every_form_in_a_file_that_has_it(tmp_path, tokens):
+    secret = SECRETS["prompt"]
+    written = write_forms(tmp_path, secret, tokens[secret])
+    (tmp_path / f"{SECRETS['unit']}.txt").write_text("x")
+    found = leaks(tmp_path, [secret, SECRETS["unit"]], tokens)
+    assert {name.split("!")[0] for name, _, _ in found} == {*written, f"{SECRETS['unit']}.txt"}
+    assert len(forms(secret, tokens[secret])) >= 12
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory, model_store, tokens):
+    """A folder in which everything a full chain wrote is kept: workspace, outputs, caches, temp, core dumps; not the source files."""
+    base = tmp_path_factory.mktemp("planted")
+    source, kept = base / "source", base / "kept"
+    for folder in (source, kept, kept / "home", kept / "tmp"):
+        folder.mkdir()
+    (source / "word").write_text(PASSPHRASE)
+    rows = notes(30)
+    rows[2]["prompt"] += f" {SECRETS['prompt']}"
+    rows[3]["completion"] += f" {SECRETS['completion']}"
+    rows[4]["extra"] = SECRETS["field"]
+    rows[5]["patient_id"] = SECRETS["unit"]
+    rows[6]["prompt"] += f" {SECRETS['mail']} \u202e\U000e0041"
+    write_rows(source / "clinic.jsonl", rows)
+    (source / "broken.jsonl").write_bytes(b'{"prompt": "' + SECRETS["bad row"].encode() + b'", \n')
+    (source / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "max_steps": 3, "save_steps": 2, "eval_dataset": "clinic"}))
+    (source / "loose.yaml").write_text(yaml.safe_dump(anything_goes().model_dump(mode="json", exclude_none=True)))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(kept / "home"),
+        "TMPDIR": str(kept / "tmp"),
+        "RINGFENCE_MODELS": str(model_store),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def call(*arguments, code=0):
+        command = [sys.executable, "-m", "ringfence", "--verbose", "--passphrase-file", source / "word", "-w", kept / "ws", *arguments]
+        done = subprocess.run(list(map(str, command)), env=environment, cwd=kept, capture_output=True, timeout=280, check=False)
+        with (kept / "output.txt").open("ab") as log:
+            log.write(done.stdout + done.stderr)
+        assert done.returncode == code, done.stderr
+        return done.stdout.decode()
+
+    call("init", kept / "ws", "--solo")
+    call("import", source / "broken.jsonl", "--name", "broken", code=2)
+    call("import", source / "clinic.jsonl", "--unit", "patient_id")
+    call("scan", "clinic")
+    call("scan", "clinic", "--keep")
+    call("train", source / "recipe.yaml", code=11)
+    call("deid", "clinic")
+    call("train", source / "recipe.yaml", "--dry-run")
+    call("train", source / "recipe.yaml", "learning_rate=1e30", code=1)
+    call("train", source / "recipe.yaml")
+    run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
+    call("release", run, "--name", "lora")
+    call("chat", "lora", "--ask", "hello", "--max-new-tokens", "4")
+    call("run", "show", run)
+    call("data", "list", "--all")
+    call("log", "export", kept / "log")
+    call("keys", "export", kept / "keys.json")
+    return kept
+
+
+def test_planted_strings_are_nowhere(after, tokens):
+    assert (after / "output.txt").stat().st_size > 1000
+    assert (after / "ws" / "releases" / "lora" / "evidence").is_dir()
+    assert leaks(after, SECRETS.values(), tokens) == []
+
+
+def test_nothing_stays_in_temp_or_home(after):
+    assert list((after / "tmp").iterdir()) == []
+    assert [p for p in (after / "home").rglob("*") if p.is_file()] == []
+    assert not list(Path(tempfile.gettempdir()).glob("ringfence-*"))
+
+
+def test_the_workspace_is_sound_afterwards(after):
+    report = fsck(reopen(after / "ws"))
+    assert (report.broken, report.mended) == ([], [])
