@@ -35,7 +35,7 @@ from ringfence.vault.keys import Passphrase
 from ringfence.workspace.space import Workspace
 
 MODEL = "smollm2"
-TRAIN_ROWS, HELD_OUT_ROWS, QUESTIONS = 300, 100, 3
+TRAIN_ROWS, HELD_OUT_ROWS, QUESTIONS = 240, 60, 3
 RECIPE = """\
 # Ordinary LoRA on de-identified clinic notes. Every key is LLaMA-Factory's.
 model_name_or_path: smollm2
@@ -48,10 +48,10 @@ layers_to_transform: [15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
 dataset: clinic
 eval_dataset: heldout
 cutoff_len: 96
-per_device_train_batch_size: 8
+per_device_train_batch_size: 4
 learning_rate: 2.0e-3
 lr_scheduler_type: linear
-max_steps: 60
+max_steps: 45
 """
 
 
@@ -132,8 +132,8 @@ def demo(folder: Path, *, wheel: Path | None = None, seed: int | None = None, li
     line(
         "deid",
         t(
-            "{n} identifiers replaced ({k} labelled), {s} originals survive",
-            "替换 {n} 个标识符（标注 {k} 个），残留原文 {s}",
+            "{n} identifiers replaced ({k} were labelled before the scan), {s} originals survive",
+            "替换 {n} 个标识符（检查前标注 {k} 个），残留原文 {s}",
             n=sum(found.values()),
             k=sum(labels.values()),
             s=survivors,
