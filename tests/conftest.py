@@ -41,3 +41,17 @@ def small_disk(tmp_path):
     yield mount
     for folder in mounted:
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def model_store(tmp_path_factory):
+    """A store with the 2-layer model under the name "tiny", for every test of the session."""
+    from ringfence.models.store import register
+    from ringfence.models.tiny import write_tiny_model
+
+    folder = tmp_path_factory.mktemp("models")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RINGFENCE_MODELS", str(folder / "store"))
+    register(write_tiny_model(folder / "tiny"), "tiny", licence="apache-2.0")
+    yield folder / "store"
+    patch.undo()

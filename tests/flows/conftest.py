@@ -19,8 +19,6 @@ from ringfence.flows.release import release
 from ringfence.flows.scan import scan
 from ringfence.flows.train import train
 from ringfence.ingest.settings import ImportSettings
-from ringfence.models.store import register
-from ringfence.models.tiny import write_tiny_model
 from ringfence.recipe.read import read
 from ringfence.scan.settings import ScanSettings
 from ringfence.vault.keys import Passphrase
@@ -55,17 +53,6 @@ def notes(count=40):
 def write_rows(path: Path, rows) -> Path:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="session")
-def model_store(tmp_path_factory):
-    """A store with the 2-layer model under the name "tiny", for every test of the session."""
-    folder = tmp_path_factory.mktemp("models")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RINGFENCE_MODELS", str(folder / "store"))
-    register(write_tiny_model(folder / "tiny"), "tiny", licence="apache-2.0")
-    yield folder / "store"
-    patch.undo()
 
 
 @pytest.fixture

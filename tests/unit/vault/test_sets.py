@@ -13,6 +13,7 @@ from ringfence.core.digest import keyed
 from ringfence.core.errors import ObjectBroken, StorageFull
 from ringfence.core.order import StoredFile
 from ringfence.core.records import Record
+from ringfence.vault.index import RowIndex
 from ringfence.vault.sets import SHARD_BYTES, SetReader, SetWriter, shard_name
 from ringfence.vault.streams import INDEX, ObjectStreams
 from tests.unit.vault.vault_tools import OTHER, flipped, new_key, new_slot, quick, record
@@ -257,6 +258,19 @@ def test_flips_in_every_file(copied):
             assert broken(slot, key) == (i if file.name != INDEX else -1)
         path.write_bytes(data)
     assert sum(1 for _ in SetReader(slot, key)) == 20
+
+
+@pytest.mark.parametrize(("data", "rows"), [(b"{}\n{}\n", 1), (b"{}\n", 2), (b"{}", 1), (b"{}\n{}", 1), (b"", 1)])
+def test_a_count_that_is_not_the_shards_own(slot, key, data, rows):
+    """A job that writes shards and index by itself cannot make rows that the index does not know."""
+    index, streams = RowIndex(), ObjectStreams(slot, key)
+    index.add([bytes(16)] * rows, [bytes(16)] * rows, None)
+    index.shard_rows = [rows]
+    streams.seal(shard_name(0), [data], position="0", last=True)
+    streams.seal(INDEX, index.blocks(), position=INDEX, last=True)
+    with pytest.raises(ObjectBroken) as caught:
+        list(SetReader(slot, key).lines())
+    assert caught.value.facts == {"file": 0}
 
 
 @pytest.mark.parametrize("line", [b"not json, but secret\n", b"[]\n", b'{"id":1}\n', b'"secret"\n', b"[" * 100_000 + b"\n"])
