@@ -55,7 +55,8 @@ def deid(
             )
         )
         found = [[kind, str(count)] for kind, count in sorted(figures.spans.items(), key=lambda item: -item[1]) if count]
-        table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
+        if found:
+            table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
 
     emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
     advise("ringfence train RECIPE")
