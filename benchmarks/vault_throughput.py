@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute")
     quick = parser.parse_args().quick
-    total, rounds = (40 * MB, 3) if quick else (200 * MB, 7)
+    total, rounds = (24 * MB, 3) if quick else (200 * MB, 7)
     for size in (400, 1_500):
         throughput(size, total=total, rounds=rounds)
     keys(1_000 if quick else 10_000)

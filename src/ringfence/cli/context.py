@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -129,7 +130,8 @@ def say(line: str) -> None:
 def advise(line: str) -> None:
     """Suggest the next command on standard error."""
     if not (_options.quiet or _options.json):
-        print(t("Next: ", "下一步：") + line, file=sys.stderr)
+        with contextlib.suppress(BrokenPipeError):  # a detached run's terminal may be gone
+            print(t("Next: ", "下一步：") + line, file=sys.stderr, flush=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:

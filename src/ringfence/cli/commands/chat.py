@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,11 @@ def register(app: typer.Typer) -> None:
             "与已验证的发布包对话，或在保险库内与未放行的运行对话（留有记录）。\n\n示例：ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask '法国的首都是哪里？'",
         ),
     )(chat)
+
+
+def printable(piece: str) -> str:
+    """Return text without control characters but line ends and tabs: a model must not steer the terminal."""
+    return "".join(c for c in piece if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
 
 
 def chat(
@@ -56,7 +62,7 @@ def chat(
 
     def say(piece: str, *, is_end: bool) -> None:
         if not options().json:
-            print("\n" if is_end else piece, end="", flush=True)
+            print("\n" if is_end else printable(piece), end="", flush=True)
         if is_end or not answers:
             answers.append("")
         answers[-1 if not is_end else -2] += piece
