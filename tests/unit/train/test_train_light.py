@@ -17,7 +17,6 @@ from ringfence.models.header import TensorInfo
 from ringfence.train import adapter
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
 from ringfence.train.settings import RuntimeHints, TrainSettings
-from ringfence.train.usage import age, peak_memory
 
 BASE = {
     "model.embed_tokens.weight": TensorInfo("BF16", (100, 8)),
