@@ -140,6 +140,8 @@ POLICIES = [
     ("version: 1\ntrain: {ordinary: perhaps}\n", "RF-POLICY-002"),
     ("- a\n", "RF-POLICY-002"),
     ("a: [", "RF-POLICY-002"),
+    ("version: 1\ntrain:\n  require:\n    scan:\n    deid:\n", "RF-POLICY-002"),
+    ("version: 1\ntrain: {min_sandbox: T1}\ntrain: {min_sandbox: T0}\n", "RF-POLICY-002"),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.core.errors import NothingToKeep, PolicyRefused, UnknownName
+from ringfence.core.errors import NothingToKeep, NotResumable, PolicyRefused, UnknownName
 from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules
 from ringfence.core.statement import SelfTest
 from ringfence.deid.profile import settings_for
@@ -17,6 +17,7 @@ from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
 from ringfence.vault.sets import SetReader
+from ringfence.workspace.arrow import Arrow
 from ringfence.workspace.fsck import fsck
 from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
 
@@ -127,6 +128,27 @@ def test_flagged_rows_go_to_quarantine_and_come_back_on_record(space, tmp_path):
     assert kept.cleared == 60
     assert [r.texts for r in rows_of(space, "clinic@cleared")] == [r.texts for r in rows_of(space, "clinic@sealed")]
     assert any(run.intent.arrow == "keep" for run in space.state.runs.values())
+
+
+def test_a_quarantine_is_no_stand_in_for_a_cleared_set(space, tmp_path, recipe):
+    rows = notes(40)
+    rows[3]["prompt"] += " \U000e0041\U000e0042\u202e"
+    import_notes(space, tmp_path, rows)
+    scan(space, "clinic", settings=ScanSettings())
+    deidentify(space, "clinic@quarantine", settings=settings_for("default"))
+    with pytest.raises(PolicyRefused, match="chain broken"):
+        train(space, read(recipe()))
+
+
+def test_a_run_that_another_process_finished_stays_finished(copy, recipe):
+    folder, run_id, _ = copy
+    space = reopen(folder)
+    size = space.ledger.size
+    stale = space.state.run(run_id)
+    with pytest.raises(NotResumable), Arrow(space, "train", name="clinic", label="sensitive", settings=KeepSettings(), resume=stale):
+        pass
+    assert reopen(folder).ledger.size == size
+    assert reopen(folder).state.run(run_id).state == "done"
 
 
 def test_there_is_nothing_to_keep_before_a_scan(space, tmp_path):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from ringfence.core.errors import KeyMissing, LedgerBroken, ObjectBroken, RingfenceError
+from ringfence.core.errors import KeyMissing, LedgerBroken, NoSuchObject, ObjectBroken, RingfenceError
 from ringfence.flows.data import delete
 from ringfence.flows.init import init
 from ringfence.ingest.settings import ImportSettings
@@ -143,6 +143,20 @@ def test_a_deleted_set_can_never_be_read_again(space, tmp_path):
     (space.path / "keys" / "ring").write_bytes(ring)  # the older ring alone opens nothing
     with pytest.raises(RingfenceError):
         reopen(space.path)
+
+
+def test_an_account_and_what_is_gone_are_not_deleted(space, tmp_path):
+    import_notes(space, tmp_path, notes(4))
+    account = next(t for t in space.state.live().values() if t.made.kind == "account")
+    thing = space.state.resolve("clinic")
+    before = space.ledger.size
+    with pytest.raises(NoSuchObject):
+        delete(space, [account])
+    assert space.ledger.size == before
+    delete(space, [thing])
+    with pytest.raises(NoSuchObject):
+        delete(space, [thing])
+    assert fsck(reopen(space.path)).broken == []
 
 
 def test_a_changed_base_model_is_refused(space, tmp_path, recipe, model_store):

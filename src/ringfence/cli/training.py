@@ -136,7 +136,7 @@ def launch(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     how = ["--key-file", f"/proc/self/fd/{reading}"] if isinstance(held, KeyFile) else ["--passphrase-fd", str(reading)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "ringfence", "-w", str(path), *how, *arguments],
+        [sys.executable, "-P", "-m", "ringfence", "-w", str(path), *how, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

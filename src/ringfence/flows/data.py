@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ringfence.core.errors import NoSuchObject
 from ringfence.workspace.entries import Delete
 from ringfence.workspace.fsck import finish_deletion
 from ringfence.workspace.space import Workspace
@@ -69,8 +70,12 @@ def delete(space: Workspace, things: list[Thing]) -> None:
 
     The account of the set's units stays: what was spent on it stays spent.
 
-    Raises: LedgerUnavailable.
+    Raises: NoSuchObject for what is gone by now, or is no object of the user's to delete (an account, a checkpoint); LedgerUnavailable.
     """
-    with space.locked():
+    with space.locked() as state:
+        live = state.live()
+        for thing in things:
+            if thing.made.digest not in live or thing.made.kind not in _MAIN:
+                raise NoSuchObject(object=thing.made.digest[:12])
         space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
         finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
 from ringfence.core.policy import Policy
 from ringfence.core.text import t
+from ringfence.recipe.read import strict_yaml
 from ringfence.workspace.space import Workspace, policy_entry
 
 
@@ -20,12 +21,17 @@ def read_policy(path: Path) -> Policy:
     Raises: PolicyInvalid, PolicyKeyUnenforced.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = strict_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as cause:
         raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
     if not isinstance(document, dict):
         raise PolicyInvalid(where=path.name, problem=t("it is not one mapping", "不是一个映射"))
     try:
+        if empty := _empty(document):  # YAML's null would drop a requirement that the officer meant to write
+            raise PolicyInvalid(
+                where=empty,
+                problem=t("it has no value; write {{}} to require it without conditions", "没有值；若要无条件地要求它，请写 {{}}"),
+            )
         return Policy.model_validate(document)
     except ValidationError as cause:
         for problem in cause.errors(include_input=False):
@@ -49,6 +55,16 @@ def set_policy(space: Workspace, policy: Policy) -> str:
 def as_yaml(policy: Policy) -> str:
     """Return the policy as the YAML that `read_policy` reads."""
     return yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def _empty(value: object, where: str = "") -> str | None:
+    """Return the path of the first key without a value."""
+    if value is None:
+        return where
+    if isinstance(value, dict):
+        found = (_empty(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items())
+        return next((path for path in found if path is not None), None)
+    return None
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -125,7 +125,10 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
 
     def record(manifest: bytes) -> None:
         """Put the release on record just before the bundle appears; fsck renames it if a crash comes between."""
-        with space.locked():
+        with space.locked() as state:
+            arrow.refuse_deleted()
+            if arrow.name in state.releases or folder.exists():
+                raise AlreadyExists(path=str(folder))
             refuse(evaluate(space.policy(), chain, moment="release"))
             write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
             arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ _TICK = 0.25  # s between looks at the clock and the stop flag
 _FRAMES = 2_000_000  # of one job without a text channel: more would be a wide channel of numbers
 _GRACE = 10.0  # s for a child to exit after its result
 _PACKAGE = Path(ringfence.__file__).parent
+_ERRORS = {cls.__name__ for cls in error_classes()}
 _CROSSING = {cls.__name__: cls for cls in error_classes() if cls.crosses}
 
 
@@ -177,7 +179,8 @@ class _Conversation:
             return error
         module, _, line = failure.at.partition(":")
         at = f"{module}:{line}" if _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file() else "-"
-        return JobDied(job=self._order.job, status=failure.error, at=at)
+        known = failure.error in _ERRORS or hasattr(builtins, failure.error)  # a hostile child could spell anything
+        return JobDied(job=self._order.job, status=failure.error if known else "Exception", at=at)
 
     def _died(self) -> RingfenceError:
         status = self._cage.wait(_GRACE)

@@ -95,7 +95,7 @@ def load(path: Path) -> dict[str, Any]:
             data = file.read(_LIMIT + 1)
         if len(data) > _LIMIT:
             raise RecipeUnreadable(path=str(path), problem=t("too long", "过长"))
-        document = yaml.load(data.decode(), _Loader)  # noqa: S506  derived from SafeLoader
+        document = strict_yaml(data.decode())
     except (OSError, UnicodeDecodeError) as cause:
         raise RecipeUnreadable(path=str(path), problem=t("it cannot be read", "无法读取")) from cause
     except (yaml.YAMLError, RecursionError) as cause:
@@ -103,6 +103,15 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise RecipeUnreadable(path=str(path), problem=t("it is not one mapping of names", "不是由名称构成的映射"))
     return {key: value for key, value in document.items() if value is not None}
+
+
+def strict_yaml(text: str) -> object:
+    """Return the value of a YAML document; a key written twice is an error.
+
+    Raises: yaml.YAMLError.
+    """
+    value: object = yaml.load(text, _Loader)  # noqa: S506  derived from SafeLoader
+    return value
 
 
 def _yaml_problem(cause: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import Interrupted as Stopped
-from ringfence.core.errors import LedgerUnavailable, NoSuchObject, RingfenceError
+from ringfence.core.errors import LedgerUnavailable, NoSuchObject, NotResumable, RingfenceError
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Figures, Keys, ObjectKind, Slot
 from ringfence.core.policy import Policy
 from ringfence.core.settings import Settings
@@ -98,13 +98,14 @@ class Arrow:
         self._stack.enter_context(held(folder / "lock", what=f"run {self.run}", seconds=0))
         try:
             with self.space.locked() as state:
-                self._refuse_deleted()
+                self.refuse_deleted()
                 policy = self.space.policy()
                 self._policy = state.policy.digest if state.policy else None
                 if self._check:
                     self._check(policy)
                 slots = tuple(slot.slot for slot in self._slots.values())
                 if self._resume:
+                    self._refuse_resumed(state.runs[self.run].state)
                     checkpoint = self._resume.checkpoint
                     self.space.record(Resumed(run=self.run, checkpoint=checkpoint.digest if checkpoint else "0" * 64, slots=slots))
                 else:
@@ -249,7 +250,7 @@ class Arrow:
 
     def _publish(self, statement: Statement, envelope: bytes, made: list[Made], manifests: list[Manifest]) -> Committed:
         with self.space.locked() as state:
-            self._refuse_deleted()
+            self.refuse_deleted()
             checkpoint = state.runs[self.run].checkpoint
             for one in made:
                 self.space.store.commit(self.run, one.slot)
@@ -318,7 +319,12 @@ class Arrow:
     def _new_slot(self, kind: ObjectKind) -> Slot:
         return Slot(slot=secrets.token_hex(16), tenant=self.space.settings.tenant, kind=kind, path="")
 
-    def _refuse_deleted(self) -> None:
+    def _refuse_resumed(self, state: str) -> None:
+        if state != "interrupted":  # another process resumed it first
+            raise NotResumable(run=self.run, state=state)
+
+    def refuse_deleted(self) -> None:
+        """Raise NoSuchObject when an input was deleted; the caller holds the lock."""
         live = self.space.state.live()
         for thing in self.inputs.values():
             if thing.made.kind == "checkpoint" and self._resume:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,9 +26,9 @@ def now() -> str:
 def actor() -> str:
     """Return who runs this process, as the system knows them."""
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
+        user = pwd.getpwuid(os.getuid()).pw_name  # not the environment: anyone can set LOGNAME
+    except KeyError:
+        user = f"uid-{os.getuid()}"
     return re.sub(r"[^A-Za-z0-9._-]", "_", user)[:32] or "unknown"
 
 

@@ -170,7 +170,8 @@ class State:
 
     def _mark(self, objects: tuple[str, ...], deletion: Literal["begun", "finished"]) -> None:
         for digest in objects:
-            self.things[digest] = replace(self.things[digest], deletion=deletion)
+            if digest in self.things:  # a checkpoint may have been replaced since
+                self.things[digest] = replace(self.things[digest], deletion=deletion)
 
     def _drop_checkpoint(self, run: Run) -> None:
         if run.checkpoint:

@@ -77,6 +77,11 @@ def invented_place(order, keys, end):
     return 1
 
 
+def text_as_error_name(order, keys, end):
+    send(end, type="failed", error="PatientWangWei", at="ringfence.train.loop:1", facts={})
+    return 1
+
+
 def error_without_facts(order, keys, end):
     send(end, type="failed", error="LossNotFinite", at="ringfence.train.loop:1", facts={})
     return 1

@@ -43,7 +43,7 @@ def train(
     from ringfence.recipe.read import read
 
     plan = read(recipe, dict(override(text, "train") for text in overrides or []))
-    if detach:
+    if detach and not dry_run:
         launch(["train", str(recipe.resolve()), *(overrides or [])])
         return
     space = workspace()
