@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.core.errors import NothingToKeep, NotResumable, PolicyRefused, UnknownName
+from ringfence.core.errors import NothingToKeep, NotResumable, PolicyChanged, PolicyRefused, TierMissing, UnknownName
 from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules
 from ringfence.core.statement import SelfTest
 from ringfence.deid.profile import settings_for
@@ -12,7 +12,7 @@ from ringfence.flows.deid import deidentify
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
 from ringfence.flows.scan import keep, scan
-from ringfence.flows.train import train
+from ringfence.flows.train import price, train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
@@ -52,6 +52,50 @@ def test_a_run_of_a_looser_day_is_not_released_under_the_default_policy(space, t
     failed = [run for run in space.state.runs.values() if run.intent.arrow == "release"]
     assert [run.code for run in failed] == ["RF-POLICY-001"]
     assert fsck(space).is_sound
+
+
+def test_a_set_that_is_only_evaluated_needs_a_chain_too(space, tmp_path, recipe):
+    masked(space, tmp_path)
+    import_notes(space, tmp_path, notes(8), name="heldout")
+    plan = read(recipe(eval_dataset="heldout"))
+    for go in (train, price):
+        with pytest.raises(PolicyRefused) as caught:
+            go(space, plan)
+        assert "deid missing" in str(caught.value)
+
+
+def test_a_run_works_where_its_strictest_set_asks(space, tmp_path, recipe, monkeypatch):
+    import_notes(space, tmp_path, notes(8), label="public")
+    import_notes(space, tmp_path, notes(8), name="heldout", label="sensitive")
+    set_policy(space, Policy(train=TrainRules(require=Require(), min_sandbox="T0")))
+
+    def missing():
+        raise TierMissing(tier="T1", problem="-")
+
+    monkeypatch.setattr("ringfence.flows.gate.probe", missing)
+    for go in (train, price):
+        with pytest.raises(TierMissing):
+            go(space, read(recipe(eval_dataset="heldout")))
+    assert train(space, read(recipe(max_steps=1))).committed.statement.predicate.sandbox.tier == "T0"
+
+
+def test_a_policy_set_while_the_bundle_is_written_stops_it(copy, monkeypatch):
+    from ringfence.flows import release as module
+
+    folder, run_id, _ = copy
+    space = reopen(folder)
+    write = module.write_bundle
+
+    def set_meanwhile(*arguments, **more):
+        set_policy(reopen(folder), Policy(train=TrainRules(min_sandbox="T0")))
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(module, "write_bundle", set_meanwhile)
+    with pytest.raises(PolicyChanged):
+        release(space, run_id, name="late")
+    assert [path.name for path in (folder / "releases").iterdir()] == ["lora"]
+    monkeypatch.undo()
+    assert release(reopen(folder), run_id, name="late").path.is_dir()
 
 
 def test_the_whole_chain_is_in_the_evidence(finished):

@@ -84,6 +84,23 @@ def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
     assert run.checkpoint is not None
 
 
+def test_a_detached_run_that_cannot_start_says_why_and_ends_with_its_exit_code(terminal, tmp_path):
+    recipe = tmp_path / "train-of-thought.yaml"  # a path that looks like a run must not be taken for one
+    recipe.write_text(yaml.safe_dump({**RECIPE, "dataset": "train-nothing"}))
+    code, answer = terminal("--lang", "zh", "train", recipe, "--detach")
+    assert (code, answer["error"]["code"]) == (2, "RF-WORKSPACE-004")
+    assert "没有名为 train-nothing" in answer["error"]["message"]
+    assert not [run for run in Workspace.open(terminal.path).state.runs.values() if run.intent.arrow == "train"]
+
+
+def test_a_detached_run_may_warn_first(terminal, monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "always")
+    monkeypatch.setenv("PYTHONDEVMODE", "1")  # the interpreter itself then warns on standard error
+    code, started = terminal("train", terminal.recipe, "max_steps=1", "--detach")
+    assert code == 0
+    assert state_of(terminal.path, started["run"], {"done", "failed"}).state == "done"
+
+
 def test_a_wrong_passphrase_is_an_error_before_anything_is_detached(terminal, tmp_path):
     other = tmp_path / "other"
     other.write_text("something else")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.core.errors import BadArgument, WrongPassphrase
+from ringfence.core.errors import BadArgument
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -63,44 +63,54 @@ def workspace(*, unlock: bool = True) -> Workspace:
     return Workspace.open(path.resolve(), secret() if unlock else None)
 
 
-def secret(*, new: bool = False, prompt: str | None = None, file: str | None = None) -> Secret:
-    """Return the passphrase or key file: from the options, else from a prompt on the terminal.
+def secret(*, new: bool = False) -> Secret:
+    """Return the passphrase or key file of the workspace: from the options, else from a prompt on the terminal.
 
-    new: ask twice. file: a passphrase file of this very secret (the auditor's), before the global options.
+    new: ask twice.
 
-    Raises: BadArgument, WrongPassphrase.
+    Raises: BadArgument.
     """
     from ringfence.vault.keys import KeyFile
 
-    if file is None and _options.key_file is not None:
+    if _options.key_file is not None:
         return KeyFile(_read(_options.key_file, "--key-file"))
-    if file is not None or _options.passphrase_file is not None:
-        chosen = file or _options.passphrase_file or ""
-        return _passphrase(_read(chosen, "--passphrase-file"))
+    if _options.passphrase_file is not None:
+        return _passphrase(_read(_options.passphrase_file, "--passphrase-file"), "--passphrase-file")
     if _options.passphrase_fd is not None:
         try:
             with os.fdopen(_options.passphrase_fd, "rb") as handle:
-                return _passphrase(handle.read(1 << 16))
+                return _passphrase(handle.read(1 << 16), "--passphrase-fd")
         except OSError as cause:
             raise BadArgument(option="--passphrase-fd", problem=t("the descriptor cannot be read", "描述符无法读取"), verb="") from cause
+    return _asked(t("Passphrase", "口令"), "--passphrase-file", new=new)
+
+
+def auditor_secret(file: str | None) -> Secret:
+    """Return a new auditor's passphrase, from its own file or a prompt: the workspace's secret never stands in for it.
+
+    Raises: BadArgument.
+    """
+    option = "--auditor-passphrase-file"
+    if file is not None:
+        return _passphrase(_read(file, option), option)
+    return _asked(t("Auditor's passphrase", "审计员的口令"), option, new=True)
+
+
+def _asked(prompt: str, option: str, *, new: bool) -> Passphrase:
     if not sys.stdin.isatty():
-        raise BadArgument(
-            option="--passphrase-file",
-            problem=t("there is no terminal to ask for the passphrase", "没有终端可以询问口令"),
-            verb="",
-        )
-    first = getpass.getpass(f"{prompt or t('Passphrase', '口令')}: ")
+        raise BadArgument(option=option, problem=t("there is no terminal to ask for the passphrase", "没有终端可以询问口令"), verb="")
+    first = getpass.getpass(f"{prompt}: ")
     if new and first != getpass.getpass(t("The same again: ", "再输一次：")):
-        raise WrongPassphrase
-    return _passphrase(first.encode())
+        raise BadArgument(option=option, problem=t("the two passphrases differ", "两次输入的口令不同"), verb="")
+    return _passphrase(first.encode(), option)
 
 
-def _passphrase(data: bytes) -> Passphrase:
+def _passphrase(data: bytes, option: str) -> Passphrase:
     from ringfence.vault.keys import Passphrase
 
     data = data.rstrip(b"\r\n")
     if not data:
-        raise BadArgument(option="--passphrase-file", problem=t("the passphrase is empty", "口令为空"), verb="")
+        raise BadArgument(option=option, problem=t("the passphrase is empty", "口令为空"), verb="")
     return Passphrase(data)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ringfence.cli.context import advise, emit, options, progress, say, secret
-from ringfence.core.errors import JobDied
+from ringfence.core import text
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -19,28 +23,30 @@ if TYPE_CHECKING:
     from ringfence.workspace.space import Workspace
     from ringfence.workspace.state import Run
 
-_PATIENCE = 120.0  # s for a detached run to say its id
+AnnounceFd = Annotated[int | None, typer.Option("--announce-fd", hidden=True)]
 
 
-def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = None) -> None:
-    """Train or resume in the foreground, with a bar, and print what was made."""
+def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = None, announce: int | None = None) -> None:
+    """Train or resume with a bar, and print what was made.
+
+    announce: the descriptor on which a detached run tells its id.
+    """
     from ringfence.flows.train import resume, train
+
+    def started(run: str) -> None:
+        if announce is not None:
+            with contextlib.suppress(BrokenPipeError), os.fdopen(announce, "wb") as pipe:  # whoever asked may be gone; the run goes on
+                pipe.write(f"{run}\n".encode())
+        elif not options().quiet:
+            line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
+            print(line, file=sys.stderr, flush=True)
 
     with progress(t("train", "训练")) as bar:
         if again is not None:
-            trained = resume(space, again, show=bar, started=_announce)
+            trained = resume(space, again, show=bar, started=started)
         elif plan is not None:
-            trained = train(space, plan, show=bar, started=_announce)
+            trained = train(space, plan, show=bar, started=started)
     show_trained(trained)
-
-
-def _announce(run: str) -> None:
-    if not options().quiet:
-        print(
-            t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run),
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def show_trained(trained: Trained) -> None:
@@ -122,42 +128,51 @@ def _clock(seconds: float) -> str:
 def launch(arguments: list[str]) -> None:
     """Start the same command in a session of its own, hand it the secret through a pipe, and return once its run has an id.
 
-    Raises: WrongPassphrase, JobDied when it ends before that.
+    The id comes on a descriptor of its own, so nothing that the command prints can be mistaken for it.
+
+    Raises: WrongPassphrase. A command that ends before it has an id says so in its own words, and its exit code is ours.
     """
     from pathlib import Path
 
     from ringfence.vault.keys import KeyFile
     from ringfence.workspace.space import Workspace, find
 
-    chosen = options().workspace
-    path = Path(chosen).resolve() if chosen else find(Path.cwd())
+    chosen = options()
+    path = Path(chosen.workspace).resolve() if chosen.workspace else find(Path.cwd())
     held = secret()
     Workspace.open(path, held)  # a wrong passphrase is an error here, not in a log that nobody reads
-    reading, writing = os.pipe()
-    how = ["--key-file", f"/proc/self/fd/{reading}"] if isinstance(held, KeyFile) else ["--passphrase-fd", str(reading)]
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "ringfence", "-w", str(path), *how, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        pass_fds=(reading,),
-        start_new_session=True,
-    )
-    os.close(reading)
-    with os.fdopen(writing, "wb") as pipe:
-        pipe.write(held)
-    run = _first_word(child)
+    secret_in, secret_out = os.pipe()
+    id_in, id_out = os.pipe()
+    how = ["--key-file", f"/proc/self/fd/{secret_in}"] if isinstance(held, KeyFile) else ["--passphrase-fd", str(secret_in)]
+    how += ["--lang", text.chosen(), *(["--json"] if chosen.json else []), *(["--quiet"] if chosen.quiet else [])]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # nameless: gone with their last reader
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ringfence", "-w", str(path), *how, *arguments, "--announce-fd", str(id_out)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            pass_fds=(secret_in, id_out),
+            start_new_session=True,
+        )
+        os.close(secret_in)
+        os.close(id_out)
+        with contextlib.suppress(BrokenPipeError), os.fdopen(secret_out, "wb") as pipe:
+            pipe.write(held)
+        run = _announced(child, id_in)
+        if run is None:
+            for file, stream in ((out, sys.stdout), (err, sys.stderr)):
+                file.seek(0)
+                print(file.read().decode(errors="replace"), file=stream, end="")
+            raise typer.Exit(child.wait())
     emit({"run": run, "pid": child.pid}, lambda: say(t("✔ {run} goes on in the background", "✔ {run} 在后台继续", run=run)))
     advise(f"ringfence run watch {run}")
 
 
-def _first_word(child: subprocess.Popen[bytes]) -> str:
-    stream = child.stderr
-    if stream is None or not select.select([stream], [], [], _PATIENCE)[0]:
-        raise JobDied(job="train", status="no answer", at="-")
-    line = stream.readline().decode(errors="replace")
-    run = next((word for word in line.split() if word.startswith("train-")), None)
-    if run is None:  # its own error, already in the user's language: pass it on
-        print(line + stream.read().decode(errors="replace"), file=sys.stderr, end="")
-        raise SystemExit(child.wait())
-    return run
+def _announced(child: subprocess.Popen[bytes], id_in: int) -> str | None:
+    """Return the id of the child's run; None when it ended without one. Waits as long as the child lives."""
+    with os.fdopen(id_in, "rb") as pipe:
+        try:
+            return pipe.readline().decode().strip() or None
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
+            raise

@@ -12,7 +12,7 @@ RingfenceError
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
-├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
 └── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 
@@ -29,6 +29,15 @@ from typing import ClassVar
 from ringfence.core.text import Language, Text
 
 Fact = int | float | str
+
+RUN_STATES: dict[str, Text] = {  # what a run is; an error carries the English word as its fact `state`
+    "open": Text("open", "未结束"),
+    "running": Text("running", "运行中"),
+    "cut off": Text("cut off", "意外中断"),  # open, and no process works on it
+    "interrupted": Text("interrupted", "已中断"),
+    "failed": Text("failed", "失败"),
+    "done": Text("done", "已完成"),
+}
 
 
 class RingfenceError(Exception):
@@ -47,7 +56,10 @@ class RingfenceError(Exception):
 
     def sentences(self, language: Language | None = None) -> tuple[str, str]:
         """Return what happened and what to do now."""
-        return self.what.show(language, **self.facts), self.remedy.show(language, **self.facts)
+        facts = dict(self.facts)
+        if (state := RUN_STATES.get(str(facts.get("state")))) is not None:
+            facts["state"] = state.show(language)
+        return self.what.show(language, **facts), self.remedy.show(language, **facts)
 
     def __str__(self) -> str:
         what, remedy = self.sentences()
@@ -625,6 +637,17 @@ class ModelUnsupported(ModelError):
     )
 
 
+class NoModelStore(ModelError):
+    """The user has no folder for base models."""
+
+    code, http_status, exit_code = "RF-MODEL-005", 503, 20
+    what = Text("there is no folder for base models: {problem}", "没有存放基础模型的文件夹：{problem}")
+    remedy = Text(
+        "set RINGFENCE_MODELS to a folder that you may write, for example: export RINGFENCE_MODELS=/srv/ringfence/models",
+        "把 RINGFENCE_MODELS 设为有写权限的文件夹，例如：export RINGFENCE_MODELS=/srv/ringfence/models",
+    )
+
+
 class TrainError(RingfenceError):
     """Training runs."""
 
@@ -649,8 +672,11 @@ class NotResumable(TrainError):
     """The run is finished, or left no checkpoint."""
 
     code, http_status, exit_code = "RF-TRAIN-003", 409, 2
-    what = Text("run {run} cannot be resumed: it is {state}", "运行 {run} 无法继续：状态为 {state}")
-    remedy = Text("start a new run with ringfence train", "用 ringfence train 启动新的运行")
+    what = Text("run {run} cannot be resumed: it is {state}", "运行 {run} 无法继续，状态：{state}")
+    remedy = Text(
+        "if it was cut off, run ringfence fsck first and resume then; else start a new run with ringfence train",
+        "若是意外中断，先运行 ringfence fsck 再继续；否则用 ringfence train 启动新的运行",
+    )
 
 
 class LossNotFinite(TrainError):
@@ -676,7 +702,7 @@ class RunNotRunning(TrainError):
     """Nothing is running under that id."""
 
     code, http_status, exit_code = "RF-TRAIN-006", 409, 2
-    what = Text("run {run} is not running: it is {state}", "运行 {run} 不在运行：状态为 {state}")
+    what = Text("run {run} is not running: it is {state}", "运行 {run} 不在运行，状态：{state}")
     remedy = Text("ringfence run show {run} says what became of it", "ringfence run show {run} 显示其结果")
 
 
@@ -736,5 +762,16 @@ class NotReleasable(ReleaseError):
     """The run left no adapter."""
 
     code, http_status, exit_code = "RF-RELEASE-004", 409, 2
-    what = Text("run {run} has no adapter to release: it is {state}", "运行 {run} 没有可发布的适配器：状态为 {state}")
-    remedy = Text("finish it with ringfence run resume {run}", "用 ringfence run resume {run} 完成它")
+    what = Text("run {run} has no adapter to release: it is {state}", "运行 {run} 没有可发布的适配器，状态：{state}")
+    remedy = Text(
+        "ringfence run list shows the finished training runs; ringfence run resume goes on with an interrupted one",
+        "ringfence run list 列出已完成的训练；ringfence run resume 可继续已中断的训练",
+    )
+
+
+class PolicyChanged(ReleaseError):
+    """The policy was set anew while the bundle was being written."""
+
+    code, http_status, exit_code = "RF-RELEASE-005", 409, 11
+    what = Text("the policy changed while the bundle was being written; nothing was released", "写发布包期间策略已变更；未放行任何内容")
+    remedy = Text("run ringfence release again; the new policy decides", "重新运行 ringfence release；由新策略裁定")

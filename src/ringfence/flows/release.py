@@ -8,10 +8,11 @@ from typing import Any
 
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, NotReleasable
+from ringfence.core.errors import AlreadyExists, NotReleasable, PolicyChanged
 from ringfence.core.policy import Verdict, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
+from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import refuse
 from ringfence.flows.train import Saved
@@ -52,9 +53,9 @@ class Release:
 def release(space: Workspace, run_name: str, *, name: str) -> Release:
     """Judge a finished training run by the policy in force and write its bundle to `releases/<name>`.
 
-    Refusals are on record, too. The policy is asked again at the very moment the release is recorded.
+    Refusals are on record, too. A policy set while the bundle was being written stops it.
 
-    Raises: UnknownRun, NotReleasable, PolicyRefused, AlreadyExists, AdapterUnexpected.
+    Raises: UnknownRun, NotReleasable, PolicyRefused, AlreadyExists, AdapterUnexpected, PolicyChanged.
     """
     thing = _adapter(space, run_name)
     folder = space.path / "releases" / name
@@ -83,7 +84,10 @@ def _adapter(space: Workspace, run_name: str) -> Thing:
     run = space.state.run(run_name)
     made = next((one for one in run.made if one.kind == "adapter"), None)
     if run.intent.arrow != "train" or run.state != "done" or made is None or made.digest not in space.state.live():
-        raise NotReleasable(run=run.id, state=run.state if run.intent.arrow == "train" else f"a run of {run.intent.arrow}")
+        raise NotReleasable(
+            run=run.id,
+            state=run.state if run.intent.arrow == "train" else t("a run of {arrow}", "{arrow} 步骤的运行", arrow=run.intent.arrow),
+        )
     return space.state.things[made.digest]
 
 
@@ -125,11 +129,12 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
 
     def record(manifest: bytes) -> None:
         """Put the release on record just before the bundle appears; fsck renames it if a crash comes between."""
-        with space.locked() as state:
+        with space.locked(seconds=None) as state:
             arrow.refuse_deleted()
             if arrow.name in state.releases or folder.exists():
                 raise AlreadyExists(path=str(folder))
-            refuse(evaluate(space.policy(), chain, moment="release"))
+            if space.policy() != policy:  # the bundle carries the policy that judged it
+                raise PolicyChanged
             write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
             arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import NotResumable, RingfenceError, WorkspaceBroken
-from ringfence.core.order import Limits, Progress
+from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
 from ringfence.core.settings import Settings
-from ringfence.core.statement import Label
+from ringfence.core.statement import LABELS, Label
+from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.jobs.start import Handlers, start
@@ -89,12 +90,13 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     Raises: UnknownName, PolicyRefused, ModelUnknown, SandboxError.
     """
     inputs = _inputs(space, recipe)
-    gate(space.chain(inputs["set"]), moment="train")(space.policy())
+    _gate(space, inputs)(space.policy())
     model = models.verify(recipe.model)
     saved = Saved(model=model.digest, order=recipe.order)
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work("price.v1", settings=recipe.order, files={"model": model.path}, limits=_limits("price.v1", recipe.order))
-    return start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
+    work = replace(work, incoming=None, tier=_tier(space, inputs))
+    return start(work, PriceFigures, handlers=Handlers(progress=show)).figures
 
 
 def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
@@ -102,6 +104,26 @@ def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
     if recipe.eval_dataset:
         inputs["evaluation"] = space.state.resolve(recipe.eval_dataset)
     return inputs
+
+
+def _sets(inputs: Mapping[str, Thing]) -> list[Thing]:
+    return [inputs[role] for role in ("set", "evaluation") if role in inputs]
+
+
+def _gate(space: Workspace, inputs: Mapping[str, Thing]) -> Callable[[Policy], None]:
+    """Return a check of every set that the run reads: what is only evaluated is read, too."""
+    checks = [gate(space.chain(thing), moment="train") for thing in _sets(inputs)]
+
+    def check(policy: Policy) -> None:
+        for one in checks:
+            one(policy)
+
+    return check
+
+
+def _tier(space: Workspace, inputs: Mapping[str, Thing]) -> Tier:
+    """Return where the run works: as its strictest set asks."""
+    return tier_for(space.policy(), max((thing.made.label for thing in _sets(inputs)), key=LABELS.index))
 
 
 def _run(
@@ -117,13 +139,9 @@ def _run(
 ) -> Trained:
     predicted = adapter.predict(model.open().tensors, saved.order.train)
     label: Label = inputs["set"].made.label
-    chains = [space.chain(inputs[role]) for role in ("set", "evaluation") if role in inputs]
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 
-    def check(policy: Policy) -> None:
-        for chain in chains:
-            gate(chain, moment="train")(policy)
-
+    check = _gate(space, inputs)
     with Arrow(space, "train", name=name, label=label, settings=saved, inputs=inputs, outputs=outputs, check=check, resume=again) as arrow:
         write_atomic(arrow.folder / "order.json", _bytes(saved))
         started(arrow.run)
@@ -132,7 +150,7 @@ def _run(
             settings=saved.order,
             files={"model": model.path},
             limits=_limits("train.v1", saved.order),
-            tier=tier_for(space.policy(), label),
+            tier=_tier(space, inputs),
         )
         with Control(arrow.folder) as control, _ctrl_c(control):
             control.update(run=arrow.run, done=0, total=0)
@@ -201,5 +219,5 @@ def _saved(space: Workspace, run: Run) -> Saved:
 def _thing(space: Workspace, run: Run, digest: str) -> Thing:
     live = space.state.live()
     if digest not in live:
-        raise NotResumable(run=run.id, state="an input was deleted")
+        raise NotResumable(run=run.id, state=t("an input was deleted", "某个输入已被删除"))
     return live[digest]

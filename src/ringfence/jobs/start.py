@@ -16,6 +16,7 @@ import ringfence
 from ringfence.core.errors import JobDied, JobMisbehaved, JobTimeout, OutOfMemory, RingfenceError, error_classes
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Keys, Limits, Order, Progress, Slot
 from ringfence.core.settings import Settings
+from ringfence.core.text import t
 from ringfence.core.work import Done, Work
 from ringfence.jobs.frames import FrameError, FrameSocket
 from ringfence.jobs.table import JOBS, JobRow
@@ -110,6 +111,7 @@ class _Conversation:
 
     def __init__(self, cage: Cage, row: JobRow, order: Order[Any], handlers: Handlers, *, deadline: float) -> None:
         self._cage, self._row, self._order, self._deadline = cage, row, order, deadline
+        cage.socket.settimeout(_GRACE)  # for sending: a child that never reads must not hold the host
         self._frames = FrameSocket(cage.socket)
         self._handlers = handlers
         self._stop_sent = False
@@ -124,7 +126,7 @@ class _Conversation:
                     return figures.model_validate(body["figures"], context={"vocabulary": self._order.vocabulary})
                 self._answer(kind, body)
             except (ValidationError, KeyError, TypeError) as cause:
-                raise self._misbehaved(f"a {_known(kind)} frame outside its schema") from cause
+                raise self._misbehaved(t("a {kind} frame outside its schema", "{kind} 帧不符合其格式", kind=_known(kind))) from cause
 
     def wait(self) -> None:
         """Wait for the child to exit: only then is nothing left that could still write."""
@@ -137,18 +139,18 @@ class _Conversation:
             if left <= 0:
                 raise JobTimeout(job=self._order.job, seconds=round(self._order.limits.seconds))
             if not self._stop_sent and self._handlers.stop():
-                self._frames.send("stop")
+                self._send("stop")
                 self._stop_sent = True
             try:
                 frame = self._frames.receive(min(_TICK, left))
             except (EOFError, BrokenPipeError, ConnectionResetError) as cause:
                 raise self._died() from cause
             except FrameError as cause:
-                raise self._misbehaved("bytes that are no frame") from cause
+                raise self._misbehaved(t("bytes that are no frame", "不成帧的字节")) from cause
             if frame is not None:
                 self._frames_left -= not self._row.text_channel
                 if self._frames_left < 0:
-                    raise self._misbehaved("too many frames")
+                    raise self._misbehaved(t("too many frames", "帧过多"))
                 return frame
 
     def _answer(self, kind: str, body: dict[str, Any]) -> None:
@@ -159,15 +161,23 @@ class _Conversation:
         elif kind == "checkpoint" and self._row.checkpoints and self._handlers.checkpoint:
             grant, key = self._handlers.checkpoint(CheckpointReady.model_validate(body))
             grant = grant.model_copy(update={"next": placed(grant.next, self._cage.inside_out)})
-            self._frames.send("grant", grant=grant.model_dump(mode="json"), key=key.hex())
+            self._send("grant", grant=grant.model_dump(mode="json"), key=key.hex())
         elif kind == "say" and self._row.text_channel and self._handlers.say:
             if not isinstance(body["text"], str):
-                raise self._misbehaved("text that is no text")
+                raise self._misbehaved(t("text that is no text", "不是文本的文本"))
             self._handlers.say(body["text"])
         elif kind == "ask" and self._row.text_channel and self._handlers.hear:
-            self._frames.send("hear", text=self._handlers.hear())
+            self._send("hear", text=self._handlers.hear())
         else:
-            raise self._misbehaved(f"a {_known(kind)} frame that this job may not send")
+            raise self._misbehaved(t("a {kind} frame that this job may not send", "本任务无权发送的 {kind} 帧", kind=_known(kind)))
+
+    def _send(self, kind: str, **body: Any) -> None:  # noqa: ANN401  JSON values
+        try:
+            self._frames.send(kind, **body)
+        except TimeoutError as cause:
+            raise self._misbehaved(t("it does not read its answers", "它不读取给它的回答")) from cause
+        except OSError:  # it ended; what it said before, its failure perhaps, is still there to be read, and then the end of the socket
+            self._cage.wait(_GRACE)
 
     def _failed(self, failure: Failure) -> RingfenceError:
         if failure.error in _CROSSING:
@@ -175,7 +185,7 @@ class _Conversation:
             try:
                 error.sentences()
             except (KeyError, IndexError, ValueError):
-                return self._misbehaved("an error without its facts")
+                return self._misbehaved(t("an error without its facts", "缺少事实的错误"))
             return error
         module, _, line = failure.at.partition(":")
         at = f"{module}:{line}" if _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file() else "-"

@@ -20,6 +20,7 @@ from ringfence.core.order import CheckpointGrant, CheckpointReady, Figures, Keys
 from ringfence.core.policy import Policy
 from ringfence.core.settings import Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Label, Output, Predicate, Stage, Statement, Step, Subject
+from ringfence.core.text import t
 from ringfence.core.work import Done, Work
 from ringfence.ledger.dsse import sign
 from ringfence.vault.files import write_files
@@ -27,7 +28,9 @@ from ringfence.workspace.entries import AnyEntry, Checkpointed, Failed, Intent, 
 from ringfence.workspace.locks import held
 from ringfence.workspace.manifest import Manifest
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Run, Thing
+from ringfence.workspace.state import Run, State, Thing
+
+_GLANCE = 0.5  # s; a look at whether a run lives holds its lock for a moment
 
 
 @dataclass(frozen=True)
@@ -85,47 +88,54 @@ class Arrow:
         self._policy: str | None = None
         self._slots = {role: self._new_slot(plan.kind) for role, plan in self.plans.items()}
         self._keys = {slot.slot: space.keys.new_data_key() for slot in self._slots.values()}
-        self._checkpoint: tuple[Thing, str] | None = None
         self._stack = contextlib.ExitStack()
-        self._is_over = False
+        self._holds_run = self._has_begun = self._is_over = False
 
     # ── before ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def __enter__(self) -> Self:
-        """Take the run's lock, check the policy under the workspace lock, and write the intent."""
-        folder = self.folder
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._stack.enter_context(held(folder / "lock", what=f"run {self.run}", seconds=0))
+        """Take the run's lock, check the policy under the workspace lock, and write the intent.
+
+        Raises: Busy, NoSuchObject, NotResumable, LedgerUnavailable, StorageFull, and what the check raises.
+        """
         try:
             with self.space.locked() as state:
-                self.refuse_deleted()
-                policy = self.space.policy()
-                self._policy = state.policy.digest if state.policy else None
-                if self._check:
-                    self._check(policy)
-                slots = tuple(slot.slot for slot in self._slots.values())
-                if self._resume:
-                    self._refuse_resumed(state.runs[self.run].state)
-                    checkpoint = self._resume.checkpoint
-                    self.space.record(Resumed(run=self.run, checkpoint=checkpoint.digest if checkpoint else "0" * 64, slots=slots))
-                else:
-                    self.space.record(
-                        Intent(
-                            run=self.run,
-                            arrow=self.step,
-                            name=self.name,
-                            inputs={role: thing.made.digest for role, thing in self.inputs.items()},
-                            settings=settings_digest(self.settings),
-                            slots=slots,
-                            policy=self._policy,
-                        )
-                    )
+                # Made and locked under the workspace lock, so that fsck never sees a run's folder without its lock.
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                self._stack.enter_context(held(self.folder / "lock", what=t("run {run}", "运行 {run}", run=self.run), seconds=_GLANCE))
+                self._holds_run = True
+                self._begin(state)
             for slot in self._slots.values():
                 self.space.store.incoming(self.run, slot.slot)
-        except BaseException:
-            self._close()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    def _begin(self, state: State) -> None:
+        self.refuse_deleted()
+        policy = self.space.policy()
+        self._policy = state.policy.digest if state.policy else None
+        if self._check:
+            self._check(policy)
+        slots = tuple(self._keys)
+        entry: AnyEntry
+        if self._resume:
+            self._refuse_resumed(state.runs[self.run].state)
+            checkpoint = self._resume.checkpoint
+            entry = Resumed(run=self.run, checkpoint=checkpoint.digest if checkpoint else "0" * 64, slots=slots)
+        else:
+            entry = Intent(
+                run=self.run,
+                arrow=self.step,
+                name=self.name,
+                inputs={role: thing.made.digest for role, thing in self.inputs.items()},
+                settings=settings_digest(self.settings),
+                slots=slots,
+                policy=self._policy,
+            )
+        self._has_begun = True  # before the append: it may be durable although it fails
+        self.space.record(entry)
 
     @property
     def folder(self) -> Path:
@@ -183,17 +193,18 @@ class Arrow:
         The child lives on and may still hold its files open, so the host commits a copy on fresh inodes.
         """
         slot, key = self.output(role)
-        with self.space.locked() as state:
+        files = self.space.store.adopt(self.run, slot.slot)  # copies and hashes: not under the lock that everybody waits for
+        # From here on the slot belongs to the ledger, or to nobody: whatever fails below, the end of the run looks there before it shreds.
+        fresh = self._slots[role] = self._new_slot("checkpoint")
+        self._keys[fresh.slot] = self.space.keys.new_data_key()
+        with self.space.locked(seconds=None) as state:
             before = state.runs[self.run].checkpoint
-            files = self.space.store.adopt(self.run, slot.slot)
             self.space.keys.store({slot.slot: key}, mark=self.space.ledger.size)
             manifest, made = self._manifest(role, slot, files)
             write_atomic(self._manifest_path(made), manifest.to_bytes())
             self.space.record(Checkpointed(run=self.run, step=ready.step, made=made, replaces=before.digest if before else None))
             if before:
                 forget(self.space, [before])
-        fresh = self._slots[role] = self._new_slot("checkpoint")
-        self._keys[fresh.slot] = self.space.keys.new_data_key()
         self.space.store.incoming(self.run, fresh.slot)
         return CheckpointGrant(next=fresh), self._keys[fresh.slot]
 
@@ -249,7 +260,7 @@ class Arrow:
         return self._publish(statement, envelope, made, manifests)
 
     def _publish(self, statement: Statement, envelope: bytes, made: list[Made], manifests: list[Manifest]) -> Committed:
-        with self.space.locked() as state:
+        with self.space.locked(seconds=None) as state:
             self.refuse_deleted()
             checkpoint = state.runs[self.run].checkpoint
             for one in made:
@@ -281,18 +292,24 @@ class Arrow:
                 raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Write the failure if the arrow did not commit, and remove what it had begun."""
+        """Write the failure if the arrow did not commit, and remove what it had begun. The error that ended the block is never replaced."""
+        if not self._holds_run:
+            return
         try:
-            if not self._is_over:
-                self._record_end(error)
-        finally:
-            self._close()
+            try:
+                if self._has_begun and not self._is_over:
+                    self._record_end(error)
+            finally:
+                self._close()
+        except (RingfenceError, OSError):  # fsck does it later: the disk may be full now
+            if error is None:
+                raise
 
     def _record_end(self, error: BaseException | None) -> None:
         code, exit_code = (error.code, error.exit_code) if isinstance(error, RingfenceError) else ("RF-CORE-000", 1)
         if isinstance(error, KeyboardInterrupt):
             code, exit_code = Stopped.code, Stopped.exit_code
-        with contextlib.suppress(LedgerUnavailable), self.space.locked() as state:  # fsck writes it later if the disk is full now
+        with self.space.locked(seconds=None) as state:
             run = state.runs.get(self.run)
             if run is None or run.state != "open":
                 return
@@ -300,19 +317,19 @@ class Arrow:
                 self.space.record(Interrupted(run=self.run, code=code))
             else:
                 self.space.record(Failed(run=self.run, arrow=self.step, code=code, exit_code=exit_code))
-            leftovers = [slot.slot for slot in self._slots.values()]
+            leftovers = set(self._keys) - {thing.made.slot for thing in self.space.state.things.values()}
             for slot in leftovers:
                 self.space.store.remove(slot)
-            stored = set(leftovers) & set(self.space.keys.slots())
-            if stored:
+            if stored := leftovers & set(self.space.keys.slots()):
                 self.space.keys.destroy(stored)
 
     def _close(self) -> None:
-        self.space.store.clear_incoming(self.run)
-        self._stack.close()
+        with contextlib.suppress(OSError):  # left for fsck
+            self.space.store.clear_incoming(self.run)
         run = self.space.state.runs.get(self.run)
         if run is None or run.state in ("done", "failed"):
             shutil.rmtree(self.folder, ignore_errors=True)
+        self._stack.close()
 
     # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,12 +10,13 @@ from ringfence.core.digest import sha256
 from ringfence.core.durable import sync_folder
 from ringfence.core.errors import LedgerBroken, RingfenceError
 from ringfence.core.statement import PAYLOAD_TYPE
+from ringfence.core.text import t
 from ringfence.ledger.dsse import ed25519_public, verify
 from ringfence.ledger.log import verify_log
 from ringfence.workspace.entries import Deleted, Failed, Interrupted
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Run, Thing
+from ringfence.workspace.state import Run, State, Thing
 
 _INTERRUPTED = "RF-CORE-005"
 
@@ -37,7 +38,8 @@ class Report:
 def fsck(space: Workspace) -> Report:
     """Check every object, statement and ledger tile; end runs that a crash cut off; remove leftovers.
 
-    Runs of living processes are left alone. Nothing that a ledger entry names is ever removed.
+    Runs of living processes are left alone. Nothing that a ledger entry names is ever removed. The workspace lock is held for the mending
+    only: objects are hashed without it, so a large vault never keeps others from committing.
     """
     report = Report()
     try:
@@ -46,37 +48,46 @@ def fsck(space: Workspace) -> Report:
         report.broken.append(error.sentences()[0])
         return report  # without a sound ledger nothing else can be judged, so nothing is touched
     with space.locked() as state:
-        alive = {run.id for run in state.runs.values() if not is_free(space.path / "runs" / run.id / "lock")}
-        alive |= {path.name for path in (space.path / "runs").iterdir() if not is_free(path / "lock")}
-        for run in list(state.runs.values()):
-            if run.state == "open" and run.id not in alive:
-                _end(space, run, report)
-        _finish_deletions(space, report)
-        _check_objects(space, report)
-        if not alive:  # a living run's slots and statement are not in the ledger yet
-            _finish_releases(space, report)
-            _remove_leftovers(space, report)
-        for run_id in set(space.store.incoming_runs()) - alive:
-            space.store.clear_incoming(run_id)
-            report.mended.append(f"removed the unfinished output of {run_id}")
-        _remove_run_folders(space, alive)
+        _mend(space, state, report)
+        there = list(space.state.live().values())
+    found = {thing.made.digest: _problems(space, thing) for thing in there}
+    report.checked = len(found)
+    with space.locked() as state:  # what was deleted or replaced meanwhile is no longer a problem
+        report.broken += [line for digest, lines in found.items() if digest in state.live() for line in lines]
     return report
+
+
+def _mend(space: Workspace, state: State, report: Report) -> None:
+    alive = {run.id for run in state.runs.values() if not is_free(space.path / "runs" / run.id / "lock")}
+    alive |= {path.name for path in (space.path / "runs").iterdir() if not is_free(path / "lock")}
+    for run in list(state.runs.values()):
+        if run.state == "open" and run.id not in alive:
+            _end(space, run, report)
+    _finish_deletions(space, report)
+    if not alive:  # a living run's slots and statement are not in the ledger yet
+        _finish_releases(space, report)
+        _remove_leftovers(space, report)
+    for run_id in set(space.store.incoming_runs()) - alive:
+        space.store.clear_incoming(run_id)
+        report.mended.append(t("removed the unfinished output of {run}", "已清除 {run} 未完成的输出", run=run_id))
+    _remove_run_folders(space, alive)
 
 
 def _end(space: Workspace, run: Run, report: Report) -> None:
     if run.checkpoint:
         space.record(Interrupted(run=run.id, code=_INTERRUPTED))
-        report.mended.append(f"{run.id} was cut off; it can be resumed from step {run.step}")
+        line = t("{run} was cut off; it can be resumed from step {step}", "{run} 曾被中断；可从第 {step} 步继续", run=run.id, step=run.step)
     else:
         space.record(Failed(run=run.id, arrow=run.intent.arrow, code=_INTERRUPTED, exit_code=130))
-        report.mended.append(f"{run.id} was cut off and is closed")
+        line = t("{run} was cut off and is closed", "{run} 曾被中断，已关闭", run=run.id)
+    report.mended.append(line)
 
 
 def _finish_deletions(space: Workspace, report: Report) -> None:
     begun = [thing for thing in space.state.things.values() if thing.deletion == "begun"]
     if begun:
         finish_deletion(space, begun)
-        report.mended.append(f"finished the deletion of {len(begun)} objects")
+        report.mended.append(t("finished the deletion of {n} objects", "已完成 {n} 个对象的删除", n=len(begun)))
 
 
 def finish_deletion(space: Workspace, things: list[Thing]) -> None:
@@ -87,22 +98,22 @@ def finish_deletion(space: Workspace, things: list[Thing]) -> None:
     space.record(Deleted(objects=tuple(thing.made.digest for thing in things), generation=space.keys.tenant_version))
 
 
-def _check_objects(space: Workspace, report: Report) -> None:
-    slots = set(space.keys.slots())
-    evidence = ed25519_public(space.public.evidence)
-    for thing in space.state.live().values():
-        title = f"{thing.made.name} ({thing.made.stage}, {thing.made.digest[:12]})"
-        report.checked += 1
-        try:
-            manifest = space.manifest(thing)
-            if thing.statement:
-                verify(space.envelope(thing.statement), PAYLOAD_TYPE, evidence)
-        except RingfenceError as error:
-            report.broken.append(f"{title}: {error.sentences()[0]}")
-            continue
-        if thing.made.slot not in slots:
-            report.broken.append(f"{title}: its key is missing")
-        report.broken += [f"{title}: file {name} was changed" for name in space.store.check(manifest.files, thing.made.slot)]
+def _problems(space: Workspace, thing: Thing) -> list[str]:
+    """Return what is wrong with one object; empty when it is as committed. Reads without a lock: the object may vanish meanwhile."""
+    title = f"{thing.made.name} ({thing.made.stage}, {thing.made.digest[:12]})"
+    try:
+        manifest = space.manifest(thing)
+        if thing.statement:
+            verify(space.envelope(thing.statement), PAYLOAD_TYPE, ed25519_public(space.public.evidence))
+        changed = space.store.check(manifest.files, thing.made.slot)
+    except RingfenceError as error:
+        return [f"{title}: {error.sentences()[0]}"]
+    except OSError as error:
+        return [f"{title}: {type(error).__name__}"]
+    lines = [t("{title}: file {name} was changed", "{title}：文件 {name} 被改动", title=title, name=name) for name in changed]
+    if thing.made.slot not in space.keys.slots():
+        lines.append(t("{title}: its key is missing", "{title}：缺少其密钥", title=title))
+    return lines
 
 
 def _remove_leftovers(space: Workspace, report: Report) -> None:
@@ -110,17 +121,19 @@ def _remove_leftovers(space: Workspace, report: Report) -> None:
     slots = {thing.made.slot for thing in things}
     for slot in set(space.store.slots()) - slots:
         space.store.remove(slot)
-        report.mended.append(f"removed an object that was never committed ({slot[:12]})")
+        report.mended.append(t("removed an object that was never committed ({slot})", "已清除从未提交的对象（{slot}）", slot=slot[:12]))
     if orphans := set(space.keys.slots()) - slots:
         space.keys.destroy(orphans)
-        report.mended.append(f"destroyed {len(orphans)} keys of objects that were never committed")
+        report.mended.append(
+            t("destroyed {n} keys of objects that were never committed", "已销毁从未提交的对象的 {n} 个密钥", n=len(orphans))
+        )
     manifests = {f"{thing.made.manifest}.json" for thing in space.state.things.values()}
     statements = {f"{run.statement}.json" for run in space.state.runs.values() if run.statement}
     for folder, known in ((space.path / "vault" / "manifests", manifests), (space.path / "evidence", statements)):
         for path in folder.iterdir():
             if path.name not in known:
                 path.unlink()
-                report.mended.append(f"removed the leftover {folder.name}/{path.name[:12]}")
+                report.mended.append(t("removed the leftover {name}", "已清除残留 {name}", name=f"{folder.name}/{path.name[:12]}"))
     for path in (*space.path.glob(".*.tmp"), *(space.path / "keys").glob(".*.tmp")):
         path.unlink()
 
@@ -134,10 +147,10 @@ def _finish_releases(space: Workspace, report: Report) -> None:
         if name and not (path.parent / name).exists():
             path.rename(path.parent / name)
             sync_folder(path.parent)
-            report.mended.append(f"finished the release of {name}")
+            report.mended.append(t("finished the release of {name}", "已完成 {name} 的放行", name=name))
         else:
             shutil.rmtree(path)
-            report.mended.append(f"removed an unfinished bundle ({path.name[:24]})")
+            report.mended.append(t("removed an unfinished bundle ({name})", "已清除未完成的发布包（{name}）", name=path.name[:24]))
 
 
 def _remove_run_folders(space: Workspace, alive: set[str]) -> None:

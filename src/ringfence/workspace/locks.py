@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -15,14 +16,16 @@ _STEP = 0.02  # s between tries
 
 
 @contextlib.contextmanager
-def held(path: Path, *, what: str, seconds: float = 30.0) -> Iterator[None]:
+def held(path: Path, *, what: str, seconds: float | None = 30.0) -> Iterator[None]:
     """Hold the lock file `path` inside the block.
+
+    seconds: how long to wait for another process; None = as long as it takes, where giving up would lose finished work.
 
     Raises: Busy when another process keeps it for longer than `seconds`.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + seconds
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,6 +27,7 @@ from ringfence.core.policy import Policy
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings, SlotId
 from ringfence.core.statement import PAYLOAD_TYPE, Statement
+from ringfence.core.text import t
 from ringfence.core.work import Input
 from ringfence.ledger.dsse import ed25519_public, verify
 from ringfence.ledger.log import Ledger
@@ -111,10 +112,18 @@ class Workspace:
         return space
 
     def _accept(self, keys: KeyStore) -> None:
-        if keys.tenant_version < self.state.generation:
-            raise KeysBroken(file="ring")  # an older ring was put back: it would revive what was deleted
-        if keys.mark > self.ledger.size:
-            raise LedgerBroken(problem=f"it has {self.ledger.size} entries, the key ring remembers {keys.mark}")
+        with self.locked():  # ring and ledger are compared as of one moment: another process may be committing
+            keys.reload()
+            if keys.tenant_version < self.state.generation:
+                raise KeysBroken(file="ring")  # an older ring was put back: it would revive what was deleted
+            if keys.mark > self.ledger.size:
+                problem = t(
+                    "it has {size} entries, the key ring remembers {mark}",
+                    "账本有 {size} 条，密钥环记得 {mark} 条",
+                    size=self.ledger.size,
+                    mark=keys.mark,
+                )
+                raise LedgerBroken(problem=problem)
         self._keys = keys
 
     @property
@@ -132,12 +141,14 @@ class Workspace:
     # ── what is true ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[State]:
+    def locked(self, *, seconds: float | None = 30.0) -> Iterator[State]:
         """Hold the workspace lock for one commit; the state inside is up to date.
+
+        seconds: None waits as long as it takes, where giving up would lose finished work.
 
         Raises: Busy.
         """
-        with held(self.path / "workspace.lock", what="the workspace lock"):
+        with held(self.path / "workspace.lock", what=t("the lock", "锁"), seconds=seconds):
             self.refresh()
             yield self.state
 
@@ -164,13 +175,13 @@ class Workspace:
                 entry = PARSE.validate_python(raw)
                 self.state.apply(index, entry)
             except (ValidationError, KeyError) as cause:
-                raise LedgerBroken(problem=f"entry {index} makes no sense") from cause
+                raise LedgerBroken(problem=t("entry {index} makes no sense", "第 {index} 条没有意义", index=index)) from cause
             self._read = index + 1
 
     def policy(self) -> Policy:
         """Return the last signed policy."""
         if self.state.policy is None:
-            raise LedgerBroken(problem="no policy was ever set")
+            raise LedgerBroken(problem=t("no policy was ever set", "从未设置过策略"))
         return Policy.model_validate(self.state.policy.policy)
 
     # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────

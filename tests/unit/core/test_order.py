@@ -72,6 +72,14 @@ def test_a_failure_names_a_place_of_ringfence_and_numbers_only():
             Failure.model_validate({"error": "ValueError", "at": "ringfence.train.loop:12", **bad})
 
 
+def test_the_numbers_of_a_failure_are_as_narrow_as_figures():
+    made = Failure.model_validate_json('{"error": "ValueError", "at": "ringfence.train.loop:12", "facts": {"loss": 1.23456789, "row": 7}}')
+    assert made.facts == {"loss": 1.23457, "row": 7}
+    for bad in ("1" + "0" * 300, "1e300", "-1e18", "NaN"):
+        with pytest.raises(ValidationError):
+            Failure.model_validate_json(f'{{"error": "ValueError", "at": "ringfence.train.loop:12", "facts": {{"row": {bad}}}}}')
+
+
 def test_keys_do_not_print():
     assert "61" not in repr(Keys(data={"a": b"aaaa"}, purpose={"b": b"aaaa"}))
     assert "aaaa" not in repr(Keys(data={"a": b"aaaa"}, purpose={"b": b"aaaa"}))

@@ -150,3 +150,21 @@ def eats_memory(order, keys, end):
     hoard = []
     while True:
         hoard.append(bytearray(64 << 20))
+
+
+def asks_and_leaves(order, keys, end):
+    send(end, type="ask")
+    end.close()
+    return 3
+
+
+def asks_fails_and_leaves(order, keys, end):
+    send(end, type="ask")
+    send(end, type="failed", error="OSError", at="ringfence.train.loop:1", facts={})
+    end.close()
+    return 3
+
+
+def asks_and_never_reads(order, keys, end):
+    while True:
+        send(end, type="ask")

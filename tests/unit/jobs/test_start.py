@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,33 @@ def test_a_child_that_hangs_is_stopped():
 def test_a_child_that_dies_is_noticed(child):
     with pytest.raises(JobDied):
         run(child)
+
+
+def late(answer="x"):
+    """Hear something only once the child is certainly gone."""
+
+    def hear():
+        time.sleep(1.0)
+        return answer
+
+    return Handlers(hear=hear)
+
+
+def test_a_child_that_left_before_its_answer_is_noticed():
+    with pytest.raises(JobDied):
+        run("asks_and_leaves", handlers=late())
+
+
+def test_what_a_child_said_before_it_left_is_still_heard():
+    with pytest.raises(JobDied) as caught:
+        run("asks_fails_and_leaves", handlers=late())
+    assert "OSError" in str(caught.value)
+
+
+def test_a_child_that_never_reads_does_not_hold_the_host(monkeypatch):
+    monkeypatch.setattr("ringfence.jobs.start._GRACE", 1.0)
+    with pytest.raises(JobMisbehaved):
+        run("asks_and_never_reads", seconds=60.0, handlers=Handlers(hear=lambda: "x" * 10_000))
 
 
 def test_a_child_sees_and_writes_nothing_of_the_host():

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.context import advise, emit, say, secret
+from ringfence.cli.context import advise, auditor_secret, emit, say, secret
+from ringfence.core.errors import BadArgument
 from ringfence.core.text import t
 
 ORDER = 10
@@ -35,10 +36,14 @@ def init(
     ] = None,
 ) -> None:
     """Make a workspace."""
+    if solo and auditor_passphrase_file is not None:
+        raise BadArgument(
+            option="--solo", problem=t("it excludes --auditor-passphrase-file", "不能与 --auditor-passphrase-file 同用"), verb="init"
+        )
     from ringfence.flows.init import init as make
 
     chosen = secret(new=True)
-    auditor = None if solo else secret(new=True, prompt=t("Auditor's passphrase", "审计员的口令"), file=auditor_passphrase_file)
+    auditor = None if solo else auditor_secret(auditor_passphrase_file)
     space = make(folder.absolute(), chosen, auditor=auditor)
     fingerprint = space.public.fingerprint()
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ringfence.cli.context import workspace
+from ringfence.cli.training import AnnounceFd
 from ringfence.core.text import t
 
 ORDER = 50
@@ -35,6 +36,7 @@ def train(
         bool, typer.Option("--dry-run", help=t("Price time and memory; start nothing.", "只估算时间与内存，不启动。"))
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help=t("Keep going when the terminal closes.", "终端关闭后继续运行。"))] = False,
+    announce_fd: AnnounceFd = None,
 ) -> None:
     """Fine-tune a base model."""
     from ringfence.cli.parse import override
@@ -50,4 +52,4 @@ def train(
     if dry_run:
         show_price(plan, price(space, plan))
         return
-    follow(space, plan=plan)
+    follow(space, plan=plan, announce=announce_fd)
