@@ -22,7 +22,7 @@ from tink import new_keyset_handle, proto_keyset_format, secret_key_access, stre
 
 from ringfence.core.order import Slot
 from ringfence.core.records import Record
-from ringfence.vault.index import RowHmac, RowIndex
+from ringfence.vault.index import RowIndex, row_hmac
 from ringfence.vault.keys import KeyFile, KeyStore, Passphrase
 from ringfence.vault.sets import SHARD_BYTES, SetReader, SetWriter
 from ringfence.vault.store import Store
@@ -67,10 +67,10 @@ class Bench:
         return len(self.data) / MB / (time.process_time() - start)
 
     def _fill(self, slot: Slot) -> None:
-        row_hmac = RowHmac(CONTENT)
+        digest = row_hmac(CONTENT)
         with SetWriter(slot, KEY, CONTENT) as writer:
             for line, record_id, unit_id, content in self.rows:
-                writer.write_line(line, record_id=record_id, unit_id=unit_id, content_hmac=row_hmac(content))
+                writer.write_line(line, record_id=record_id, unit_id=unit_id, content_hmac=digest(content))
         self.store.collect(Path(slot.path))
 
     def _fill_records(self, slot: Slot) -> None:

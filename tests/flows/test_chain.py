@@ -218,3 +218,23 @@ def test_evaluation_measures_before_and_after(space, tmp_path, recipe):
     done = train(space, read(recipe(eval_dataset="heldout", max_steps=3)))
     assert done.figures.eval_rows == 8
     assert done.figures.eval_before != done.figures.eval_after
+
+
+def test_a_deletion_says_what_was_made_of_the_set_and_takes_it_along_on_request(copy, cli):
+    folder, _, _ = copy
+    space = reopen(folder)
+    named = {thing.made.stage: digest for digest, thing in space.state.live().items() if thing.made.kind != "figures"}
+    figures = {digest for digest, thing in space.state.live().items() if thing.made.kind == "figures"}
+    code, answer = cli("data", "delete", "clinic@masked", "--yes", workspace=folder)
+    assert (code, answer["deleted"]) == (0, [named["masked"]])
+    assert named["adapter"] in answer["still_there"]
+    assert named["cleared"] not in answer["still_there"]
+    assert named["spans"] not in answer["still_there"]  # made beside it, of the cleared set
+    code, answer = cli("data", "delete", "clinic@sealed", "--derived", "--yes", workspace=folder)
+    assert code == 0
+    assert answer["still_there"] == []
+    assert {named[stage] for stage in ("sealed", "cleared", "spans", "adapter")} <= set(answer["deleted"])
+    left = reopen(folder)
+    assert {thing.made.kind for thing in left.state.live().values()} <= {"account", "figures"}
+    assert set(left.state.live()) & figures <= {d for d in figures if left.state.things[d].run.startswith("import")}
+    assert fsck(left).broken == []

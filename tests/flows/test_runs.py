@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import yaml
 
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
-from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, reopen
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, reopen, write_rows
 from tests.flows.conftest import notes as rows
 
 
@@ -30,7 +31,8 @@ def terminal(space, tmp_path):
     front = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", str(word), "-w", str(space.path)]
 
     def call(*arguments, wait=True):
-        process = subprocess.Popen([*front, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [*front, *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         if not wait:
             return process
         out, err = process.communicate(timeout=120)
@@ -75,7 +77,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
 
     while not (ask(terminal.path / "runs" / run_id, "status") or {}).get("done"):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to everything in the foreground
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert json.loads(out)["error"]["code"] == "RF-CORE-005"
@@ -99,6 +101,41 @@ def test_a_detached_run_may_warn_first(terminal, monkeypatch):
     code, started = terminal("train", terminal.recipe, "max_steps=1", "--detach")
     assert code == 0
     assert state_of(terminal.path, started["run"], {"done", "failed"}).state == "done"
+
+
+def test_ctrl_c_ends_an_import_and_leaves_nothing(terminal, tmp_path):
+    path = write_rows(tmp_path / "many.jsonl", rows(200_000))
+    process = terminal("import", path, "--name", "many", wait=False)
+    watched = Workspace.open(terminal.path)
+    while not any(run.intent.name == "many" for run in watched.refresh().runs.values()):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert (process.returncode, json.loads(out)["error"]["code"]) == (130, "RF-CORE-005")
+    again = reopen(terminal.path)
+    assert [run.state for run in again.state.runs.values() if run.intent.name == "many"] == ["failed"]
+    assert {thing.made.name for thing in again.state.live().values()} == {"clinic"}
+    assert len(again.store.slots()) == len(again.state.live())
+    assert again.store.incoming_runs() == []
+    assert fsck(again).mended == []
+
+
+def test_a_changed_checkpoint_is_not_resumed(terminal):
+    code, started = terminal("train", terminal.recipe, "--detach")
+    assert code == 0
+    while terminal("run", "stop", started["run"])[0] != 0:
+        pass
+    run = state_of(terminal.path, started["run"], {"interrupted"})
+    folder = reopen(terminal.path).store.path(run.checkpoint.slot)
+    victim = folder / "000000.file"
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    code, answer = terminal("run", "resume", run.id)
+    assert (code, answer["error"]["code"]) == (12, "RF-VAULT-002")
+    opened = reopen(terminal.path)
+    assert opened.state.runs[run.id].state == "interrupted"
+    assert len(fsck(opened).broken) == 1
 
 
 def test_a_wrong_passphrase_is_an_error_before_anything_is_detached(terminal, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringfence.core.errors import BadArgument
-from ringfence.core.text import t
+from ringfence.core.text import Text, t
 
 if TYPE_CHECKING:
     from ringfence.core.order import Progress
@@ -36,6 +35,13 @@ class Options:
 
 
 _options = Options()
+_PHASES = {  # of a job; its main part needs no word
+    "load": Text("load", "加载"),
+    "read": Text("read", "读取"),
+    "work": Text("", ""),
+    "evaluate": Text("evaluate", "评估"),
+    "write": Text("write", "写入"),
+}
 
 
 def options() -> Options:
@@ -127,7 +133,7 @@ def _read(path: str, option: str) -> bytes:
 def emit(result: Mapping[str, Any], show: Callable[[], None]) -> None:
     """Print one JSON object for scripts, or what `show` prints for people."""
     if _options.json:
-        print(json.dumps(result, ensure_ascii=False, default=str))
+        print(json.dumps(result, default=str))  # ASCII: it survives any encoding and steers no terminal
     else:
         show()
 
@@ -140,8 +146,7 @@ def say(line: str) -> None:
 def advise(line: str) -> None:
     """Suggest the next command on standard error."""
     if not (_options.quiet or _options.json):
-        with contextlib.suppress(BrokenPipeError):  # a detached run's terminal may be gone
-            print(t("Next: ", "下一步：") + line, file=sys.stderr, flush=True)
+        print(t("Next: ", "下一步：") + line, file=sys.stderr, flush=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
@@ -180,7 +185,8 @@ def progress(title: str) -> Iterator[Callable[[Progress], None]]:
         task = bars.add_task(title, total=None, note="")
 
         def show(step: Progress) -> None:
-            note = f"loss {step.loss:.3f}" if step.loss is not None else ("" if step.phase == "work" else step.phase)
+            loss = "" if step.loss is None else t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss)
+            note = loss or _PHASES[step.phase].show()
             bars.update(task, completed=step.done, total=step.total or None, note=note)
 
         yield show

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import typer
+from typer.core import TyperGroup
 
 import ringfence
 from ringfence.cli import commands
-from ringfence.cli.context import Options, options, set_options
+from ringfence.cli.context import Options, emit, options, set_options
+from ringfence.cli.streams import prepare_streams
 from ringfence.core import text
 from ringfence.core.environment import language, silence_libraries
 from ringfence.core.errors import Interrupted, RingfenceError
@@ -38,6 +39,7 @@ _GLOBAL = {
 def main() -> None:
     """Run the command line and exit."""
     silence_libraries()
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -55,11 +57,35 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _report(Interrupted())
-    except BrokenPipeError:
-        return 0
+    except _BrokenPipe as error:
+        return _report_unexpected(error.cause)
     except Exception as error:  # noqa: BLE001  the top of the command line: its text may quote a record, so only class and place are shown
         return _report_unexpected(error)
     return result if isinstance(result, int) else 0
+
+
+class _BrokenPipe(Exception):
+    """A pipe or socket other than standard output broke."""
+
+    def __init__(self, cause: BrokenPipeError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+class _Group(TyperGroup):
+    """Lets no exception of a command become a bare exit code: Typer ends a broken pipe with 1 and Ctrl-C with 130, and says nothing."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  what a command returns
+        """Return what the command returns.
+
+        Raises: Interrupted.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as cause:
+            raise Interrupted from cause
+        except BrokenPipeError as cause:
+            raise _BrokenPipe(cause) from cause
 
 
 def hoisted(arguments: list[str]) -> list[str]:
@@ -84,6 +110,7 @@ def application() -> typer.Typer:
     """Return the application with every command that is in the folder, in the order of the data."""
     app = typer.Typer(
         name="ringfence",
+        cls=_Group,
         help=t(
             "Fine-tune language models on private records inside your own boundary, and prove it.",
             "在自己的边界内用私有记录微调语言模型，并能证明这一点。",
@@ -166,12 +193,9 @@ def _language(arguments: list[str]) -> Language:
 
 def _report(error: RingfenceError) -> int:
     what, remedy = error.sentences()
-    if options().json:
-        document = {"code": error.code, "message": what, "remedy": remedy, "doc": f"ringfence explain {error.code}"}
-        print(json.dumps({"error": document}, ensure_ascii=False))
-    else:
-        mark, do, more = ("✖", t("do", "处理"), t("more", "详情"))
-        print(f"{mark} {error.code}  {what}\n  {do}: {remedy}\n  {more}: ringfence explain {error.code}", file=sys.stderr)
+    document = {"code": error.code, "message": what, "remedy": remedy, "doc": f"ringfence explain {error.code}"}
+    shown = f"✖ {error.code}  {what}\n  {t('do', '处理')}: {remedy}\n  {t('more', '详情')}: ringfence explain {error.code}"
+    emit({"error": document}, lambda: print(shown, file=sys.stderr))
     return error.exit_code
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ringfence
 from ringfence.core.errors import UnknownPart
-from ringfence.core.text import Language, chosen
+from ringfence.core.text import Language, chosen, t
 
 
 def folder() -> Path:
@@ -29,5 +29,5 @@ def page(code: str) -> str:
     known = codes(chosen())
     wanted = code.upper()
     if wanted not in known:
-        raise UnknownPart(kind="code", name=code, known=", ".join(known))
+        raise UnknownPart(kind=t("code", "代码"), name=code, known=", ".join(known))
     return (folder() / chosen() / f"{wanted}.md").read_text(encoding="utf-8")

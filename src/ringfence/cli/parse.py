@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ringfence.core.errors import BadArgument
+from ringfence.core.problems import first_problem
 from ringfence.core.settings import Name, Settings
 from ringfence.core.text import t
 
@@ -25,9 +26,8 @@ def settings(kind: type[S], verb: str, **values: Any) -> S:  # noqa: ANN401  fie
     try:
         return kind(**{key: value for key, value in values.items() if value is not None})
     except ValidationError as cause:
-        first = cause.errors(include_input=False)[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else verb
-        raise BadArgument(option=option, problem=first["msg"].removeprefix("Value error, "), verb=verb) from cause
+        where, problem = first_problem(cause)
+        raise BadArgument(option="--" + where[0].replace("_", "-") if where else verb, problem=problem, verb=verb) from cause
 
 
 def pairs(text: str | None, verb: str) -> dict[str, str]:
@@ -73,7 +73,12 @@ def override(text: str, verb: str) -> tuple[str, Any]:
     """
     import yaml
 
+    from ringfence.recipe.read import strict_yaml
+
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
         raise BadArgument(option=text, problem=t("write key=value", "请写成 键=值"), verb=verb)
-    return key, yaml.safe_load(value)
+    try:
+        return key, strict_yaml(value)
+    except yaml.YAMLError as cause:
+        raise BadArgument(option=key, problem=t("its value is not readable YAML", "其值不是可读的 YAML"), verb=verb) from cause

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ringfence.core.text import Language
+from ringfence.core.errors import NoModelStore
+from ringfence.core.text import Language, t
 
 # Set before transformers, datasets or huggingface_hub can be imported: those libraries read them at import.
 _QUIET = {
@@ -36,11 +37,23 @@ def language() -> Language:
 
 
 def model_store() -> Path:
-    """Return the per-user folder of base models: RINGFENCE_MODELS, else below the XDG data directory."""
+    """Return the per-user folder of base models, as an absolute path: RINGFENCE_MODELS, else below the XDG data directory.
+
+    Raises: NoModelStore.
+    """
     if chosen := os.environ.get("RINGFENCE_MODELS"):
-        return Path(chosen)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "ringfence" / "models"
+        return Path(chosen).absolute()
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not data.is_absolute():  # the XDG specification has such a value ignored
+        data = _home() / ".local" / "share"
+    return data / "ringfence" / "models"
+
+
+def _home() -> Path:
+    try:
+        return Path.home().absolute()
+    except RuntimeError as cause:  # no HOME, and the user database does not know this account
+        raise NoModelStore(problem=t("this account has no home directory", "该账户没有主目录")) from cause
 
 
 def search_path() -> list[Path]:

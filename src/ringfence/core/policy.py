@@ -11,7 +11,7 @@ from pydantic import Field
 from ringfence.core.order import Tier
 from ringfence.core.settings import PartName, Settings
 from ringfence.core.statement import Statement, Step
-from ringfence.core.text import Text
+from ringfence.core.text import Text, t
 
 Ordinary = Literal["allow", "internal-only", "refuse"]
 RuleId = Literal[
@@ -118,11 +118,14 @@ def _last(chain: Sequence[Statement], step: Step) -> Statement | None:
 
 def _joined(chain: Sequence[Statement]) -> Verdict:
     if not chain or chain[0].step != "import":
-        return _verdict("chain broken", "the chain does not begin at an import")
+        return _verdict("chain broken", t("the chain does not begin at an import", "链不是从导入开始的"))
     for before, after in pairwise(chain):
         made = {s.sha256 for s in before.subjects if s.name == "set"}  # a quarantine or an evaluation set is no stand-in
         if after.predicate.inputs.get("set") not in made:
-            return _verdict("chain broken", f"{after.step} did not read what {before.step} made")
+            problem = t(
+                "{after} did not read what {before} made", "{after} 读取的不是 {before} 的产出", after=after.step, before=before.step
+            )
+            return _verdict("chain broken", problem)
     return _verdict("chain broken")
 
 
@@ -130,12 +133,14 @@ def _required(require: Require, chain: Sequence[Statement]) -> list[Verdict]:
     verdicts = []
     if require.scan is not None:
         scan = _last(chain, "scan")
-        verdicts.append(_verdict("scan missing", "" if scan else "no scan lies between import and training"))
+        problem = "" if scan else t("no scan lies between import and training", "导入与训练之间没有检查")
+        verdicts.append(_verdict("scan missing", problem))
         if scan:
             verdicts.append(_parts(require.scan.parts, scan))
     if require.deid is not None:
         deid = _last(chain, "deid")
-        verdicts.append(_verdict("deid missing", "" if deid else "no de-identification lies between import and training"))
+        problem = "" if deid else t("no de-identification lies between import and training", "导入与训练之间没有脱敏")
+        verdicts.append(_verdict("deid missing", problem))
         if deid:
             verdicts += [*_deid(require.deid, deid), _parts(require.deid.parts, deid)]
     return verdicts
@@ -145,19 +150,23 @@ def _deid(rule: DeidRule, deid: Statement) -> list[Verdict]:
     verdicts = []
     if rule.profile is not None:
         used = deid.predicate.settings.get("profile")
-        problem = "" if used == rule.profile else f"profile {used} was used, the policy names {rule.profile}"
-        verdicts.append(_verdict("deid profile", problem, want=rule.profile))
+        problem = t("profile {used} was used, the policy names {want}", "使用了方案 {used}，策略指定 {want}", used=used, want=rule.profile)
+        verdicts.append(_verdict("deid profile", "" if used == rule.profile else problem, want=rule.profile))
     if rule.survivors is not None:
         left = deid.predicate.figures.get("survivors")
-        known = isinstance(left, int) and not isinstance(left, bool)
-        problem = "" if known and int(left or 0) <= rule.survivors else f"{left if known else 'an unknown number of'} originals survived"
+        if not isinstance(left, int) or isinstance(left, bool):
+            problem = t("nobody recorded how many originals survived", "没有记录残留了多少处原文")
+        else:
+            problem = "" if left <= rule.survivors else t("{n} originals survived", "残留 {n} 处原文", n=left)
         verdicts.append(_verdict("deid survivors", problem))
     return verdicts
 
 
 def _parts(wanted: Sequence[str], statement: Statement) -> Verdict:
-    absent = sorted(set(wanted) - set(statement.predicate.parts))
-    return _verdict("part version", f"{statement.step} ran without {', '.join(absent)}" if absent else "")
+    absent = ", ".join(sorted(set(wanted) - set(statement.predicate.parts)))
+    return _verdict(
+        "part version", t("{step} ran without {parts}", "{step} 未使用 {parts}", step=statement.step, parts=absent) if absent else ""
+    )
 
 
 def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
@@ -166,20 +175,23 @@ def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
         if statement.step == "keep":  # readmitting rows re-wraps; its job runs in a sandbox too and says so
             pass
         if report is None or (policy.train.min_sandbox == "T1" and report.tier != "T1"):
-            tier = report.tier if report else "none"
-            problem = f"{statement.step} ran in tier {tier}"
+            tier = report.tier if report else "-"
+            problem = t("{step} ran in tier {tier}", "{step} 运行在 {tier} 级沙箱", step=statement.step, tier=tier)
             return [_verdict("sandbox tier", problem, want=policy.train.min_sandbox)]
         if report.tier == "T1" and (report.self_test is None or report.self_test.failures()):
-            return [_verdict("sandbox tier"), _verdict("self-test missing", f"{statement.step} has no passed self-test")]
+            problem = t("{step} has no passed self-test", "{step} 没有通过的自检", step=statement.step)
+            return [_verdict("sandbox tier"), _verdict("self-test missing", problem)]
     return [_verdict("sandbox tier"), _verdict("self-test missing")]
 
 
 def _label(chain: Sequence[Statement]) -> Verdict:
     labels = {s.predicate.label for s in chain}
-    return _verdict("label", "" if len(labels) == 1 and None not in labels else "labels along the chain differ")
+    agree = len(labels) == 1 and None not in labels
+    return _verdict("label", "" if agree else t("labels along the chain differ", "链上的标签不一致"))
 
 
 def _ordinary(policy: Policy, *, allowed: tuple[Ordinary, ...]) -> Verdict:
     # Every run of this version is an ordinary one; private runs will pass by their plan.
     rule = policy.train.ordinary
-    return _verdict("ordinary", "" if rule in allowed else f"runs without differential privacy are {rule}")
+    problem = t("the policy says {rule} to runs without differential privacy", "策略对不使用差分隐私的运行规定为 {rule}", rule=rule)
+    return _verdict("ordinary", "" if rule in allowed else problem)

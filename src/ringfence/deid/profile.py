@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.core.problems import first_problem
 from ringfence.core.settings import Digest, PartName, Settings
 from ringfence.deid.settings import DeidSettings, Operator
 
@@ -37,7 +38,7 @@ def load(name: str, *, folder: Traversable | None = None) -> Profile:
     try:
         return Profile.model_validate_json((_folder(folder) / f"{name}.json").read_text(encoding="utf-8"))
     except ValidationError as cause:
-        raise InvalidSettings(where=f"profile {name}", problem=str(cause.errors(include_input=False)[0]["msg"])) from cause
+        raise InvalidSettings(where=f"profile {name}", problem=first_problem(cause)[1]) from cause
 
 
 def settings_for(name: str, *, terms_digest: Digest | None = None, folder: Traversable | None = None) -> DeidSettings:

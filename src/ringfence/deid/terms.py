@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ringfence.core.errors import TermsUnreadable
+from ringfence.core.text import t
 from ringfence.deid.draw import DIGITS, UPPER, Draw
 from ringfence.deid.fold import fold
 from ringfence.deid.recogniser import TERM, Span, cuts_a_word
@@ -27,15 +28,17 @@ def read_terms(path: Path) -> tuple[str, ...]:
         data = path.read_bytes()
         lines = data.decode("utf-8-sig").splitlines()
     except OSError as cause:
-        raise TermsUnreadable(problem="the file cannot be read") from cause
+        raise TermsUnreadable(problem=t("the file cannot be read", "文件无法读取")) from cause
     except UnicodeDecodeError as cause:
-        raise TermsUnreadable(problem="it is not UTF-8") from cause
+        raise TermsUnreadable(problem=t("it is not UTF-8", "不是 UTF-8")) from cause
     if len(data) > _MOST_BYTES:
-        raise TermsUnreadable(problem=f"it is larger than {_MOST_BYTES} bytes")
+        raise TermsUnreadable(problem=t("it is larger than {most} bytes", "超过 {most} 字节", most=_MOST_BYTES))
     terms = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     short = [n for n, line in enumerate(lines, 1) if 0 < len(line.strip()) < _SHORTEST and not line.startswith("#")]
     if short:
-        raise TermsUnreadable(problem=f"line {short[0]} is shorter than {_SHORTEST} characters")
+        raise TermsUnreadable(
+            problem=t("line {n} is shorter than {least} characters", "第 {n} 行不足 {least} 个字符", n=short[0], least=_SHORTEST)
+        )
     return tuple(terms)
 
 

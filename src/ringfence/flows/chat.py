@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ringfence.core.errors import NotReleasable
 from ringfence.core.order import Keys, Limits
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.work import Input, Work
+from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved, cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
@@ -60,14 +60,11 @@ def from_workspace(space: Workspace, target: str) -> Speaker:
         return from_bundle(space.path / "releases" / target, space.public)
     if Path(target).is_dir():
         return from_bundle(Path(target), space.public)
-    run = space.state.run(target)
-    made = next((one for one in run.made if one.kind == "adapter"), None)
-    if made is None or made.digest not in space.state.live():
-        raise NotReleasable(run=run.id, state=run.state)
-    source = space.input(space.state.things[made.digest])
+    run, thing = adapter_of(space, target)
+    source = space.input(thing)
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     with space.locked():
-        space.record(Opened(object=made.digest, purpose="chat"))
+        space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
     return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key))
 

@@ -11,6 +11,7 @@ from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
 _MAIN = ("set", "quarantine", "adapter")
+_NOT_DELETED = ("account", "checkpoint")  # what was spent stays known; a checkpoint goes with its run
 
 
 def listing(space: Workspace, *, everything: bool = False) -> list[dict[str, Any]]:
@@ -65,6 +66,18 @@ def describe(space: Workspace, name: str) -> dict[str, Any]:
     }
 
 
+def derived(space: Workspace, thing: Thing) -> list[Thing]:
+    """Return the live objects that were made from `thing`, directly or not: sets, span tables, figures, adapters; oldest first."""
+    known = {thing.made.digest}
+    found: list[Thing] = []
+    live = space.state.live()
+    for run in sorted(space.state.runs.values(), key=lambda run: run.outcome_index or 0):  # inputs are older than what was made of them
+        if known & set(run.intent.inputs.values()):
+            known |= {made.digest for made in run.made}
+            found += [live[made.digest] for made in run.made if made.digest in live and made.kind not in _NOT_DELETED]
+    return found
+
+
 def delete(space: Workspace, things: list[Thing]) -> None:
     """Announce a deletion in the ledger, destroy the keys and bytes, and record that it is done.
 
@@ -75,7 +88,7 @@ def delete(space: Workspace, things: list[Thing]) -> None:
     with space.locked() as state:
         live = state.live()
         for thing in things:
-            if thing.made.digest not in live or thing.made.kind not in _MAIN:
+            if thing.made.digest not in live or thing.made.kind in _NOT_DELETED:
                 raise NoSuchObject(object=thing.made.digest[:12])
         space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
         finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])

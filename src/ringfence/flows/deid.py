@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ringfence.core.errors import TermsUnreadable
 from ringfence.core.order import Progress
+from ringfence.core.text import t
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
@@ -58,4 +59,4 @@ def _digest(terms: Path, key: bytes) -> str:
     try:
         return dictionary_digest(terms.read_bytes(), key)
     except OSError as cause:
-        raise TermsUnreadable(problem="it cannot be read") from cause
+        raise TermsUnreadable(problem=t("it cannot be read", "无法读取")) from cause

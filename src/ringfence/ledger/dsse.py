@@ -15,6 +15,7 @@ from securesystemslib.signer import CryptoSigner, Signature, SSlibKey  # type: i
 
 from ringfence.core.digest import canonical, parse_canonical, sha256
 from ringfence.core.errors import InvalidSettings, NotCanonical, SignatureInvalid
+from ringfence.core.text import t
 from ringfence.ledger.encoding import from_base64
 
 _FILE = "envelope"
@@ -28,9 +29,9 @@ def ed25519_public(text: str) -> Ed25519PublicKey:
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
     except ValueError as cause:
-        raise InvalidSettings(where="public key", problem="not 64 hexadecimal digits") from cause
+        raise InvalidSettings(where="public key", problem=t("not 64 hexadecimal digits", "不是 64 位十六进制数字")) from cause
     if key.public_bytes_raw().hex() != text:
-        raise InvalidSettings(where="public key", problem="not 64 lower-case hexadecimal digits")
+        raise InvalidSettings(where="public key", problem=t("not 64 lower-case hexadecimal digits", "不是 64 位小写十六进制数字"))
     return key
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ringfence.core.errors import ModelUnknown, ModelUnsupported, UnsafeFile
+from ringfence.core.text import t
 from ringfence.models.header import TensorInfo, read_header
 
 INDEX = "model.safetensors.index.json"
@@ -65,7 +66,7 @@ def check_folder(path: Path) -> ModelFolder:
         _check_file(path / name)
     for required in ("config.json", "tokenizer.json"):
         if required not in names:
-            raise ModelUnsupported(problem=f"{required} is missing")
+            raise ModelUnsupported(problem=t("{file} is missing", "缺少 {file}", file=required))
     for name in set(_READ) & set(names):
         _check_code(_read_json(path / name), file=name)
     config = _read_json(path / "config.json")
@@ -77,22 +78,22 @@ def _check_file(path: Path) -> None:
     name = path.name
     mode = path.lstat().st_mode
     if not stat.S_ISREG(mode):
-        raise UnsafeFile(file=name, reason="not a plain file")
+        raise UnsafeFile(file=name, reason=t("not a plain file", "不是普通文件"))
     if _CODE.fullmatch(name):
-        raise UnsafeFile(file=name, reason="files of this kind can run code")
+        raise UnsafeFile(file=name, reason=t("files of this kind can run code", "此类文件可以执行代码"))
     if name not in _JSON and name not in _TEXT and not _WEIGHTS.fullmatch(name):
-        raise UnsafeFile(file=name, reason="unknown file")
+        raise UnsafeFile(file=name, reason=t("unknown file", "未知文件"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if path.name in _READ and path.stat().st_size > _MAX_CONFIG:
-        raise UnsafeFile(file=path.name, reason="too large")
+        raise UnsafeFile(file=path.name, reason=t("too large", "过大"))
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as cause:
-        raise UnsafeFile(file=path.name, reason="not JSON") from cause
+        raise UnsafeFile(file=path.name, reason=t("not JSON", "不是 JSON")) from cause
     if not isinstance(value, dict):
-        raise UnsafeFile(file=path.name, reason="not a JSON object")
+        raise UnsafeFile(file=path.name, reason=t("not a JSON object", "不是 JSON 对象"))
     return value
 
 
@@ -104,32 +105,34 @@ def _check_code(value: object, *, file: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if key not in _HARMLESS and (key == "auto_map" or key[:1] == "_" or "implementation" in key or key.endswith("_internal")):
-                raise UnsafeFile(file=file, reason=f"the key {key!r} chooses code")
+                raise UnsafeFile(file=file, reason=t("the key {key!r} chooses code", "键 {key!r} 会选择代码", key=key))
             if key in {"tokenizer_file", "vocab_file", "merges_file"} and item is not None:
-                raise UnsafeFile(file=file, reason=f"the key {key!r} names another file")
+                raise UnsafeFile(file=file, reason=t("the key {key!r} names another file", "键 {key!r} 指向另一个文件", key=key))
             _check_code(item, file=file)
 
 
 def _check_config(config: dict[str, Any]) -> None:
     if "quantization_config" in config:
-        raise ModelUnsupported(problem="its weights are quantised (quantization_config)")
+        raise ModelUnsupported(problem=t("its weights are quantised (quantization_config)", "其权重是量化的（quantization_config）"))
     if config.get("model_type") not in ARCHITECTURES:
-        raise ModelUnsupported(problem=f"its model_type is none of {', '.join(sorted(ARCHITECTURES))}")
+        raise ModelUnsupported(
+            problem=t("its model_type is none of {known}", "其 model_type 不在 {known} 之中", known=", ".join(sorted(ARCHITECTURES)))
+        )
 
 
 def _read_tensors(path: Path, names: tuple[str, ...]) -> dict[str, TensorInfo]:
     shards = [name for name in names if _WEIGHTS.fullmatch(name)]
     if not shards:
-        raise ModelUnsupported(problem="the folder has no safetensors file")
+        raise ModelUnsupported(problem=t("the folder has no safetensors file", "文件夹中没有 safetensors 文件"))
     found: dict[str, TensorInfo] = {}
     homes: dict[str, str] = {}
     for shard in shards:
         for name, info in read_header(path / shard).tensors.items():
             if name in found:
-                raise UnsafeFile(file=shard, reason="a tensor occurs in two files")
+                raise UnsafeFile(file=shard, reason=t("a tensor occurs in two files", "有张量出现在两个文件中"))
             found[name], homes[name] = info, shard
     if INDEX in names and _read_json(path / INDEX).get("weight_map") != homes:
-        raise UnsafeFile(file=INDEX, reason="the index and the files differ")
+        raise UnsafeFile(file=INDEX, reason=t("the index and the files differ", "索引与文件不一致"))
     if INDEX not in names and shards != ["model.safetensors"]:
-        raise UnsafeFile(file=shards[0], reason="several files without an index")
+        raise UnsafeFile(file=shards[0], reason=t("several files without an index", "多个文件却没有索引"))
     return found

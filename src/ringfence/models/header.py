@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ringfence.core.errors import UnsafeFile
+from ringfence.core.text import t
 
 _MAX_HEADER = 16 << 20  # bytes; a model of 100,000 tensors needs about 12 MB
 _MAX_TENSOR = 1 << 48  # elements; keeps the products below in machine range
@@ -50,7 +51,7 @@ def header_length(prefix: bytes, *, file: str) -> int:
     """
     length = int.from_bytes(prefix[:_PREFIX], "little")
     if len(prefix) < _PREFIX or not 2 <= length <= _MAX_HEADER:  # noqa: PLR2004  "{}" is the shortest header
-        raise UnsafeFile(file=file, reason="no safetensors header")
+        raise UnsafeFile(file=file, reason=t("no safetensors header", "没有 safetensors 文件头"))
     return length
 
 
@@ -67,7 +68,7 @@ def parse_header(data: bytes, *, size: int, file: str) -> Header:
     try:
         tensors, metadata = _parse(text, length=length, room=size - _PREFIX - length)
     except (ValueError, TypeError, KeyError, RecursionError) as cause:
-        raise UnsafeFile(file=file, reason="malformed safetensors header") from cause
+        raise UnsafeFile(file=file, reason=t("malformed safetensors header", "safetensors 文件头格式不对")) from cause
     return Header(tensors, metadata)
 
 

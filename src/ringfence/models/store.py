@@ -16,8 +16,9 @@ from pydantic import Field, ValidationError
 from ringfence.core.digest import canonical, object_digest, parse_canonical
 from ringfence.core.durable import full_disk_as_error, sync_folder, write_atomic
 from ringfence.core.environment import model_store
-from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, NotCanonical
+from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, NoModelStore, NotCanonical
 from ringfence.core.settings import Digest, Settings
+from ringfence.core.text import t
 from ringfence.models.folder import ModelFolder, check_folder
 
 _BLOCK = 1 << 20  # bytes read at a time
@@ -57,14 +58,33 @@ class ModelEntry(Settings):
         return check_folder(self.path)
 
 
+def made() -> Path:
+    """Return the folder of the store, made when it is not there yet.
+
+    Raises: NoModelStore, StorageFull.
+    """
+    folder = model_store()
+    try:
+        with full_disk_as_error():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as cause:
+        raise _unusable(folder) from cause
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise _unusable(folder)
+    return folder
+
+
 def listing() -> list[ModelEntry]:
     """Return every registered model, by name.
 
-    Raises: ModelBroken.
+    Raises: ModelBroken, NoModelStore.
     """
     folder = model_store()
-    entries = [_read_entry(path) for path in folder.glob("*.json") if _DIGEST.fullmatch(path.stem)] if folder.is_dir() else []
-    return sorted(entries, key=lambda entry: entry.name)
+    try:
+        paths = [path for path in folder.glob("*.json") if _DIGEST.fullmatch(path.stem)] if folder.is_dir() else []
+    except PermissionError as cause:
+        raise _unusable(folder) from cause
+    return sorted(map(_read_entry, paths), key=lambda entry: entry.name)
 
 
 def find(name: str) -> ModelEntry:
@@ -90,15 +110,17 @@ def register(
 
     After a crash the store holds the whole model or nothing that `listing` shows: the entry is written last.
 
-    Raises: UnsafeFile, ModelUnsupported, ModelUnknown, StorageFull.
+    Raises: UnsafeFile, ModelUnsupported, ModelUnknown, NoModelStore, StorageFull.
     """
     if not _NAME.fullmatch(name):
-        raise ModelUnsupported(problem="a model's name is up to 64 letters, digits, dots, hyphens and underscores")
+        shape = t(
+            "a model's name is up to 64 letters, digits, dots, hyphens and underscores", "模型名称至多 64 个字母、数字、点、连字符或下划线"
+        )
+        raise ModelUnsupported(problem=shape)
     names = check_folder(folder).names
-    store = model_store()
+    store = made()
     temporary = store / f".{secrets.token_hex(8)}.tmp"
     with full_disk_as_error():
-        store.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary.mkdir(mode=0o700)
         try:
             files = tuple(_copy(folder / each, temporary / each) for each in names)
@@ -132,6 +154,10 @@ def verify(name: str) -> ModelEntry:
         if path.is_symlink() or path.stat().st_size != file.size or _sha256(path) != file.sha256:
             raise ModelBroken(name=entry.name)
     return entry
+
+
+def _unusable(folder: Path) -> NoModelStore:
+    return NoModelStore(problem=t("{path} cannot be used by this account", "该账户无法使用 {path}", path=folder))
 
 
 def _entry(name: str, files: tuple[ModelFile, ...], *, licence: str, source: str, aliases: tuple[str, ...]) -> ModelEntry:

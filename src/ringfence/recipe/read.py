@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
+from ringfence.core.problems import first_problem
 from ringfence.core.text import Text, t
 from ringfence.recipe.keys import KEYS, Treatment
 from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
@@ -110,7 +111,10 @@ def strict_yaml(text: str) -> object:
 
     Raises: yaml.YAMLError.
     """
-    value: object = yaml.load(text, _Loader)  # noqa: S506  derived from SafeLoader
+    try:
+        value: object = yaml.load(text, _Loader)  # noqa: S506  derived from SafeLoader
+    except (ValueError, LookupError, AttributeError, RecursionError) as cause:  # PyYAML lets them out for bad scalars
+        raise yaml.YAMLError("a value cannot be read") from cause
     return value
 
 
@@ -162,6 +166,6 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     try:
         order = TrainOrder(train=TrainSettings.model_validate(fields), hints=RuntimeHints.model_validate(hints))
     except ValidationError as cause:
-        first = cause.errors()[0]
-        raise BadValue(key=".".join(str(part) for part in first["loc"]) or "recipe", problem=first["msg"]) from cause
+        where, problem = first_problem(cause)
+        raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from ringfence.core.digest import canonical, parse_canonical, sha256
 from ringfence.core.errors import InvalidSettings, NotCanonical, SignatureInvalid, WrongSigner
+from ringfence.core.text import t
 from ringfence.release.manifest import MODEL_SIGNATURE
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
@@ -61,9 +62,9 @@ def _public(text: str) -> ec.EllipticCurvePublicKey:
     try:
         key = serialization.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as cause:
-        raise InvalidSettings(where="public keys", problem="release is no PEM key") from cause
+        raise InvalidSettings(where="public keys", problem=t("release is no PEM key", "release 不是 PEM 密钥")) from cause
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise InvalidSettings(where="public keys", problem="release is no P-256 key")
+        raise InvalidSettings(where="public keys", problem=t("release is no P-256 key", "release 不是 P-256 密钥"))
     return key
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ringfence.core.errors import AdapterUnexpected, ModelUnsupported, UnsafeFile
+from ringfence.core.text import t
 from ringfence.models.header import TensorInfo, parse_header
 from ringfence.train.settings import TrainSettings
 
@@ -31,15 +32,22 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
     if settings.lora_target != ("all",):
         known = {_last(name) for name in linear}
         if unknown := sorted(set(settings.lora_target) - known):
-            raise ModelUnsupported(problem=f"it has no linear layer called {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+            raise ModelUnsupported(
+                problem=t(
+                    "it has no linear layer called {unknown}; it has {known}",
+                    "没有名为 {unknown} 的线性层；有 {known}",
+                    unknown=", ".join(unknown),
+                    known=", ".join(sorted(known)),
+                )
+            )
         linear = [name for name in linear if _last(name) in settings.lora_target]
     if settings.layers_to_transform is not None:
         layers = {_layer(name) for name in linear}
         if missing := sorted(set(settings.layers_to_transform) - layers):
-            raise ModelUnsupported(problem=f"it has no layer {', '.join(map(str, missing))}")
+            raise ModelUnsupported(problem=t("it has no layer {missing}", "没有第 {missing} 层", missing=", ".join(map(str, missing))))
         linear = [name for name in linear if _layer(name) in settings.layers_to_transform]
     if not linear:
-        raise ModelUnsupported(problem="it has no linear layer to adapt")
+        raise ModelUnsupported(problem=t("it has no linear layer to adapt", "没有可适配的线性层"))
     return sorted(linear)
 
 
@@ -67,15 +75,15 @@ def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | 
     try:
         header = parse_header(data, size=len(data) if size is None else size, file=WEIGHTS)
     except UnsafeFile as cause:
-        raise AdapterUnexpected(problem="it is not a well-formed safetensors file") from cause
+        raise AdapterUnexpected(problem=t("it is not a well-formed safetensors file", "不是格式正确的 safetensors 文件")) from cause
     if header.metadata not in ({}, {"format": "pt"}):
-        raise AdapterUnexpected(problem="it holds metadata")
+        raise AdapterUnexpected(problem=t("it holds metadata", "含有元数据"))
     if missing := predicted.keys() - header.tensors.keys():
-        raise AdapterUnexpected(problem=f"{len(missing)} tensors are missing")
+        raise AdapterUnexpected(problem=t("{n} tensors are missing", "缺少 {n} 个张量", n=len(missing)))
     if extra := header.tensors.keys() - predicted.keys():
-        raise AdapterUnexpected(problem=f"{len(extra)} tensors are too many")
+        raise AdapterUnexpected(problem=t("{n} tensors are too many", "多出 {n} 个张量", n=len(extra)))
     if any(info != TensorInfo("F32", predicted[name]) for name, info in header.tensors.items()):
-        raise AdapterUnexpected(problem="a tensor has another shape or type")
+        raise AdapterUnexpected(problem=t("a tensor has another shape or type", "有张量的形状或类型不符"))
 
 
 def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:

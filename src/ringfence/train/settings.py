@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ringfence.core.order import Count, Figures, Number, Series
 from ringfence.core.settings import PartName, Settings
+from ringfence.core.text import t
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -57,9 +58,11 @@ class TrainSettings(Settings):
     def _names_are_distinct(self) -> Self:
         for names in (self.lora_target, self.layers_to_transform or ()):
             if len(set(names)) != len(names):
-                raise ValueError("lora_target and layers_to_transform hold each value once")
+                raise ValueError(
+                    t("lora_target and layers_to_transform hold each value once", "lora_target 与 layers_to_transform 中每个值只能出现一次")
+                )
         if "all" in self.lora_target and len(self.lora_target) > 1:
-            raise ValueError("lora_target is all, or a list of names")
+            raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
         return self
 
 

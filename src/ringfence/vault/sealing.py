@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ringfence.core.digest import canonical, parse_canonical, sha256
 from ringfence.core.errors import BadArgument, KeysBroken, NotCanonical, WrongPassphrase
 from ringfence.core.settings import Digest, Settings, SlotId
+from ringfence.core.text import t
 
 _LEAST_KEY_FILE = 32  # bytes: a key file stands for a random key, so it must be able to hold one
 _NONCE = 12  # bytes; random, and no key here seals more than a few thousand times
@@ -101,9 +102,13 @@ class Lock:
         Raises: BadArgument for an empty passphrase or a key file under 32 bytes.
         """
         if isinstance(secret, KeyFile) and len(secret) < _LEAST_KEY_FILE:
-            raise BadArgument(option="--key-file", problem=f"{len(secret)} bytes < {_LEAST_KEY_FILE}", verb="init")
+            raise BadArgument(
+                option="--key-file",
+                problem=t("{n} bytes; {least} are the least", "{n} 字节；至少要 {least} 字节", n=len(secret), least=_LEAST_KEY_FILE),
+                verb="init",
+            )
         if not secret:
-            raise BadArgument(option="--passphrase-file", problem="0 bytes", verb="init")
+            raise BadArgument(option="--passphrase-file", problem=t("the passphrase is empty", "口令为空"), verb="init")
         chosen = _KeyFileCost() if isinstance(secret, KeyFile) else cost
         return cls(_Header(purpose=purpose, tenant=tenant, cost=chosen, salt=os.urandom(16).hex()), secret)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
 from ringfence.core.errors import JobMisbehaved, NoSuchObject
 from ringfence.core.order import StoredFile
+from ringfence.core.text import t
 from ringfence.vault.streams import INDEX
 
 _SLOT = re.compile(r"[0-9a-f]{32}")
@@ -50,10 +51,15 @@ class Store:
         kinds = {m[2] for name in names if (m := _NUMBERED.fullmatch(name))}
         kind = kinds.pop() if kinds else ""
         if names != [f"{i:06}.{kind}" for i in range(len(names) - 1)] + [INDEX]:
-            raise JobMisbehaved(job=path.parent.name, problem="its output has other files than numbered ones and an index")
+            raise JobMisbehaved(
+                job=path.parent.name,
+                problem=t("its output has other files than numbered ones and an index", "输出中有编号文件与索引之外的文件"),
+            )
         found = [_stored(path / name) for name in names]
         if None in found:
-            raise JobMisbehaved(job=path.parent.name, problem="its output holds something that is not a plain file")
+            raise JobMisbehaved(
+                job=path.parent.name, problem=t("its output holds something that is not a plain file", "输出中有不是普通文件的东西")
+            )
         return tuple(file for file in found if file)
 
     def commit(self, run: str, slot_id: str) -> Path:
@@ -159,7 +165,9 @@ def _copy(source: Path, target: Path, *, size: int) -> None:
     try:
         reading = open(source, "rb", buffering=0, opener=_opener)  # noqa: SIM115  only opening is judged here; closed below
     except OSError as cause:
-        raise JobMisbehaved(job=source.parent.parent.name, problem="its output changed while it was read") from cause
+        raise JobMisbehaved(
+            job=source.parent.parent.name, problem=t("its output changed while it was read", "读取期间其输出被改动")
+        ) from cause
     with reading, full_disk_as_error():
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.cli.commands.chat import printable
 from ringfence.cli.main import hoisted
+from ringfence.cli.streams import printable
 
 
-@pytest.mark.parametrize("bad", ["\x1b[2J", "\x1b]0;title\x07", "\r", "\x08", "\u202e", "\u200b", "\x9b31m"])
+@pytest.mark.parametrize("bad", ["\x1b[2J", "\x1b]0;title\x07", "\r", "\x08", "\u202e", "\u200b", "\x9b31m", "\udc9b31m", "\ud800"])
 def test_control_characters_are_not_printed(bad):
-    assert not set(printable(f"a{bad}b")) & set("\x1b\x07\r\x08\u202e\u200b\x9b")
+    assert not set(printable(f"a{bad}b")) & set("\x1b\x07\r\x08\u202e\u200b\x9b\udc9b\ud800")
 
 
 def test_ordinary_text_stays():
-    assert printable("诊断：\t感冒\n👍") == "诊断：\t感冒\n👍"
+    assert printable("诊断：\t感冒\n👍 \ue000") == "诊断：\t感冒\n👍 \ue000"  # a private-use character is a font's affair
 
 
 def test_global_options_may_stand_anywhere_before_two_dashes():

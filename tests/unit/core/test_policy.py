@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from ringfence.core import text
 from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, refusals
 from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
 
@@ -133,3 +136,40 @@ def test_an_empty_requirement_asks_for_nothing():
 def test_every_refusal_says_what_to_do():
     for verdict in refusals(evaluate(Policy(), chain(deid=None, scan={"label": "public"}), moment="train")):
         assert verdict.how
+
+
+@pytest.mark.parametrize(
+    ("change", "links"),
+    [
+        ({}, {"scan": None, "deid": None}),
+        ({}, {"deid": {"figures": {"survivors": 1}}}),
+        ({}, {"deid": {"figures": {}}}),
+        ({}, {"deid": {"label": "public"}}),
+        ({}, {"import": {"sandbox": None}}),
+        ({}, {"scan": {"sandbox": NO_TEST}}),
+        ({}, {"import": None}),
+        ({"require": Require(deid=DeidRule(profile="strict"))}, {}),
+        ({"require": Require(deid=DeidRule(parts=("email.v2",)))}, {}),
+        ({"ordinary": "refuse"}, {}),
+    ],
+)
+def test_a_refusal_says_what_and_how_in_both_languages(change, links):
+    ruled = Policy(train=TrainRules(**change))
+    said = {}
+    for language in ("en", "zh"):
+        text.choose(language)
+        said[language] = [(v.rule, v.detail, v.how) for v in refusals(evaluate(ruled, chain(**links), moment="train"))]
+    assert said["en"]
+    assert [rule for rule, *_ in said["en"]] == [rule for rule, *_ in said["zh"]]
+    for _, *sentences in said["en"]:
+        assert not re.search("[\u4e00-\u9fff]", "".join(sentences))
+    for _, *sentences in said["zh"]:
+        assert all(re.search("[\u4e00-\u9fff]", sentence) for sentence in sentences)
+
+
+def test_a_broken_link_is_named_in_both_languages():
+    links = chain()
+    del links[1]
+    for language, words in (("en", "deid did not read what import made"), ("zh", "deid 读取的不是 import 的产出")):
+        text.choose(language)
+        assert [v.detail for v in refusals(evaluate(Policy(train=TrainRules(require=Require())), links, moment="train"))] == [words]

@@ -13,7 +13,7 @@ from ringfence.ingest.ids import IdKeys
 from ringfence.ingest.importer import Importer
 from ringfence.ingest.readers import FORMATS, read, sniff
 from ringfence.ingest.settings import ImportSettings
-from ringfence.vault.index import RowHmac, RowIndex
+from ringfence.vault.index import RowIndex, row_hmac
 
 KEYS = IdKeys(record=b"r" * 32, unit=b"u" * 32)
 SECRET = "Wang Xiaoming 110105"  # planted in bad rows; must never come out in an error
@@ -26,7 +26,7 @@ def imported(data, *, name="notes.jsonl", limit=16 << 20, **settings):
     wanted = ImportSettings(source=name, **settings)
     file = io.BytesIO(data)
     reader = sniff(file, name, named=wanted.format, limit=limit)
-    importer, index, hmac = Importer(wanted, KEYS), RowIndex(), RowHmac(b"c" * 32)
+    importer, index, hmac = Importer(wanted, KEYS), RowIndex(), row_hmac(b"c" * 32)
     records = []
     for record in importer.records(read(file, reader, limit=limit)):
         index.add([bytes.fromhex(record.id)], [bytes.fromhex(record.unit)], [hmac(record.content())])

@@ -14,6 +14,7 @@ import pytest
 
 from ringfence.core.errors import LedgerUnavailable, StorageFull
 from ringfence.ledger.log import Ledger, verify_log
+from ringfence.ledger.store import TileStore
 
 
 def verified(make, name="ledger"):
@@ -220,3 +221,25 @@ def test_a_writer_that_dies_after_any_file_leaves_the_old_log(make):
             again.record_many([{"n": n} for n in range(10)])
             assert verified(make, state.name) == 265
             assert make.open(state.name).raw(254) == b'{"n":"again"}'
+
+
+@pytest.mark.parametrize("is_in_place", [False, True])
+def test_ctrl_c_does_not_take_back_a_checkpoint_that_a_reader_may_have_seen(make, monkeypatch, is_in_place):
+    log = make.log(batches=(3,))
+    commit = TileStore.commit
+
+    def interrupted(store, note):
+        if is_in_place:
+            commit(store, note)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TileStore, "commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.record({"n": 3})
+    monkeypatch.undo()
+    size = 3 + is_in_place
+    assert verified(make) == make.open().size == size
+    log.refresh()
+    assert log.size == size
+    assert log.record({"n": size}) == size
+    assert [entry["n"] for _, entry in make.open().entries()] == list(range(size + 1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, UnsafeFile
+from ringfence.core import text
+from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, NoModelStore, UnsafeFile
 from ringfence.models import store
 from tests.unit.models.model_parts import safetensors, write_folder
 
@@ -92,3 +94,48 @@ def test_weights_that_lie_outside_are_never_copied(tmp_path, where):
     (folder / "model.safetensors").symlink_to(tmp_path / "secret")
     with pytest.raises(UnsafeFile):
         store.register(folder, "tiny")
+
+
+def test_a_relative_store_is_the_same_folder_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RINGFENCE_MODELS", "models")
+    entry = store.register(write_folder(tmp_path / "m"), "tiny")
+    assert entry.path == tmp_path / "models" / entry.digest  # a path that a sandbox can be given
+
+
+def test_a_store_that_cannot_be_made_is_said_to_be_so(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / "file" / "store"))
+    with pytest.raises(NoModelStore):
+        store.register(write_folder(tmp_path / "m"), "tiny")
+    assert store.listing() == []
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+@pytest.mark.parametrize("name", ["theirs", "theirs/store"])
+def test_a_store_of_somebody_else_is_said_to_be_so(monkeypatch, tmp_path, mode, name):
+    if os.geteuid():
+        pytest.skip("acting as another account needs root")
+    model = write_folder(tmp_path / "m")
+    for folder in (tmp_path, *tmp_path.parents[:2], model):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    (tmp_path / "theirs").mkdir(mode=mode)
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / name))
+    os.seteuid(65534)
+    try:
+        if not os.access(model, os.R_OK | os.X_OK, effective_ids=True):
+            pytest.skip("the folder of temporary files is not open to other accounts")
+        with pytest.raises(NoModelStore):
+            store.register(model, "tiny")
+        if name == "theirs/store":  # not even its existence can be seen
+            with pytest.raises(NoModelStore):
+                store.listing()
+    finally:
+        os.seteuid(0)
+
+
+def test_a_name_that_cannot_be_is_refused_in_the_readers_language(tmp_path):
+    text.choose("zh")
+    with pytest.raises(ModelUnsupported) as caught:
+        store.register(write_folder(tmp_path / "m"), "no/such name")
+    assert "模型名称" in caught.value.facts["problem"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ringfence.cli.context import emit, table, workspace
+from ringfence.cli.words import word
 from ringfence.core.text import t
 
 ORDER = 115
@@ -22,7 +23,7 @@ def list_() -> None:
     from ringfence.flows.release import bundles
 
     rows = bundles(workspace(unlock=False))
-    shown = [[r["name"], r["run"], r["released"], r["manifest"][:12], r["state"]] for r in rows]
+    shown = [[r["name"], r["run"], r["released"], r["manifest"][:12], word(r["state"])] for r in rows]
     emit(
         {"bundles": rows},
         lambda: table("", [t("name", "名称"), t("run", "运行"), t("released", "放行"), t("manifest", "清单"), t("state", "状态")], shown),

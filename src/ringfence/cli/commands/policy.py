@@ -42,4 +42,8 @@ def show() -> None:
 
     space = workspace(unlock=False)
     policy = space.policy()
-    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(as_yaml(policy).rstrip()))
+    note = t(
+        "# The policy in force. To change it, edit a copy and sign that: ringfence policy set FILE",
+        "# 当前生效的策略。如需修改，请编辑副本再签署：ringfence policy set FILE",
+    )
+    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(f"{note}\n{as_yaml(policy).rstrip()}"))

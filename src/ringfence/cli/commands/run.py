@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ringfence.cli.context import emit, options, progress, say, table, workspace
+from ringfence.cli.context import emit, progress, say, table, workspace
+from ringfence.cli.training import AnnounceFd
+from ringfence.cli.words import lines, word
 from ringfence.core.text import t
 
 ORDER = 110
 _TICK = 1.0  # s between looks at a running run
-_WIDTH = 120  # characters of a value; --verbose shows the rest
 RUN = Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the run, or its beginning.", "运行编号，或其开头。"))]
 
 
@@ -34,7 +35,7 @@ def list_() -> None:
     from ringfence.flows.runs import overview
 
     runs = overview(workspace(unlock=False))
-    rows = [[r["run"], r["set"], r["state"], r["started"], r["ended"] or "", r["code"] or ""] for r in runs]
+    rows = [[r["run"], r["set"], word(r["state"]), r["started"], r["ended"] or "", r["code"] or ""] for r in runs]
     columns = [t("run", "运行"), t("set", "数据集"), t("state", "状态"), t("started", "开始"), t("ended", "结束"), t("code", "代码")]
     emit({"runs": runs}, lambda: table("", columns, rows))
 
@@ -44,23 +45,13 @@ def show(run: RUN) -> None:
     from ringfence.flows.runs import details
 
     found = details(workspace(), run)
-
-    def print_it() -> None:
-        for title, part in found.items():
-            if isinstance(part, dict):
-                say(f"{title}")
-                for key, value in part.items():
-                    say(f"  {key:<24} {_brief(value)}")
-            elif part is not None:
-                say(f"{title:<10} {_brief(part)}")
-
-    emit(found, print_it)
+    emit(found, lambda: say("\n".join(lines(found))))
 
 
 def watch(run: RUN) -> None:
     """Follow a running run."""
     from ringfence.core.order import Progress
-    from ringfence.flows.runs import status
+    from ringfence.flows.runs import state_of, status
 
     space = workspace(unlock=False)
     last: dict[str, Any] | None = None
@@ -71,8 +62,9 @@ def watch(run: RUN) -> None:
             last = answer
             time.sleep(_TICK)
     space.refresh()
-    state = space.state.run(run)
-    emit({"run": state.id, "state": state.state}, lambda: say(f"{state.id}  {state.state}"))
+    ended = space.state.run(run)
+    state = state_of(space, ended)
+    emit({"run": ended.id, "state": state}, lambda: say(f"{ended.id}  {word(state)}"))
 
 
 def stop(run: RUN) -> None:
@@ -88,6 +80,7 @@ def stop(run: RUN) -> None:
 def resume(
     run: RUN,
     detach: Annotated[bool, typer.Option("--detach", help=t("Keep going when the terminal closes.", "终端关闭后继续运行。"))] = False,
+    announce_fd: AnnounceFd = None,
 ) -> None:
     """Continue an interrupted training run."""
     from ringfence.cli.training import follow, launch
@@ -96,11 +89,4 @@ def resume(
         launch(["run", "resume", run])
         return
     space = workspace()
-    follow(space, again=space.state.run(run))
-
-
-def _brief(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value) if isinstance(value, list | tuple) else str(value)
-    return text if options().verbose or len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    follow(space, again=space.state.run(run), announce=announce_fd)

@@ -1,0 +1,151 @@
+"""Results for people: the closed names of results in the reader's language, one a line. Scripts see the English names in JSON."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+
+from ringfence.cli.context import options
+from ringfence.core.errors import ROW_REASONS, RUN_STATES
+from ringfence.core.text import chosen, t
+
+_LONGEST = 120  # columns of a value; --verbose shows the rest
+
+_CHINESE: Mapping[str, str] = {
+    **{name: text.zh for name, text in (RUN_STATES | ROW_REASONS).items()},
+    # objects and bundles
+    "there": "存在",
+    "deleted": "已删除",
+    "gone": "已不在",
+    "name": "名称",
+    "digest": "摘要",
+    "label": "标签",
+    "files": "文件数",
+    "bytes": "字节",
+    # keys
+    "tenant": "租户",
+    "fingerprint": "指纹",
+    "tenant_key_version": "租户密钥版本",
+    "object_keys": "对象密钥数",
+    "solo": "一人兼任",
+    # a run
+    "run": "运行",
+    "arrow": "步骤",
+    "set": "数据集",
+    "state": "状态",
+    "started": "开始",
+    "ended": "结束",
+    "code": "代码",
+    "inputs": "输入",
+    "made": "生成",
+    "statement": "声明",
+    "figures": "数据",
+    "account": "账户",
+    "adapter": "适配器",
+    "checkpoint": "检查点",
+    "evaluation": "评估集",
+    "quarantine": "隔离集",
+    "spans": "标识符",
+    "step": "步数",
+    # its sandbox
+    "sandbox": "沙箱",
+    "tier": "等级",
+    "self_test": "自检",
+    "gpus": "GPU",
+    "namespace_differs": "网络命名空间不同",
+    "interfaces": "网络接口",
+    "ipv4": "IPv4 连接",
+    "ipv6": "IPv6 连接",
+    "environment": "环境变量",
+    "no_new_privileges": "不得提权",
+    "seccomp": "系统调用过滤",
+    # its seconds
+    "seconds": "用时（秒）",
+    "job": "作业",
+    "cpu job": "作业（处理器）",
+    "collect": "收取结果",
+    # figures of import, scan and deid
+    "format": "文件格式",
+    "layout": "行格式",
+    "rows": "行数",
+    "refused": "被拒的行",
+    "reasons": "拒绝原因",
+    "first_bad": "第一个被拒的行",
+    "duplicates": "重复的行",
+    "units": "单位数",
+    "max_rows_per_unit": "单位最大行数",
+    "cleared": "过检的行",
+    "flagged": "被标记的行",
+    "by_part": "各检测器标记的行",
+    "records": "记录数",
+    "characters": "字符数",
+    "characters_changed": "改动的字符",
+    "survivors": "残留原文",
+    "engine": "引擎",
+    # figures of training, models and chat
+    "steps": "步数",
+    "dropped": "无回答的行",
+    "truncated": "截断的行",
+    "longest": "最长行的词元",
+    "tokens": "词元数",
+    "losses": "损失",
+    "losses_every": "记录间隔（步）",
+    "loss_first": "首步损失",
+    "loss_last": "末步损失",
+    "eval_before": "训练前留出集损失",
+    "eval_after": "训练后留出集损失",
+    "eval_rows": "留出集行数",
+    "resumed_from": "从此步继续",
+    "trainable": "可训练参数",
+    "seconds_load": "加载（秒）",
+    "seconds_per_step": "每步（秒）",
+    "seconds_evaluation": "评估（秒）",
+    "peak_memory": "内存峰值（字节）",
+    "peak_gpu_memory": "显存峰值（字节）",
+    "device": "设备",
+    "dtype": "数值类型",
+    "parameters": "参数量",
+    "tensors": "张量数",
+    "layers": "层数",
+    "vocabulary": "词表大小",
+    "turns": "轮数",
+}
+
+
+def word(name: str) -> str:
+    """Return a name in the reader's language; what the user chose (a set, a part, a kind of identifier) stays as it is."""
+    return _CHINESE.get(name, name) if chosen() == "zh" else name
+
+
+def lines(found: Mapping[str, object], *, indent: int = 0) -> Iterator[str]:
+    """Yield one line for every name and value; a mapping stands indented below its name, and what is None is left out."""
+    there = {key: value for key, value in found.items() if value is not None}
+    width = max((columns(word(key)) for key in there), default=0)
+    for key, value in there.items():
+        if isinstance(value, Mapping) and value:
+            yield " " * indent + word(key)
+            yield from lines(value, indent=indent + 2)
+        else:
+            shown = word(str(value)) if key == "state" else _brief(value)
+            yield " " * indent + padded(word(key), width) + "  " + shown
+
+
+def columns(text: str) -> int:
+    """Return how many columns a terminal needs: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text with spaces up to so many columns."""
+    return text + " " * (width - columns(text))
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, bool):
+        return t("yes", "是") if value else t("no", "否")
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        value = ", ".join(f"{one:.4g}" if isinstance(one, float) else str(one) for one in value)
+    text = str(value) if value or value == 0 else "-"
+    return text if options().verbose or len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
