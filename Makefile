@@ -24,6 +24,8 @@ check: $(READY)           ## formatting, lint, typing, layers
 	$(BIN)/lint-imports
 
 bench: $(READY) $(WHEEL)  ## speed and memory as ratios against a named peer; prints one JSON object a line
+	tests/environments.sh
+	$(BIN)/ringfence model list | grep -q smollm2 || $(BIN)/ringfence model import $(WHEEL)
 	for script in benchmarks/*.py; do echo "# $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script --quick || exit 1; done
 
 docs: $(READY)            ## regenerate the reference pages from the code

@@ -1,8 +1,8 @@
 """Seconds of CPU time of one ordinary LoRA step, beside TRL's SFTTrainer: same rows, same batch, same precision, interleaved.
 
-Run: python benchmarks/train_step.py --trl-python PATH [--model FOLDER] [--quick]
+Run: python benchmarks/train_step.py [--trl-python PATH] [--model FOLDER] [--quick]
 
-PATH is the interpreter of an environment that holds trl 1.16, datasets and the same torch. TRL runs without gradient checkpointing and
+PATH is the interpreter of an environment that holds trl 1.16, datasets and the same torch (default: the one of tests/environments.sh). TRL runs without gradient checkpointing and
 without its evaluation extras; both sides use one thread. Two cases: rows of mixed length, as in real sets, and rows of equal length, where
 nothing is padding. The loss of the first step must agree before anything is timed.
 """
@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 BATCH, RATE, RANK = 8, 2e-4, 8
+TRL = Path(__file__).parents[1] / ".cache" / "trl-venv" / "bin" / "python"  # tests/environments.sh makes it
 TOLERANCE = 2e-4  # of the first loss: two attention kernels, two orders of summation
 
 
@@ -180,7 +181,7 @@ def compare(case: str, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trl-python", default=sys.executable)
+    parser.add_argument("--trl-python", default=str(TRL if TRL.exists() else sys.executable))
     parser.add_argument("--model", help="a model folder; the registered smollm2 without it")
     parser.add_argument("--steps", type=int, default=11)
     parser.add_argument("--case", choices=("mixed", "equal"))

@@ -11,6 +11,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ROLES: tuple[Role, ...] = get_args(Role)
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -50,7 +52,7 @@ class Record:
         }
         if self.fields:
             row["fields"] = self.fields
-        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        return _encode(row).encode("utf-8", "surrogatepass") + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
@@ -68,7 +70,7 @@ class Record:
 
     def content(self) -> bytes:
         """Return the bytes over which equal content is recognised: kind, roles and texts, no ids, no fields."""
-        return json.dumps([self.kind, self.roles, self.texts], ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return _encode([self.kind, self.roles, self.texts]).encode("utf-8", "surrogatepass")
 
     def with_texts(self, texts: tuple[str, ...], *, keep_fields: bool = True) -> Record:
         """Return a copy with other texts, in the same order and number."""
