@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 import pytest
 
-from ringfence.core.errors import NothingToKeep, NotResumable, PolicyChanged, PolicyRefused, TierMissing, UnknownName
+from ringfence.core.errors import Busy, Interrupted, NothingToKeep, NotResumable, PolicyChanged, PolicyRefused, TierMissing, UnknownName
 from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules
 from ringfence.core.statement import SelfTest
 from ringfence.deid.profile import settings_for
+from ringfence.flows.data import delete, foresee
 from ringfence.flows.deid import deidentify
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
@@ -18,7 +22,8 @@ from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.arrow import Arrow
-from ringfence.workspace.fsck import fsck
+from ringfence.workspace.entries import Delete
+from ringfence.workspace.fsck import finish_deletion, fsck
 from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
 
 
@@ -221,20 +226,85 @@ def test_evaluation_measures_before_and_after(space, tmp_path, recipe):
 
 
 def test_a_deletion_says_what_was_made_of_the_set_and_takes_it_along_on_request(copy, cli):
-    folder, _, _ = copy
+    folder, _, bundle = copy
     space = reopen(folder)
-    named = {thing.made.stage: digest for digest, thing in space.state.live().items() if thing.made.kind != "figures"}
-    figures = {digest for digest, thing in space.state.live().items() if thing.made.kind == "figures"}
+    named = {(thing.made.stage, thing.run.partition("-")[0]): digest for digest, thing in space.state.live().items()}
     code, answer = cli("data", "delete", "clinic@masked", "--yes", workspace=folder)
-    assert (code, answer["deleted"]) == (0, [named["masked"]])
-    assert named["adapter"] in answer["still_there"]
-    assert named["cleared"] not in answer["still_there"]
-    assert named["spans"] not in answer["still_there"]  # made beside it, of the cleared set
+    assert (code, answer["deleted"]) == (0, [named["masked", "deid"]])
+    left = {named["adapter", "train"], named["figures", "train"], named["spans", "deid"], named["figures", "deid"]}
+    assert set(answer["still_there"]) == left  # what was made from it, and beside it
+    assert answer["bundles"] == {"still_there": ["lora"]}
+    code, answer = cli("data", "delete", named["spans", "deid"][:12], "--yes", workspace=folder)  # as the list shows it
+    assert (code, answer["deleted"]) == (0, [named["spans", "deid"]])
     code, answer = cli("data", "delete", "clinic@sealed", "--derived", "--yes", workspace=folder)
     assert code == 0
     assert answer["still_there"] == []
-    assert {named[stage] for stage in ("sealed", "cleared", "spans", "adapter")} <= set(answer["deleted"])
-    left = reopen(folder)
-    assert {thing.made.kind for thing in left.state.live().values()} <= {"account", "figures"}
-    assert set(left.state.live()) & figures <= {d for d in figures if left.state.things[d].run.startswith("import")}
-    assert fsck(left).broken == []
+    assert answer["bundles"] == {"removed": ["lora"]}
+    assert not bundle.exists()
+    after = reopen(folder)
+    assert {thing.made.kind for thing in after.state.live().values()} == {"account"}
+    assert fsck(after).broken == []
+
+
+def test_what_is_made_while_the_question_waits_goes_along(space, tmp_path):
+    import_notes(space, tmp_path, notes(4))
+    thing = space.state.resolve("clinic")
+    assert [one.made.kind for one in foresee(space, [thing], with_derived=True).going] == ["set", "figures"]
+    scan(reopen(space.path), "clinic", settings=ScanSettings())
+    assert "cleared" in {one.made.stage for one in delete(space, [thing], with_derived=True).going}
+    assert {left.made.kind for left in reopen(space.path).state.live().values()} == {"account"}
+
+
+def interrupted(space, tmp_path, recipe):
+    """Return a training that stopped at a checkpoint."""
+    masked(space, tmp_path, notes(16))
+    plan = read(recipe(max_steps=5000, save_steps=1))
+
+    asked = []
+
+    def stop(progress):
+        if progress.done >= 2 and not asked:
+            asked.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(space, plan, show=stop)
+    run = next(run for run in space.refresh().runs.values() if run.intent.arrow == "train")
+    assert run.checkpoint
+    return run
+
+
+def test_a_deletion_ends_unfinished_trainings_on_the_set_and_takes_their_checkpoints(space, tmp_path, recipe):
+    run = interrupted(space, tmp_path, recipe)
+    done = delete(space, [space.state.resolve("clinic@sealed")], with_derived=True)
+    assert done.runs == (run.id,)
+    after = reopen(space.path)
+    assert (after.state.runs[run.id].state, after.state.runs[run.id].code) == ("failed", "RF-VAULT-003")
+    assert run.checkpoint.slot not in after.keys.slots()
+    assert run.checkpoint.slot not in after.store.slots()
+    assert fsck(after).mended == []
+
+
+def test_fsck_closes_a_training_whose_input_went_without_it(space, tmp_path, recipe):
+    run = interrupted(space, tmp_path, recipe)
+    thing = space.state.resolve("clinic@masked:default")
+    with space.locked():
+        space.record(Delete(objects=(thing.made.digest,)))
+        finish_deletion(space, [space.state.things[thing.made.digest]])
+    assert len(fsck(space).mended) == 1
+    assert reopen(space.path).state.runs[run.id].state == "failed"
+    assert run.checkpoint.slot not in space.keys.slots()
+
+
+def test_a_set_that_a_run_works_on_is_not_deleted(space, tmp_path):
+    import_notes(space, tmp_path, notes(4))
+    thing = space.state.resolve("clinic")
+    before = space.ledger.size
+    working = Arrow(space, "scan", name="clinic", label="sensitive", settings=ScanSettings(), inputs={"set": thing})
+    with contextlib.suppress(KeyboardInterrupt), working:
+        with pytest.raises(Busy):
+            delete(reopen(space.path), [thing])
+        raise KeyboardInterrupt
+    assert space.refresh().live()[thing.made.digest]
+    assert space.ledger.size == before + 2
+    delete(space, [thing])

@@ -42,6 +42,12 @@ def test_one_secret_for_both_is_refused_unless_it_is_said(files, capsys):
     assert Workspace.open(files / "ws").state.genesis.solo is True
 
 
+def test_one_file_as_key_and_as_passphrase_is_one_secret(files, capsys):
+    (files / "both").write_text("0123456789abcdef0123456789abcdef\n")
+    code, answer = call(capsys, "--key-file", files / "both", "init", files / "ws", "--auditor-passphrase-file", files / "both")
+    assert (code, answer["error"]["code"]) == (2, "RF-CORE-004")
+
+
 def test_two_secrets_make_two_parts(files, capsys):
     code, _ = call(capsys, "--key-file", files / "key", "init", files / "ws", "--auditor-passphrase-file", files / "auditors")
     assert code == 0

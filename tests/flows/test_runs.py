@@ -95,6 +95,22 @@ def test_a_detached_run_that_cannot_start_says_why_and_ends_with_its_exit_code(t
     assert not [run for run in Workspace.open(terminal.path).state.runs.values() if run.intent.arrow == "train"]
 
 
+def test_a_detached_run_that_is_killed_before_it_has_an_id_is_an_error(terminal, monkeypatch):
+    import typer
+
+    from ringfence.cli import training
+    from ringfence.cli.context import Options, set_options
+    from ringfence.core.errors import JobDied, OutOfMemory
+
+    set_options(Options(workspace=str(terminal.path), passphrase_file=str(terminal.recipe.parent / "word")))
+    really = subprocess.Popen
+    for number, error in ((signal.SIGKILL, OutOfMemory), (signal.SIGTERM, JobDied), (None, typer.Exit)):
+        code = f"import os; os.kill(os.getpid(), {int(number)})" if number else "raise SystemExit(5)"
+        monkeypatch.setattr(subprocess, "Popen", lambda _, code=code, **more: really([sys.executable, "-c", code], **more))
+        with pytest.raises(error):
+            training.launch(["train", "x"])
+
+
 def test_a_detached_run_may_warn_first(terminal, monkeypatch):
     monkeypatch.setenv("PYTHONWARNINGS", "always")
     monkeypatch.setenv("PYTHONDEVMODE", "1")  # the interpreter itself then warns on standard error

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 import ringfence
 from ringfence.cli import commands
 from ringfence.cli.context import Options, emit, options, set_options
-from ringfence.cli.streams import prepare_streams
+from ringfence.cli.streams import finished, prepare_streams
 from ringfence.core import text
 from ringfence.core.environment import language, silence_libraries
 from ringfence.core.errors import Interrupted, RingfenceError
@@ -40,7 +40,7 @@ def main() -> None:
     """Run the command line and exit."""
     silence_libraries()
     prepare_streams()
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(finished(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:

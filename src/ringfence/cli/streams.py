@@ -8,6 +8,8 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
+from ringfence.core.text import t
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -22,8 +24,12 @@ def printable(text: str) -> str:
 class _Pipe(io.FileIO):
     """A descriptor that drops what nobody reads any more, as in `ringfence data list | head -1`."""
 
+    is_given_up = False
+
     def write(self, data: ReadableBuffer, /) -> int:
         """Write, and return how many bytes are done with."""
+        if self.is_given_up:
+            return memoryview(data).nbytes
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -43,6 +49,20 @@ def prepare_streams() -> None:
     sys.stderr = _prepared(sys.stderr, "backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
+
+
+def finished(code: int) -> int:
+    """Write out what is still buffered and return the exit code: 1 when the result could not be written, on a full disk for one."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+        if isinstance(raw, _Pipe):
+            raw.is_given_up = True  # the interpreter tries once more at its end
+        why = error.strerror or type(error).__name__
+        print(t("✖ the result could not be written: {why}", "✖ 结果无法写出：{why}", why=why), file=sys.stderr)
+        return code or 1
+    return code
 
 
 def _prepared(stream: TextIO, errors: str) -> TextIO:

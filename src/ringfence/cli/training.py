@@ -14,6 +14,7 @@ import typer
 
 from ringfence.cli.context import advise, emit, options, progress, say, secret
 from ringfence.core import text
+from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def launch(arguments: list[str]) -> None:
 
     The id comes on a descriptor of its own, so nothing that the command prints can be mistaken for it.
 
-    Raises: WrongPassphrase. A command that ends before it has an id says so in its own words, and its exit code is ours.
+    Raises: WrongPassphrase, OutOfMemory, JobDied. A command that ends before it has an id says so in its own words, and its exit code is ours.
     """
     from pathlib import Path
 
@@ -163,7 +164,10 @@ def launch(arguments: list[str]) -> None:
             for file, stream in ((out, sys.stdout), (err, sys.stderr)):
                 file.seek(0)
                 print(file.read().decode(errors="replace"), file=stream, end="")
-            raise typer.Exit(child.wait())
+            status = child.wait()
+            if status < 0:  # killed before it could say anything
+                raise OutOfMemory if status == -signal.SIGKILL else JobDied(job="train", status=status, at="-")
+            raise typer.Exit(status)
     emit({"run": run, "pid": child.pid}, lambda: say(t("✔ {run} goes on in the background", "✔ {run} 在后台继续", run=run)))
     advise(f"ringfence run watch {run}")
 

@@ -39,7 +39,7 @@ _CHINESE: Mapping[str, str] = {
     "inputs": "输入",
     "made": "生成",
     "statement": "声明",
-    "figures": "数据",
+    "figures": "指标",
     "account": "账户",
     "adapter": "适配器",
     "checkpoint": "检查点",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ringfence.core.errors import BadArgument
 from ringfence.core.order import Keys, Limits
 from ringfence.core.public_keys import PublicKeys
+from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved, cores
@@ -22,6 +24,8 @@ from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
 from ringfence.train.settings import TrainSettings
 from ringfence.workspace.entries import Opened
 from ringfence.workspace.space import Workspace
+
+_LONGEST = 100_000  # characters of a question; far more than a model takes in, far less than a frame
 
 
 class Say(Protocol):
@@ -74,7 +78,7 @@ def chat(
 ) -> ChatFigures:
     """Answer until `hear` returns None, and return how much was said.
 
-    Raises: SandboxError.
+    Raises: BadArgument for a question that is too long; SandboxError.
     """
     inputs: dict[str, Input] = {}
     keys = Keys()
@@ -99,4 +103,10 @@ def chat(
         is_end = piece == END_OF_TURN
         say("" if is_end else piece, is_end=is_end)
 
-    return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=hear)).figures
+    def asked() -> str | None:
+        question = hear()
+        if question is not None and len(question) > _LONGEST:
+            raise BadArgument(option="--ask", problem=t("more than {n} characters", "超过 {n} 个字符", n=_LONGEST), verb="chat")
+        return question
+
+    return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=asked)).figures

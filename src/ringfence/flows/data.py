@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ringfence.core.errors import NoSuchObject
+from ringfence.core.errors import Busy, NoSuchObject
+from ringfence.core.text import t
 from ringfence.workspace.entries import Delete
-from ringfence.workspace.fsck import finish_deletion
+from ringfence.workspace.fsck import end_without_input, finish_deletion
+from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -66,29 +71,73 @@ def describe(space: Workspace, name: str) -> dict[str, Any]:
     }
 
 
-def derived(space: Workspace, thing: Thing) -> list[Thing]:
-    """Return the live objects that were made from `thing`, directly or not: sets, span tables, figures, adapters; oldest first."""
-    known = {thing.made.digest}
+@dataclass(frozen=True)
+class Deletion:
+    """What a deletion takes, and what it leaves."""
+
+    going: tuple[Thing, ...]
+    staying: tuple[Thing, ...]  # made from what goes
+    bundles: tuple[str, ...]  # released with the weights of what goes or stays
+    runs: tuple[str, ...]  # unfinished trainings on what goes: they end, and their checkpoints go
+
+
+def foresee(space: Workspace, things: Sequence[Thing], *, with_derived: bool) -> Deletion:
+    """Return what `delete` would take and leave now.
+
+    Raises: NoSuchObject for what is gone by now, or is no object of the user's to delete (an account, a checkpoint).
+    """
+    live = space.state.live()
+    for thing in things:
+        if thing.made.digest not in live or thing.made.kind in _NOT_DELETED:
+            raise NoSuchObject(object=thing.made.digest[:12])
+    named = {thing.made.digest for thing in things}
+    others = [thing for thing in _derived(space, things) if thing.made.digest not in named]
+    going = (*things, *others) if with_derived else tuple(things)
+    gone = {thing.made.digest for thing in going}
+    known = named | {thing.made.digest for thing in others}
+    return Deletion(
+        going,
+        () if with_derived else tuple(others),
+        tuple(
+            name for name, (_, made) in space.state.releases.items() if made.adapter in known and (space.path / "releases" / name).is_dir()
+        ),
+        tuple(
+            run.id for run in space.state.runs.values() if run.state in ("open", "interrupted") and gone & set(run.intent.inputs.values())
+        ),
+    )
+
+
+def _derived(space: Workspace, things: Sequence[Thing]) -> list[Thing]:
+    """Return the live objects that were made from `things`, directly or not, and the span tables and figures made beside them; oldest first."""
+    known = {thing.made.digest for thing in things}
+    own = {thing.run for thing in things}
     found: list[Thing] = []
     live = space.state.live()
     for run in sorted(space.state.runs.values(), key=lambda run: run.outcome_index or 0):  # inputs are older than what was made of them
-        if known & set(run.intent.inputs.values()):
-            known |= {made.digest for made in run.made}
-            found += [live[made.digest] for made in run.made if made.digest in live and made.kind not in _NOT_DELETED]
+        is_made_from = bool(known & set(run.intent.inputs.values()))
+        made = [one for one in run.made if is_made_from or (run.id in own and one.kind in ("spans", "figures"))]
+        known |= {one.digest for one in made}
+        found += [live[one.digest] for one in made if one.digest in live and one.kind not in _NOT_DELETED]
     return found
 
 
-def delete(space: Workspace, things: list[Thing]) -> None:
-    """Announce a deletion in the ledger, destroy the keys and bytes, and record that it is done.
+def delete(space: Workspace, things: Sequence[Thing], *, with_derived: bool = False) -> Deletion:
+    """Announce a deletion in the ledger, destroy the keys and bytes, record that it is done, and return what went and what stays.
 
-    The account of the set's units stays: what was spent on it stays spent.
+    The account of the set's units stays: what was spent on it stays spent. What was made from the set meanwhile goes along, too.
 
-    Raises: NoSuchObject for what is gone by now, or is no object of the user's to delete (an account, a checkpoint); LedgerUnavailable.
+    Raises: NoSuchObject as `foresee`; Busy while a run works on one of them; LedgerUnavailable.
     """
-    with space.locked() as state:
-        live = state.live()
-        for thing in things:
-            if thing.made.digest not in live or thing.made.kind in _NOT_DELETED:
-                raise NoSuchObject(object=thing.made.digest[:12])
-        space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
-        finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])
+    with space.locked():
+        found = foresee(space, things, with_derived=with_derived)
+        for run in found.runs:
+            if not is_free(space.path / "runs" / run / "lock"):
+                raise Busy(what_held=t("run {run}", "运行 {run}", run=run))
+        for run in found.runs:
+            end_without_input(space, run)
+        if with_derived:
+            for name in found.bundles:
+                shutil.rmtree(space.path / "releases" / name)
+        space.record(Delete(objects=tuple(thing.made.digest for thing in found.going)))
+        finish_deletion(space, [space.state.things[thing.made.digest] for thing in found.going])
+    return found

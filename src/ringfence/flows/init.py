@@ -20,7 +20,7 @@ def init(path: Path, secret: Secret, *, auditor: Secret | None = None) -> Worksp
 
     Raises: AlreadyExists, StorageFull, BadArgument when the auditor's secret is the workspace's own.
     """
-    if auditor is not None and auditor == secret:
+    if auditor is not None and auditor.rstrip(b"\r\n") == secret.rstrip(b"\r\n"):
         problem = t(
             "it is the workspace's own secret; --solo says on record that one person plays both parts",
             "与工作区口令相同；由一人兼任请用 --solo 并记录在案",

@@ -220,5 +220,5 @@ def _saved(space: Workspace, run: Run) -> Saved:
 def _thing(space: Workspace, run: Run, digest: str) -> Thing:
     live = space.state.live()
     if digest not in live:
-        raise NotResumable(run=run.id, state=t("an input was deleted", "某个输入已被删除"))
+        raise NotResumable(run=run.id, state=t("without one of its inputs, which was deleted", "缺少一个已被删除的输入"))
     return live[digest]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ringfence.core.digest import sha256
 from ringfence.core.durable import sync_folder
-from ringfence.core.errors import LedgerBroken, RingfenceError
+from ringfence.core.errors import LedgerBroken, NoSuchObject, RingfenceError
 from ringfence.core.statement import PAYLOAD_TYPE
 from ringfence.core.text import t
 from ringfence.ledger.dsse import ed25519_public, verify
 from ringfence.ledger.log import verify_log
+from ringfence.workspace.arrow import forget
 from ringfence.workspace.entries import Deleted, Failed, Interrupted
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
@@ -52,7 +53,7 @@ def fsck(space: Workspace) -> Report:
         there = list(space.state.live().values())
     found = {thing.made.digest: _problems(space, thing) for thing in there}
     report.checked = len(found)
-    with space.locked() as state:  # what was deleted or replaced meanwhile is no longer a problem
+    with space.locked(seconds=None) as state:  # what was deleted or replaced meanwhile is no longer a problem
         report.broken += [line for digest, lines in found.items() if digest in state.live() for line in lines]
     return report
 
@@ -64,6 +65,11 @@ def _mend(space: Workspace, state: State, report: Report) -> None:
         if run.state == "open" and run.id not in alive:
             _end(space, run, report)
     _finish_deletions(space, report)
+    live = space.state.live()
+    for run in list(space.state.runs.values()):
+        if run.state == "interrupted" and run.id not in alive and set(run.intent.inputs.values()) - set(live):
+            end_without_input(space, run.id)
+            report.mended.append(t("{run} is closed: one of its inputs is deleted", "{run} 已关闭：它的一个输入已被删除", run=run.id))
     if not alive:  # a living run's slots and statement are not in the ledger yet
         _finish_releases(space, report)
         _remove_leftovers(space, report)
@@ -96,6 +102,15 @@ def finish_deletion(space: Workspace, things: list[Thing]) -> None:
     for thing in things:
         space.store.remove(thing.made.slot)
     space.record(Deleted(objects=tuple(thing.made.digest for thing in things), generation=space.keys.tenant_version))
+
+
+def end_without_input(space: Workspace, run_id: str) -> None:
+    """Close an unfinished run whose input is deleted, and shred its checkpoint: it knows the rows. The caller holds the lock."""
+    run = space.state.runs[run_id]
+    space.record(Failed(run=run.id, arrow=run.intent.arrow, code=NoSuchObject.code, exit_code=NoSuchObject.exit_code))
+    if run.checkpoint:
+        forget(space, [run.checkpoint])
+    shutil.rmtree(space.path / "runs" / run.id, ignore_errors=True)
 
 
 def _problems(space: Workspace, thing: Thing) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import math
 import os
@@ -23,7 +24,12 @@ def held(path: Path, *, what: str, seconds: float | None = 30.0) -> Iterator[Non
 
     Raises: Busy when another process keeps it for longer than `seconds`.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as cause:
+        if cause.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a snapshot or backup: a lock needs no right to write
     try:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while True:
@@ -41,9 +47,10 @@ def held(path: Path, *, what: str, seconds: float | None = 30.0) -> Iterator[Non
 
 def is_free(path: Path) -> bool:
     """Return True when no living process holds the lock file."""
-    if not path.exists():
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # its run is over and took its folder along
         return True
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

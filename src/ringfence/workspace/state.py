@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,6 +26,7 @@ from ringfence.workspace.entries import (
 )
 
 RunState = Literal["open", "done", "failed", "interrupted"]
+_PREFIX = re.compile(r"[0-9a-f]{8,64}")  # of a digest, as lists show it
 _ARROW_STAGES: tuple[Stage, ...] = ("sealed", "cleared", "masked")
 
 
@@ -140,7 +142,7 @@ class State:
         return found[0]
 
     def resolve(self, text: str) -> Thing:
-        """Return the set that `name`, `name@stage`, `name@masked:PROFILE` or an object digest means.
+        """Return the set that `name`, `name@stage` or `name@masked:PROFILE` means, or the object of a digest or its beginning.
 
         A bare name is the last arrow's output on its newest import.
 
@@ -160,6 +162,10 @@ class State:
             if (t.made.stage == stage if stage else t.made.stage in _ARROW_STAGES) and (not profile or t.made.profile == profile)
         ]
         current = [t for t in wanted if t.origin == newest] or wanted
+        if not current and _PREFIX.fullmatch(text):
+            current = [thing for digest, thing in live.items() if digest.startswith(text)]
+            if len(current) > 1:
+                raise AmbiguousName(name=text, candidates=", ".join(sorted(thing.made.digest[:16] for thing in current)))
         if not current:
             known = sorted({t.made.name for t in live.values() if t.made.kind == "set"})
             raise UnknownName(name=text, known=", ".join(known) or "-")

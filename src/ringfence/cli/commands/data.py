@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from ringfence.cli.words import lines, word
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
+    from ringfence.flows.data import Deletion
     from ringfence.workspace.state import Thing
 
 ORDER = 100
@@ -68,26 +70,53 @@ def delete(
 ) -> None:
     """Destroy the keys of a set."""
     from ringfence.flows.data import delete as shred
-    from ringfence.flows.data import derived
+    from ringfence.flows.data import foresee
 
     space = workspace()
     thing = space.state.resolve(name)
-    others = derived(space, thing)
-    going, staying = ([thing, *others], []) if with_derived else ([thing], others)
     if not yes:
-        titles = ", ".join(map(_title, going))
+        expected = foresee(space, [thing], with_derived=with_derived)
+        titles = ", ".join(map(_title, expected.going))
+        for line in _left(expected, with_derived=with_derived):
+            print(line, file=sys.stderr)
         question = t("Destroy the keys of {titles}? This cannot be undone.", "销毁 {titles} 的密钥？此操作无法撤销。", titles=titles)
-        typer.confirm(question, abort=True)
-    shred(space, going)
+        typer.confirm(question, abort=True, err=True)
+    done = shred(space, [thing], with_derived=with_derived)
 
     def show() -> None:
-        for one in going:
+        for one in done.going:
             say(t("✔ {title} can never be read again", "✔ {title} 再也无法读取", title=_title(one)))
-        if staying:
-            titles = ", ".join(map(_title, staying))
-            say(t("  made from it and still there: {titles}", "  由它生成且仍在：{titles}", titles=titles))
+        for line in _left(done, with_derived=with_derived):
+            say(line)
 
-    emit({"deleted": [one.made.digest for one in going], "still_there": [one.made.digest for one in staying]}, show)
+    document = {
+        "deleted": [one.made.digest for one in done.going],
+        "still_there": [one.made.digest for one in done.staying],
+        "bundles": {"removed" if with_derived else "still_there": list(done.bundles)},
+        "ended_runs": list(done.runs),
+    }
+    emit(document, show)
+
+
+def _left(found: Deletion, *, with_derived: bool) -> list[str]:
+    """Return what a deletion leaves or takes besides objects, a line each."""
+    lines = []
+    if found.staying:
+        titles = ", ".join(map(_title, found.staying))
+        lines.append(
+            t("  made from it, and stays without --derived: {titles}", "  由它生成，不加 --derived 则保留：{titles}", titles=titles)
+        )
+    if found.bundles:
+        names = ", ".join(found.bundles)
+        lines.append(
+            t("  bundles with its weights, removed here: {names}", "  含其权重、在此处移除的发布包：{names}", names=names)
+            if with_derived
+            else t("  bundles with its weights, which stay: {names}", "  含其权重、仍保留的发布包：{names}", names=names)
+        )
+        lines.append(t("  copies of a bundle elsewhere are not reached", "  别处的发布包副本无法触及"))
+    if found.runs:
+        lines.append(t("  unfinished runs that end with it: {runs}", "  随之结束的未完成运行：{runs}", runs=", ".join(found.runs)))
+    return lines
 
 
 def _title(thing: Thing) -> str:
