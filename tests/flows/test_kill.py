@@ -1,6 +1,7 @@
 """kill -9 at write-side system calls of every arrow: fsck completes or removes what is left, and the arrow then succeeds.
 
-strace counts the calls of one undisturbed run, then sends SIGKILL at the k-th call of one kind. Two points an arrow here; `full` takes all.
+strace counts the calls of one undisturbed run, then sends SIGKILL at the start of the k-th call of one kind: the state that it finds is what
+the calls before left. Two points an arrow here; `full` takes every point of every arrow and of fsck itself, and some thirty of the training.
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
-from itertools import count
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import yaml
 
 from ringfence.flows.init import init
+from ringfence.flows.runs import details
+from ringfence.flows.train import cores
 from ringfence.ledger.dsse import ed25519_public
 from ringfence.ledger.log import verify_log
 from ringfence.vault.keys import Passphrase
@@ -25,7 +32,11 @@ from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen, write_rows
 
 CALLS = ("fsync", "rename", "mkdir", "unlink", "rmdir", "write", "ftruncate", "link", "renameat2", "unlinkat", "fdatasync")
-ARROWS = ("import", "scan", "deid", "train", "release", "delete")
+QUICK = ("import", "scan", "deid", "release", "delete")
+ARROWS = (*QUICK, "fsck", "train")
+KILLED = (-9, 137)
+LEAST, LEAST_IN_TRAIN = 300, 20  # points that the full test promises
+IN_TRAIN = 30  # points tried in a training: each costs two starts of torch
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (Debian: apt-get install strace)")
 
 
@@ -33,20 +44,25 @@ class Bench:
     """Fresh copies of a workspace in the state just before each arrow."""
 
     def __init__(self, folder, finished):
-        self.folder, self.number = folder, count()
+        self.folder = folder
         self.word = folder / "word"
         self.word.write_text(PASSPHRASE)
         self.rows = write_rows(folder / "more.jsonl", notes(12))
-        self.recipe = self.write_recipe(max_steps=4, save_steps=2)
+        self.recipe = self.write_recipe(max_steps=6, save_steps=2)  # the second checkpoint replaces the first, the outcome the second
         self.finished, self.run_id = finished[0], finished[1]
         self.early = folder / "early"
         import_notes(init(self.early, Passphrase(PASSPHRASE.encode())), folder, notes(12))
-        self._points = {}
+        self.crashed = None
+        self.points = {}  # by arrow: every (call, k) that an undisturbed run makes, in order of time
+        self.losses = []  # of the undisturbed training
 
     def write_recipe(self, **changes):
-        path = self.folder / f"recipe{next(self.number)}.yaml"
+        path = self.new("recipe") / "recipe.yaml"
         path.write_text(yaml.safe_dump({**RECIPE, **changes}))
         return path
+
+    def new(self, name):
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def command(self, arrow):
         return {
@@ -56,54 +72,114 @@ class Bench:
             "train": ["train", self.recipe],
             "release": ["release", self.run_id, "--name", "second"],
             "delete": ["data", "delete", "clinic@sealed", "--yes"],
+            "fsck": ["fsck"],
         }[arrow]
 
     def copy(self, arrow):
         source = self.early if arrow in ("import", "scan", "deid") else self.finished
-        target = self.folder / f"copy{next(self.number)}"
-        shutil.copytree(source, target)
-        return target
+        if arrow == "fsck":
+            source = self.crashed = self.crashed or self.crash()
+        return Path(shutil.copytree(source, self.new(arrow) / "ws"))
 
-    def run(self, arrow, space, *, trace=()):
-        command = [sys.executable, "-m", "ringfence", "--quiet", "--passphrase-file", self.word, "-w", space, *self.command(arrow)]
+    def crash(self):
+        """Return a workspace in which deid was killed just before its outcome: slots, keys, manifests and statement are there."""
+        space = self.copy("deid")
+        last = [point for point in self.measure("deid") if point[0] == "rename"][-1]
+        assert self.kill("deid", space, *last).returncode in KILLED
+        return space
+
+    def run(self, space, *command, trace=()):
+        front = [sys.executable, "-m", "ringfence", "--quiet", "--passphrase-file", self.word, "-w", space]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run([*trace, *map(str, command)], env=environment, capture_output=True, timeout=280, check=False)
+        return subprocess.run([*map(str, (*trace, *front, *command))], env=environment, capture_output=True, timeout=280, check=False)
 
-    def points(self, arrow):
-        """Every (call, k) that an undisturbed run of the arrow makes."""
-        if arrow not in self._points:
-            log = self.folder / f"{arrow}.strace"
-            done = self.run(arrow, self.copy(arrow), trace=["strace", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", log])
+    def measure(self, arrow):
+        """Run the arrow undisturbed and return its points."""
+        if arrow not in self.points:
+            space = self.copy(arrow)
+            log = space.parent / "strace"
+            done = self.run(space, *self.command(arrow), trace=["strace", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", log])
             assert done.returncode == 0, done.stderr
-            names = re.findall(r"^(\w+)\(", log.read_text(), re.MULTILINE)
-            self._points[arrow] = [(name, k + 1) for name, total in Counter(names).items() for k in range(total)]
-        return self._points[arrow]
+            seen = Counter()
+            points = self.points[arrow] = []
+            for name in re.findall(r"^(\w+)\(", log.read_text(), re.MULTILINE):
+                seen[name] += 1
+                points.append((name, seen[name]))
+            if arrow == "train":
+                self.losses = self.losses_of(reopen(space))
+        return self.points[arrow]
+
+    def losses_of(self, opened):
+        run = self.trained(opened)
+        assert run.state == "done"
+        return details(opened, run.id)["figures"]["losses"]
+
+    def trained(self, opened):
+        """Return the last training, and None when there is none but the one of the fixture."""
+        runs = [run for run in opened.refresh().runs.values() if run.intent.arrow == "train" and run.id != self.run_id]
+        return runs[-1] if runs else None
+
+    def kill(self, arrow, space, call, k):
+        trace = ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={k}"]
+        return self.run(space, *self.command(arrow), trace=trace)
 
     def killed(self, arrow, call, k):
-        """Kill the arrow at one point, mend the workspace, and let the arrow succeed."""
-        space = self.copy(arrow)
-        trace = ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={k}"]
-        done = self.run(arrow, space, trace=trace)
-        assert done.returncode in (-9, 137, 0), (arrow, call, k, done.stderr)
+        """Kill the arrow at one point, mend the workspace and let the arrow succeed; return False when it ended before that point."""
+        space, point = self.copy(arrow), (arrow, call, k)
+        done = self.kill(arrow, space, call, k)
+        if done.returncode == 0:
+            return False
+        assert done.returncode in KILLED, (point, done.returncode, done.stderr)
         opened = reopen(space)
         first = fsck(opened)
-        assert first.broken == [], (arrow, call, k)
+        assert first.broken == [], point
         assert verify_log(space / "ledger", opened.public.origin, ed25519_public(opened.public.ledger)) == opened.ledger.size
-        again = fsck(reopen(space))
-        assert (again.broken, again.mended) == ([], []), (arrow, call, k)
-        assert not list(space.rglob("*.tmp")), (arrow, call, k)
-        state = reopen(space).state
+        self.is_sound(opened, point)
+        self.succeeds(arrow, space, opened, point)
+        self.is_sound(reopen(space), point)
+        assert list((space / "ledger").glob("*.tmp")) == [], point  # the next append removes what the killed one left
+        shutil.rmtree(space.parent)
+        return True
+
+    def is_sound(self, opened, point):
+        again = fsck(opened)
+        assert (again.broken, again.mended) == ([], []), point
+        leftovers = [path for path in opened.path.rglob("*.tmp") if path.parent.name != "ledger"]
+        assert leftovers == [], point
+        state = opened.state
+        assert {run.state for run in state.runs.values()} <= {"done", "failed", "interrupted"}, point
+        assert {thing.deletion for thing in state.things.values()} <= {"none", "finished"}, point
+        named = {thing.made.slot for thing in state.live().values()}  # whatever fsck says of itself, we look at the disk
+        assert named == set(opened.keys.slots()) == set(opened.store.slots()), point
+
+    def succeeds(self, arrow, space, opened, point):
+        """Do the arrow again, or go on with it, unless it was done already."""
+        state, command = opened.state, self.command("deid" if arrow == "fsck" else arrow)
         if arrow == "release" and "second" in state.releases:
-            assert (space / "releases" / "second").is_dir()
+            assert (space / "releases" / "second").is_dir(), point
             return
-        if arrow == "delete" and not any(t.made.stage == "sealed" for t in state.live().values()):
+        if arrow == "delete" and not any(thing.made.stage == "sealed" for thing in state.live().values()):
             return
-        if arrow == "train":  # another training would take long; what is left must be a run that is done, closed or can be resumed
-            assert {run.state for run in state.runs.values()} <= {"done", "failed", "interrupted"}
+        if arrow == "train":
+            run = self.trained(opened)
+            if run and run.state != "done":
+                assert run.state == ("interrupted" if run.checkpoint else "failed"), point
+            if run and run.state == "interrupted":
+                command = ["run", "resume", run.id]
+            if run is None or run.state != "done":
+                done = self.run(space, *command)
+                assert done.returncode == 0, (point, done.stderr)
+            assert self.losses_of(opened) == self.losses, point
             return
-        rerun = self.run(arrow, space)
-        assert rerun.returncode == 0, (arrow, call, k, rerun.stderr)
-        shutil.rmtree(space)
+        done = self.run(space, *command)
+        assert done.returncode == 0, (point, done.stderr)
+
+    def try_all(self, arrow, points):
+        """Kill the arrow at each of the points, one process a core; return how many were reached, and what failed."""
+        with ProcessPoolExecutor(cores(), mp_context=get_context("fork")) as pool:
+            tries = [pool.submit(self.killed, arrow, call, k) for call, k in points]
+        failed = [error for error in (one.exception() for one in tries) if error]
+        return sum(one.result() for one in tries if not one.exception()), failed
 
 
 @pytest.fixture(scope="session")
@@ -111,14 +187,14 @@ def bench(tmp_path_factory, finished):
     return Bench(tmp_path_factory.mktemp("kill"), finished)
 
 
-@pytest.mark.parametrize("arrow", [a for a in ARROWS if a != "train"])
+@pytest.mark.parametrize("arrow", QUICK)
 def test_killed_where_it_hurts_most(bench, arrow):
     """Just before the last rename (the checkpoint of the ledger), and at the fsync halfway."""
-    points = bench.points(arrow)
+    points = bench.measure(arrow)
     renames = [p for p in points if p[0] == "rename"]
     fsyncs = [p for p in points if p[0] == "fsync"]
     for call, k in (renames[-1], fsyncs[len(fsyncs) // 2]):
-        bench.killed(arrow, call, k)
+        assert bench.killed(arrow, call, k)
 
 
 def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
@@ -148,11 +224,20 @@ def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
 
 @pytest.mark.full
 @pytest.mark.timeout(6 * 3600)
-@pytest.mark.parametrize("arrow", ARROWS)
-def test_killed_anywhere(bench, arrow):
-    """Every point of the quick arrows; of train, thirty spread over all."""
-    points = bench.points(arrow)
-    chosen = points if arrow != "train" else points[:: max(1, len(points) // 30)]
-    print(f"{arrow}: {len(chosen)} of {len(points)} points")
-    for call, k in chosen:
-        bench.killed(arrow, call, k)
+def test_killed_anywhere(bench, capsys):
+    """Every point, and of a training thirty spread over it. All are tried before any failure is told."""
+    reached, failures = {}, []
+    for arrow in ARROWS:
+        began, points = time.monotonic(), bench.measure(arrow)
+        chosen = points if arrow != "train" else points[:: max(1, len(points) // IN_TRAIN)]
+        reached[arrow], failed = bench.try_all(arrow, chosen)
+        failures += failed
+        with capsys.disabled():
+            print(
+                f"\n  {arrow}: killed at {reached[arrow]} of {len(points)} points, {time.monotonic() - began:.0f} s, {len(failed)} failed"
+            )
+    with capsys.disabled():
+        print(f"\n  kill points: {reached}, {sum(reached.values())} in all")
+    assert not failures, "\n\n".join(map(str, failures[:10]))
+    assert sum(reached.values()) >= LEAST
+    assert reached["train"] >= LEAST_IN_TRAIN
