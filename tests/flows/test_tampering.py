@@ -34,7 +34,8 @@ def read(space, name):
 def test_a_flipped_byte_of_any_kind_of_file_is_found(copy):
     folder, _, _ = copy
     kinds = [next(p for p in (folder / "vault" / "objects").rglob(pattern)) for pattern in ("*.shard", "index", "*.file")]
-    kinds += [next((folder / "vault" / "manifests").iterdir()), next((folder / "evidence").iterdir())]
+    kinds += [next((folder / "vault" / "manifests").iterdir()), *(folder / "evidence").iterdir()]
+    assert len(kinds) == 9  # every statement: import, scan, deid, train, release
     for path in kinds:
         whole = path.read_bytes()
         flip(path)

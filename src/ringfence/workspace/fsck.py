@@ -51,8 +51,10 @@ def fsck(space: Workspace) -> Report:
     with space.locked() as state:
         _mend(space, state, report)
         there = list(space.state.live().values())
+        statements = [(run.id, run.statement) for run in state.runs.values() if run.statement]
     found = {thing.made.digest: _problems(space, thing) for thing in there}
     report.checked = len(found)
+    report.broken += [line for run, digest in statements for line in _unsound_statement(space, run, digest)]
     with space.locked(seconds=None) as state:  # what was deleted or replaced meanwhile is no longer a problem
         report.broken += [line for digest, lines in found.items() if digest in state.live() for line in lines]
     return report
@@ -118,8 +120,6 @@ def _problems(space: Workspace, thing: Thing) -> list[str]:
     title = f"{thing.made.name} ({thing.made.stage}, {thing.made.digest[:12]})"
     try:
         manifest = space.manifest(thing)
-        if thing.statement:
-            verify(space.envelope(thing.statement), PAYLOAD_TYPE, ed25519_public(space.public.evidence))
         changed = space.store.check(manifest.files, thing.made.slot)
     except RingfenceError as error:
         return [f"{title}: {error.sentences()[0]}"]
@@ -129,6 +129,15 @@ def _problems(space: Workspace, thing: Thing) -> list[str]:
     if thing.made.slot not in space.keys.slots():
         lines.append(t("{title}: its key is missing", "{title}：缺少其密钥", title=title))
     return lines
+
+
+def _unsound_statement(space: Workspace, run: str, digest: str) -> list[str]:
+    """Return what is wrong with the signed statement of a run; a release has one, too, and no object."""
+    try:
+        verify(space.envelope(digest), PAYLOAD_TYPE, ed25519_public(space.public.evidence))
+    except RingfenceError as error:
+        return [f"{run}: {error.sentences()[0]}"]
+    return []
 
 
 def _remove_leftovers(space: Workspace, report: Report) -> None:

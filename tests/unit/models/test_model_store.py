@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -111,20 +113,26 @@ def test_a_store_that_cannot_be_made_is_said_to_be_so(tmp_path, monkeypatch):
     assert store.listing() == []
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that other accounts may look into; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o500])
 @pytest.mark.parametrize("name", ["theirs", "theirs/store"])
-def test_a_store_of_somebody_else_is_said_to_be_so(monkeypatch, tmp_path, mode, name):
+def test_a_store_of_somebody_else_is_said_to_be_so(monkeypatch, open_folder, mode, name):
     if os.geteuid():
         pytest.skip("acting as another account needs root")
-    model = write_folder(tmp_path / "m")
-    for folder in (tmp_path, *tmp_path.parents[:2], model):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    (tmp_path / "theirs").mkdir(mode=mode)
-    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / name))
+    model = write_folder(open_folder / "m")
+    model.chmod(0o755)
+    (open_folder / "theirs").mkdir(mode=mode)
+    monkeypatch.setenv("RINGFENCE_MODELS", str(open_folder / name))
     os.seteuid(65534)
     try:
-        if not os.access(model, os.R_OK | os.X_OK, effective_ids=True):
-            pytest.skip("the folder of temporary files is not open to other accounts")
+        assert os.access(model, os.R_OK | os.X_OK, effective_ids=True)
         with pytest.raises(NoModelStore):
             store.register(model, "tiny")
         if name == "theirs/store":  # not even its existence can be seen

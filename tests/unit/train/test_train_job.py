@@ -20,6 +20,7 @@ from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 FAST = TrainSettings(
     max_steps=6, per_device_train_batch_size=3, gradient_accumulation_steps=2, learning_rate=1e-2, lora_rank=4, cutoff_len=96
 )
+PLAIN = RuntimeHints(device="cpu", dtype="float32")  # the same figures on every machine
 
 
 def start(tmp_path, tiny_folder, settings=FAST, *, records=None, evaluation=None, checkpoint=None, stop_at=None, hints=None):
@@ -32,7 +33,7 @@ def start(tmp_path, tiny_folder, settings=FAST, *, records=None, evaluation=None
         slot, key = checkpoint
         inputs["checkpoint"], vault.keys[slot.slot] = vault.as_input(slot), key
     outputs = {"adapter": vault.output("adapter"), "checkpoint": vault.output("checkpoint")}
-    order = TrainOrder(train=settings, hints=hints or RuntimeHints())
+    order = TrainOrder(train=settings, hints=hints or PLAIN)
     return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(tiny_folder)}), channel
 
 
@@ -131,7 +132,11 @@ def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
     runs = [
         job.run(start(tmp_path / str(i), tiny_folder, records=records, hints=hints)[0])
         for i, hints in enumerate(
-            [RuntimeHints(), RuntimeHints(micro_batch=1, head_chunk=5), RuntimeHints(attention="sdpa", micro_batch=6)]
+            [
+                PLAIN,
+                PLAIN.model_copy(update={"micro_batch": 1, "head_chunk": 5}),
+                PLAIN.model_copy(update={"attention": "sdpa", "micro_batch": 6}),
+            ]
         )
     ]
     for run in runs[1:]:
