@@ -15,7 +15,7 @@ test: check $(WHEEL)      ## the gate: check, then the tests
 
 test-full: check $(WHEEL) ## the counts that the documentation states; needs more time and environments of its own
 	tests/environments.sh
-	$(BIN)/python tests/offline.py $(BIN)/pytest -p no:xdist
+	$(BIN)/python tests/offline.py $(BIN)/pytest -p no:xdist -rs
 
 check: $(READY)           ## formatting, lint, typing, layers
 	$(BIN)/ruff format --check .

@@ -2,9 +2,9 @@
 
 Run: python benchmarks/train_step.py [--trl-python PATH] [--model FOLDER] [--quick]
 
-PATH is the interpreter of an environment that holds trl 1.16, datasets and the same torch (default: the one of tests/environments.sh). TRL runs without gradient checkpointing and
-without its evaluation extras; both sides use one thread. Two cases: rows of mixed length, as in real sets, and rows of equal length, where
-nothing is padding. The loss of the first step must agree before anything is timed.
+PATH is the interpreter of an environment that holds trl 1.16, datasets and the same torch (default: the one of tests/environments.sh). TRL
+runs without gradient checkpointing and without its evaluation extras; both sides use one thread. Two cases: rows of mixed length, as in
+real sets, and rows of equal length, where nothing is padding. The loss of the first step must agree before anything is timed.
 """
 
 from __future__ import annotations

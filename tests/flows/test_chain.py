@@ -246,6 +246,16 @@ def test_a_deletion_says_what_was_made_of_the_set_and_takes_it_along_on_request(
     assert fsck(after).broken == []
 
 
+def test_only_a_set_can_be_trained_on_whatever_digest_is_named(space, tmp_path, recipe):
+    masked(space, tmp_path, notes(8))
+    for kind in ("spans", "figures", "account"):
+        digest = next(digest for digest, thing in space.state.live().items() if thing.made.kind == kind)
+        for text in (digest, digest[:12]):
+            with pytest.raises(UnknownName):
+                train(space, read(recipe(dataset=text)))
+            assert space.state.find(text).made.kind == kind
+
+
 def test_what_is_made_while_the_question_waits_goes_along(space, tmp_path):
     import_notes(space, tmp_path, notes(4))
     thing = space.state.resolve("clinic")

@@ -99,10 +99,11 @@ def test_a_detached_run_that_is_killed_before_it_has_an_id_is_an_error(terminal,
     import typer
 
     from ringfence.cli import training
-    from ringfence.cli.context import Options, set_options
+    from ringfence.cli.context import Options
     from ringfence.core.errors import JobDied, OutOfMemory
 
-    set_options(Options(workspace=str(terminal.path), passphrase_file=str(terminal.recipe.parent / "word")))
+    options = Options(workspace=str(terminal.path), passphrase_file=str(terminal.recipe.parent / "word"))
+    monkeypatch.setattr("ringfence.cli.context._options", options)
     really = subprocess.Popen
     for number, error in ((signal.SIGKILL, OutOfMemory), (signal.SIGTERM, JobDied), (None, typer.Exit)):
         code = f"import os; os.kill(os.getpid(), {int(number)})" if number else "raise SystemExit(5)"

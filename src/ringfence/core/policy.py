@@ -172,8 +172,6 @@ def _parts(wanted: Sequence[str], statement: Statement) -> Verdict:
 def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
     for statement in chain:
         report = statement.predicate.sandbox
-        if statement.step == "keep":  # readmitting rows re-wraps; its job runs in a sandbox too and says so
-            pass
         if report is None or (policy.train.min_sandbox == "T1" and report.tier != "T1"):
             tier = report.tier if report else "-"
             problem = t("{step} ran in tier {tier}", "{step} 运行在 {tier} 级沙箱", step=statement.step, tier=tier)

@@ -47,7 +47,7 @@ def describe(space: Workspace, name: str) -> dict[str, Any]:
 
     Raises: UnknownName, AmbiguousName.
     """
-    thing = space.state.resolve(name)
+    thing = space.state.find(name)
     manifest = space.manifest(thing)
     chain = space.chain(thing)
     return {

@@ -18,7 +18,7 @@ from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.settings import ModelFigures, ModelSettings
-from ringfence.models.store import ModelEntry, made, register
+from ringfence.models.store import ModelEntry, ensure_store, register
 
 _SMOLLM2 = "smollm2"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -36,7 +36,7 @@ def import_model(
         return register(path, name or path.resolve().name, licence=licence or "unknown")
     if not path.is_file():
         raise FileUnreadable(path=str(path))
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=made()) as folder:
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=ensure_store()) as folder:
         is_wheel = path.suffix == ".whl"
         source = _unpack(path, Path(folder)) if is_wheel else path
         target = Path(folder) / "rebuilt"

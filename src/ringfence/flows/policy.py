@@ -23,7 +23,7 @@ def read_policy(path: Path) -> Policy:
     """
     try:
         document = strict_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as cause:  # PyYAML lets them out, too
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
         raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
     if not isinstance(document, dict):
         raise PolicyInvalid(where=path.name, problem=t("it is not one mapping", "不是一个映射"))

@@ -95,9 +95,14 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     model = models.verify(recipe.model)
     saved = Saved(model=model.digest, order=recipe.order)
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
-    work = arrow.work("price.v1", settings=recipe.order, files={"model": model.path}, limits=_limits("price.v1", recipe.order))
-    work = replace(work, incoming=None, tier=_tier(space, inputs))
-    return start(work, PriceFigures, handlers=Handlers(progress=show)).figures
+    work = arrow.work(
+        "price.v1",
+        settings=recipe.order,
+        files={"model": model.path},
+        limits=_limits("price.v1", recipe.order),
+        tier=_tier(space, inputs),
+    )
+    return start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
 
 
 def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:

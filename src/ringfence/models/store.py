@@ -58,7 +58,7 @@ class ModelEntry(Settings):
         return check_folder(self.path)
 
 
-def made() -> Path:
+def ensure_store() -> Path:
     """Return the folder of the store, made when it is not there yet.
 
     Raises: NoModelStore, StorageFull.
@@ -118,7 +118,7 @@ def register(
         )
         raise ModelUnsupported(problem=shape)
     names = check_folder(folder).names
-    store = made()
+    store = ensure_store()
     temporary = store / f".{secrets.token_hex(8)}.tmp"
     with full_disk_as_error():
         temporary.mkdir(mode=0o700)

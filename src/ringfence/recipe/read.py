@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         """Return the mapping of a node."""
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) != len(node.value):
-            raise yaml.YAMLError("a key is written twice")
+            raise yaml.YAMLError(t("a key is written twice", "有键写了两次"))
         return dict(mapping)
 
 
@@ -99,7 +99,7 @@ def load(path: Path) -> dict[str, Any]:
         document = strict_yaml(data.decode())
     except (OSError, UnicodeDecodeError) as cause:
         raise RecipeUnreadable(path=str(path), problem=t("it cannot be read", "无法读取")) from cause
-    except (yaml.YAMLError, RecursionError) as cause:
+    except yaml.YAMLError as cause:
         raise RecipeUnreadable(path=str(path), problem=_yaml_problem(cause)) from cause
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise RecipeUnreadable(path=str(path), problem=t("it is not one mapping of names", "不是由名称构成的映射"))
@@ -114,7 +114,7 @@ def strict_yaml(text: str) -> object:
     try:
         value: object = yaml.load(text, _Loader)  # noqa: S506  derived from SafeLoader
     except (ValueError, LookupError, AttributeError, RecursionError) as cause:  # PyYAML lets them out for bad scalars
-        raise yaml.YAMLError("a value cannot be read") from cause
+        raise yaml.YAMLError(t("a value cannot be read", "有值无法读取")) from cause
     return value
 
 

@@ -67,8 +67,8 @@ def _mend(space: Workspace, state: State, report: Report) -> None:
         if run.state == "open" and run.id not in alive:
             _end(space, run, report)
     _finish_deletions(space, report)
-    live = space.state.live()
-    for run in list(space.state.runs.values()):
+    live = state.live()
+    for run in list(state.runs.values()):
         if run.state == "interrupted" and run.id not in alive and set(run.intent.inputs.values()) - set(live):
             end_without_input(space, run.id)
             report.mended.append(t("{run} is closed: one of its inputs is deleted", "{run} 已关闭：它的一个输入已被删除", run=run.id))

@@ -27,6 +27,7 @@ from ringfence.workspace.entries import (
 
 RunState = Literal["open", "done", "failed", "interrupted"]
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")  # of a digest, as lists show it
+_SETS = ("set", "quarantine")
 _ARROW_STAGES: tuple[Stage, ...] = ("sealed", "cleared", "masked")
 
 
@@ -142,18 +143,18 @@ class State:
         return found[0]
 
     def resolve(self, text: str) -> Thing:
-        """Return the set that `name`, `name@stage` or `name@masked:PROFILE` means, or the object of a digest or its beginning.
+        """Return the set that `name`, `name@stage`, `name@masked:PROFILE` or its digest means.
 
         A bare name is the last arrow's output on its newest import.
 
         Raises: UnknownName, AmbiguousName.
         """
         live = self.live()
-        if text in live:
+        if text in live and live[text].made.kind in _SETS:
             return live[text]
         name, _, stage = text.partition("@")
         stage, _, profile = stage.partition(":")
-        named = [t for t in live.values() if t.made.name == name and t.made.kind in ("set", "quarantine")]
+        named = [t for t in live.values() if t.made.name == name and t.made.kind in _SETS]
         sealed = [t for t in named if t.made.stage == "sealed"]
         newest = max(sealed, key=lambda t: t.index).made.digest if sealed else None
         wanted = [
@@ -162,10 +163,6 @@ class State:
             if (t.made.stage == stage if stage else t.made.stage in _ARROW_STAGES) and (not profile or t.made.profile == profile)
         ]
         current = [t for t in wanted if t.origin == newest] or wanted
-        if not current and _PREFIX.fullmatch(text):
-            current = [thing for digest, thing in live.items() if digest.startswith(text)]
-            if len(current) > 1:
-                raise AmbiguousName(name=text, candidates=", ".join(sorted(thing.made.digest[:16] for thing in current)))
         if not current:
             known = sorted({t.made.name for t in live.values() if t.made.kind == "set"})
             raise UnknownName(name=text, known=", ".join(known) or "-")
@@ -173,6 +170,21 @@ class State:
         if stage == "masked" and not profile and len(profiles) > 1:
             raise AmbiguousName(name=text, candidates=", ".join(sorted(f"{name}@masked:{p}" for p in profiles)))
         return max(current, key=lambda t: t.index)
+
+    def find(self, text: str) -> Thing:
+        """Return the set that `resolve` means, or any other object by its digest or the first 8 digits of it or more.
+
+        Raises: UnknownName, AmbiguousName.
+        """
+        try:
+            return self.resolve(text)
+        except UnknownName:
+            found = [thing for digest, thing in self.live().items() if digest.startswith(text)] if _PREFIX.fullmatch(text) else []
+            if not found:
+                raise
+        if len(found) > 1:
+            raise AmbiguousName(name=text, candidates=", ".join(sorted(thing.made.digest[:16] for thing in found)))
+        return found[0]
 
     def _mark(self, objects: tuple[str, ...], deletion: Literal["begun", "finished"]) -> None:
         for digest in objects:

@@ -43,6 +43,22 @@ def checkpoint(arrow, step):
     return arrow.commit_checkpoint(CheckpointReady(step=step, loss=0.5))
 
 
+def interrupted(space):
+    """Return a training that stopped after its first checkpoint."""
+    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
+        checkpoint(arrow, 1)
+        raise KeyboardInterrupt
+    return arrow
+
+
+def delete_all(space):
+    """Delete every object as the ledger sees it: announced, shredded, recorded."""
+    things = list(space.state.live().values())
+    with space.locked():
+        space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
+        finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])
+
+
 def committed(path, run_id):
     """Return the run as a new process sees it, after checking that its checkpoint is whole."""
     space = Workspace.open(path, SECRET)
@@ -55,6 +71,32 @@ def committed(path, run_id):
 
 def lock_of(space):
     return space.path / "workspace.lock"
+
+
+def lock_during(space, monkeypatch, method):
+    """Return a list that says, for every call of a method of Store from now on, whether the workspace lock is free."""
+    free = []
+    really = getattr(Store, method)
+
+    def watched(store, *arguments):
+        free.append(is_free(lock_of(space)))
+        return really(store, *arguments)
+
+    monkeypatch.setattr(Store, method, watched)
+    return free
+
+
+def patience_from_now(monkeypatch):
+    """Return a list of how long every taker of the workspace lock is ready to wait."""
+    patience = []
+    locked = Workspace.locked
+
+    def watched(self, *, seconds=30.0):
+        patience.append(seconds)
+        return locked(self, seconds=seconds)
+
+    monkeypatch.setattr(Workspace, "locked", watched)
+    return patience
 
 
 # ── a failure at a bad moment ─────────────────────────────────────────────────────────────────────────────────────────
@@ -117,9 +159,7 @@ def test_a_failure_between_intent_and_work_is_on_record(space, monkeypatch):
 
 
 def test_a_second_process_on_the_same_run_touches_nothing(space):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    arrow = interrupted(space)
     run = space.state.runs[arrow.run]
     with contextlib.suppress(KeyboardInterrupt), training(space, resume=run) as first:
         left = sorted(first.incoming.iterdir())
@@ -148,63 +188,39 @@ def test_a_run_is_locked_before_anybody_can_see_its_folder(space, monkeypatch):
 
 
 def test_checkpoints_are_copied_and_hashed_without_the_workspace_lock(space, monkeypatch):
-    free = []
-    adopt = Store.adopt
-
-    def watched(store, *arguments):
-        free.append(is_free(lock_of(space)))
-        return adopt(store, *arguments)
-
-    monkeypatch.setattr(Store, "adopt", watched)
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    free = lock_during(space, monkeypatch, "adopt")
+    interrupted(space)
     assert free == [True]
 
 
 def test_finished_work_waits_for_the_lock_as_long_as_it_takes(space, monkeypatch):
-    patience = []
-    locked = Workspace.locked
-
-    def watched(self, *, seconds=30.0):
-        patience.append(seconds)
-        return locked(self, seconds=seconds)
-
     with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        monkeypatch.setattr(Workspace, "locked", watched)
+        patience = patience_from_now(monkeypatch)
         checkpoint(arrow, 1)
         raise KeyboardInterrupt
     assert patience == [None, None]  # the checkpoint's commit, and the end of the run
 
 
 def test_fsck_hashes_objects_without_the_workspace_lock(space, monkeypatch):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
-    free = []
-    check = Store.check
-
-    def watched(store, *arguments):
-        free.append(is_free(lock_of(space)))
-        return check(store, *arguments)
-
-    monkeypatch.setattr(Store, "check", watched)
+    interrupted(space)
+    free = lock_during(space, monkeypatch, "check")
     report = fsck(space)
     assert (free, report.checked, report.broken) == ([True], 1, [])
 
 
+def test_fsck_gives_up_before_it_begins_or_not_at_all(space, monkeypatch):
+    interrupted(space)
+    patience = patience_from_now(monkeypatch)
+    fsck(space)
+    assert patience == [30.0, None]
+
+
 def test_what_is_deleted_while_fsck_reads_is_not_called_broken(space, monkeypatch):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    interrupted(space)
     check = Store.check
 
     def deleted_meanwhile(store, files, slot):
-        other = Workspace.open(space.path, SECRET)
-        things = list(other.state.live().values())
-        with other.locked():
-            other.record(Delete(objects=tuple(thing.made.digest for thing in things)))
-            finish_deletion(other, [other.state.things[thing.made.digest] for thing in things])
+        delete_all(Workspace.open(space.path, SECRET))
         return check(store, files, slot)
 
     monkeypatch.setattr(Store, "check", deleted_meanwhile)
@@ -212,9 +228,7 @@ def test_what_is_deleted_while_fsck_reads_is_not_called_broken(space, monkeypatc
 
 
 def test_what_is_broken_while_fsck_reads_is_still_called_broken(space):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    arrow = interrupted(space)
     run = committed(space.path, arrow.run)
     (space.store.path(run.checkpoint.slot) / "index").write_bytes(b"x")
     assert len(fsck(space).broken) == 1
@@ -224,9 +238,7 @@ def test_what_is_broken_while_fsck_reads_is_still_called_broken(space):
 
 
 def test_a_deletion_between_reading_ring_and_ledger_is_no_old_ring(space, monkeypatch):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    interrupted(space)
     from ringfence.workspace.space import Ledger
 
     really = Ledger.open
@@ -234,10 +246,7 @@ def test_a_deletion_between_reading_ring_and_ledger_is_no_old_ring(space, monkey
     def after_a_deletion(*arguments, **more):
         monkeypatch.setattr(Ledger, "open", really)
         space.refresh()
-        things = list(space.state.live().values())
-        with space.locked():
-            space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
-            finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])
+        delete_all(space)
         return really(*arguments, **more)
 
     monkeypatch.setattr(Ledger, "open", after_a_deletion)
@@ -245,14 +254,9 @@ def test_a_deletion_between_reading_ring_and_ledger_is_no_old_ring(space, monkey
 
 
 def test_an_old_ring_that_was_put_back_is_found(space):
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    interrupted(space)
     kept = {path.name: path.read_bytes() for path in (space.path / "keys").iterdir()}
-    things = list(space.state.live().values())
-    with space.locked():
-        space.record(Delete(objects=tuple(thing.made.digest for thing in things)))
-        finish_deletion(space, [space.state.things[thing.made.digest] for thing in things])
+    delete_all(space)
     for name, data in kept.items():
         (space.path / "keys" / name).write_bytes(data)
     with pytest.raises(KeysBroken):
@@ -268,9 +272,7 @@ def test_a_shortened_ledger_is_found_by_the_ring(space, tmp_path):
     import shutil
 
     shutil.copytree(space.path / "ledger", tmp_path / "old")
-    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
-        checkpoint(arrow, 1)
-        raise KeyboardInterrupt
+    interrupted(space)
     shutil.rmtree(space.path / "ledger")
     shutil.copytree(tmp_path / "old", space.path / "ledger")
     with pytest.raises(RingfenceError) as caught:

@@ -73,7 +73,7 @@ def delete(
     from ringfence.flows.data import foresee
 
     space = workspace()
-    thing = space.state.resolve(name)
+    thing = space.state.find(name)
     if not yes:
         expected = foresee(space, [thing], with_derived=with_derived)
         titles = ", ".join(map(_title, expected.going))
