@@ -103,9 +103,9 @@ def _segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[t
     return segments
 
 
-def collate(examples: Sequence[Example], *, padding: int, device: str) -> Batch:
+def collate(examples: Sequence[Example], *, padding: int, device: str, length: int = 0) -> Batch:
     """Return rows as one batch, padded to the longest."""
-    longest = max(len(example.ids) for example in examples)
+    longest = max(length, *(len(example.ids) for example in examples))
     ids = np.full((len(examples), longest), padding, dtype=np.int64)
     learn = np.zeros((len(examples), longest), dtype=np.bool_)
     for row, example in enumerate(examples):

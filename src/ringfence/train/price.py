@@ -3,51 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from ringfence.core.order import Child, Progress
-from ringfence.train.data import Example, split
+from ringfence.core.order import Channel, Child, Progress
+from ringfence.train.data import Example
 from ringfence.train.schedule import rows_of_step, steps_of
 from ringfence.train.settings import PriceFigures, TrainOrder
 from ringfence.train.setup import Ready, peak_gpu_memory, prepare
+from ringfence.train.trainer import Trainer
 from ringfence.train.usage import peak_memory
 
 _TIMED = (0.25, 0.5, 0.75)  # quantiles of cost at which a step is timed
 _SAMPLE = 2_000  # steps whose cost is computed one by one; longer runs are extrapolated
 _WRITE = 0.5  # s to export, seal and report
-_FORWARD = 0.5  # share of a step that an evaluation of the same rows takes: frozen weights need no gradient, so backward costs as much
+
+Rows = Sequence[Example]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Steps of training, or micro batches of an evaluation, and what it takes to make one of them."""
+
+    pieces: Sequence[Rows]
+    make: Callable[[Rows], object]
 
 
 def run(child: Child[TrainOrder]) -> PriceFigures:
     """Return time and memory of the run that the order describes; the adapter of the trial steps is thrown away.
 
-    The dearest step is made first, which warms the caches and shows the peak memory; then one step each at three quantiles of cost.
-    The time of the others follows from their floating-point operations.
+    The piece with the largest micro batch is made first and last, which warms the caches and shows the peak memory; between, one piece each at three
+    quantiles of cost, twice over: the second time gives the seconds per floating-point operation, the difference what the kernels of a new
+    shape take to generate. The time of all other pieces follows from their operations and shapes.
 
     Raises: as `train.v1`.
     """
     ready = prepare(child)
-    settings, examples = ready.trainer.settings, ready.corpus.examples
-    steps = steps_of(settings, len(examples))
-    sampled = [[examples[i] for i in rows_of_step(settings, len(examples), step)] for step in range(min(steps, _SAMPLE))]
-    costs = [_cost(rows, ready) for rows in sampled]
-    ranked = sorted(range(len(sampled)), key=costs.__getitem__)
-    trials = [ranked[-1], *(ranked[int(q * (len(ranked) - 1))] for q in _TIMED)]
-    seconds = []
-    for done, trial in enumerate(trials):
-        child.channel.progress(Progress(done=done, total=len(trials)))
-        began = time.perf_counter()
-        ready.trainer.step(sampled[trial], step=0, steps=max(2, steps))
-        seconds.append(time.perf_counter() - began)
-    rate = sum(seconds[1:]) / sum(costs[trial] for trial in trials[1:])  # s per operation
-    per_step = rate * sum(costs) / len(costs)
-    evaluation = 2 * _FORWARD * rate * _cost(ready.evaluation.examples, ready)
+    trainer, examples = ready.trainer, ready.corpus.examples
+    steps = steps_of(trainer.settings, len(examples))
+    sampled = [[examples[i] for i in rows_of_step(trainer.settings, len(examples), step)] for step in range(min(steps, _SAMPLE))]
     scale = steps / len(sampled)
+    training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)))
+    evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate)
+    seconds_training = _seconds(training, ready, child.channel, scale=scale)
+    seconds_evaluation = _seconds(evaluation, ready, child.channel, scale=2.0)  # before and after
+    training.make(_largest(training, trainer))  # again: other shapes have scattered the free memory, and its peak is higher now
     return PriceFigures(
-        seconds=ready.seconds_load + per_step * steps + evaluation + _WRITE,
+        seconds=ready.seconds_load + seconds_training + seconds_evaluation + _WRITE,
         seconds_load=ready.seconds_load,
-        seconds_per_step=per_step,
-        seconds_evaluation=evaluation,
+        seconds_per_step=seconds_training / steps,
+        seconds_evaluation=seconds_evaluation,
         peak_memory=peak_memory(),
         peak_gpu_memory=peak_gpu_memory(ready.placement),
         steps=steps,
@@ -60,20 +65,55 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
     )
 
 
-def _cost(rows: Sequence[Example], ready: Ready) -> float:
-    """Return the floating-point operations of one step on these rows, padding included.
+def _seconds(work: _Work, ready: Ready, channel: Channel, *, scale: float) -> float:
+    """Return the seconds of all pieces, `scale` times over; kernels are generated once."""
+    if not work.pieces:
+        return 0.0
+    trainer = ready.trainer
+    costs = [_cost(rows, trainer) for rows in work.pieces]
+    shapes = [_shapes(rows, trainer) for rows in work.pieces]
+    ranked = sorted(range(len(costs)), key=costs.__getitem__)
+    timed = [ranked[int(q * (len(ranked) - 1))] for q in _TIMED]
+    warm = _largest(work, trainer)
+    work.make(warm)
+    seen = _shapes(warm, trainer)
+    again, generating, new = 0.0, 0.0, 0
+    for done, piece in enumerate(timed):
+        channel.progress(Progress(done=done, total=len(timed)))
+        began = time.perf_counter()
+        work.make(work.pieces[piece])
+        first = time.perf_counter()
+        work.make(work.pieces[piece])
+        second = time.perf_counter() - first
+        again += second
+        generating += max(0.0, first - began - second)
+        new += len(shapes[piece] - seen)
+        seen |= shapes[piece]
+    rate = again / sum(costs[piece] for piece in timed)  # s an operation
+    per_shape = generating / new if new else 0.0  # s
+    return rate * sum(costs) * scale + per_shape * len(set().union(*shapes))
+
+
+def _largest(work: _Work, trainer: Trainer) -> Rows:
+    return max(work.pieces, key=lambda rows: max(count * tokens for count, tokens in _shapes(rows, trainer)))
+
+
+def _shapes(rows: Rows, trainer: Trainer) -> set[tuple[int, int]]:
+    return {trainer.shape(group) for group in trainer.groups(rows)}
+
+
+def _cost(rows: Rows, trainer: Trainer) -> float:
+    """Return the floating-point operations of a step on these rows, padding included; those of an evaluation are in proportion.
 
     Forward and the gradient of the inputs cost 2 operations a weight and token each; attention 4 a layer, hidden unit and pair of tokens,
     and twice that backward; the head is met by predicted tokens only.
     """
-    trainer = ready.trainer
     config = trainer.model.config
     head = config.vocab_size * config.hidden_size
     body = sum(weight.numel() for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
     total = 0.0
-    for group in split(rows, trainer.micro_batch):
-        longest = len(group[0].ids)
-        pairs = len(group) * longest * longest
-        total += 4.0 * body * len(group) * longest + 12.0 * config.num_hidden_layers * config.hidden_size * pairs
+    for group in trainer.groups(rows):
+        count, tokens = trainer.shape(group)
+        total += 4.0 * body * count * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * count * tokens * tokens
         total += 4.0 * head * sum(example.weight for example in group)
     return total

@@ -74,6 +74,7 @@ class RuntimeHints(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = None  # None: the order's limit
     attention: Literal["auto", "eager", "sdpa"] = "auto"
+    pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
     head_chunk: Positive = 128  # answer positions whose logits exist at one time
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ringfence.core.errors import LossNotFinite
-from ringfence.train.data import Example, collate, split
+from ringfence.train.data import Batch, Example, collate, split
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.optimiser import Optimiser
@@ -17,6 +17,7 @@ from ringfence.train.schedule import learning_rate
 from ringfence.train.settings import RuntimeHints, TrainSettings
 
 _STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
+_PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept; tensor cores like multiples of 8
 
 
 class Trainer:
@@ -29,13 +30,23 @@ class Trainer:
         self.objective = OBJECTIVES.create(settings.objective, head_chunk=hints.head_chunk)
         self.model = self.method.attach(model)
         self.optimiser = Optimiser(self.method.parameters(), settings)
-        self.micro_batch = hints.micro_batch or settings.per_device_train_batch_size
+        self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
+        self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
         self._padding, self._device = padding, device
 
     @property
     def trainable(self) -> int:
         """Return the number of trained weights."""
         return sum(weight.numel() for weight in self.method.parameters().values())
+
+    def groups(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """Return the micro batches of these rows."""
+        return split(examples, self._micro_batch)
+
+    def shape(self, group: Sequence[Example]) -> tuple[int, int]:
+        """Return (rows, tokens a row with padding) of a micro batch."""
+        longest = max(len(example.ids) for example in group)
+        return len(group), max(longest, min(-(-longest // self._multiple) * self._multiple, self.settings.cutoff_len))
 
     def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float:
         """Learn from the rows of one step (counted from 0) and return their mean loss per predicted token, before the update.
@@ -48,8 +59,8 @@ class Trainer:
         self.model.train()
         weight = sum(example.weight for example in examples)
         total = 0.0
-        for group in split(examples, self.micro_batch):
-            losses, _ = self.objective.losses(self.model, collate(group, padding=self._padding, device=self._device))
+        for group in self.groups(examples):
+            losses, _ = self.objective.losses(self.model, self._collate(group))
             loss = losses.sum() / weight
             loss.backward()
             self.optimiser.collect()
@@ -65,8 +76,11 @@ class Trainer:
         self.model.eval()
         total, weight = 0.0, 0
         with torch.no_grad():
-            for group in split(examples, self.micro_batch):
-                losses, _ = self.objective.losses(self.model, collate(group, padding=self._padding, device=self._device))
+            for group in self.groups(examples):
+                losses, _ = self.objective.losses(self.model, self._collate(group))
                 total += float(losses.sum())
                 weight += sum(example.weight for example in group)
         return total / weight
+
+    def _collate(self, group: Sequence[Example]) -> Batch:
+        return collate(group, padding=self._padding, device=self._device, length=self.shape(group)[1])

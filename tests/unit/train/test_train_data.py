@@ -105,3 +105,9 @@ def test_an_example_holds_five_bytes_a_token(kind):
     roles, texts = (("text",), ("abc",)) if kind == "text" else (("user", "assistant"), ("a", "b"))
     made = encode(record(kind, roles, texts), TOKENIZER, TrainSettings())
     assert made.ids.itemsize + made.learn.itemsize == 5
+
+
+def test_rows_are_padded_to_the_length_that_was_asked_for():
+    batch = collate([example(2), example(4)], padding=9, device="cpu", length=6)
+    assert batch.ids.tolist() == [[0, 1, 9, 9, 9, 9], [0, 1, 2, 3, 9, 9]]
+    assert batch.learn.sum() == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -12,8 +13,11 @@ from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
 from ringfence.models.folder import check_folder
+from ringfence.models.load import load_model
 from ringfence.train import adapter, job, price
+from ringfence.train.data import Example
 from ringfence.train.settings import RuntimeHints, TrainFigures, TrainOrder, TrainSettings
+from ringfence.train.trainer import Trainer
 from ringfence.vault.files import file_names, read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 
@@ -141,6 +145,22 @@ def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
     ]
     for run in runs[1:]:
         assert run.losses == pytest.approx(runs[0].losses, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "hints", "shapes"),
+    [
+        ("bfloat16", {}, [(1, 90), (2, 48)]),  # never past cutoff_len, which the model may not be able to read
+        ("bfloat16", {"pad_multiple": 8}, [(1, 88), (2, 40)]),
+        ("float32", {}, [(1, 83), (2, 40)]),
+    ],
+)
+def test_bfloat16_rows_are_padded_so_that_few_shapes_need_kernels(tiny_folder, dtype, hints, shapes):
+    model = load_model(tiny_folder, dtype=getattr(torch, dtype), device="cpu", attention="eager")
+    settings = TrainSettings(cutoff_len=90, per_device_train_batch_size=4)
+    trainer = Trainer(model, settings, hints=RuntimeHints(**hints), padding=0, device="cpu")
+    rows = [Example(np.zeros(n, dtype=np.int32), np.ones(n, dtype=np.bool_)) for n in (40, 38, 83)]
+    assert [trainer.shape(group) for group in trainer.groups(rows)] == shapes
 
 
 def test_a_bfloat16_run_keeps_float32_masters(tmp_path, tiny_folder):
