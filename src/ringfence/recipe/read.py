@@ -161,8 +161,10 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["eval"] = evaluation is not None
     hints: dict[str, Any] = {}
-    if document.get("bf16") is True:
-        hints["dtype"] = "bfloat16"
+    if "bf16" in document:  # without it, whatever the device does best
+        if not isinstance(document["bf16"], bool):
+            raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
+        hints["dtype"] = "bfloat16" if document["bf16"] else "float32"
     try:
         order = TrainOrder(train=TrainSettings.model_validate(fields), hints=RuntimeHints.model_validate(hints))
     except ValidationError as cause:
