@@ -184,4 +184,5 @@ def test_a_price_is_told_without_starting(terminal):
     assert code == 0
     assert told["plan"]["steps"] == 5000
     assert told["plan"]["seconds"] > 0
+    assert told["writes"] == ["adapter", "figures", "statement", "checkpoint"]
     assert Workspace.open(terminal.path).ledger.size == before

@@ -104,7 +104,14 @@ def auditor_secret(file: str | None) -> Secret:
 
 def _asked(prompt: str, option: str, *, new: bool) -> Passphrase:
     if not sys.stdin.isatty():
-        raise BadArgument(option=option, problem=t("there is no terminal to ask for the passphrase", "没有终端可以询问口令"), verb="")
+        raise BadArgument(
+            option=option,
+            problem=t(
+                "there is no terminal to ask for the passphrase; give it by file, descriptor (--passphrase-fd) or --key-file",
+                "没有终端可以询问口令；请用文件、描述符（--passphrase-fd）或 --key-file 提供",
+            ),
+            verb="",
+        )
     first = getpass.getpass(f"{prompt}: ")
     if new and first != getpass.getpass(t("The same again: ", "再输一次：")):
         raise BadArgument(option=option, problem=t("the two passphrases differ", "两次输入的口令不同"), verb="")

@@ -16,6 +16,7 @@ import ringfence
 from ringfence.cli import commands
 from ringfence.cli.context import Options, emit, options, set_options
 from ringfence.cli.streams import finished, prepare_streams
+from ringfence.cli.usage import as_ours
 from ringfence.core import text
 from ringfence.core.environment import language, silence_libraries
 from ringfence.core.errors import Interrupted, RingfenceError
@@ -52,9 +53,8 @@ def run(arguments: list[str]) -> int:
         result = application()(args=arguments, prog_name="ringfence", standalone_mode=False)
     except RingfenceError as error:
         return _report(error)
-    except click.ClickException as error:  # usage: Typer's own words, and its exit code 2
-        error.show()
-        return error.exit_code
+    except click.UsageError as error:
+        return _report_usage(error)
     except (KeyboardInterrupt, click.Abort):
         return _report(Interrupted())
     except _BrokenPipe as error:
@@ -167,7 +167,7 @@ def _root(
     ] = False,
 ) -> None:
     if lang is not None and lang not in ("zh", "en"):
-        raise click.BadParameter("zh or en", param_hint="--lang")
+        raise click.BadParameter(t("choose one of {known}", "请从 {known} 中选择", known="zh, en"), param_hint="--lang")
     set_options(
         Options(
             workspace=workspace,
@@ -197,6 +197,13 @@ def _report(error: RingfenceError) -> int:
     shown = f"✖ {error.code}  {what}\n  {t('do', '处理')}: {remedy}\n  {t('more', '详情')}: ringfence explain {error.code}"
     emit({"error": document}, lambda: print(shown, file=sys.stderr))
     return error.exit_code
+
+
+def _report_usage(error: click.UsageError) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()  # the help itself
+        return error.exit_code
+    return _report(as_ours(error))
 
 
 def _report_unexpected(error: Exception) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ringfence.cli.context import advise, emit, options, progress, say, secret
+from ringfence.cli.words import word
 from ringfence.core import text
 from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
@@ -79,12 +80,24 @@ def show_trained(trained: Trained) -> None:
                 )
             )
 
+        if figures.dropped or figures.truncated:
+            say(
+                t(
+                    "  {dropped} rows had no answer within cutoff_len and were left out; {cut} were cut",
+                    "  {dropped} 行在 cutoff_len 内没有回答，未使用；{cut} 行被截断",
+                    dropped=figures.dropped,
+                    cut=figures.truncated,
+                )
+            )
+
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json")}, show)
     advise(f"ringfence release {run} --name NAME")
 
 
 def show_price(plan: Recipe, figures: PriceFigures) -> None:
     """Print what a run would cost and write."""
+    every = plan.order.train.save_steps
+    written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 
     def show() -> None:
         say(t("Plan   {model} on {data}", "计划   {model}，数据 {data}", model=plan.model, data=plan.dataset))
@@ -109,15 +122,13 @@ def show_price(plan: Recipe, figures: PriceFigures) -> None:
         )
         say(t("  time     about {time}", "  时间     约 {time}", time=_clock(figures.seconds)))
         say(t("  memory   about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
-        say(
-            t(
-                "  writes   one sealed adapter and its signed statement (nothing leaves this host)",
-                "  写出     一个封存的适配器及其签名声明（不离开本机）",
-            )
-        )
+        parts = ", ".join(word(kind) for kind in written)
+        say(t("  writes   {parts}; all sealed but the statement", "  写出     {parts}；除声明外均封存", parts=parts))
+        if every:
+            say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset}, show)
+    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written}, show)
 
 
 def _clock(seconds: float) -> str:

@@ -114,6 +114,11 @@ class BadArgument(CoreError):
     what = Text("{option}: {problem}", "{option}：{problem}")
     remedy = Text("see ringfence {verb} --help", "参见 ringfence {verb} --help")
 
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now; without a verb, the help of the whole program."""
+        what, remedy = super().sentences(language)
+        return what, remedy.replace("  ", " ")
+
 
 class Interrupted(CoreError):
     """The user pressed Ctrl-C or asked the run to stop."""
@@ -198,7 +203,10 @@ class LedgerBroken(LedgerError):
 
     code, http_status, exit_code = "RF-LEDGER-001", 500, 12
     what = Text("the ledger was changed: {problem}", "账本被改动：{problem}")
-    remedy = Text("restore ledger/ from a backup and compare with an exported checkpoint", "从备份恢复 ledger/，并与导出的检查点比对")
+    remedy = Text(
+        "check that the keys are this ledger's; then restore ledger/ from a backup and compare with an exported checkpoint",
+        "先确认公钥属于该账本；再从备份恢复 ledger/，并与导出的检查点比对",
+    )
 
 
 class LedgerUnavailable(LedgerError):
@@ -396,15 +404,17 @@ class EmptyFile(IngestError):
     """The file holds no row."""
 
     code, http_status, exit_code, crosses = "RF-INGEST-002", 422, 2, True
-    what = Text("the file holds no rows", "文件中没有任何行")
-    remedy = Text("check the path and --rows", "检查路径与 --rows")
+    what = Text("the file holds no rows, or none of those that --rows names", "文件中没有任何行，或没有 --rows 所指的行")
+    remedy = Text("check the file and --rows", "检查文件与 --rows")
 
 
 class UnknownFormat(IngestError):
     """The columns fit no known layout."""
 
     code, http_status, exit_code, crosses = "RF-INGEST-003", 422, 2, True
-    what = Text("the first row fits no known layout", "第一行不符合任何已知格式")
+    what = Text(
+        "the first row fits no known layout, or not the one that --layout names", "第一行不符合任何已知格式，或不符合 --layout 所指的格式"
+    )
     remedy = Text(
         "name the columns, for example --map prompt=QUESTION,completion=ANSWER", "指明列名，例如 --map prompt=问题,completion=回答"
     )
@@ -439,7 +449,10 @@ class BadEncoding(IngestError):
 
     code, http_status, exit_code, crosses = "RF-INGEST-006", 422, 2, True
     what = Text("the file is not UTF-8 (first bad byte in row {first})", "文件不是 UTF-8（第 {first} 行出现坏字节）")
-    remedy = Text("convert it, for example: iconv -f GB18030 -t UTF-8 IN > OUT", "请转换编码，例如：iconv -f GB18030 -t UTF-8 IN > OUT")
+    remedy = Text(
+        "convert it from the encoding that it has: iconv -f GB18030 -t UTF-8 IN > OUT (Excel's Unicode text: -f UTF-16)",
+        "请从其原编码转换：iconv -f GB18030 -t UTF-8 IN > OUT（Excel 的 Unicode 文本：-f UTF-16）",
+    )
 
 
 class FileUnreadable(IngestError):
@@ -447,7 +460,9 @@ class FileUnreadable(IngestError):
 
     code, http_status, exit_code = "RF-INGEST-007", 404, 2
     what = Text("{path} cannot be read", "{path} 无法读取")
-    remedy = Text("check the path and its permissions", "检查路径与权限")
+    remedy = Text(
+        "check the path and its permissions; it must be a file, not a folder or a pipe", "检查路径与权限；须为文件，不能是文件夹或管道"
+    )
 
 
 class DuplicateIds(IngestError):
@@ -562,6 +577,12 @@ class UnknownKey(RecipeError):
     code, http_status, exit_code = "RF-RECIPE-001", 422, 2
     what = Text("the recipe has an unknown key {key}", "配方中有未知的键 {key}")
     remedy = Text("did you mean {nearest}? ringfence recipe check shows every key", "是否想写 {nearest}？ringfence recipe check 显示全部键")
+    alone = Text("remove it; no key has a similar name", "请删去；没有名称相近的键")
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now; `nearest` is empty where no key is near."""
+        what, remedy = super().sentences(language)
+        return what, remedy if self.facts["nearest"] else self.alone.show(language)
 
 
 class BadValue(RecipeError):

@@ -82,7 +82,9 @@ _HOW: dict[RuleId, Text] = {
     "label": Text("the labels along the chain must agree; import the file again", "链上的标签必须一致；请重新导入文件"),
     "sandbox tier": Text("run the arrow again in a sandbox of tier {want}", "在 {want} 级沙箱中重新运行该步骤"),
     "self-test missing": Text("run the arrow again; its statement lacks a passed self-test", "重新运行该步骤；其声明缺少通过的自检"),
-    "ordinary": Text("train with differential privacy, or ask for a change of policy", "使用差分隐私训练，或申请修改策略"),
+    "ordinary": Text(
+        "use it inside with ringfence chat RUN, or ask for a change of policy", "在内部用 ringfence chat RUN 使用，或申请修改策略"
+    ),
     "chain broken": Text("the statements do not join; run the arrows again from import", "声明不相连；请从导入开始重新运行"),
 }
 

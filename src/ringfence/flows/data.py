@@ -77,6 +77,8 @@ class Deletion:
 
     going: tuple[Thing, ...]
     staying: tuple[Thing, ...]  # made from what goes
+    namesakes: tuple[Thing, ...]  # other sets of the same name and stage
+    accounts: tuple[Thing, ...]  # of the units of what goes; they stay
     bundles: tuple[str, ...]  # released with the weights of what goes or stays
     runs: tuple[str, ...]  # unfinished trainings on what goes: they end, and their checkpoints go
 
@@ -95,9 +97,12 @@ def foresee(space: Workspace, things: Sequence[Thing], *, with_derived: bool) ->
     going = (*things, *others) if with_derived else tuple(things)
     gone = {thing.made.digest for thing in going}
     known = named | {thing.made.digest for thing in others}
+    names = {(thing.made.name, thing.made.stage) for thing in things if thing.made.kind in _MAIN}
     return Deletion(
         going,
         () if with_derived else tuple(others),
+        tuple(one for one in live.values() if one.made.digest not in known and (one.made.name, one.made.stage) in names),
+        tuple(one for one in live.values() if one.made.kind == "account" and one.run in {thing.run for thing in going}),
         tuple(
             name for name, (_, made) in space.state.releases.items() if made.adapter in known and (space.path / "releases" / name).is_dir()
         ),

@@ -9,6 +9,7 @@ from ringfence.core.errors import TermsUnreadable
 from ringfence.core.order import Progress
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds
+from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
@@ -56,7 +57,6 @@ def _source(space: Workspace, name: str) -> Thing:
 
 
 def _digest(terms: Path, key: bytes) -> str:
-    try:
-        return dictionary_digest(terms.read_bytes(), key)
-    except OSError as cause:
-        raise TermsUnreadable(problem=t("it cannot be read", "无法读取")) from cause
+    if not read_terms(terms):  # read here, too: what is wrong with it is said before a sandbox starts
+        raise TermsUnreadable(problem=t("it holds no term", "其中没有术语"))
+    return dictionary_digest(terms.read_bytes(), key)

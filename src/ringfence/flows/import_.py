@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ringfence.core.errors import FileUnreadable
 from ringfence.core.order import Progress
@@ -52,6 +53,20 @@ def import_file(
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
         slot, key = arrow.output("set")
         slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
-        ids, rows = np.unique(read_index(slot, key).unit_ids, axis=0, return_counts=True)  # [units, 16], [units]
-        arrow.add("account", Plan("account", "account"), {"units": ids.tobytes(), "rows": rows.astype("<u4").tobytes()})
+        units, rows = count_units(read_index(slot, key).unit_ids)
+        arrow.add("account", Plan("account", "account"), {"units": units, "rows": rows})
         return arrow.commit(done, Facts(software=software())), done.figures
+
+
+def count_units(ids: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Return the distinct unit ids, sorted, 16 bytes each, and how many rows each has, little-endian uint32.
+
+    ids: [rows, 16]. A sixteenth at a time, by the first four bits: sorting all of them at once takes a hundred bytes a row.
+    """
+    units, counts = bytearray(), bytearray()
+    part = ids[:, 0] >> 4
+    for number in range(16):
+        found, rows = np.unique(ids[part == number], axis=0, return_counts=True)
+        units += found.tobytes()
+        counts += rows.astype("<u4").tobytes()
+    return bytes(units), bytes(counts)

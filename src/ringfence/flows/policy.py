@@ -23,7 +23,9 @@ def read_policy(path: Path) -> Policy:
     """
     try:
         document = strict_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as cause:
+    except OSError as cause:
+        raise PolicyInvalid(where=path.name, problem=t("the file cannot be read", "文件无法读取")) from cause
+    except (UnicodeDecodeError, yaml.YAMLError) as cause:
         raise PolicyInvalid(where=path.name, problem=t("it is not readable YAML", "不是可读的 YAML")) from cause
     if not isinstance(document, dict):
         raise PolicyInvalid(where=path.name, problem=t("it is not one mapping", "不是一个映射"))

@@ -25,7 +25,7 @@ class KeyRule:
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
-    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim report_to "
+    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim "
     "layers_to_transform"
 ).split()
 
@@ -52,6 +52,7 @@ _NOTED: Mapping[str, Text] = {
     "include_num_input_tokens_seen": Text("tokens are always counted", "总是统计词元数"),
     "disable_gradient_checkpointing": Text("activation checkpointing is off", "未使用激活检查点"),
     "print_param_status": Text("ringfence run show prints the parameters", "ringfence run show 会显示参数"),
+    "report_to": Text("figures stay in the vault", "数据留在保险库中"),
     "run_name": Text("runs are named by their id", "运行以编号命名"),
 }
 

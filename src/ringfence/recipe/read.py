@@ -61,11 +61,11 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue.
     """
     document = {**load(path), **(overrides or {})}
-    lines = tuple(judge(document))
+    lines = tuple(judge(document))  # keys without a value, too: an empty privacy block must not pass for a private run
     for line in lines:
         if line.treatment == "refused":
             raise RefusedKey(key=line.key, reason=line.why)
-    return _recipe(document, lines)
+    return _recipe({key: value for key, value in document.items() if value is not None}, lines)
 
 
 def judge(document: Mapping[str, Any]) -> list[Line]:
@@ -78,7 +78,7 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
         rule = KEYS.get(key)
         if rule is None:
             nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-            raise UnknownKey(key=key, nearest=nearest[0] if nearest else "ringfence recipe check")
+            raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
         treatment, why = rule.treatment, rule.why.show()
         if reason := _refused_value(key, value):
             treatment, why = "refused", reason.show()
@@ -87,7 +87,7 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the mapping of a YAML file, keys without a value left out.
+    """Return the mapping of a YAML file.
 
     Raises: RecipeUnreadable.
     """
@@ -103,7 +103,7 @@ def load(path: Path) -> dict[str, Any]:
         raise RecipeUnreadable(path=str(path), problem=_yaml_problem(cause)) from cause
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise RecipeUnreadable(path=str(path), problem=t("it is not one mapping of names", "不是由名称构成的映射"))
-    return {key: value for key, value in document.items() if value is not None}
+    return document
 
 
 def strict_yaml(text: str) -> object:
@@ -130,7 +130,7 @@ def _yaml_problem(cause: Exception) -> str:
 def _refused_value(key: str, value: object) -> Text | None:
     """Return why a value of a known key cannot stand, if it cannot."""
     test, why = _VALUES.get(key, (lambda _: False, None))
-    return why if test(value) else None
+    return why if value is not None and test(value) else None
 
 
 def _calls_out(value: object) -> bool:
@@ -159,7 +159,7 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
-    fields["eval"] = evaluation is not None
+    fields["eval"] = evaluation is not None and document.get("do_eval") is not False
     hints: dict[str, Any] = {}
     if "bf16" in document:  # without it, whatever the device does best
         if not isinstance(document["bf16"], bool):

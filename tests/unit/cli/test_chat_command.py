@@ -31,7 +31,7 @@ def model(monkeypatch):
         monkeypatch.setattr("ringfence.flows.chat.chat", talk)
         return heard
 
-    monkeypatch.setattr("ringfence.cli.commands.chat.workspace", lambda: None)
+    monkeypatch.setattr("ringfence.cli.verifying.owner_space", lambda _: None)
     monkeypatch.setattr("ringfence.flows.chat.from_workspace", lambda *_: None)
     return answers
 

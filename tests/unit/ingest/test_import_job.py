@@ -4,11 +4,14 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ringfence.core.errors import DuplicateIds, RowsRefused
+from ringfence.flows.import_ import count_units
 from ringfence.ingest.job import run
 from ringfence.ingest.settings import ImportSettings
 from ringfence.vault.sets import SetReader
@@ -62,6 +65,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.unit.ingest.ingest_tools import child
+from ringfence.flows.import_ import count_units
 from ringfence.ingest.job import run
 from ringfence.ingest.settings import ImportSettings
 folder = Path(sys.argv[2])
@@ -118,3 +122,17 @@ def test_a_line_of_100_mb_is_refused_without_being_read_whole(tmp_path):
         measured(tmp_path, "a.jsonl")
     assert "LineTooLong" in caught.value.stderr
     assert "row 2 is longer than 16777216 bytes" in caught.value.stderr
+
+
+def test_units_are_counted_as_numpy_counts_them_within_little_memory():
+    drawn = np.random.default_rng(5)
+    ids = drawn.integers(0, 256, (200_000, 16), dtype=np.uint8)
+    ids[::3] = ids[0]
+    tracemalloc.start()
+    units, rows = count_units(ids)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    wanted, counts = np.unique(ids, axis=0, return_counts=True)
+    assert units == wanted.tobytes()
+    assert rows == counts.astype("<u4").tobytes()
+    assert peak < 48 * len(ids)

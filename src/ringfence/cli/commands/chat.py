@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.context import emit, options, workspace
+from ringfence.cli.context import emit, options
 from ringfence.cli.streams import printable
 from ringfence.core.text import t
 
@@ -40,7 +40,7 @@ def chat(
     ] = 256,
 ) -> None:
     """Talk to a bundle or run."""
-    from ringfence.cli.verifying import public_keys
+    from ringfence.cli.verifying import owner_space, public_keys
     from ringfence.flows.chat import chat as talk
     from ringfence.flows.chat import from_bundle, from_workspace
 
@@ -66,7 +66,7 @@ def chat(
             pieces.clear()
 
     # A bundle from elsewhere, with its owner's keys, needs no workspace.
-    speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(workspace(), target)
+    speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(owner_space("chat"), target)
     if not ask and not options().quiet:
         print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
     figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens)

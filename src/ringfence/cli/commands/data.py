@@ -69,6 +69,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help=t("Do not ask.", "不再询问。"))] = False,
 ) -> None:
     """Destroy the keys of a set."""
+    from ringfence.core.errors import Interrupted
     from ringfence.flows.data import delete as shred
     from ringfence.flows.data import foresee
 
@@ -80,7 +81,8 @@ def delete(
         for line in _left(expected, with_derived=with_derived):
             print(line, file=sys.stderr)
         question = t("Destroy the keys of {titles}? This cannot be undone.", "销毁 {titles} 的密钥？此操作无法撤销。", titles=titles)
-        typer.confirm(question, abort=True, err=True)
+        if not _confirmed(question):
+            raise Interrupted
     done = shred(space, [thing], with_derived=with_derived)
 
     def show() -> None:
@@ -92,10 +94,25 @@ def delete(
     document = {
         "deleted": [one.made.digest for one in done.going],
         "still_there": [one.made.digest for one in done.staying],
+        "same_name_still_there": [one.made.digest for one in done.namesakes],
+        "accounts_still_there": [one.made.digest for one in done.accounts],
         "bundles": {"removed" if with_derived else "still_there": list(done.bundles)},
         "ended_runs": list(done.runs),
     }
     emit(document, show)
+
+
+def _confirmed(question: str) -> bool:
+    from ringfence.core.errors import BadArgument
+
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as cause:
+        if sys.stdin.isatty():
+            raise
+        print(file=sys.stderr)
+        problem = t("nobody answered; --yes does not ask", "没有得到回答；--yes 表示不再询问")
+        raise BadArgument(option="--yes", problem=problem, verb="data delete") from cause
 
 
 def _left(found: Deletion, *, with_derived: bool) -> list[str]:
@@ -105,6 +122,16 @@ def _left(found: Deletion, *, with_derived: bool) -> list[str]:
         titles = ", ".join(map(_title, found.staying))
         lines.append(
             t("  made from it, and stays without --derived: {titles}", "  由它生成，不加 --derived 则保留：{titles}", titles=titles)
+        )
+    if found.namesakes:
+        titles = ", ".join(map(_title, found.namesakes))
+        lines.append(t("  another import of the same name, which stays: {titles}", "  同名的另一次导入，仍保留：{titles}", titles=titles))
+    if found.accounts:
+        lines.append(
+            t(
+                "  its account stays: keyed ids of its units and their row counts, so that what was spent stays known",
+                "  其账目仍保留：各单位的带密钥标识与行数，使已用的预算仍可查",
+            )
         )
     if found.bundles:
         names = ", ".join(found.bundles)

@@ -59,4 +59,8 @@ def deid(
             table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
 
     emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
-    advise("ringfence train RECIPE")
+    source = space.state.things[committed.statement.predicate.inputs["set"]].made
+    if source.stage == "sealed":  # the default policy asks for both, in this order
+        advise(f"ringfence scan {made.name} && ringfence deid {made.name}")
+    else:
+        advise("ringfence train RECIPE")

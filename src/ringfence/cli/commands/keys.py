@@ -43,13 +43,11 @@ def status() -> None:
 
 def export(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Where to write them.", "写到哪里。"))]) -> None:
     """Write the public keys."""
+    from ringfence.cli.parse import new_path
     from ringfence.core.durable import write_atomic
-    from ringfence.core.errors import AlreadyExists
 
     public = workspace(unlock=False).public
-    if file.exists():
-        raise AlreadyExists(path=str(file))
-    write_atomic(file.absolute(), public.to_bytes(), mode=0o644)
+    write_atomic(new_path(file, "FILE", "keys export"), public.to_bytes(), mode=0o644)
     emit(
         {"file": str(file), "fingerprint": public.fingerprint()},
         lambda: say(t("✔ {file}  fingerprint {f}", "✔ {file}  指纹 {f}", file=file, f=public.fingerprint())),

@@ -43,18 +43,21 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute the whole log."""
-    from ringfence.cli.verifying import public_keys
-    from ringfence.core.text import t as text
+    from ringfence.cli.verifying import owner_space, public_keys
+    from ringfence.core.errors import BadArgument
     from ringfence.ledger.dsse import ed25519_public
     from ringfence.ledger.log import verify_log
 
-    space = None if keys and folder else workspace(unlock=False)
+    if folder and not (folder / "checkpoint").is_file():
+        problem = t("{path} holds no exported log", "{path} 中没有导出的账本", path=folder)
+        raise BadArgument(option="--folder", problem=problem, verb="log verify")
+    space = None if keys and folder else owner_space("log verify", unlock=False)
     public = public_keys(keys) if keys else space.public  # type: ignore[union-attr]  # opened above whenever it is used
     where = folder or space.path / "ledger"  # type: ignore[union-attr]
     size = verify_log(where, public.origin, ed25519_public(public.ledger))
     emit(
         {"ok": True, "entries": size},
-        lambda: say(text("✔ {n} entries match the signed checkpoint", "✔ {n} 个条目与签名检查点一致", n=size)),
+        lambda: say(t("✔ {n} entries match the signed checkpoint", "✔ {n} 个条目与签名检查点一致", n=size)),
     )
 
 
@@ -65,16 +68,14 @@ def prove(
     ],
 ) -> None:
     """Write an entry and its proof."""
+    from ringfence.cli.parse import new_path
     from ringfence.core.durable import write_atomic
-    from ringfence.core.errors import AlreadyExists, BadArgument
+    from ringfence.core.errors import BadArgument
 
     ledger = workspace(unlock=False).ledger
     if index >= ledger.size:
         raise BadArgument(option="INDEX", problem=t("the log has {n} entries", "账本有 {n} 个条目", n=ledger.size), verb="log prove")
-    entry, proof = out.absolute().with_name(f"{out.name}.entry.json"), out.absolute().with_name(f"{out.name}.proof")
-    for path in (entry, proof):
-        if path.exists():
-            raise AlreadyExists(path=str(path))
+    entry, proof = (new_path(out.absolute().with_name(out.name + ending), "OUT", "log prove") for ending in (".entry.json", ".proof"))
     write_atomic(entry, ledger.raw(index), mode=0o644)
     write_atomic(proof, ledger.prove(index), mode=0o644)
     emit({"entry": str(entry), "proof": str(proof)}, lambda: say(f"✔ {entry.name}  {proof.name}"))
@@ -82,12 +83,10 @@ def prove(
 
 def export(folder: Annotated[Path, typer.Argument(metavar="DIR", help=t("New folder.", "新文件夹。"))]) -> None:
     """Copy the log to a folder."""
-    from ringfence.core.errors import AlreadyExists
+    from ringfence.cli.parse import new_path
 
     ledger = workspace(unlock=False).ledger
-    if folder.exists():
-        raise AlreadyExists(path=str(folder))
-    ledger.export(folder)
+    ledger.export(new_path(folder, "DIR", "log export"))
     emit(
         {"folder": str(folder), "entries": ledger.size},
         lambda: say(t("✔ {n} entries in {folder}", "✔ {folder} 中有 {n} 个条目", n=ledger.size, folder=folder)),

@@ -35,11 +35,17 @@ def scan(
     ] = None,
 ) -> None:
     """Look for poisoned rows."""
-    from ringfence.cli.parse import settings
+    from ringfence.cli.parse import choice, settings
+    from ringfence.core.errors import BadArgument
     from ringfence.flows.scan import keep as readmit
     from ringfence.flows.scan import scan as run
+    from ringfence.scan.detector import DETECTORS
     from ringfence.scan.settings import KeepSettings, ScanSettings
 
+    if only is not None:
+        if not keep:
+            raise BadArgument(option="--only", problem=t("it needs --keep", "须与 --keep 同用"), verb="scan")
+        choice(only, DETECTORS.names(), "--only", "scan")
     space = workspace()
     with progress(t("scan", "检查")) as bar:
         if keep:
