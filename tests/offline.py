@@ -21,7 +21,9 @@ def enter():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(flags) != 0:
         print(f"offline: not in a namespace of its own ({os.strerror(ctypes.get_errno())})", file=sys.stderr)
+        os.environ["RINGFENCE_OFFLINE"] = "no"
         return
+    os.environ["RINGFENCE_OFFLINE"] = "yes"
     if user:  # stay who we are
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import pkgutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +54,20 @@ def test_host_halves_load_no_model_library():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_suite_runs_without_a_network():
+def test_make_starts_the_tests_without_a_network():
+    for target in ("test", "test-full"):
+        told = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert all("tests/offline.py" in line for line in told.splitlines() if "bin/pytest" in line)
+        assert "bin/pytest" in told
+
+
+def test_this_very_process_has_no_network():
+    if os.environ.get("RINGFENCE_OFFLINE") != "yes":
+        pytest.skip("not started by make test, or this machine allows no namespace")
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+
+
+def test_a_command_can_be_started_without_a_network():
     """make test starts pytest in an empty network namespace with loopback up, where the machine allows one."""
     code = (
         "import socket; print(sorted(n for _, n in socket.if_nameindex()));"

@@ -141,11 +141,14 @@ def test_a_chat_with_an_unreleased_run_is_on_record(copy, cli):
 # ── deid --terms ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("name", "content"), [("gb", "蓝鲸项目".encode("gb18030")), ("short", b"x\n"), ("empty", b"# only a remark\n")])
-def test_a_dictionary_that_cannot_work_is_refused_before_anything_starts(space, cli, tmp_path, name, content):
+DICTIONARIES = {"gb18030": "蓝鲸项目".encode("gb18030"), "short": b"x\n", "empty": b"# only a remark\n"}
+
+
+@pytest.mark.parametrize("name", DICTIONARIES)
+def test_a_dictionary_that_cannot_work_is_refused_before_anything_starts(space, cli, tmp_path, name):
     import_notes(space, tmp_path, notes(4))
     path = tmp_path / name
-    path.write_bytes(content)
+    path.write_bytes(DICTIONARIES[name])
     before = space.ledger.size
     code, answer = cli("deid", "clinic", "--terms", path, workspace=space.path)
     assert (code, answer["error"]["code"]) == (2, "RF-DEID-002")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -38,7 +41,7 @@ def terminal(space, tmp_path):
         out, err = process.communicate(timeout=120)
         return process.returncode, json.loads(out) if out else err
 
-    call.recipe, call.path = recipe, space.path
+    call.recipe, call.path, call.front = recipe, space.path, front
     return call
 
 
@@ -66,6 +69,23 @@ def test_a_detached_run_is_watched_stopped_and_resumed(terminal):
     assert terminal("run", "watch", run_id)[1]["state"] == "interrupted"
     assert fsck(reopen(terminal.path)).broken == []
     assert terminal("run", "stop", run_id)[1]["error"]["code"] == "RF-TRAIN-006"
+
+
+def test_a_detached_run_outlives_its_terminal(terminal):
+    """The command leads the session of a terminal of its own; its end hangs up on everything that is still in the session."""
+    begun, master = pty.fork()
+    if not begun:
+        os.execvp(sys.executable, [*terminal.front, "train", str(terminal.recipe), "--detach"])
+    told = b""
+    with contextlib.suppress(OSError):  # EIO: the terminal has no other end any more
+        while part := os.read(master, 4096):
+            told += part
+    os.close(master)
+    assert os.waitpid(begun, 0)[1] == 0
+    run_id = json.loads(told.decode().strip().splitlines()[-1])["run"]
+    time.sleep(0.5)  # a hang-up would have arrived by now
+    assert any(terminal("run", "stop", run_id)[0] == 0 for _ in range(40))  # loading takes a moment
+    assert state_of(terminal.path, run_id, {"interrupted", "failed"}).state == "interrupted"
 
 
 def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
@@ -180,7 +200,7 @@ def test_the_figures_of_a_run_are_opened_on_record(copy, cli):
 
 def test_a_price_is_told_without_starting(terminal):
     before = Workspace.open(terminal.path).ledger.size
-    code, told = terminal("train", terminal.recipe, "--dry-run")
+    code, told = terminal("train", terminal.recipe, "save_steps=9", "--dry-run")
     assert code == 0
     assert told["plan"]["steps"] == 5000
     assert told["plan"]["seconds"] > 0

@@ -57,6 +57,7 @@ def start(
     row = JOBS[work.job]
     if row.figures is not figures:
         raise TypeError(f"{work.job} returns {row.figures.__name__}")
+    _only_its_keys(row, work)
     handlers = handlers or Handlers()
     limits = work.limits or row.limits
     began = time.monotonic()
@@ -98,6 +99,13 @@ def _order(work: Work[S], cage: Cage, limits: Limits) -> Order[S]:
 def placed(slot: Slot, folder: str) -> Slot:
     """Return an output slot with its path below the folder that the child may write."""
     return slot.model_copy(update={"path": f"{folder}/{slot.slot}"})
+
+
+def _only_its_keys(row: JobRow, work: Work[S]) -> None:
+    """Raise TypeError unless the work brings the purpose keys of its row, and data keys of its own inputs and outputs alone."""
+    own = {source.slot.slot for source in work.inputs.values()} | {slot.slot for slot in work.outputs.values()}
+    if set(work.keys.purpose) != set(row.purpose) or not work.keys.data.keys() <= own:
+        raise TypeError(f"{work.job} brings keys that are not its own")
 
 
 def _keys(keys: Keys) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,10 @@ from ringfence.workspace.manifest import Manifest
 from ringfence.workspace.state import State, Thing
 
 Secret = Passphrase | KeyFile
+_FILE = "ringfence.toml"
+_BEGUN = (
+    ".begun"  # lock and mark of a workspace that is being made: only what stands beside it, without ringfence.toml, may be cleared away
+)
 _FOLDERS = ("vault", "vault/manifests", "keys", "evidence", "releases", "runs")
 
 
@@ -64,17 +69,27 @@ class Workspace:
 
     @classmethod
     def create(cls, path: Path, secret: Secret, *, tenant: str, auditor: Secret | None = None) -> Workspace:
-        """Make a workspace in a new or empty folder and return it unlocked.
+        """Make a workspace in a new or empty folder, or in one where this was begun and killed, and return it unlocked.
 
         auditor: the secret of the auditor's private key; None = one person plays both parts, on record.
 
-        Raises: AlreadyExists, StorageFull.
+        Raises: AlreadyExists, StorageFull; Busy while another process makes one there.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        is_used = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        if is_used and ((path / _FILE).exists() or not (path / _BEGUN).is_file()):
             raise AlreadyExists(path=str(path))
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             make_folder(path)
+        with held(path / _BEGUN, what="init", seconds=0):
+            if (path / _FILE).exists():  # another process was faster
+                raise AlreadyExists(path=str(path))
+            _clear(path)
+            cls._write(path, secret, tenant=tenant, auditor=auditor)
+        return cls.open(path, secret)
+
+    @classmethod
+    def _write(cls, path: Path, secret: Secret, *, tenant: str, auditor: Secret | None) -> None:
         for folder in _FOLDERS:
             make_folder(path / folder)
         keys = KeyStore.create(path / "keys", secret, tenant=tenant, auditor=auditor)
@@ -86,9 +101,9 @@ class Workspace:
             policy_entry(policy),
         ]
         ledger.record_many([entry.model_dump(mode="json") for entry in entries])
-        # ringfence.toml comes last: without it the folder is no workspace, so a crash before leaves nothing half-made in use
-        write_atomic(path / "ringfence.toml", f'format = "ringfence.workspace/1"\ntenant = "{tenant}"\n'.encode(), mode=0o644)
-        return cls.open(path, secret)
+        # It comes last: without it the folder is no workspace, so a crash before leaves nothing half-made in use
+        write_atomic(path / _FILE, f'format = "ringfence.workspace/1"\ntenant = "{tenant}"\n'.encode(), mode=0o644)
+        (path / _BEGUN).unlink()
 
     @classmethod
     def open(cls, path: Path, secret: Secret | None = None) -> Workspace:
@@ -97,7 +112,7 @@ class Workspace:
         Raises: NotAWorkspace, LedgerBroken, KeysBroken, WrongPassphrase.
         """
         try:
-            settings = SpaceFile.model_validate(tomllib.loads((path / "ringfence.toml").read_text()))
+            settings = SpaceFile.model_validate(tomllib.loads((path / _FILE).read_text()))
         except (OSError, ValueError) as cause:
             raise NotAWorkspace(path=str(path)) from cause
         keys = KeyStore.open(path / "keys", secret) if secret is not None else None
@@ -258,6 +273,15 @@ class Workspace:
         if not is_right(data):
             raise WorkspaceBroken(file=name)
         return data
+
+
+def _clear(path: Path) -> None:
+    """Remove what a killed `create` left."""
+    for left in path.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != _BEGUN:
+            left.unlink()
 
 
 def policy_entry(policy: Policy) -> PolicySet:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ringfence.core.errors import JobDied, JobMisbehaved, JobTimeout, OutOfMemory
-from ringfence.core.order import Limits
+from ringfence.core.order import Keys, Limits
 from ringfence.core.work import Work
 from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
 from ringfence.sandbox.arguments import default_roots
 from ringfence.serve.settings import ChatFigures, ChatSettings
 
@@ -70,6 +71,31 @@ def test_a_child_that_hangs_is_stopped():
 def test_a_child_that_dies_is_noticed(child):
     with pytest.raises(JobDied):
         run(child)
+
+
+def test_a_job_gets_no_key_but_its_own(monkeypatch):
+    monkeypatch.setattr("ringfence.jobs.start.open_cage", lambda **_: pytest.fail("a sandbox was opened"))
+    for keys in (Keys(purpose={"content": b"k" * 32}), Keys(data={"0" * 32: b"k" * 32})):
+        work = Work(job=TALKER, run="chat-0123456789ab", tenant="0" * 32, settings=ChatSettings(), keys=keys)
+        with pytest.raises(TypeError, match="not its own"):
+            start(work, ChatFigures)
+
+
+def test_only_jobs_that_load_a_model_see_the_gpus(monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def cage(*, mounts, **_):
+        raise Seen(*mounts.gpus)
+
+    monkeypatch.setattr("ringfence.jobs.start.gpu_nodes", lambda: ("/dev/nvidia0", "/dev/nvidiactl"))
+    monkeypatch.setattr("ringfence.jobs.start.open_cage", cage)
+    for job, row in JOBS.items():
+        keys = Keys(purpose=dict.fromkeys(row.purpose, b"k" * 32))
+        work = Work(job=job, run="x-0123456789ab", tenant="0" * 32, settings=ChatSettings(), keys=keys)
+        with pytest.raises(Seen) as caught:
+            start(work, row.figures)
+        assert caught.value.args == (("/dev/nvidia0", "/dev/nvidiactl") if job in ("train.v1", "price.v1", "chat.v1") else ())
 
 
 def late(answer="x"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,36 @@ from tests.unit.release.release_parts import read
 SMALL = 2_000  # bytes; every byte of a smaller file is flipped in the full run
 
 
-def places(files: dict[str, bytes], *, seed: int, least: int, total: int) -> list[tuple[str, int]]:
-    """Return (path, offset): at least `least` different bytes of every file (all of a shorter one), the rest anywhere."""
+Flip = tuple[str, int, int]  # path, offset, mask
+
+
+def places(files: dict[str, bytes], *, seed: int, least: int, total: int) -> list[Flip]:
+    """Return different flips: at least `least` in every file, of different bytes as far as it has so many, the rest anywhere."""
     chance = random.Random(seed)
-    chosen = {(path, at) for path, data in files.items() for at in chance.sample(range(len(data)), min(least, len(data)))}
+    chosen: set[Flip] = set()
+    for path, data in files.items():
+        rounds = -(-least // len(data))
+        masks = chance.sample(range(1, 256), rounds)
+        offsets = [(at, mask) for mask in masks for at in chance.sample(range(len(data)), len(data))]
+        chosen |= {(path, at, mask) for at, mask in offsets[:least]}
     everywhere = [(path, at) for path, data in files.items() for at in range(len(data))]
     while len(chosen) < total:
-        chosen.add(chance.choice(everywhere))
+        chosen.add((*chance.choice(everywhere), chance.randrange(1, 256)))
     return sorted(chosen)
 
 
-def missed(folder: Path, public: PublicKeys, flips: list[tuple[str, int]], *, seed: int) -> list[tuple[str, int, int]]:
+def somehow(flips: list[tuple[str, int]], *, seed: int) -> list[Flip]:
+    """Return flips of these bytes, each by some mask."""
+    chance = random.Random(seed)
+    return [(path, at, chance.randrange(1, 256)) for path, at in flips]
+
+
+def missed(folder: Path, public: PublicKeys, flips: list[Flip]) -> list[Flip]:
     """Return the flips that a verification did not notice, or blamed on another file."""
-    chance, unseen = random.Random(seed), []
-    for path, at in flips:
+    unseen = []
+    for path, at, mask in flips:
         file = folder / path
         whole = file.read_bytes()
-        mask = chance.randrange(1, 256)
         file.write_bytes(whole[:at] + bytes([whole[at] ^ mask]) + whole[at + 1 :])
         try:
             verify_bundle(folder, public)
@@ -49,9 +63,13 @@ def missed(folder: Path, public: PublicKeys, flips: list[tuple[str, int]], *, se
 
 def test_a_thousand_flips_are_all_found(bundle, space):
     public = PublicKeys.from_bytes(space.public.to_bytes())
-    flips = places(read(bundle), seed=1, least=50, total=1_000)
+    files = read(bundle)
+    flips = places(files, seed=1, least=50, total=1_000)
     assert len(flips) >= 1_000
-    assert missed(bundle, public, flips, seed=2) == []
+    counts = Counter(path for path, _, _ in flips)
+    assert set(counts) == set(files)
+    assert min(counts.values()) >= 50
+    assert missed(bundle, public, flips) == []
 
 
 @pytest.mark.parametrize("path", ["manifest.dsse.json", "model.sig"])
@@ -59,7 +77,7 @@ def test_every_kind_of_flip_in_the_signatures_themselves_is_found(bundle, space,
     """No digest covers these two files: each of their structural bytes is tried, and every bit of the signature."""
     data = (bundle / path).read_bytes()
     outside = [at for at in range(len(data)) if not data.find(b'"payload":"') + 40 < at < data.find(b'","payloadType') - 20]
-    assert missed(bundle, space.public, [(path, at) for at in outside], seed=3) == []
+    assert missed(bundle, space.public, somehow([(path, at) for at in outside], seed=3)) == []
 
 
 @pytest.mark.full
@@ -67,7 +85,7 @@ def test_every_byte_of_the_small_files_and_of_the_signatures(bundle, space):
     files = read(bundle)
     whole = [path for path, data in files.items() if len(data) < SMALL or path in ("manifest.dsse.json", "model.sig", "manifest.json")]
     flips = [(path, at) for path in whole for at in range(len(files[path]))]
-    assert missed(bundle, space.public, flips, seed=4) == []
+    assert missed(bundle, space.public, somehow(flips, seed=4)) == []
 
 
 @pytest.mark.parametrize("path", ["manifest.json", "adapter_model.safetensors", "evidence/01-import.proof", "model.sig"])

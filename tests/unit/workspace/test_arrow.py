@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from ringfence.core.errors import Busy, KeysBroken, LedgerBroken, NotAWorkspace, RingfenceError, StorageFull
+from ringfence.core.errors import Busy, KeysBroken, LedgerBroken, LedgerUnavailable, NotAWorkspace, RingfenceError, StorageFull
 from ringfence.core.order import CheckpointReady
 from ringfence.core.settings import Settings
 from ringfence.flows.init import init
@@ -49,6 +49,20 @@ def interrupted(space):
         checkpoint(arrow, 1)
         raise KeyboardInterrupt
     return arrow
+
+
+def test_nothing_starts_that_the_ledger_cannot_record(space, monkeypatch):
+    def append(*_, **__):
+        raise LedgerUnavailable
+
+    before, keys = space.ledger.size, space.keys.slots()
+    monkeypatch.setattr(space.ledger, "record", append)
+    with pytest.raises(LedgerUnavailable), training(space):
+        pytest.fail("the arrow began")
+    assert list((space.path / "vault" / "incoming").rglob("*")) == []
+    after = Workspace.open(space.path, SECRET)
+    assert (after.ledger.size, after.keys.slots()) == (before, keys)
+    assert fsck(after).broken == []
 
 
 def delete_all(space):
