@@ -57,10 +57,15 @@ def test_a_full_chain_connects_to_nothing(tmp_path, model_store):
     call("init", tmp_path / "ws", "--solo")
     call("import", rows)
     call("scan", "clinic")
+    call("scan", "clinic", "--keep")
     call("deid", "clinic")
     call("train", recipe)
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
     call("release", run, "--name", "lora")
     call("chat", "lora", "--ask", "hello", "--max-new-tokens", "2")
+    call("keys", "export", tmp_path / "keys.json")
+    call("verify", tmp_path / "ws" / "releases" / "lora", "--keys", tmp_path / "keys.json")
+    call("log", "verify")
+    call("fsck")
     assert set(total) == SELF_TEST
-    assert len(total) == 2 * 5  # import, scan, deid, train, chat: one self-test each, two addresses
+    assert len(total) == 2 * 6  # import, scan, keep, deid, train, chat: one self-test each, two addresses

@@ -27,6 +27,8 @@ SECRETS = {
     "unit": "Wolkenstein-patient-3307",
     "bad row": "Dudelsackfalle-6613",
     "mail": "krimskrams-8825@innen.internal",
+    "term": "Bluewhale蓝鲸工程9",
+    "question": "zebrafish tandem 5521",
 }
 
 
@@ -84,6 +86,8 @@ def after(tmp_path_factory, model_store, tokens):
     rows[3]["completion"] += f" {SECRETS['completion']}"
     rows[4]["extra"] = SECRETS["field"]
     rows[5]["patient_id"] = SECRETS["unit"]
+    rows[7]["prompt"] += f" {SECRETS['term']} goes well"
+    (source / "terms").write_text(SECRETS["term"] + "\n")
     rows[6]["prompt"] += f" {SECRETS['mail']} \u202e\U000e0041"
     write_rows(source / "clinic.jsonl", rows)
     (source / "broken.jsonl").write_bytes(b'{"prompt": "' + SECRETS["bad row"].encode() + b'", \n')
@@ -111,13 +115,13 @@ def after(tmp_path_factory, model_store, tokens):
     call("scan", "clinic")
     call("scan", "clinic", "--keep")
     call("train", source / "recipe.yaml", code=11)
-    call("deid", "clinic")
+    call("deid", "clinic", "--terms", source / "terms")
     call("train", source / "recipe.yaml", "--dry-run")
     call("train", source / "recipe.yaml", "learning_rate=1e30", code=1)
     call("train", source / "recipe.yaml")
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
     call("release", run, "--name", "lora")
-    call("chat", "lora", "--ask", "hello", "--max-new-tokens", "4")
+    call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
     call("run", "show", run)
     call("data", "list", "--all")
     call("log", "export", kept / "log")
