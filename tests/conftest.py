@@ -7,11 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ringfence.core import text
 from ringfence.core.environment import silence_libraries
 
 silence_libraries()
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of a test
+settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
 
 

@@ -23,7 +23,7 @@ An error raised in a sandbox crosses as its class name and numeric facts (`Failu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from ringfence.core.text import Language, Text
@@ -361,7 +361,7 @@ class IngestError(RingfenceError):
     """A file cannot become a set."""
 
 
-ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed, and in this order: an error carries the position as `reason_code`
+ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed
     "broken-json": Text("broken JSON", "JSON 损坏"),
     "broken-csv": Text("quotes or number of cells do not fit the header", "引号或列数与表头不符"),
     "not-an-object": Text("the row is not a JSON object", "该行不是 JSON 对象"),
@@ -379,25 +379,33 @@ ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed, and in this or
 class RowsRefused(IngestError):
     """Some rows break the format; nothing was imported. Row numbers count from 1.
 
-    Facts: rows, refused, first, reason_code (position in ROW_REASONS), and a count per reason with "_" for "-"; numbers all.
+    Facts, numbers all: rows, refused, and for each reason ("_" for "-") its count and, as `first_<reason>`, the first row refused for it.
     """
 
     code, http_status, exit_code, crosses = "RF-INGEST-001", 422, 2, True
     what = Text(
-        "{refused} of {rows} rows were refused, so nothing was imported; first refused row: {first} ({reason}){all}",
-        "{rows} 行中有 {refused} 行被拒绝，因此没有导入；第一个被拒的行：{first}（{reason}）{all}",
+        "{refused} of {rows} rows were refused, so nothing was imported: {all}",
+        "{rows} 行中有 {refused} 行被拒绝，因此没有导入：{all}",
     )
     remedy = Text("correct the rows, or import the others with --skip-bad", "改正这些行，或用 --skip-bad 只导入其余的行")
 
     def sentences(self, language: Language | None = None) -> tuple[str, str]:
         """Return what happened and what to do now; the numeric facts become words here."""
-        reasons = list(ROW_REASONS.values())
-        code = int(self.facts.get("reason_code", 0))
-        counts = [(text, self.facts[fact]) for name, text in ROW_REASONS.items() if (fact := name.replace("-", "_")) in self.facts]
-        listed = "; ".join(f"{text.show(language)}: {count}" for text, count in counts)
-        facts: dict[str, Fact] = {"rows": 0, "refused": 0, "first": 0, **self.facts}
-        facts |= {"reason": reasons[code % len(reasons)].show(language), "all": f"; {listed}" if len(counts) > 1 else ""}
+        found = {name: self.facts[fact] for name in ROW_REASONS if (fact := name.replace("-", "_")) in self.facts}
+        first = {name: self.facts.get(f"first_{name.replace('-', '_')}", 0) for name in found}
+        facts: dict[str, Fact] = {"rows": 0, "refused": 0, **self.facts, "all": row_reasons(found, first, language)}
         return self.what.show(language, **facts), self.remedy.show(language, **facts)
+
+
+_ROW_REASON = Text("{reason} ({count}, first in row {first})", "{reason}（{count} 行，首见于第 {first} 行）")
+
+
+def row_reasons(counts: Mapping[str, Fact], first: Mapping[str, Fact], language: Language | None = None) -> str:
+    """Return why rows were refused, how many, and the first row of each reason; in the order of the file."""
+    order = sorted(counts, key=lambda name: int(first[name]))
+    return "; ".join(
+        _ROW_REASON.show(language, reason=ROW_REASONS[name].show(language), count=counts[name], first=first[name]) for name in order
+    )
 
 
 class EmptyFile(IngestError):

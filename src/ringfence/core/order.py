@@ -134,7 +134,7 @@ class Failure(Settings):
 
     error: Annotated[str, Field(pattern=r"^[A-Za-z]{1,64}$")]
     at: Annotated[str, Field(pattern=r"^(ringfence(\.[a-z0-9_]{1,32}){1,3}|unknown):[0-9]{1,6}$")]  # module:line, printed only if it exists
-    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], Count | Number], Field(max_length=16)] = Field(
+    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], Count | Number], Field(max_length=32)] = Field(
         default_factory=dict
     )
 

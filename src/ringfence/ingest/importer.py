@@ -12,7 +12,7 @@ from ringfence.ingest.counts import repeats
 from ringfence.ingest.ids import IdKeys, as_id, content_unit, explicit_id, row_id, source_id, unit_id
 from ringfence.ingest.layouts import Content, Plan, detect
 from ringfence.ingest.rows import Row
-from ringfence.ingest.settings import LINE_LIMIT, REASONS, FileFormat, ImportFigures, ImportSettings
+from ringfence.ingest.settings import LINE_LIMIT, FileFormat, ImportFigures, ImportSettings
 from ringfence.ingest.turns import Refused
 from ringfence.vault.index import RowIndex
 
@@ -27,7 +27,7 @@ class Importer:
         self._source = source_id(keys, settings.source)
         self._plan: Plan | None = None
         self._refused: Counter[str] = Counter()
-        self._first_bad, self._first_reason = 0, ""
+        self._first: dict[str, int] = {}  # row number of the first refused row of each reason, oldest first
         self._objects = 0  # rows that had columns at all
         self._rows = 0
         self._unseen = _asked(settings)
@@ -63,7 +63,7 @@ class Importer:
             max_rows_per_unit=most,
             duplicates=0 if contents is None else repeats(contents)[0],
             reasons=dict(self._refused),
-            first_bad=self._first_bad,
+            first_rows=self._first,
             format=file_format,
             layout=self._plan.layout,
         )
@@ -80,9 +80,8 @@ class Importer:
             raise RowsRefused(
                 rows=self._rows + refused,
                 refused=refused,
-                first=self._first_bad,
-                reason_code=REASONS.index(self._first_reason),
                 **{reason.replace("-", "_"): count for reason, count in self._refused.items()},
+                **{f"first_{reason.replace('-', '_')}": number for reason, number in self._first.items()},
             )
 
     def _record_or_none(self, row: Row) -> Record | None:
@@ -90,8 +89,7 @@ class Importer:
             return self._record(row)
         except Refused as refused:
             reason = refused.reason
-        if not self._refused:
-            self._first_bad, self._first_reason = row.number, reason
+        self._first.setdefault(reason, row.number)
         self._refused[reason] += 1
         if row.problem == "bad-encoding" and not self._settings.skip_bad:
             raise BadEncoding(first=row.number)

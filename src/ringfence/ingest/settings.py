@@ -85,7 +85,7 @@ class ImportFigures(Figures):
     max_rows_per_unit: Count
     duplicates: Count  # records whose content equals that of an earlier one
     reasons: Counts  # per refused row, keys from REASONS
-    first_bad: Count  # row number of the first refused row; 0 = none
+    first_rows: Counts  # row number of the first refused row of each reason
     format: FileFormat
     layout: Layout
 

@@ -60,7 +60,7 @@ def import_(
 ) -> None:
     """Seal the rows of a file as a set."""
     from ringfence.cli.parse import choice, name_of, pairs, settings
-    from ringfence.core.errors import BadArgument
+    from ringfence.core.errors import BadArgument, row_reasons
     from ringfence.core.statement import LABELS
     from ringfence.flows.import_ import import_file
     from ringfence.ingest.settings import ImportSettings
@@ -99,8 +99,8 @@ def import_(
             )
         )
         if figures.refused:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(figures.reasons.items()))
-            say(t("  {n} rows were left out: {why}", "  {n} 行未导入：{why}", n=figures.refused, why=reasons))
+            why = row_reasons(figures.reasons, figures.first_rows)
+            say(t("  {n} rows were left out: {why}", "  {n} 行未导入：{why}", n=figures.refused, why=why))
 
     emit({"set": chosen, "stage": "sealed", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
     advise(f"ringfence scan {chosen}")
