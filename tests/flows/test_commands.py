@@ -75,6 +75,12 @@ def test_what_the_log_commands_write_can_be_checked_without_them(finished, elsew
 WRITERS = [("keys", "export"), ("log", "export"), ("log", "prove", 1)]
 
 
+def test_a_policy_file_that_is_not_there_is_said_to_be_missing(space, cli, tmp_path):
+    code, answer = cli("policy", "set", tmp_path / "none.yaml", workspace=space.path)
+    assert (code, answer["error"]["code"]) == (2, "RF-POLICY-002")
+    assert "cannot be read" in answer["error"]["message"]
+
+
 @pytest.mark.parametrize("command", WRITERS)
 def test_what_cannot_be_written_there_is_said_beforehand(finished, cli, tmp_path, command):
     folder, _, _ = finished

@@ -7,13 +7,11 @@ the calls before left. Two points an arrow here; `full` takes every point of eve
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,14 +28,13 @@ from ringfence.vault.keys import Passphrase
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen, write_rows
+from tests.flows.kill_points import KILLED, NEEDS_STRACE, counting, killing, points_of
 
-CALLS = ("fsync", "rename", "mkdir", "unlink", "rmdir", "write", "ftruncate", "link", "renameat2", "unlinkat", "fdatasync")
 QUICK = ("import", "scan", "deid", "release", "delete")
 ARROWS = (*QUICK, "fsck", "train")
-KILLED = (-9, 137)
 LEAST, LEAST_IN_TRAIN = 300, 20  # points that the full test promises
 IN_TRAIN = 30  # points tried in a training: each costs two starts of torch
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (Debian: apt-get install strace)")
+pytestmark = NEEDS_STRACE
 
 
 class Bench:
@@ -98,13 +95,9 @@ class Bench:
         if arrow not in self.points:
             space = self.copy(arrow)
             log = space.parent / "strace"
-            done = self.run(space, *self.command(arrow), trace=["strace", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", log])
+            done = self.run(space, *self.command(arrow), trace=counting(log))
             assert done.returncode == 0, done.stderr
-            seen = Counter()
-            points = self.points[arrow] = []
-            for name in re.findall(r"^(\w+)\(", log.read_text(), re.MULTILINE):
-                seen[name] += 1
-                points.append((name, seen[name]))
+            self.points[arrow] = points_of(log)
             if arrow == "train":
                 self.losses = self.losses_of(reopen(space))
         return self.points[arrow]
@@ -120,8 +113,7 @@ class Bench:
         return runs[-1] if runs else None
 
     def kill(self, arrow, space, call, k):
-        trace = ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={k}"]
-        return self.run(space, *self.command(arrow), trace=trace)
+        return self.run(space, *self.command(arrow), trace=killing(call, k))
 
     def killed(self, arrow, call, k):
         """Kill the arrow at one point, mend the workspace and let the arrow succeed; return False when it ended before that point."""

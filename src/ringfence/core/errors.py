@@ -398,12 +398,13 @@ class RowsRefused(IngestError):
 
 
 _ROW_REASON = Text("{reason} ({count}, first in row {first})", "{reason}（{count} 行，首见于第 {first} 行）")
+_AND = Text("; ", "；")
 
 
 def row_reasons(counts: Mapping[str, Fact], first: Mapping[str, Fact], language: Language | None = None) -> str:
     """Return why rows were refused, how many, and the first row of each reason; in the order of the file."""
     order = sorted(counts, key=lambda name: int(first[name]))
-    return "; ".join(
+    return _AND.show(language).join(
         _ROW_REASON.show(language, reason=ROW_REASONS[name].show(language), count=counts[name], first=first[name]) for name in order
     )
 

@@ -83,7 +83,8 @@ _HOW: dict[RuleId, Text] = {
     "sandbox tier": Text("run the arrow again in a sandbox of tier {want}", "在 {want} 级沙箱中重新运行该步骤"),
     "self-test missing": Text("run the arrow again; its statement lacks a passed self-test", "重新运行该步骤；其声明缺少通过的自检"),
     "ordinary": Text(
-        "use it inside with ringfence chat RUN, or ask for a change of policy", "在内部用 ringfence chat RUN 使用，或申请修改策略"
+        "every run of this version is one: ask for a change of policy; internal-only allows ringfence chat RUN, but no release",
+        "本版本的所有运行都属此类：请申请修改策略；internal-only 允许 ringfence chat RUN，但不允许放行",
     ),
     "chain broken": Text("the statements do not join; run the arrows again from import", "声明不相连；请从导入开始重新运行"),
 }

@@ -39,6 +39,8 @@ def read_terms(path: Path) -> tuple[str, ...]:
         raise TermsUnreadable(
             problem=t("line {n} is shorter than {least} characters", "第 {n} 行不足 {least} 个字符", n=short[0], least=_SHORTEST)
         )
+    if not terms:
+        raise TermsUnreadable(problem=t("it holds no term", "其中没有术语"))
     return tuple(terms)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ringfence.core.errors import ROW_REASONS
 from ringfence.core.order import Count, Counts, Figures
@@ -38,6 +39,12 @@ OPTIONAL: dict[Layout, tuple[MapRole, ...]] = {
 }
 
 
+def _as_range(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,14}:[1-9][0-9]{0,14}", text):
+        raise ValueError(t("write FIRST:LAST, for example 1:300", "请写成 首行:末行，例如 1:300"))
+    return text
+
+
 class ImportSettings(Settings):
     """How a file becomes records. `source` is the file's name as the user gave it: its ending helps to tell the format."""
 
@@ -47,7 +54,7 @@ class ImportSettings(Settings):
     mapping: Mapping[MapRole, Column] = {}  # what --map says: role -> column of the file
     unit: Column | None = None  # the column that names whom a row belongs to; absent = every distinct content is its own unit
     id_column: Column | None = None
-    rows: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}:[1-9][0-9]{0,14}$")] | None = None  # first:last, both included, from 1
+    rows: Annotated[str, AfterValidator(_as_range)] | None = None  # first:last, both included, from 1
     skip_bad: bool = False
 
     @model_validator(mode="after")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.train.data import Example
 from ringfence.train.schedule import rows_of_step, steps_of
 from ringfence.train.settings import PriceFigures, TrainOrder
-from ringfence.train.setup import Ready, peak_gpu_memory, prepare
+from ringfence.train.setup import peak_gpu_memory, prepare
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import peak_memory
 
@@ -27,14 +28,25 @@ class _Work:
 
     pieces: Sequence[Rows]
     make: Callable[[Rows], object]
+    trainer: Trainer
+
+    @cached_property
+    def shapes(self) -> list[set[tuple[int, int]]]:
+        """The shapes of the micro batches of each piece."""
+        return [{self.trainer.shape(group) for group in self.trainer.groups(rows)} for rows in self.pieces]
+
+    @cached_property
+    def largest(self) -> int:
+        """The piece with the largest micro batch, which needs the most memory."""
+        return max(range(len(self.pieces)), key=lambda piece: max(count * tokens for count, tokens in self.shapes[piece]))
 
 
 def run(child: Child[TrainOrder]) -> PriceFigures:
     """Return time and memory of the run that the order describes; the adapter of the trial steps is thrown away.
 
-    The piece with the largest micro batch is made first and last, which warms the caches and shows the peak memory; between, one piece each at three
-    quantiles of cost, twice over: the second time gives the seconds per floating-point operation, the difference what the kernels of a new
-    shape take to generate. The time of all other pieces follows from their operations and shapes.
+    The piece with the largest micro batch is made first and last, which warms the caches and shows the peak memory; between, one piece each
+    at three quantiles of cost, twice over: the second time gives the seconds per floating-point operation, the difference what the kernels
+    of a new shape take to generate. The time of all other pieces follows from their operations and shapes.
 
     Raises: as `train.v1`.
     """
@@ -43,11 +55,11 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
     steps = steps_of(trainer.settings, len(examples))
     sampled = [[examples[i] for i in rows_of_step(trainer.settings, len(examples), step)] for step in range(min(steps, _SAMPLE))]
     scale = steps / len(sampled)
-    training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)))
-    evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate)
-    seconds_training = _seconds(training, ready, child.channel, scale=scale)
-    seconds_evaluation = _seconds(evaluation, ready, child.channel, scale=2.0)  # before and after
-    training.make(_largest(training, trainer))  # again: other shapes have scattered the free memory, and its peak is higher now
+    training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)), trainer)
+    evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate, trainer)
+    seconds_training = _seconds(training, child.channel, scale=scale)
+    seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0)  # before and after
+    training.make(sampled[training.largest])  # again: other shapes have scattered the free memory, and its peak is higher now
     return PriceFigures(
         seconds=ready.seconds_load + seconds_training + seconds_evaluation + _WRITE,
         seconds_load=ready.seconds_load,
@@ -65,18 +77,15 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
     )
 
 
-def _seconds(work: _Work, ready: Ready, channel: Channel, *, scale: float) -> float:
+def _seconds(work: _Work, channel: Channel, *, scale: float) -> float:
     """Return the seconds of all pieces, `scale` times over; kernels are generated once."""
     if not work.pieces:
         return 0.0
-    trainer = ready.trainer
-    costs = [_cost(rows, trainer) for rows in work.pieces]
-    shapes = [_shapes(rows, trainer) for rows in work.pieces]
+    costs = [_cost(rows, work.trainer) for rows in work.pieces]
     ranked = sorted(range(len(costs)), key=costs.__getitem__)
     timed = [ranked[int(q * (len(ranked) - 1))] for q in _TIMED]
-    warm = _largest(work, trainer)
-    work.make(warm)
-    seen = _shapes(warm, trainer)
+    work.make(work.pieces[work.largest])
+    seen = set(work.shapes[work.largest])
     again, generating, new = 0.0, 0.0, 0
     for done, piece in enumerate(timed):
         channel.progress(Progress(done=done, total=len(timed)))
@@ -87,19 +96,11 @@ def _seconds(work: _Work, ready: Ready, channel: Channel, *, scale: float) -> fl
         second = time.perf_counter() - first
         again += second
         generating += max(0.0, first - began - second)
-        new += len(shapes[piece] - seen)
-        seen |= shapes[piece]
+        new += len(work.shapes[piece] - seen)
+        seen |= work.shapes[piece]
     rate = again / sum(costs[piece] for piece in timed)  # s an operation
     per_shape = generating / new if new else 0.0  # s
-    return rate * sum(costs) * scale + per_shape * len(set().union(*shapes))
-
-
-def _largest(work: _Work, trainer: Trainer) -> Rows:
-    return max(work.pieces, key=lambda rows: max(count * tokens for count, tokens in _shapes(rows, trainer)))
-
-
-def _shapes(rows: Rows, trainer: Trainer) -> set[tuple[int, int]]:
-    return {trainer.shape(group) for group in trainer.groups(rows)}
+    return rate * sum(costs) * scale + per_shape * len(set().union(*work.shapes))
 
 
 def _cost(rows: Rows, trainer: Trainer) -> float:

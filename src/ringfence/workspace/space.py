@@ -41,10 +41,10 @@ from ringfence.workspace.state import State, Thing
 
 Secret = Passphrase | KeyFile
 _FILE = "ringfence.toml"
-_BEGUN = (
-    ".begun"  # lock and mark of a workspace that is being made: only what stands beside it, without ringfence.toml, may be cleared away
-)
+# Lock and mark of a workspace that is being made. Where it stands without ringfence.toml, an init was killed.
+_BEGUN = ".ringfence-init"
 _FOLDERS = ("vault", "vault/manifests", "keys", "evidence", "releases", "runs")
+_MADE = {_BEGUN, *_FOLDERS, "ledger"}  # what an init that was killed can have left, besides temporary files of ringfence.toml
 
 
 class SpaceFile(Settings):
@@ -75,8 +75,7 @@ class Workspace:
 
         Raises: AlreadyExists, StorageFull; Busy while another process makes one there.
         """
-        is_used = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if is_used and ((path / _FILE).exists() or not (path / _BEGUN).is_file()):
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not _is_unfinished(path))):
             raise AlreadyExists(path=str(path))
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -273,6 +272,12 @@ class Workspace:
         if not is_right(data):
             raise WorkspaceBroken(file=name)
         return data
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Return True for what a killed `create` left, and nothing else: it will be cleared away."""
+    names = {left.name for left in path.iterdir() if not left.name.startswith(f".{_FILE}.")}
+    return _BEGUN in names and names <= _MADE
 
 
 def _clear(path: Path) -> None:

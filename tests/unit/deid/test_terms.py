@@ -33,7 +33,9 @@ def test_a_file_of_terms(tmp_path):
     assert read_terms(file) == ("天枢", "Project Tianshu")
 
 
-@pytest.mark.parametrize(("data", "problem"), [("天枢\n天\n".encode(), "line 2"), (b"\xff\xfe", "UTF-8"), (None, "read")])
+@pytest.mark.parametrize(
+    ("data", "problem"), [("天枢\n天\n".encode(), "line 2"), (b"\xff\xfe", "UTF-8"), (b"# none\n\n", "no term"), (None, "read")]
+)
 def test_an_unusable_file_says_why_and_quotes_nothing(tmp_path, data, problem):
     file = tmp_path / "terms.txt"
     if data is not None:

@@ -65,7 +65,6 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.unit.ingest.ingest_tools import child
-from ringfence.flows.import_ import count_units
 from ringfence.ingest.job import run
 from ringfence.ingest.settings import ImportSettings
 folder = Path(sys.argv[2])

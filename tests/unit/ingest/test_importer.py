@@ -123,7 +123,7 @@ def test_refusals_are_counted_with_their_reasons():
     what, _ = caught.value.sentences("en")
     assert "3 of 5 rows" in what
     assert "broken JSON (2, first in row 2); the row is not a JSON object (1, first in row 3)" in what
-    assert "JSON 损坏" in caught.value.sentences("zh")[0]
+    assert "JSON 损坏（2 行，首见于第 2 行）；该行不是 JSON 对象" in caught.value.sentences("zh")[0]
     assert SECRET not in str(caught.value)
 
 

@@ -12,3 +12,10 @@ def test_the_precision_is_the_one_that_was_asked_for(tmp_path, line, dtype):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + line)
     assert read(path).order.hints.dtype == dtype
+
+
+@pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])
+def test_the_evaluation_can_be_turned_off(tmp_path, line, wanted):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_dataset: heldout\n" + line)
+    assert read(path).order.train.eval is wanted

@@ -42,7 +42,6 @@ def piece(count, tokens):
 
 
 TRAINER = SimpleNamespace(groups=lambda rows: [rows], shape=lambda rows: (len(rows), len(rows[0].ids)))
-READY = SimpleNamespace(trainer=TRAINER)
 CHANNEL = SimpleNamespace(progress=lambda _: None)
 
 
@@ -50,16 +49,16 @@ CHANNEL = SimpleNamespace(progress=lambda _: None)
 def test_the_price_is_every_piece_at_its_cost_and_every_shape_once(machine, scale):
     pieces = [piece(1 + i % 4, 16 * (1 + i % 5)) for i in range(40)]
     tokens = sum(len(row.ids) for rows in pieces for row in rows)
-    priced = price._seconds(price._Work(pieces, machine.make), READY, CHANNEL, scale=scale)
+    priced = price._seconds(price._Work(pieces, machine.make, TRAINER), CHANNEL, scale=scale)
     assert priced == pytest.approx(RATE * tokens * scale + GENERATE * 20)  # 4 × 5 shapes
     assert len(machine.made) == 7  # one to warm up, three timed twice
     assert machine.made[0] == (4, 80)
 
 
 def test_an_evaluation_without_rows_costs_nothing(machine):
-    assert price._seconds(price._Work([], machine.make), READY, CHANNEL, scale=2.0) == 0.0
+    assert price._seconds(price._Work([], machine.make, TRAINER), CHANNEL, scale=2.0) == 0.0
 
 
 def test_one_piece_alone_can_be_priced(machine):
-    priced = price._seconds(price._Work([piece(2, 32)], machine.make), READY, CHANNEL, scale=1.0)
+    priced = price._seconds(price._Work([piece(2, 32)], machine.make, TRAINER), CHANNEL, scale=1.0)
     assert priced == pytest.approx(RATE * 64)  # its only shape was generated while warming up

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -60,14 +59,12 @@ def import_(
 ) -> None:
     """Seal the rows of a file as a set."""
     from ringfence.cli.parse import choice, name_of, pairs, settings
-    from ringfence.core.errors import BadArgument, row_reasons
+    from ringfence.core.errors import row_reasons
     from ringfence.core.statement import LABELS
     from ringfence.flows.import_ import import_file
     from ringfence.ingest.settings import ImportSettings
 
     chosen = name_of(name or file.stem, "import")
-    if rows is not None and not re.fullmatch(r"[1-9]\d*:[1-9]\d*", rows):
-        raise BadArgument(option="--rows", problem=t("write FIRST:LAST, for example 1:300", "请写成 首行:末行，例如 1:300"), verb="import")
     wanted = settings(
         ImportSettings,
         "import",
