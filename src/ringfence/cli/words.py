@@ -70,7 +70,7 @@ _CHINESE: Mapping[str, str] = {
     "rows": "行数",
     "refused": "被拒的行",
     "reasons": "拒绝原因",
-    "first_rows": "各原因第一个被拒的行",
+    "row_numbers": "各原因最先被拒的行号",
     "duplicates": "重复的行",
     "units": "单位数",
     "max_rows_per_unit": "单位最大行数",

@@ -28,7 +28,7 @@ from typing import ClassVar
 
 from ringfence.core.text import Language, Text
 
-Fact = int | float | str
+Fact = int | float | str | tuple[int, ...]
 
 RUN_STATES: dict[str, Text] = {  # what a run is; an error carries the English word as its fact `state`
     "open": Text("open", "未结束"),
@@ -379,7 +379,7 @@ ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed
 class RowsRefused(IngestError):
     """Some rows break the format; nothing was imported. Row numbers count from 1.
 
-    Facts, numbers all: rows, refused, and for each reason ("_" for "-") its count and, as `first_<reason>`, the first row refused for it.
+    Facts, numbers all: rows, refused, and for each reason ("_" for "-") its count and, as `rows_<reason>`, the numbers of its first rows.
     """
 
     code, http_status, exit_code, crosses = "RF-INGEST-001", 422, 2, True
@@ -391,22 +391,32 @@ class RowsRefused(IngestError):
 
     def sentences(self, language: Language | None = None) -> tuple[str, str]:
         """Return what happened and what to do now; the numeric facts become words here."""
-        found = {name: self.facts[fact] for name in ROW_REASONS if (fact := name.replace("-", "_")) in self.facts}
-        first = {name: self.facts.get(f"first_{name.replace('-', '_')}", 0) for name in found}
-        facts: dict[str, Fact] = {"rows": 0, "refused": 0, **self.facts, "all": row_reasons(found, first, language)}
+        counts: dict[str, int] = {}
+        numbers: dict[str, tuple[int, ...]] = {}
+        for name in ROW_REASONS:
+            fact = name.replace("-", "_")
+            count, rows = self.facts.get(fact), self.facts.get(f"rows_{fact}")
+            if isinstance(count, int):
+                counts[name], numbers[name] = count, rows if isinstance(rows, tuple) else ()
+        facts: dict[str, Fact] = {"rows": 0, "refused": 0, **self.facts, "all": row_reasons(counts, numbers, language)}
         return self.what.show(language, **facts), self.remedy.show(language, **facts)
 
 
-_ROW_REASON = Text("{reason} ({count}, first in row {first})", "{reason}（{count} 行，首见于第 {first} 行）")
-_AND = Text("; ", "；")
+ROWS_NAMED = 10  # row numbers that are told for each reason
+_ONE_ROW = Text("{reason} (row {numbers})", "{reason}（第 {numbers} 行）")
+_ROWS = Text("{reason} ({count}: rows {numbers})", "{reason}（{count} 行：第 {numbers} 行）")
+_AND, _COMMA, _MORE = Text("; ", "；"), Text(", ", "、"), Text(", …", "…")
 
 
-def row_reasons(counts: Mapping[str, Fact], first: Mapping[str, Fact], language: Language | None = None) -> str:
-    """Return why rows were refused, how many, and the first row of each reason; in the order of the file."""
-    order = sorted(counts, key=lambda name: int(first[name]))
-    return _AND.show(language).join(
-        _ROW_REASON.show(language, reason=ROW_REASONS[name].show(language), count=counts[name], first=first[name]) for name in order
-    )
+def row_reasons(counts: Mapping[str, int], numbers: Mapping[str, tuple[int, ...]], language: Language | None = None) -> str:
+    """Return why rows were refused, how many, and the numbers of each reason's first rows; in the order of the file."""
+    parts = []
+    for name in sorted(counts, key=lambda reason: numbers.get(reason, ())):
+        some = numbers.get(name, ())
+        listed = _COMMA.show(language).join(map(str, some)) + (_MORE.show(language) if counts[name] > len(some) else "")
+        sentence = _ONE_ROW if counts[name] == len(some) == 1 else _ROWS
+        parts.append(sentence.show(language, reason=ROW_REASONS[name].show(language), count=counts[name], numbers=listed))
+    return _AND.show(language).join(parts)
 
 
 class EmptyFile(IngestError):
@@ -441,7 +451,8 @@ class MissingColumn(IngestError):
 
     def sentences(self, language: Language | None = None) -> tuple[str, str]:
         """Return what happened and what to do now; the numeric fact becomes an option's name here."""
-        option = ASKED_COLUMNS[int(self.facts.get("which", 0)) % len(ASKED_COLUMNS)]
+        which = self.facts.get("which")
+        option = ASKED_COLUMNS[which % len(ASKED_COLUMNS) if isinstance(which, int) else 0]
         return self.what.show(language, option=option), self.remedy.show(language, option=option)
 
 

@@ -14,6 +14,7 @@ from ringfence.core.settings import Digest, RunId, Settings, SlotId
 
 S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
+_Value = TypeVar("_Value")
 
 ObjectKind = Literal["set", "quarantine", "spans", "adapter", "checkpoint", "figures", "account"]
 Tier = Literal["T0", "T1"]
@@ -78,7 +79,7 @@ def _six_digits(value: float) -> float:
 _LARGEST = 1e15  # no figure of ours is larger; a double could hide 1,000 bits in its range
 
 
-def _in_vocabulary(counts: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+def _in_vocabulary(counts: dict[str, _Value], info: ValidationInfo) -> dict[str, _Value]:
     allowed = (info.context or {}).get("vocabulary")
     if allowed is not None and not counts.keys() <= set(allowed):
         raise ValueError("a key is not in the order's vocabulary")
@@ -89,6 +90,8 @@ Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST), AfterValidator(_six_digits)]
 Series = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 Counts = Annotated[dict[str, Count], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
+Few = Annotated[tuple[Count, ...], Field(max_length=10)]
+FewOfEach = Annotated[dict[str, Few], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
 
 
 class Figures(Settings):
@@ -134,7 +137,7 @@ class Failure(Settings):
 
     error: Annotated[str, Field(pattern=r"^[A-Za-z]{1,64}$")]
     at: Annotated[str, Field(pattern=r"^(ringfence(\.[a-z0-9_]{1,32}){1,3}|unknown):[0-9]{1,6}$")]  # module:line, printed only if it exists
-    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], Count | Number], Field(max_length=32)] = Field(
+    facts: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")], Count | Number | Few], Field(max_length=32)] = Field(
         default_factory=dict
     )
 

@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ringfence.core.errors import BadEncoding, DuplicateIds, EmptyFile, LineTooLong, MissingColumn, RowsRefused, UnknownFormat
+from ringfence.core.errors import (
+    ROWS_NAMED,
+    BadEncoding,
+    DuplicateIds,
+    EmptyFile,
+    LineTooLong,
+    MissingColumn,
+    RowsRefused,
+    UnknownFormat,
+)
 from ringfence.core.records import Record
 from ringfence.ingest.counts import repeats
 from ringfence.ingest.ids import IdKeys, as_id, content_unit, explicit_id, row_id, source_id, unit_id
@@ -27,7 +36,7 @@ class Importer:
         self._source = source_id(keys, settings.source)
         self._plan: Plan | None = None
         self._refused: Counter[str] = Counter()
-        self._first: dict[str, int] = {}  # row number of the first refused row of each reason, oldest first
+        self._numbers: dict[str, tuple[int, ...]] = {}  # of the first refused rows of each reason, oldest first
         self._objects = 0  # rows that had columns at all
         self._rows = 0
         self._unseen = _asked(settings)
@@ -63,7 +72,7 @@ class Importer:
             max_rows_per_unit=most,
             duplicates=0 if contents is None else repeats(contents)[0],
             reasons=dict(self._refused),
-            first_rows=self._first,
+            row_numbers=self._numbers,
             format=file_format,
             layout=self._plan.layout,
         )
@@ -81,7 +90,7 @@ class Importer:
                 rows=self._rows + refused,
                 refused=refused,
                 **{reason.replace("-", "_"): count for reason, count in self._refused.items()},
-                **{f"first_{reason.replace('-', '_')}": number for reason, number in self._first.items()},
+                **{f"rows_{reason.replace('-', '_')}": numbers for reason, numbers in self._numbers.items()},
             )
 
     def _record_or_none(self, row: Row) -> Record | None:
@@ -89,7 +98,9 @@ class Importer:
             return self._record(row)
         except Refused as refused:
             reason = refused.reason
-        self._first.setdefault(reason, row.number)
+        known = self._numbers.get(reason, ())
+        if len(known) < ROWS_NAMED:
+            self._numbers[reason] = (*known, row.number)
         self._refused[reason] += 1
         if row.problem == "bad-encoding" and not self._settings.skip_bad:
             raise BadEncoding(first=row.number)

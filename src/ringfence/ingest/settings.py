@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from ringfence.core.errors import ROW_REASONS
-from ringfence.core.order import Count, Counts, Figures
+from ringfence.core.order import Count, Counts, FewOfEach, Figures
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 
@@ -92,7 +92,7 @@ class ImportFigures(Figures):
     max_rows_per_unit: Count
     duplicates: Count  # records whose content equals that of an earlier one
     reasons: Counts  # per refused row, keys from REASONS
-    first_rows: Counts  # row number of the first refused row of each reason
+    row_numbers: FewOfEach  # of the first refused rows of each reason
     format: FileFormat
     layout: Layout
 

@@ -48,7 +48,7 @@ def _perform(document: dict[str, Any], keys: dict[str, Any], channel: ChildChann
 
 def _failure(error: Exception) -> Failure:
     name = type(error).__name__
-    facts: dict[str, int | float] = {}
+    facts: dict[str, int | float | tuple[int, ...]] = {}
     if isinstance(error, RingfenceError):
         facts = {key: value for key, value in error.facts.items() if not isinstance(value, str)}
     elif isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):

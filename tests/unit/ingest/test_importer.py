@@ -66,7 +66,7 @@ def test_spellings_of_one_patient_are_one_unit(a, b):
 def test_null_units_are_refused_at_import(value, reason):
     with pytest.raises(RowsRefused) as caught:
         imported([{**PAIR, "u": "a"}, {**PAIR, "u": value}], unit="u")
-    assert caught.value.facts == {"rows": 2, "refused": 1, reason.replace("-", "_"): 1, f"first_{reason.replace('-', '_')}": 2}
+    assert caught.value.facts == {"rows": 2, "refused": 1, reason.replace("-", "_"): 1, f"rows_{reason.replace('-', '_')}": (2,)}
 
 
 def test_a_row_without_unit_column_is_a_null_unit():
@@ -118,13 +118,21 @@ def test_refusals_are_counted_with_their_reasons():
     data = json.dumps(PAIR).encode() + b"\n{broken " + SECRET.encode() + b"\n[1]\n{broken\n" + json.dumps(PAIR).encode()
     with pytest.raises(RowsRefused) as caught:
         imported(data)
-    counts = {"broken_json": 2, "first_broken_json": 2, "not_an_object": 1, "first_not_an_object": 3}
+    counts = {"broken_json": 2, "rows_broken_json": (2, 4), "not_an_object": 1, "rows_not_an_object": (3,)}
     assert caught.value.facts == {"rows": 5, "refused": 3, **counts}
     what, _ = caught.value.sentences("en")
     assert "3 of 5 rows" in what
-    assert "broken JSON (2, first in row 2); the row is not a JSON object (1, first in row 3)" in what
-    assert "JSON 损坏（2 行，首见于第 2 行）；该行不是 JSON 对象" in caught.value.sentences("zh")[0]
+    assert "broken JSON (2: rows 2, 4); the row is not a JSON object (row 3)" in what
+    assert "JSON 损坏（2 行：第 2、4 行）；该行不是 JSON 对象（第 3 行）" in caught.value.sentences("zh")[0]
     assert SECRET not in str(caught.value)
+
+
+def test_ten_row_numbers_of_each_reason_are_told():
+    with pytest.raises(RowsRefused) as caught:
+        imported(b"{broken\n" * 12 + b"[1]\n" * 10)
+    what, _ = caught.value.sentences("en")
+    assert "broken JSON (12: rows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …); the row" in what
+    assert what.endswith("object (10: rows 13, 14, 15, 16, 17, 18, 19, 20, 21, 22)")
 
 
 def test_skip_bad_imports_the_others_on_record():
@@ -132,7 +140,7 @@ def test_skip_bad_imports_the_others_on_record():
     records, figures = imported(data, skip_bad=True)
     assert [figures.rows, figures.refused, len(records)] == [2, 2, 2]
     assert figures.reasons == {"broken-json": 1, "bad-encoding": 1}
-    assert figures.first_rows == {"broken-json": 2, "bad-encoding": 3}
+    assert figures.row_numbers == {"broken-json": (2,), "bad-encoding": (3,)}
 
 
 def test_skip_bad_does_not_make_an_empty_set():
@@ -155,7 +163,7 @@ def test_only_shape_and_size_are_public():
 
 def test_every_ingest_error_that_crosses_is_told_by_numbers_alone():
     facts = {
-        "RowsRefused": {"rows": 9, "refused": 1, "empty": 1, "first_empty": 3},
+        "RowsRefused": {"rows": 9, "refused": 1, "empty": 1, "rows_empty": (3,)},
         "MissingColumn": {"which": 2},
         "LineTooLong": {"first": 1, "limit": 5},
         "BadEncoding": {"first": 1},
@@ -170,7 +178,7 @@ def test_every_ingest_error_that_crosses_is_told_by_numbers_alone():
 
 
 def test_a_hostile_fact_is_no_crash():
-    assert all(RowsRefused(rows=1, refused=1, first_nothing=10**9, empty=-1).sentences())
+    assert all(RowsRefused(rows=1, refused=1, rows_nothing=(10**9,), empty=-1, rows_empty=7).sentences())
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16), max_size=60), st.lists(st.integers(0, 5), max_size=60))

@@ -92,7 +92,7 @@ BAD = [  # a good row that fixes the layout, a bad one, the reason
 def test_a_row_is_refused_for_its_reason(good, bad, reason):
     records, figures = imported([good, bad, {**good, "n": 2}], skip_bad=True)
     assert figures.reasons == {reason: 1}
-    assert (figures.rows, figures.refused, list(figures.first_rows.values())) == (2, 1, [2])
+    assert (figures.rows, figures.refused, list(figures.row_numbers.values())) == (2, 1, [(2,)])
     assert len(records) == 2
 
 

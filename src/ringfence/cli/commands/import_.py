@@ -96,7 +96,7 @@ def import_(
             )
         )
         if figures.refused:
-            why = row_reasons(figures.reasons, figures.first_rows)
+            why = row_reasons(figures.reasons, figures.row_numbers)
             say(t("  {n} rows were left out: {why}", "  {n} 行未导入：{why}", n=figures.refused, why=why))
 
     emit({"set": chosen, "stage": "sealed", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
