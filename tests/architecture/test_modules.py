@@ -63,7 +63,7 @@ def test_make_starts_the_tests_without_a_network():
 
 def test_this_very_process_has_no_network():
     if os.environ.get("RINGFENCE_OFFLINE") != "yes":
-        pytest.skip("not started by make test, or this machine allows no namespace")
+        pytest.skip("this machine allows no namespace, or make test did not start us")
     assert [name for _, name in socket.if_nameindex()] == ["lo"]
 
 
@@ -78,7 +78,7 @@ def test_a_command_can_be_started_without_a_network():
         [sys.executable, ROOT / "tests" / "offline.py", sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     if "not in a namespace" in done.stderr:
-        pytest.skip(done.stderr.strip())
+        pytest.skip(f"this machine allows no namespace: {done.stderr.strip()}")
     names, error = done.stdout.splitlines()
     assert names == "['lo']"
     assert int(error) == errno.ENETUNREACH

@@ -18,7 +18,7 @@ from ringfence.ingest.settings import ImportSettings
 from ringfence.scan.detector import DETECTORS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there, so only generated data was scanned")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="this machine has no ../shared/data, so only generated data was scanned")
 every = pytest.mark.parametrize("name", DETECTORS.names())
 
 SUBJECTS = ("The patient", "A client", "This bank", "该患者", "这家公司", "Η κλινική", "Пациент", "The court", "Our ward", "本院")

@@ -1,4 +1,4 @@
-"""Where a command can be killed: at the start of each of its write-side system calls, by strace."""
+"""Where a command can be killed or interrupted: at the start of each of its write-side system calls, by strace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 CALLS = ("fsync", "rename", "mkdir", "unlink", "rmdir", "write", "ftruncate", "link", "renameat2", "unlinkat", "fdatasync")
 KILLED = (-9, 137)  # what a killed command returns
+CTRL_C = 130  # what an interrupted command returns
 NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (Debian: apt-get install strace)")
 
 
@@ -28,6 +29,12 @@ def points_of(log):
     return points
 
 
-def killing(call, count):
-    """Return the command words that kill the command after them as it makes that call for the `count`-th time."""
-    return ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={count}"]
+def last_rename_onto(path, log):
+    """Return the point in the log at which a file last takes that name."""
+    renames = re.findall(r"^rename\(.*$", log.read_text(), re.MULTILINE)
+    return "rename", max(k for k, line in enumerate(renames, 1) if line.partition('", "')[2].startswith(f'{path}"'))
+
+
+def killing(call, count, *, signal="SIGKILL"):
+    """Return the command words that send the command after them a signal as it makes that call for the `count`-th time."""
+    return ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal={signal}:when={count}"]

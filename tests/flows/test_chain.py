@@ -67,6 +67,7 @@ def test_a_set_that_is_only_evaluated_needs_a_chain_too(space, tmp_path, recipe)
         with pytest.raises(PolicyRefused) as caught:
             go(space, plan)
         assert "deid missing" in str(caught.value)
+        assert "run ringfence scan heldout first" in caught.value.sentences("en")[1]
 
 
 def test_a_run_works_where_its_strictest_set_asks(space, tmp_path, recipe, monkeypatch):
@@ -82,6 +83,15 @@ def test_a_run_works_where_its_strictest_set_asks(space, tmp_path, recipe, monke
         with pytest.raises(TierMissing):
             go(space, read(recipe(eval_dataset="heldout")))
     assert train(space, read(recipe(max_steps=1))).committed.statement.predicate.sandbox.tier == "T0"
+
+
+def test_the_price_of_memory_is_what_the_run_takes(space, tmp_path, recipe):
+    """Of this small model it is mostly torch; benchmarks/price.py compares both figures on a real one."""
+    masked(space, tmp_path)
+    plan = read(recipe(max_steps=6))
+    told, taken = price(space, plan), train(space, plan).figures
+    assert told.peak_memory == pytest.approx(taken.peak_memory, rel=0.3)
+    assert taken.peak_memory > 100e6
 
 
 def test_a_policy_set_while_the_bundle_is_written_stops_it(copy, monkeypatch):

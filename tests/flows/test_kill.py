@@ -1,7 +1,7 @@
 """kill -9 at write-side system calls of every arrow: fsck completes or removes what is left, and the arrow then succeeds.
 
 strace counts the calls of one undisturbed run, then sends SIGKILL at the start of the k-th call of one kind: the state that it finds is what
-the calls before left. Two points an arrow here; `full` takes every point of every arrow and of fsck itself, and some thirty of the training.
+the calls before left. Twelve points here; `full` takes every point of every arrow and of fsck itself, and some thirty of each training.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ import pytest
 import yaml
 
 from ringfence.flows.init import init
+from ringfence.flows.policy import read_policy
 from ringfence.flows.runs import details
+from ringfence.flows.scan import scan
 from ringfence.flows.train import cores
 from ringfence.ledger.dsse import ed25519_public
 from ringfence.ledger.log import verify_log
+from ringfence.scan.settings import ScanSettings
 from ringfence.vault.keys import Passphrase
 from ringfence.workspace.fsck import fsck
-from ringfence.workspace.space import Workspace
+from ringfence.workspace.space import Workspace, policy_entry
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen, write_rows
-from tests.flows.kill_points import KILLED, NEEDS_STRACE, counting, killing, points_of
+from tests.flows.kill_points import CTRL_C, KILLED, NEEDS_STRACE, counting, killing, last_rename_onto, points_of
 
 QUICK = ("import", "scan", "deid", "release", "delete")
-ARROWS = (*QUICK, "fsck", "train")
+TRAININGS = ("train", "resume")
+ARROWS = (*QUICK, "keep", "policy", "fsck", *TRAININGS)
 LEAST, LEAST_IN_TRAIN = 300, 20  # points that the full test promises
-IN_TRAIN = 30  # points tried in a training: each costs two starts of torch
+IN_TRAIN = 30  # points tried in each kind of training: each costs two starts of torch
 pytestmark = NEEDS_STRACE
 
 
@@ -49,7 +53,11 @@ class Bench:
         self.finished, self.run_id = finished[0], finished[1]
         self.early = folder / "early"
         import_notes(init(self.early, Passphrase(PASSPHRASE.encode())), folder, notes(12))
-        self.crashed = None
+        self.policy = folder / "policy.yaml"
+        self.policy.write_text("version: 1\ntrain: {ordinary: refuse}\n")
+        self.resumable = ""  # a run of the workspace that `interrupt` prepares
+        self.prepared = {}  # workspaces that only one arrow starts from, by arrow
+        self.outcomes = {}  # by arrow: the point just before its last entry counts
         self.points = {}  # by arrow: every (call, k) that an undisturbed run makes, in order of time
         self.losses = []  # of the undisturbed training
 
@@ -65,25 +73,47 @@ class Bench:
         return {
             "import": ["import", self.rows, "--name", "more"],
             "scan": ["scan", "clinic"],
+            "keep": ["scan", "clinic", "--keep"],
+            "policy": ["policy", "set", self.policy],
             "deid": ["deid", "clinic"],
             "train": ["train", self.recipe],
             "release": ["release", self.run_id, "--name", "second"],
             "delete": ["data", "delete", "clinic@sealed", "--yes"],
+            "resume": ["run", "resume", self.resumable],
             "fsck": ["fsck"],
         }[arrow]
 
     def copy(self, arrow):
-        source = self.early if arrow in ("import", "scan", "deid") else self.finished
-        if arrow == "fsck":
-            source = self.crashed = self.crashed or self.crash()
+        source = self.early if arrow in ("import", "scan", "deid", "policy") else self.finished
+        prepare = {"fsck": self.crash, "keep": self.flag, "resume": self.interrupt}.get(arrow)
+        if prepare:
+            source = self.prepared[arrow] = self.prepared.get(arrow) or prepare()
         return Path(shutil.copytree(source, self.new(arrow) / "ws"))
 
-    def crash(self):
-        """Return a workspace in which deid was killed just before its outcome: slots, keys, manifests and statement are there."""
-        space = self.copy("deid")
-        last = [point for point in self.measure("deid") if point[0] == "rename"][-1]
-        assert self.kill("deid", space, *last).returncode in KILLED
+    def crash(self, arrow="deid"):
+        """Return a workspace in which an arrow was killed just before its outcome: slots, keys, manifests and statement are there."""
+        space = self.copy(arrow)
+        self.measure(arrow)
+        assert self.kill(arrow, space, *self.outcomes[arrow]).returncode in KILLED
         return space
+
+    def interrupt(self):
+        """Return a workspace in which a training was killed after its last checkpoint."""
+        space = self.crash("train")
+        assert fsck(reopen(space)).broken == []
+        run = self.trained(reopen(space))
+        assert run.state == "interrupted"
+        self.resumable = run.id
+        return space
+
+    def flag(self):
+        """Return a workspace in which a scan has put a row into quarantine."""
+        folder, rows = self.new("flagged"), notes(12)
+        rows[3]["prompt"] += " \U000e0041\U000e0042\u202e"
+        space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
+        import_notes(space, folder, rows)
+        assert scan(space, "clinic", settings=ScanSettings())[1].flagged == 1
+        return folder / "ws"
 
     def run(self, space, *command, trace=()):
         front = [sys.executable, "-m", "ringfence", "--quiet", "--passphrase-file", self.word, "-w", space]
@@ -98,8 +128,11 @@ class Bench:
             done = self.run(space, *self.command(arrow), trace=counting(log))
             assert done.returncode == 0, done.stderr
             self.points[arrow] = points_of(log)
-            if arrow == "train":
-                self.losses = self.losses_of(reopen(space))
+            self.outcomes[arrow] = last_rename_onto(space / "ledger" / "checkpoint", log)
+            if arrow in TRAININGS:
+                losses = self.losses_of(reopen(space))
+                self.losses = self.losses or losses
+                assert losses == self.losses
         return self.points[arrow]
 
     def losses_of(self, opened):
@@ -112,8 +145,8 @@ class Bench:
         runs = [run for run in opened.refresh().runs.values() if run.intent.arrow == "train" and run.id != self.run_id]
         return runs[-1] if runs else None
 
-    def kill(self, arrow, space, call, k):
-        return self.run(space, *self.command(arrow), trace=killing(call, k))
+    def kill(self, arrow, space, call, k, *, signal="SIGKILL"):
+        return self.run(space, *self.command(arrow), trace=killing(call, k, signal=signal))
 
     def killed(self, arrow, call, k):
         """Kill the arrow at one point, mend the workspace and let the arrow succeed; return False when it ended before that point."""
@@ -132,6 +165,21 @@ class Bench:
         assert list((space / "ledger").glob("*.tmp")) == [], point  # the next append removes what the killed one left
         shutil.rmtree(space.parent)
         return True
+
+    def interrupted(self, arrow, call, k):
+        """Press Ctrl-C at one point: nothing is left to mend, and the arrow then succeeds; return False when it came too late."""
+        space, point = self.copy(arrow), (arrow, call, k)
+        done = self.kill(arrow, space, call, k, signal="SIGINT")
+        assert done.returncode in (0, CTRL_C), (point, done.returncode, done.stderr)
+        assert b"Traceback" not in done.stderr, point
+        opened = reopen(space)
+        if arrow == "fsck":  # it is what was interrupted
+            assert fsck(opened).broken == [], point
+        self.is_sound(opened, point)
+        self.succeeds(arrow, space, opened, point)
+        self.is_sound(reopen(space), point)
+        shutil.rmtree(space.parent)
+        return done.returncode == CTRL_C
 
     def is_sound(self, opened, point):
         again = fsck(opened)
@@ -152,7 +200,9 @@ class Bench:
             return
         if arrow == "delete" and not any(thing.made.stage == "sealed" for thing in state.live().values()):
             return
-        if arrow == "train":
+        if arrow == "keep" and any(run.intent.arrow == "keep" and run.state == "done" for run in state.runs.values()):
+            return
+        if arrow in TRAININGS:
             run = self.trained(opened)
             if run and run.state != "done":
                 assert run.state == ("interrupted" if run.checkpoint else "failed"), point
@@ -165,11 +215,13 @@ class Bench:
             return
         done = self.run(space, *command)
         assert done.returncode == 0, (point, done.stderr)
+        if arrow == "policy":
+            assert opened.refresh().policy.digest == policy_entry(read_policy(self.policy)).digest, point
 
-    def try_all(self, arrow, points):
-        """Kill the arrow at each of the points, one process a core; return how many were reached, and what failed."""
+    def try_all(self, arrow, points, how):
+        """Kill or interrupt the arrow at each of the points, one process a core; return how many were reached, and what failed."""
         with ProcessPoolExecutor(cores(), mp_context=get_context("fork")) as pool:
-            tries = [pool.submit(self.killed, arrow, call, k) for call, k in points]
+            tries = [pool.submit(how, arrow, call, k) for call, k in points]
         failed = [error for error in (one.exception() for one in tries) if error]
         return sum(one.result() for one in tries if not one.exception()), failed
 
@@ -181,12 +233,17 @@ def bench(tmp_path_factory, finished):
 
 @pytest.mark.parametrize("arrow", QUICK)
 def test_killed_where_it_hurts_most(bench, arrow):
-    """Just before the last rename (the checkpoint of the ledger), and at the fsync halfway."""
-    points = bench.measure(arrow)
-    renames = [p for p in points if p[0] == "rename"]
-    fsyncs = [p for p in points if p[0] == "fsync"]
-    for call, k in (renames[-1], fsyncs[len(fsyncs) // 2]):
+    """Just before its outcome counts, and at the fsync halfway."""
+    fsyncs = [p for p in bench.measure(arrow) if p[0] == "fsync"]
+    for call, k in (bench.outcomes[arrow], fsyncs[len(fsyncs) // 2]):
         assert bench.killed(arrow, call, k)
+
+
+@pytest.mark.parametrize("arrow", TRAININGS)
+def test_a_training_killed_just_before_its_outcome(bench, arrow):
+    """The adapter and its key are there, the ledger does not say so: the run goes on from its last checkpoint."""
+    bench.measure(arrow)
+    assert bench.killed(arrow, *bench.outcomes[arrow])
 
 
 def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
@@ -214,15 +271,38 @@ def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
     assert fsck(opened).broken == []
 
 
+@pytest.mark.parametrize(("arrow", "stops"), [("deid", True), ("release", True), ("delete", False)])
+def test_ctrl_c_halfway(bench, arrow, stops):
+    """What is being made is given up; a deletion that has begun is finished."""
+    fsyncs = [p for p in bench.measure(arrow) if p[0] == "fsync"]
+    assert bench.interrupted(arrow, *fsyncs[len(fsyncs) // 2]) == stops
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_ctrl_c_anywhere(bench, capsys):
+    """Some fifteen points of every arrow but the trainings, where Ctrl-C asks for a checkpoint (test_runs.py)."""
+    reached, failures = {}, []
+    for arrow in ARROWS:
+        if arrow not in TRAININGS:
+            points = bench.measure(arrow)
+            reached[arrow], failed = bench.try_all(arrow, points[:: max(1, len(points) // 15)], bench.interrupted)
+            failures += failed
+    with capsys.disabled():
+        print(f"\n  Ctrl-C points: {reached}, {sum(reached.values())} in all")
+    assert not failures, "\n\n".join(map(str, failures[:10]))
+    assert all(reached[arrow] for arrow in ("import", "scan", "deid", "release", "keep"))
+
+
 @pytest.mark.full
 @pytest.mark.timeout(6 * 3600)
 def test_killed_anywhere(bench, capsys):
-    """Every point, and of a training thirty spread over it. All are tried before any failure is told."""
+    """Every point, and of a training and a resume thirty spread over each. All are tried before any failure is told."""
     reached, failures = {}, []
     for arrow in ARROWS:
         began, points = time.monotonic(), bench.measure(arrow)
-        chosen = points if arrow != "train" else points[:: max(1, len(points) // IN_TRAIN)]
-        reached[arrow], failed = bench.try_all(arrow, chosen)
+        chosen = points if arrow not in TRAININGS else points[:: max(1, len(points) // IN_TRAIN)]
+        reached[arrow], failed = bench.try_all(arrow, chosen, bench.killed)
         failures += failed
         with capsys.disabled():
             print(

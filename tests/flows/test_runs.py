@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -106,6 +107,35 @@ def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
     assert run.checkpoint is not None
 
 
+def test_a_training_whose_child_is_killed_goes_on_from_its_checkpoint(terminal):
+    code, whole = terminal("train", terminal.recipe, "max_steps=60")
+    assert code == 0
+    process = terminal("train", terminal.recipe, "max_steps=60", "save_steps=3", wait=False)
+    watched = Workspace.open(terminal.path)
+    while not (saved := [run for run in watched.refresh().runs.values() if run.checkpoint]):
+        assert process.poll() is None
+    os.kill(child_of(process.pid), signal.SIGKILL)
+    out, _ = process.communicate(timeout=120)
+    assert (process.returncode, json.loads(out)["error"]["code"]) == (
+        20,
+        "RF-SANDBOX-006",
+    )  # as the kernel kills what takes too much memory
+    opened = reopen(terminal.path)
+    assert opened.state.runs[saved[0].id].state == "interrupted"
+    assert fsck(opened).broken == []
+    code, resumed = terminal("run", "resume", saved[0].id)
+    assert code == 0
+    assert resumed["resumed_from"] >= 3
+    assert resumed["losses"] == whole["losses"]
+
+
+def child_of(pid):
+    """Return the process, below bubblewrap, that does the work of a command."""
+    while below := [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
+        (pid,) = below
+    return pid
+
+
 def test_a_detached_run_that_cannot_start_says_why_and_ends_with_its_exit_code(terminal, tmp_path):
     recipe = tmp_path / "train-of-thought.yaml"  # a path that looks like a run must not be taken for one
     recipe.write_text(yaml.safe_dump({**RECIPE, "dataset": "train-nothing"}))
@@ -140,18 +170,22 @@ def test_a_detached_run_may_warn_first(terminal, monkeypatch):
     assert state_of(terminal.path, started["run"], {"done", "failed"}).state == "done"
 
 
-def test_ctrl_c_ends_an_import_and_leaves_nothing(terminal, tmp_path):
-    path = write_rows(tmp_path / "many.jsonl", rows(200_000))
-    process = terminal("import", path, "--name", "many", wait=False)
+@pytest.mark.parametrize("arrow", ["import", "scan", "deid"])
+def test_ctrl_c_ends_an_arrow_and_leaves_nothing(terminal, tmp_path, arrow):
+    path = write_rows(tmp_path / "many.jsonl", rows(200_000 if arrow == "import" else 200))
+    command = ["import", path, "--name", "many"] if arrow == "import" else [arrow, "clinic"]
+    before = set(reopen(terminal.path).state.runs)
+    process = terminal(*command, wait=False)
     watched = Workspace.open(terminal.path)
-    while not any(run.intent.name == "many" for run in watched.refresh().runs.values()):
+    while not set(watched.refresh().runs) - before:
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=120)
     assert (process.returncode, json.loads(out)["error"]["code"]) == (130, "RF-CORE-005")
     again = reopen(terminal.path)
-    assert [run.state for run in again.state.runs.values() if run.intent.name == "many"] == ["failed"]
+    assert [run.state for run in again.state.runs.values() if run.id not in before] == ["failed"]
     assert {thing.made.name for thing in again.state.live().values()} == {"clinic"}
+    assert {thing.made.stage for thing in again.state.live().values() if thing.made.kind == "set"} == {"sealed"}
     assert len(again.store.slots()) == len(again.state.live())
     assert again.store.incoming_runs() == []
     assert fsck(again).mended == []

@@ -7,13 +7,16 @@ import shutil
 import pytest
 
 from ringfence.core.errors import KeyMissing, LedgerBroken, NoSuchObject, ObjectBroken, RingfenceError
+from ringfence.core.public_keys import PublicKeys
 from ringfence.flows.data import delete
 from ringfence.flows.init import init
 from ringfence.ingest.settings import ImportSettings
+from ringfence.release.verify import verify_bundle
 from ringfence.vault.keys import Passphrase
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.fsck import fsck
-from tests.flows.conftest import import_notes, notes, reopen
+from tests.flows.conftest import PASSPHRASE, import_notes, notes, reopen
+from tests.unit.release.flips import missed, places
 
 
 def flip(path, at=None):
@@ -68,6 +71,16 @@ def test_a_flipped_byte_of_the_keys_is_found(copy, name):
     assert caught.value.exit_code in (4, 12)
 
 
+def test_no_flip_in_a_released_bundle_goes_unnoticed(copy):
+    folder, _, bundle = copy
+    public = PublicKeys.from_bytes((folder / "keys" / "public.json").read_bytes())
+    verify_bundle(bundle, public)
+    files = {str(path.relative_to(bundle)): path.read_bytes() for path in sorted(bundle.rglob("*")) if path.is_file()}
+    assert len(files) >= 15
+    flips = places(files, seed=5, least=50, total=1_000)
+    assert missed(bundle, public, flips) == []
+
+
 def test_a_shorter_ledger_is_not_taken_for_the_truth(copy, tmp_path):
     """Somebody puts an older ledger back: fsck must not shred what it does not know."""
     folder, _, _ = copy
@@ -104,6 +117,29 @@ def test_an_older_version_put_in_place_of_a_newer_one_is_found(space, tmp_path):
     shutil.copytree(space.store.path(old.made.slot), space.store.path(new.made.slot))
     with pytest.raises(ObjectBroken):
         read(space, "clinic")
+
+
+@pytest.mark.parametrize("whose", ["set", "version", "workspace"])
+def test_an_arrow_reads_no_shard_of_another_object(space, cli, tmp_path, whose):
+    """One shard alone is put in place, of a live object with as many rows; everything else is where it belongs."""
+    import_notes(space, tmp_path, notes(4), name="other" if whose == "set" else "clinic")
+    there = init(tmp_path / "there", Passphrase(PASSPHRASE.encode())) if whose == "workspace" else space
+    if there is not space:
+        import_notes(there, tmp_path, notes(4))
+    foreign = there.store.path(there.state.resolve("other" if whose == "set" else "clinic").made.slot) / "000000.shard"
+    import_notes(space, tmp_path, notes(4))
+    victim = space.store.path(space.state.resolve("clinic").made.slot) / "000000.shard"
+    assert victim != foreign
+    whole = victim.read_bytes()
+    victim.write_bytes(foreign.read_bytes())
+    code, answer = cli("scan", "clinic", workspace=space.path)
+    assert (code, answer["error"]["code"]) == (12, "RF-VAULT-002")
+    after = reopen(space.path)
+    assert {thing.made.stage for thing in after.state.live().values() if thing.made.kind == "set"} == {"sealed"}
+    assert len(fsck(after).broken) == 1
+    assert cli("log", "verify", workspace=space.path)[0] == 0
+    victim.write_bytes(whole)
+    assert cli("scan", "clinic", workspace=space.path)[0] == 0
 
 
 def test_shards_swapped_or_the_last_one_dropped(space, tmp_path):

@@ -1,4 +1,4 @@
-"""Looks for planted strings in any file, in every form that text takes: raw, escaped, base64, hex, UTF-16, token ids, inside zip and SQLite."""
+"""Looks for planted strings in any file, in every form that text takes: raw, escaped, URL, base64, hex, UTF-16, token ids, inside zip and SQLite."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def forms(secret, tokens=()):
     for shift in range(3):  # base64 depends on the position inside a longer text: take the part that does not
         coded = base64.b64encode(b"\0" * shift + raw)
         found[f"base64+{shift}"] = coded[(shift * 8 + 5) // 6 + 1 : len(coded) - 4]
-    if tokens:
-        found["token ids, JSON"] = ", ".join(map(str, tokens)).encode()
-        found["token ids, compact"] = ",".join(map(str, tokens)).encode()
+        found[f"base64+{shift}, for URLs"] = found[f"base64+{shift}"].translate(bytes.maketrans(b"+/", b"-_"))
+    ids = tokens[1:-1]  # what stands before and after the secret in a text decides how its two ends are cut
+    if len(ids) >= 3:
+        found["token ids, JSON"] = ", ".join(map(str, ids)).encode()
+        found["token ids, compact"] = ",".join(map(str, ids)).encode()
         for width in (2, 4, 8):
-            found[f"token ids, {width} bytes"] = b"".join(int(t).to_bytes(width, "little") for t in tokens)
+            found[f"token ids, {width} bytes"] = b"".join(int(t).to_bytes(width, "little") for t in ids)
     return {name: data for name, data in found.items() if len(data) >= 6}
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -33,16 +34,21 @@ SECRETS = {
 
 
 def write_forms(folder, secret, tokens):
-    """Write one file per form, so that the search is shown to find each."""
+    """Write a file for each form, so that the search is shown to find it. The ends of the ids are those of a longer text."""
     raw = secret.encode()
+    ids = [7, *tokens[1:-1], 9]
     plain = {
         "raw": b"x" + raw + b"x",
         "escaped": json.dumps({"a": secret}).encode(),
         "utf-16": secret.encode("utf-16"),
+        "utf-16-be": ("x" + secret).encode("utf-16-be"),
+        "url": f"http://localhost/?q={quote(secret)}&n=1".encode(),
         "hex": b"ff" + raw.hex().encode(),
-        "ids.json": json.dumps({"input_ids": [1, *tokens, 2]}).encode(),
-        "ids.bin": b"".join(t.to_bytes(4, "little") for t in (7, *tokens, 9)),
+        "ids.json": json.dumps({"input_ids": ids}).encode(),
+        "ids.txt": json.dumps(ids, separators=(",", ":")).encode(),
+        **{f"ids-{width}.bin": b"".join(t.to_bytes(width, "little") for t in ids) for width in (2, 4, 8)},
         **{f"base64-{shift}": base64.b64encode(b"a" * shift + raw + b"tail") for shift in range(3)},
+        **{f"base64-url-{shift}": base64.urlsafe_b64encode(b"a" * shift + raw + b"tail") for shift in range(3)},
     }
     for name, data in plain.items():
         (folder / name).write_bytes(data)
@@ -70,7 +76,9 @@ def test_the_search_finds_every_form_in_a_file_that_has_it(tmp_path, tokens):
     (tmp_path / f"{SECRETS['unit']}.txt").write_text("x")
     found = leaks(tmp_path, [secret, SECRETS["unit"]], tokens)
     assert {name.split("!")[0] for name, _, _ in found} == {*written, f"{SECRETS['unit']}.txt"}
-    assert len(forms(secret, tokens[secret])) >= 12
+    assert {form for _, found_secret, form in found if found_secret == secret} == set(forms(secret, tokens[secret]))
+    assert len(forms(secret, tokens[secret])) == 17
+    assert not any(form.startswith("token") for name, _, form in found if not name.startswith("ids"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
+from ringfence.core.errors import Interrupted
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -52,13 +53,18 @@ def prepare_streams() -> None:
 
 
 def finished(code: int) -> int:
-    """Write out what is still buffered and return the exit code: 1 when the result could not be written, on a full disk for one."""
+    """Write out what is still buffered and return the exit code.
+
+    1 when the result could not be written, on a full disk for one; 130 when Ctrl-C came before all of it was.
+    """
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except (OSError, KeyboardInterrupt) as error:
         raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
         if isinstance(raw, _Pipe):
             raw.is_given_up = True  # the interpreter tries once more at its end
+        if isinstance(error, KeyboardInterrupt):
+            return code or Interrupted.exit_code
         why = error.strerror or type(error).__name__
         print(t("✖ the result could not be written: {why}", "✖ 结果无法写出：{why}", why=why), file=sys.stderr)
         return code or 1

@@ -94,8 +94,18 @@ def show_trained(trained: Trained) -> None:
     advise(f"ringfence release {run} --name NAME")
 
 
-def show_price(plan: Recipe, figures: PriceFigures) -> None:
-    """Print what a run would cost and write."""
+def foretell(space: Workspace, plan: Recipe) -> None:
+    """Price a run with a bar, and print what it would cost and write."""
+    from ringfence.flows.train import price
+
+    if not options().quiet:
+        print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
+    with progress(t("price", "估算")) as bar:
+        figures = price(space, plan, show=bar)
+    _show_price(plan, figures)
+
+
+def _show_price(plan: Recipe, figures: PriceFigures) -> None:
     every = plan.order.train.save_steps
     written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from ringfence.core.errors import StorageFull
 
@@ -23,6 +25,29 @@ def full_disk_as_error() -> Iterator[None]:
         if cause.errno in _FULL:
             raise StorageFull from cause
         raise
+
+
+@contextlib.contextmanager
+def uninterrupted(*, final: bool = False) -> Iterator[None]:
+    """Hold Ctrl-C back until the block is through: it is short, and half of it is worse than none or all.
+
+    final: the block is what a command came for. A Ctrl-C within it came too late and is forgotten: told of an interrupt, its reader would
+    take for undone what is done.
+
+    Raises: KeyboardInterrupt at its end, if there was one and the block is not final; an error of the block itself goes first.
+    """
+    came: list[FrameType | None] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
+    except ValueError:  # not the main thread: Ctrl-C does not interrupt it
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before) and not (final and before is signal.default_int_handler):
+        before(signal.SIGINT, came[0])
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ RingfenceError
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
 ├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
-│                   DocumentBroken
+│                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
@@ -431,11 +431,20 @@ class UnknownFormat(IngestError):
     """The columns fit no known layout."""
 
     code, http_status, exit_code, crosses = "RF-INGEST-003", 422, 2, True
-    what = Text(
-        "the first row fits no known layout, or not the one that --layout names", "第一行不符合任何已知格式，或不符合 --layout 所指的格式"
-    )
+    what = Text("the first row fits no known layout", "第一行不符合任何已知格式")
     remedy = Text(
         "name the columns, for example --map prompt=QUESTION,completion=ANSWER", "指明列名，例如 --map prompt=问题,completion=回答"
+    )
+
+
+class LayoutMisfit(IngestError):
+    """The columns are not those of the layout that was asked for. columns: by name, as --map writes them."""
+
+    code, http_status, exit_code = "RF-INGEST-010", 422, 2
+    what = Text("the first row does not have the columns of --layout {layout}: {columns}", "第一行没有 --layout {layout} 的列：{columns}")
+    remedy = Text(
+        "leave --layout out, or say which columns they are, for example --map {example}",
+        "去掉 --layout，或指明对应的列，例如 --map {example}",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ringfence.core.durable import uninterrupted
 from ringfence.core.errors import Busy, NoSuchObject
 from ringfence.core.text import t
 from ringfence.workspace.entries import Delete
@@ -131,6 +132,8 @@ def delete(space: Workspace, things: Sequence[Thing], *, with_derived: bool = Fa
 
     The account of the set's units stays: what was spent on it stays spent. What was made from the set meanwhile goes along, too.
 
+    Ctrl-C stops nothing that has begun.
+
     Raises: NoSuchObject as `foresee`; Busy while a run works on one of them; LedgerUnavailable.
     """
     with space.locked():
@@ -138,11 +141,12 @@ def delete(space: Workspace, things: Sequence[Thing], *, with_derived: bool = Fa
         for run in found.runs:
             if not is_free(space.path / "runs" / run / "lock"):
                 raise Busy(what_held=t("run {run}", "运行 {run}", run=run))
-        for run in found.runs:
-            end_without_input(space, run)
-        if with_derived:
-            for name in found.bundles:
-                shutil.rmtree(space.path / "releases" / name)
-        space.record(Delete(objects=tuple(thing.made.digest for thing in found.going)))
-        finish_deletion(space, [space.state.things[thing.made.digest] for thing in found.going])
+        with uninterrupted(final=True):
+            for run in found.runs:
+                end_without_input(space, run)
+            if with_derived:
+                for name in found.bundles:
+                    shutil.rmtree(space.path / "releases" / name)
+            space.record(Delete(objects=tuple(thing.made.digest for thing in found.going)))
+            finish_deletion(space, [space.state.things[thing.made.digest] for thing in found.going])
     return found

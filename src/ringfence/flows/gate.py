@@ -12,21 +12,23 @@ from ringfence.core.statement import Label, Statement
 from ringfence.sandbox.tiers import probe
 
 
-def refuse(verdicts: Sequence[Verdict]) -> None:
+def refuse(verdicts: Sequence[Verdict], *, name: str) -> None:
     """Raise PolicyRefused, naming every rule that is not met, or return.
+
+    name: of the set that the chain is of, for the remedies.
 
     Raises: PolicyRefused.
     """
     if bad := refusals(verdicts):
         rules = "; ".join(f"{v.rule} ({v.detail})" for v in bad)
-        raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how for v in bad)))
+        raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace("SET", name) for v in bad)))
 
 
-def gate(chain: Sequence[Statement], *, moment: Literal["train", "release"]) -> Callable[[Policy], None]:
+def gate(chain: Sequence[Statement], *, moment: Literal["train", "release"], name: str) -> Callable[[Policy], None]:
     """Return a check of `chain` that an arrow runs under the workspace lock, on the policy of that very moment."""
 
     def check(policy: Policy) -> None:
-        refuse(evaluate(policy, chain, moment=moment))
+        refuse(evaluate(policy, chain, moment=moment), name=name)
 
     return check
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.core.errors import FileUnreadable
+from ringfence.core.errors import FileUnreadable, LayoutMisfit, UnknownFormat
 from ringfence.core.order import Progress
 from ringfence.core.statement import Label
+from ringfence.core.work import Done, Work
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
-from ringfence.ingest.settings import REASONS, ImportFigures, ImportSettings
+from ringfence.ingest.settings import NEEDED, REASONS, ImportFigures, ImportSettings
 from ringfence.jobs.start import Handlers, start
 from ringfence.vault.index import read_index
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
@@ -47,7 +48,7 @@ def import_file(
             vocabulary=REASONS,
             tier=tier_for(space.policy(), label),
         )
-        done = start(work, ImportFigures, handlers=Handlers(progress=show))
+        done = _start(work, settings, show)
         after = path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
@@ -56,6 +57,17 @@ def import_file(
         units, rows = count_units(read_index(slot, key).unit_ids)
         arrow.add("account", Plan("account", "account"), {"units": units, "rows": rows})
         return arrow.commit(done, Facts(software=software())), done.figures
+
+
+def _start(work: Work[ImportSettings], settings: ImportSettings, show: Callable[[Progress], None]) -> Done[ImportFigures]:
+    try:
+        return start(work, ImportFigures, handlers=Handlers(progress=show))
+    except UnknownFormat:
+        if settings.layout == "auto" or settings.mapping:
+            raise
+        needed = NEEDED[settings.layout]
+        example = ",".join(f"{role}=COLUMN" for role in needed)
+        raise LayoutMisfit(layout=settings.layout, columns=", ".join(needed), example=example) from None
 
 
 def count_units(ids: NDArray[np.uint8]) -> tuple[bytes, bytes]:

@@ -86,7 +86,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     chain = space.chain(thing)
     policy = space.policy()
     verdicts = tuple(evaluate(policy, chain, moment="release"))
-    refuse(verdicts)
+    refuse(verdicts, name=thing.made.name)
     predicate = chain[-1].predicate
     saved = Saved.model_validate(predicate.settings)
     model = models.verify(saved.model)

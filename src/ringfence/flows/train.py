@@ -118,7 +118,7 @@ def _sets(inputs: Mapping[str, Thing]) -> list[Thing]:
 
 def _gate(space: Workspace, inputs: Mapping[str, Thing]) -> Callable[[Policy], None]:
     """Return a check of every set that the run reads: what is only evaluated is read, too."""
-    checks = [gate(space.chain(thing), moment="train") for thing in _sets(inputs)]
+    checks = [gate(space.chain(thing), moment="train", name=thing.made.name) for thing in _sets(inputs)]
 
     def check(policy: Policy) -> None:
         for one in checks:

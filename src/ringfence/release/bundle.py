@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ringfence.core.digest import sha256
-from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
+from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, uninterrupted, write_all
 from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable, RingfenceError
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
@@ -140,14 +140,15 @@ def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, reco
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    try:
-        record()
-    except LedgerUnavailable:  # the entry may have become durable: fsck, which reads the ledger, renames or removes the folder
-        raise
-    except RingfenceError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _rename(temporary, folder)
+    with uninterrupted(final=True):
+        try:
+            record()
+        except LedgerUnavailable:  # the entry may have become durable: fsck, which reads the ledger, renames or removes the folder
+            raise
+        except RingfenceError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _rename(temporary, folder)
     sync_folder(folder.parent)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tink import TinkError, proto_keyset_format, secret_key_access, streaming_aead
 
-from ringfence.core.durable import full_disk_as_error, write_all
+from ringfence.core.durable import full_disk_as_error, uninterrupted, write_all
 from ringfence.core.errors import ObjectBroken
 from ringfence.core.order import Slot
 
@@ -81,13 +81,16 @@ def _encrypt(aead: Any, sink: _Sink, blocks: Iterable[bytes], data: bytes) -> No
         for block in blocks:
             rest = block
             while rest:
-                rest = rest[stream.write(rest) :]
+                with uninterrupted():  # Tink makes a TinkError of whatever is raised in the middle
+                    written = stream.write(rest)
+                rest = rest[written:]
             sink.check()
     except BaseException as error:
         sink.error = error  # the stream must still be closed, but nothing more is written
         raise
     finally:
-        stream.close()
+        with uninterrupted():
+            stream.close()
     sink.check()
 
 
@@ -123,7 +126,11 @@ def opened(path: Path, *, key: bytes, tenant: str, slot: str, version: int, posi
     try:
         with open(path, "rb", buffering=0, opener=_opener) as source:
             raw = aead.new_decrypting_stream(source, data).detach()  # its 8 kB buffer would copy every block again
-            while block := raw.read(BLOCK):
+            while True:
+                with uninterrupted():
+                    block = raw.read(BLOCK)
+                if not block:
+                    return
                 yield block
     except (TinkError, OSError, ValueError) as cause:
         raise ObjectBroken(file=number(position)) from cause

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ringfence.core.digest import canonical, settings_digest, sha256
-from ringfence.core.durable import write_atomic
+from ringfence.core.durable import uninterrupted, write_atomic
 from ringfence.core.errors import Interrupted as Stopped
 from ringfence.core.errors import LedgerUnavailable, NoSuchObject, NotResumable, RingfenceError
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Figures, Keys, ObjectKind, Slot
@@ -197,7 +197,7 @@ class Arrow:
         # From here on the slot belongs to the ledger, or to nobody: whatever fails below, the end of the run looks there before it shreds.
         fresh = self._slots[role] = self._new_slot("checkpoint")
         self._keys[fresh.slot] = self.space.keys.new_data_key()
-        with self.space.locked(seconds=None) as state:
+        with self.space.locked(seconds=None) as state, uninterrupted():
             before = state.runs[self.run].checkpoint
             self.space.keys.store({slot.slot: key}, mark=self.space.ledger.size)
             manifest, made = self._manifest(role, slot, files)
@@ -260,7 +260,7 @@ class Arrow:
         return self._publish(statement, envelope, made, manifests)
 
     def _publish(self, statement: Statement, envelope: bytes, made: list[Made], manifests: list[Manifest]) -> Committed:
-        with self.space.locked(seconds=None) as state:
+        with self.space.locked(seconds=None) as state, uninterrupted(final=True):
             self.refuse_deleted()
             checkpoint = state.runs[self.run].checkpoint
             for one in made:
@@ -309,7 +309,7 @@ class Arrow:
         code, exit_code = (error.code, error.exit_code) if isinstance(error, RingfenceError) else ("RF-CORE-000", 1)
         if isinstance(error, KeyboardInterrupt):
             code, exit_code = Stopped.code, Stopped.exit_code
-        with self.space.locked(seconds=None) as state:
+        with self.space.locked(seconds=None) as state, uninterrupted():
             run = state.runs.get(self.run)
             if run is None or run.state != "open":
                 return

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ringfence.core.durable import full_disk_as_error
+
 _LIMIT = 1 << 16  # bytes of a question or answer
 _PATIENCE = 5.0  # s
 
@@ -27,10 +29,13 @@ class Control:
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to listen; a socket that a crash left is replaced."""
+        """Begin to listen; a socket that a crash left is replaced.
+
+        Raises: StorageFull.
+        """
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "control").unlink()
-        with _short(self._folder) as path:
+        with full_disk_as_error(), _short(self._folder) as path:
             self._server.bind(path)
         (self._folder / "control").chmod(0o600)
         self._server.listen()
@@ -39,6 +44,8 @@ class Control:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop listening."""
+        self._server.shutdown(socket.SHUT_RDWR)  # closing alone would not wake the thread, which would hold the socket for ever
+        self._thread.join(_PATIENCE)
         self._server.close()
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "control").unlink()

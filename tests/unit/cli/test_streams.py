@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from ringfence.cli import streams
 from ringfence.cli.main import run
 
 PREPARED = "import sys; from ringfence.cli.streams import prepare_streams; prepare_streams(); "
@@ -113,3 +114,13 @@ def test_a_result_that_cannot_be_written_is_one_line_and_exit_1():
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "could not be written" in done.stderr
+
+
+def test_ctrl_c_while_the_result_is_written_ends_without_a_traceback(monkeypatch):
+    class Stuck:
+        def flush(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdout", Stuck())
+    assert streams.finished(0) == 130
+    assert streams.finished(11) == 11

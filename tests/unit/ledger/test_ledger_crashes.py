@@ -111,7 +111,7 @@ def small_disk(tmp_path):
         os.geteuid() != 0
         or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", disk], check=False, capture_output=True).returncode
     ):
-        pytest.skip("only root may mount a small tmpfs; the tests above cut writes short with RLIMIT_FSIZE instead")
+        pytest.skip("this machine mounts no small tmpfs for us (it takes root); the tests above cut writes short with RLIMIT_FSIZE instead")
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
 

@@ -34,7 +34,7 @@ def append(make, call, fault, *, at):
     command = ["strace", "-f", "-qq", "-o", trace, "-e", f"trace={call}", "-e", which, sys.executable, "-c", WRITER]
     done = subprocess.run([*command, make.folder / "ledger", make.origin], check=False, capture_output=True, text=True)
     if "attach" in done.stderr or "ptrace" in done.stderr.lower():
-        pytest.skip("strace may not trace here")
+        pytest.skip("this machine does not let strace trace")
     return done.returncode, "INJECTED" in trace.read_text() or done.returncode < 0
 
 

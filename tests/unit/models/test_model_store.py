@@ -125,7 +125,7 @@ def open_folder():
 @pytest.mark.parametrize("name", ["theirs", "theirs/store"])
 def test_a_store_of_somebody_else_is_said_to_be_so(monkeypatch, open_folder, mode, name):
     if os.geteuid():
-        pytest.skip("acting as another account needs root")
+        pytest.skip("this machine runs us without root, which acting as another account takes")
     model = write_folder(open_folder / "m")
     model.chmod(0o755)
     (open_folder / "theirs").mkdir(mode=mode)

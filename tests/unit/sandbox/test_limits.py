@@ -18,7 +18,7 @@ def test_a_memory_bomb_meets_its_limit(tier):
 def test_shared_memory_is_counted_too_where_control_groups_are_ours():
     with caged("fill_shared_memory", memory=192 << 20) as cage:
         if "memory" not in cage.tree_limits:
-            pytest.skip("no writable memory control group here, so only private memory is limited")
+            pytest.skip("this machine has no writable memory control group, so only private memory is limited")
         cage.hand_over(b"", b"")
         assert cage.wait(60) == 137
 

@@ -116,7 +116,7 @@ def test_x32_is_refused(nr):
 ])  # fmt: skip
 def test_the_numbers_are_the_kernels(header, column, pattern):
     if not Path(header).is_file():
-        pytest.skip(f"no {header} here")
+        pytest.skip(f"this machine has no {header}")
     known = {m[1]: int(m[2]) for m in re.finditer(pattern, Path(header).read_text())}
     ours = {**DENIED, "clone": seccomp.CLONE, "clone3": seccomp.CLONE3, "socket": seccomp.SOCKET}
     newer = {"open_tree_attr", "statmount", "listmount", "fchmodat2"}  # than some headers

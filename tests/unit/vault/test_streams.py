@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from ringfence.core.errors import ObjectBroken, StorageFull
 from ringfence.core.order import StoredFile
+from ringfence.vault import streams
 from ringfence.vault.streams import ObjectStreams, opened, seal
 from tests.unit.vault.vault_tools import TENANT, flipped, new_key, quick
 
@@ -125,6 +128,28 @@ def test_a_source_that_fails_leaves_no_file(tmp_path):
     with pytest.raises(RuntimeError, match="the source broke"):
         seal(tmp_path / "f", source(), **PLACE)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("does", ["seal", "open"])
+def test_ctrl_c_inside_tink_is_ctrl_c(tmp_path, monkeypatch, does):
+    """It strikes in the middle of Tink's call for bytes, where any error would come out as Tink's own."""
+    really = streams.write_all
+    seal(tmp_path / "there", [bytes(3 << 20)], **PLACE)
+
+    def struck(handle, data):
+        os.kill(os.getpid(), signal.SIGINT)
+        really(handle, data)
+
+    class Source(io.FileIO):
+        def read(self, size=-1):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().read(size)
+
+    monkeypatch.setattr(streams, "write_all", struck)
+    monkeypatch.setattr(streams, "open", lambda path, mode, **_: Source(path, mode), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        seal(tmp_path / "new", [bytes(3 << 20)], **PLACE) if does == "seal" else read(tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
 def test_a_full_disk_is_said_and_leaves_no_file(small_disk):

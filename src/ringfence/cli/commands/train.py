@@ -40,8 +40,7 @@ def train(
 ) -> None:
     """Fine-tune a base model."""
     from ringfence.cli.parse import override
-    from ringfence.cli.training import follow, launch, show_price
-    from ringfence.flows.train import price
+    from ringfence.cli.training import follow, foretell, launch
     from ringfence.recipe.read import read
 
     plan = read(recipe, dict(override(text, "train") for text in overrides or []))
@@ -50,6 +49,6 @@ def train(
         return
     space = workspace()
     if dry_run:
-        show_price(plan, price(space, plan))
+        foretell(space, plan)
         return
     follow(space, plan=plan, announce=announce_fd)
