@@ -36,7 +36,7 @@ max_steps: {steps}
 CASES = (  # cutoff_len, rows of a micro batch, micro batches of a step, steps
     (96, 4, 1, 40),
     (96, 8, 1, 20),
-    (96, 4, 4, 10),
+    (96, 4, 4, 5),
 )
 
 
