@@ -18,7 +18,7 @@ settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
 
 
-REFUSED = "Skipped: this machine "  # how the reason begins when no installation would help
+REFUSED = "Skipped: this machine "  # how the reason begins when nothing that .ci/run could install or start would help
 
 
 def pytest_addoption(parser):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from ringfence.flows.runs import details
 from ringfence.workspace.control import ask
 from ringfence.workspace.fsck import fsck
+from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, notes, reopen, write_rows
 
 
@@ -25,11 +27,17 @@ def begin(finished, tmp_path):
     word.write_text(PASSPHRASE)
     front = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", word, "-w", path]
 
+    begun = []
+
     def call(*arguments):
-        return subprocess.Popen([*map(str, (*front, *arguments))], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        begun.append(subprocess.Popen([*map(str, (*front, *arguments))], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        return begun[-1]
 
     call.path, call.run, call.front = path, finished[1], front
     yield call
+    for process in begun:  # still there when the test failed
+        process.kill()
+        process.wait()
     assert fsck(reopen(path)).broken == []
 
 
@@ -65,18 +73,23 @@ def test_two_trainings_on_one_set_both_succeed_and_learn_the_same(begin, tmp_pat
 
 
 def test_of_two_releases_under_one_name_one_is_made(begin):
-    assert ends(*(begin("release", begin.run, "--name", "second") for _ in range(2))) == [(0, ""), (2, "RF-WORKSPACE-002")]
+    with reopen(begin.path).locked():
+        both = [begin("release", begin.run, "--name", "second") for _ in range(2)]
+        time.sleep(5)  # by now each has seen that the name is free, and waits to write its intent
+    assert ends(*both) == [(0, ""), (2, "RF-WORKSPACE-002")]
     verify = [*begin.front[:3], "--json", "verify", begin.path / "releases" / "second", "--keys", begin.path / "keys" / "public.json"]
     assert subprocess.run([*map(str, verify)], capture_output=True, check=False).returncode == 0
 
 
 def test_what_a_training_reads_cannot_be_deleted_under_it(begin, tmp_path):
     training = begin("train", write_recipe(tmp_path, max_steps=5000))
+    watched = Workspace.open(begin.path)
     while True:
-        runs = [run for run in reopen(begin.path).state.runs.values() if run.intent.arrow == "train" and run.state == "open"]
+        runs = [run for run in watched.refresh().runs.values() if run.intent.arrow == "train" and run.state == "open"]
         if runs and (ask(begin.path / "runs" / runs[0].id, "status") or {}).get("done"):
             break
         assert training.poll() is None
+        time.sleep(0.05)
     assert ends(begin("data", "delete", "clinic", "--yes")) == [(1, "RF-WORKSPACE-003")]
     assert ends(begin("run", "stop", runs[0].id)) == [(0, "")]
     assert ends(training) == [(130, "RF-CORE-005")]

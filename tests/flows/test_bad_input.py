@@ -71,6 +71,12 @@ def test_a_layout_that_does_not_fit_is_told_by_its_columns(space, cli, tmp_path)
     assert "--map instruction=COLUMN,output=COLUMN" in answer["error"]["remedy"]
 
 
+def test_a_spreadsheet_is_no_file_of_rows(ready, tmp_path):
+    path = tmp_path / "notes.xlsx"
+    path.write_bytes(b"PK\x03\x04" + bytes(60))
+    assert ready("import", path, "--layout", "pair") == (2, "RF-INGEST-011")
+
+
 def test_a_line_of_100_mb_is_refused_unread(ready, tmp_path):
     path = tmp_path / "long.jsonl"
     with path.open("wb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 
 import pytest
@@ -22,7 +23,7 @@ from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.arrow import Arrow
-from ringfence.workspace.entries import Delete
+from ringfence.workspace.entries import Delete, Outcome
 from ringfence.workspace.fsck import finish_deletion, fsck
 from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
 
@@ -83,6 +84,25 @@ def test_a_run_works_where_its_strictest_set_asks(space, tmp_path, recipe, monke
         with pytest.raises(TierMissing):
             go(space, read(recipe(eval_dataset="heldout")))
     assert train(space, read(recipe(max_steps=1))).committed.statement.predicate.sandbox.tier == "T0"
+
+
+def test_ctrl_c_during_a_commit_stops_the_next_step(space, tmp_path, monkeypatch):
+    """As in a command of several steps: what is committed stays and is told as done; nothing more is begun."""
+    record = space.record
+
+    def struck(entry):
+        if isinstance(entry, Outcome):
+            os.kill(os.getpid(), signal.SIGINT)
+        return record(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(space, "record", struck)
+        import_notes(space, tmp_path, notes(8))
+        with pytest.raises(KeyboardInterrupt):
+            scan(space, "clinic", settings=ScanSettings())
+    assert [(run.intent.arrow, run.state) for run in space.refresh().runs.values()] == [("import", "done")]
+    assert fsck(space).mended == []
+    scan(space, "clinic", settings=ScanSettings())
 
 
 def test_the_price_of_memory_is_what_the_run_takes(space, tmp_path, recipe):

@@ -6,7 +6,7 @@ RingfenceError
 ├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid · EntryTooLarge
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
 ├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
-├── IngestError     RowsRefused · EmptyFile · UnknownFormat · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
+├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
@@ -124,9 +124,10 @@ class Interrupted(CoreError):
     """The user pressed Ctrl-C or asked the run to stop."""
 
     code, http_status, exit_code, crosses = "RF-CORE-005", 499, 130, True
-    what = Text("stopped at your request; nothing half-written remains", "已按要求停止，没有留下半成品")
+    what = Text("stopped at your request", "已按要求停止")
     remedy = Text(
-        "run the command again, or resume a training run with ringfence run resume", "重新运行该命令；训练可用 ringfence run resume 继续"
+        "run the command again, or resume a training run with ringfence run resume; ringfence run list says what was done",
+        "重新运行该命令；训练可用 ringfence run resume 继续；ringfence run list 会显示已完成的步骤",
     )
 
 
@@ -428,6 +429,17 @@ class EmptyFile(IngestError):
 
 
 class UnknownFormat(IngestError):
+    """What the file is can be told neither by its ending nor by its first bytes."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-011", 415, 2, True
+    what = Text("the file is not recognised as JSON, JSON Lines, CSV or text", "无法识别该文件：不像 JSON、JSON Lines、CSV 或文本")
+    remedy = Text(
+        "name it: --format json, jsonl, csv or text; save a spreadsheet or a document as one of them first",
+        "指明格式：--format json、jsonl、csv 或 text；电子表格与文档请先另存为其中之一",
+    )
+
+
+class UnknownLayout(IngestError):
     """The columns fit no known layout."""
 
     code, http_status, exit_code, crosses = "RF-INGEST-003", 422, 2, True

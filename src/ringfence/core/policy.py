@@ -73,10 +73,11 @@ class Verdict(Settings):
     how: str = ""
 
 
+SET = "{set}"  # stands in a remedy for the name of the set, which no statement tells
 _HOW: dict[RuleId, Text] = {
-    "scan missing": Text("run ringfence scan SET first", "先运行 ringfence scan SET"),
-    "deid missing": Text("run ringfence deid SET first", "先运行 ringfence deid SET"),
-    "deid profile": Text("run ringfence deid SET --profile {want}", "运行 ringfence deid SET --profile {want}"),
+    "scan missing": Text("run ringfence scan {set} first", "先运行 ringfence scan {set}"),
+    "deid missing": Text("run ringfence deid {set} first", "先运行 ringfence deid {set}"),
+    "deid profile": Text("run ringfence deid {set} --profile {want}", "运行 ringfence deid {set} --profile {want}"),
     "deid survivors": Text("run ringfence deid again with a stricter profile", "用更严格的方案重新运行 ringfence deid"),
     "part version": Text("run the arrow again with the part that the policy names", "用策略指定的部件版本重新运行该步骤"),
     "label": Text("the labels along the chain must agree; import the file again", "链上的标签必须一致；请重新导入文件"),
@@ -112,7 +113,7 @@ def refusals(verdicts: Iterable[Verdict]) -> list[Verdict]:
 def _verdict(rule: RuleId, problem: str = "", **facts: str) -> Verdict:
     if not problem:
         return Verdict(rule=rule, outcome="pass")
-    return Verdict(rule=rule, outcome="fail", detail=problem, how=_HOW[rule].show(None, **facts))
+    return Verdict(rule=rule, outcome="fail", detail=problem, how=_HOW[rule].show(None, set=SET, **facts))
 
 
 def _last(chain: Sequence[Statement], step: Step) -> Statement | None:

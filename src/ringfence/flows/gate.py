@@ -7,7 +7,7 @@ from typing import Literal
 
 from ringfence.core.errors import PolicyRefused, TierMissing
 from ringfence.core.order import Tier
-from ringfence.core.policy import Policy, Verdict, evaluate, refusals
+from ringfence.core.policy import SET, Policy, Verdict, evaluate, refusals
 from ringfence.core.statement import Label, Statement
 from ringfence.sandbox.tiers import probe
 
@@ -21,7 +21,7 @@ def refuse(verdicts: Sequence[Verdict], *, name: str) -> None:
     """
     if bad := refusals(verdicts):
         rules = "; ".join(f"{v.rule} ({v.detail})" for v in bad)
-        raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace("SET", name) for v in bad)))
+        raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace(SET, name) for v in bad)))
 
 
 def gate(chain: Sequence[Statement], *, moment: Literal["train", "release"], name: str) -> Callable[[Policy], None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.core.errors import FileUnreadable, LayoutMisfit, UnknownFormat
+from ringfence.core.errors import FileUnreadable, LayoutMisfit, UnknownLayout
 from ringfence.core.order import Progress
 from ringfence.core.statement import Label
 from ringfence.core.work import Done, Work
@@ -62,7 +62,7 @@ def import_file(
 def _start(work: Work[ImportSettings], settings: ImportSettings, show: Callable[[Progress], None]) -> Done[ImportFigures]:
     try:
         return start(work, ImportFigures, handlers=Handlers(progress=show))
-    except UnknownFormat:
+    except UnknownLayout:
         if settings.layout == "auto" or settings.mapping:
             raise
         needed = NEEDED[settings.layout]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ringfence.core.durable import uninterrupted
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
 from ringfence.core.policy import Policy
 from ringfence.core.problems import first_problem
@@ -52,7 +53,7 @@ def set_policy(space: Workspace, policy: Policy) -> str:
     Raises: LedgerUnavailable.
     """
     entry = policy_entry(policy)
-    with space.locked():
+    with space.locked(), uninterrupted(final=True):
         space.record(entry)
     return entry.digest
 

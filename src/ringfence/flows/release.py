@@ -117,15 +117,14 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     digest = sha256(envelope)
 
     def record(manifest: bytes) -> None:
-        """Put the release on record just before the bundle appears; fsck renames it if a crash comes between."""
-        with space.locked(seconds=None) as state:
-            arrow.refuse_deleted()
-            if arrow.name in state.releases or folder.exists():
-                raise AlreadyExists(path=str(folder))
-            if space.policy() != policy:  # the bundle carries the policy that judged it
-                raise PolicyChanged
-            write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
-            arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
+        """Put the release on record just before the bundle appears; fsck renames it if a crash comes between. The lock is held."""
+        arrow.refuse_deleted()
+        if arrow.name in space.state.releases or folder.exists():
+            raise AlreadyExists(path=str(folder))
+        if space.policy() != policy:  # the bundle carries the policy that judged it
+            raise PolicyChanged
+        write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
+        arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
 
     manifest = write_bundle(
         folder,
@@ -138,6 +137,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         evidence=_evidence(space, thing),
         release=envelope,
         extra=_travels(model),
+        lock=space.locked(seconds=None),
         record=record,
     )
     return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts)

@@ -14,7 +14,7 @@ from ringfence.core.errors import (
     LineTooLong,
     MissingColumn,
     RowsRefused,
-    UnknownFormat,
+    UnknownLayout,
 )
 from ringfence.core.records import Record
 from ringfence.ingest.counts import repeats
@@ -44,7 +44,7 @@ class Importer:
     def records(self, rows: Iterable[Row]) -> Iterator[Record]:
         """Yield a record per usable row of the wanted range; after a refused one only with `skip_bad`, as nothing will be kept.
 
-        Raises: BadEncoding, LineTooLong at the first such row unless bad rows are skipped; UnknownFormat.
+        Raises: BadEncoding, LineTooLong at the first such row unless bad rows are skipped; UnknownLayout.
         """
         first, last = self._settings.row_range()
         for row in rows:
@@ -84,7 +84,7 @@ class Importer:
         if self._unseen and self._objects:
             raise MissingColumn(which=min(self._unseen.values()))
         if self._plan is None and set(self._refused) == {"missing-text"}:
-            raise UnknownFormat
+            raise UnknownLayout
         if refused and not (self._settings.skip_bad and self._rows):
             raise RowsRefused(
                 rows=self._rows + refused,
@@ -132,7 +132,7 @@ class Importer:
         if self._plan is not None:
             return self._plan
         if self._objects >= _TRIES:
-            raise UnknownFormat
+            raise UnknownLayout
         raise Refused("missing-text")
 
     def _unit(self, row: Mapping[str, Any], content: bytes) -> str:

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ringfence.core.digest import sha256
 from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, uninterrupted, write_all
-from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable, RingfenceError
+from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
 from ringfence.core.statement import Statement
@@ -65,13 +66,15 @@ def write_bundle(
     evidence: Sequence[Evidence],
     release: bytes,
     extra: Mapping[str, bytes] | None = None,
+    lock: AbstractContextManager[object] | None = None,
     record: Callable[[bytes], None] = lambda _: None,
 ) -> Manifest:
     """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
 
     evidence: import to train, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
     of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template.
-    record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear.
+    record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear; both happen
+    while `lock` is held.
     Nothing appears unless it verifies: what cannot be verified is never handed on.
 
     Raises: AlreadyExists, InvalidSettings, StorageFull; BundleBroken or WrongSigner when the parts do not fit together.
@@ -100,7 +103,7 @@ def write_bundle(
         files=tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(files.items())),
     )
     signed = signatures(files, manifest=manifest, signers=signers)
-    _place(folder, {**files, **signed}, public=signers.public, record=lambda: record(signed[MANIFEST]))
+    _place(folder, {**files, **signed}, public=signers.public, lock=lock or nullcontext(), record=lambda: record(signed[MANIFEST]))
     return manifest
 
 
@@ -126,7 +129,9 @@ def _evidence_files(evidence: Sequence[Evidence], *, release: bytes, statements:
     return files
 
 
-def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, record: Callable[[], None]) -> None:
+def _place(
+    folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, lock: AbstractContextManager[object], record: Callable[[], None]
+) -> None:
     """Write, verify, record, rename. A crash leaves `.<name>.<random>.tmp`, which fsck renames if it was recorded and removes if not."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -140,16 +145,19 @@ def _place(folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, reco
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    with uninterrupted(final=True):
-        try:
+    is_recorded = False
+    try:
+        with lock, uninterrupted(final=True):
             record()
-        except LedgerUnavailable:  # the entry may have become durable: fsck, which reads the ledger, renames or removes the folder
-            raise
-        except RingfenceError:
+            is_recorded = True
+            _rename(temporary, folder)
+            sync_folder(folder.parent)
+    except LedgerUnavailable:  # the entry may have become durable: fsck, which reads the ledger, renames or removes the folder
+        raise
+    except BaseException:
+        if not is_recorded:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        _rename(temporary, folder)
-    sync_folder(folder.parent)
+        raise
 
 
 def _write(path: Path, data: bytes) -> None:

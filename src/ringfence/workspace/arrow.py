@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ringfence.core.digest import canonical, settings_digest, sha256
-from ringfence.core.durable import uninterrupted, write_atomic
+from ringfence.core.durable import stop_if_late, uninterrupted, write_atomic
 from ringfence.core.errors import Interrupted as Stopped
 from ringfence.core.errors import LedgerUnavailable, NoSuchObject, NotResumable, RingfenceError
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Figures, Keys, ObjectKind, Slot
@@ -98,6 +98,7 @@ class Arrow:
 
         Raises: Busy, NoSuchObject, NotResumable, LedgerUnavailable, StorageFull, and what the check raises.
         """
+        stop_if_late()
         try:
             with self.space.locked() as state:
                 # Made and locked under the workspace lock, so that fsck never sees a run's folder without its lock.
@@ -300,7 +301,8 @@ class Arrow:
                 if self._has_begun and not self._is_over:
                     self._record_end(error)
             finally:
-                self._close()
+                with uninterrupted(final=True):
+                    self._close()
         except (RingfenceError, OSError):  # fsck does it later: the disk may be full now
             if error is None:
                 raise
@@ -309,7 +311,7 @@ class Arrow:
         code, exit_code = (error.code, error.exit_code) if isinstance(error, RingfenceError) else ("RF-CORE-000", 1)
         if isinstance(error, KeyboardInterrupt):
             code, exit_code = Stopped.code, Stopped.exit_code
-        with self.space.locked(seconds=None) as state, uninterrupted():
+        with self.space.locked(seconds=None) as state, uninterrupted(final=True):
             run = state.runs.get(self.run)
             if run is None or run.state != "open":
                 return

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ringfence.core.durable import full_disk_as_error
+from ringfence.core.durable import full_disk_as_error, uninterrupted
 
 _LIMIT = 1 << 16  # bytes of a question or answer
 _PATIENCE = 5.0  # s
@@ -25,7 +25,7 @@ class Control:
         self._folder = folder
         self._status: dict[str, Any] = {}
         self._stop = threading.Event()
-        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server = self._client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
@@ -35,20 +35,27 @@ class Control:
         """
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "control").unlink()
-        with full_disk_as_error(), _short(self._folder) as path:
-            self._server.bind(path)
-        (self._folder / "control").chmod(0o600)
-        self._server.listen()
-        self._thread.start()
+        try:
+            with full_disk_as_error(), _short(self._folder) as path:
+                self._server.bind(path)
+            (self._folder / "control").chmod(0o600)
+            self._server.listen()
+            self._thread.start()
+        except BaseException:
+            self._server.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop listening."""
-        self._server.shutdown(socket.SHUT_RDWR)  # closing alone would not wake the thread, which would hold the socket for ever
-        self._thread.join(_PATIENCE)
-        self._server.close()
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / "control").unlink()
+        with uninterrupted():
+            for open_one in (self._server, self._client):  # closing alone would not wake the thread, which would hold them for ever
+                with contextlib.suppress(OSError):
+                    open_one.shutdown(socket.SHUT_RDWR)
+            self._thread.join(_PATIENCE)
+            self._server.close()
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / "control").unlink()
 
     def update(self, **status: Any) -> None:  # noqa: ANN401  JSON values
         """Set what `status` answers from now on."""
@@ -66,10 +73,10 @@ class Control:
     def _serve(self) -> None:
         while True:
             try:
-                client, _ = self._server.accept()
+                self._client, _ = self._server.accept()
             except OSError:
                 return
-            with client, contextlib.suppress(OSError):
+            with self._client as client, contextlib.suppress(OSError):
                 client.settimeout(_PATIENCE)
                 if client.recv(_LIMIT).strip() == b"stop":
                     self.request_stop()

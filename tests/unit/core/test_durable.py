@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ringfence.core.durable import uninterrupted, write_all, write_atomic
+from ringfence.core.durable import stop_if_late, uninterrupted, write_all, write_atomic
 from ringfence.core.errors import StorageFull
 
 
@@ -81,9 +81,16 @@ def test_ctrl_c_waits_until_the_block_is_through():
         press()
 
 
-def test_a_ctrl_c_that_comes_too_late_is_forgotten():
-    with uninterrupted(final=True):
-        press()
+def test_a_ctrl_c_that_comes_too_late_stops_the_next_step_only():
+    stop_if_late()
+    try:
+        with uninterrupted(final=True):
+            press()
+    except KeyboardInterrupt:
+        pytest.fail("what is done was told to be undone")
+    with pytest.raises(KeyboardInterrupt):
+        stop_if_late()
+    stop_if_late()
 
 
 def test_an_error_of_the_block_goes_before_ctrl_c():
@@ -97,10 +104,11 @@ def test_a_handler_of_the_caller_hears_of_ctrl_c_all_the_same():
     try:
         with uninterrupted(final=True):
             press()
+            press()
             assert heard == []
     finally:
         signal.signal(signal.SIGINT, before)
-    assert heard == [signal.SIGINT]
+    assert heard == [signal.SIGINT] * 2
 
 
 def test_another_thread_is_left_alone():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.core.errors import UnknownFormat
+from ringfence.core.errors import UnknownLayout
 from ringfence.ingest.layouts import detect
 from ringfence.ingest.settings import ImportSettings
 from tests.unit.ingest.ingest_tools import imported
@@ -104,7 +104,7 @@ def test_the_layout_is_that_of_the_first_row_that_has_one():
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_columns_that_mean_nothing_are_an_unknown_format(count):
-    with pytest.raises(UnknownFormat):
+    with pytest.raises(UnknownLayout):
         imported([{"note": "x"}] * count)
 
 

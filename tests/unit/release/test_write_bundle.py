@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+from contextlib import contextmanager
 
 import pytest
 from pydantic import ValidationError
@@ -97,6 +100,32 @@ def test_only_a_release_that_may_be_on_record_waits_for_fsck(space, tmp_path, er
     with pytest.raises(type(error)):
         write_bundle(tmp_path / "model", space.signers, record=record, **parts_of(space))
     assert [path.suffix for path in tmp_path.iterdir()] == ([".tmp"] if is_kept else [])
+
+
+def test_ctrl_c_while_a_release_waits_for_its_turn_leaves_nothing(space, tmp_path):
+    @contextmanager
+    def lock():
+        os.kill(os.getpid(), signal.SIGINT)
+        yield
+
+    recorded = []
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(tmp_path / "model", space.signers, lock=lock(), record=recorded.append, **parts_of(space))
+    assert recorded == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_appears_while_the_lock_is_held(space, tmp_path):
+    folder, seen = tmp_path / "model", []
+
+    @contextmanager
+    def lock():
+        seen.append(folder.exists())
+        yield
+        seen.append(folder.exists())
+
+    write_bundle(folder, space.signers, lock=lock(), record=lambda _: seen.append("recorded"), **parts_of(space))
+    assert seen == [False, "recorded", True]
 
 
 def test_a_recorded_release_that_finds_its_place_taken_waits_for_fsck(space, tmp_path):
