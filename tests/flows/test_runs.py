@@ -108,9 +108,9 @@ def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
 
 
 def test_a_training_whose_child_is_killed_goes_on_from_its_checkpoint(terminal):
-    code, whole = terminal("train", terminal.recipe, "max_steps=200")  # so many that it is still at work when it is killed
+    code, whole = terminal("train", terminal.recipe, "max_steps=60")  # and 20 checkpoints below: it is still at work when it is killed
     assert code == 0
-    process = terminal("train", terminal.recipe, "max_steps=200", "save_steps=3", wait=False)
+    process = terminal("train", terminal.recipe, "max_steps=60", "save_steps=3", wait=False)
     watched = Workspace.open(terminal.path)
     while not (saved := [run for run in watched.refresh().runs.values() if run.checkpoint]):
         assert process.poll() is None
