@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ringfence.core import text
 from ringfence.core.environment import silence_libraries
 
 silence_libraries()
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background; our children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of a test
 settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
