@@ -252,7 +252,7 @@ def test_killed_where_it_hurts_most(bench, arrow):
         assert bench.killed(arrow, call, k)
 
 
-@pytest.mark.parametrize("arrow", TRAININGS)
+@pytest.mark.parametrize("arrow", ["train", pytest.param("resume", marks=pytest.mark.full)])
 def test_a_training_killed_just_before_its_outcome(bench, arrow):
     """The adapter and its key are there, the ledger does not say so: the run goes on from its last checkpoint."""
     bench.measure(arrow)
