@@ -19,8 +19,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of a test
 settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
-
-
 REFUSED = "Skipped: this machine "  # how the reason begins when nothing that .ci/run could install or start would help
 
 

@@ -116,10 +116,8 @@ def test_a_training_whose_child_is_killed_goes_on_from_its_checkpoint(terminal):
         assert process.poll() is None
     os.kill(child_of(process.pid), signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
-    assert (process.returncode, json.loads(out)["error"]["code"]) == (
-        20,
-        "RF-SANDBOX-006",
-    )  # as the kernel kills what takes too much memory
+    killed = (20, "RF-SANDBOX-006")  # as the kernel kills what takes too much memory
+    assert (process.returncode, json.loads(out)["error"]["code"]) == killed
     opened = reopen(terminal.path)
     assert opened.state.runs[saved[0].id].state == "interrupted"
     assert fsck(opened).broken == []

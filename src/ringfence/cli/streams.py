@@ -64,7 +64,10 @@ def finished(code: int) -> int:
         if isinstance(raw, _Pipe):
             raw.is_given_up = True  # the interpreter tries once more at its end
         if isinstance(error, KeyboardInterrupt):
-            print(t("✖ stopped while printing; the command itself is done", "✖ 打印时被停止；命令本身已完成"), file=sys.stderr)
+            print(
+                t("✖ stopped while printing; what it did is in ringfence run list", "✖ 打印时被停止；已完成的内容见 ringfence run list"),
+                file=sys.stderr,
+            )
             return code or Interrupted.exit_code
         why = error.strerror or type(error).__name__
         print(t("✖ the result could not be written: {why}", "✖ 结果无法写出：{why}", why=why), file=sys.stderr)

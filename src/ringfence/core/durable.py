@@ -6,15 +6,12 @@ import contextlib
 import errno
 import os
 import secrets
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from ringfence.core.errors import StorageFull
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_is_late = False  # a Ctrl-C came while a final block was finished
 
 
 @contextlib.contextmanager
@@ -26,41 +23,6 @@ def full_disk_as_error() -> Iterator[None]:
         if cause.errno in _FULL:
             raise StorageFull from cause
         raise
-
-
-@contextlib.contextmanager
-def uninterrupted(*, final: bool = False) -> Iterator[None]:
-    """Hold Ctrl-C back until the block is through: it is short, and half of it is worse than none or all.
-
-    final: the block is what a command came for. A Ctrl-C within it came too late: told of an interrupt, its reader would take for undone what
-    is done. Only `stop_if_late` raises it, before a next step.
-
-    Raises: KeyboardInterrupt at its end, if there was one and the block is not final; an error of the block itself goes first.
-    """
-    global _is_late  # noqa: PLW0603  as the signal itself, it belongs to the process
-    came: list[FrameType | None] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
-    except ValueError:  # not the main thread: Ctrl-C does not interrupt it
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came and final and before is signal.default_int_handler:
-        _is_late = True
-    elif callable(before):
-        for frame in came:
-            before(signal.SIGINT, frame)
-
-
-def stop_if_late() -> None:
-    """Raise the KeyboardInterrupt that came too late for the step before."""
-    global _is_late  # noqa: PLW0603  as above
-    if _is_late:
-        _is_late = False
-        raise KeyboardInterrupt
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, Union, g
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from ringfence.core.errors import ROWS_NAMED
 from ringfence.core.settings import Digest, RunId, Settings, SlotId
 
 S = TypeVar("S", bound=Settings)
@@ -90,7 +91,7 @@ Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST), AfterValidator(_six_digits)]
 Series = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 Counts = Annotated[dict[str, Count], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
-Few = Annotated[tuple[Count, ...], Field(max_length=10)]
+Few = Annotated[tuple[Count, ...], Field(max_length=ROWS_NAMED)]
 FewOfEach = Annotated[dict[str, Few], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringfence.core.durable import uninterrupted
 from ringfence.core.errors import Busy, NoSuchObject
+from ringfence.core.interrupts import uninterrupted
 from ringfence.core.text import t
 from ringfence.workspace.entries import Delete
 from ringfence.workspace.fsck import end_without_input, finish_deletion

@@ -48,7 +48,7 @@ def import_file(
             vocabulary=REASONS,
             tier=tier_for(space.policy(), label),
         )
-        done = _start(work, settings, show)
+        done = _start(work, show)
         after = path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
@@ -59,10 +59,11 @@ def import_file(
         return arrow.commit(done, Facts(software=software())), done.figures
 
 
-def _start(work: Work[ImportSettings], settings: ImportSettings, show: Callable[[Progress], None]) -> Done[ImportFigures]:
+def _start(work: Work[ImportSettings], show: Callable[[Progress], None]) -> Done[ImportFigures]:
     try:
         return start(work, ImportFigures, handlers=Handlers(progress=show))
     except UnknownLayout:
+        settings = work.settings
         if settings.layout == "auto" or settings.mapping:
             raise
         needed = NEEDED[settings.layout]

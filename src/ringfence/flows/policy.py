@@ -8,8 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ringfence.core.durable import uninterrupted
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
+from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Policy
 from ringfence.core.problems import first_problem
 from ringfence.core.text import t

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -12,6 +11,7 @@ from types import FrameType
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import NotResumable, RingfenceError, WorkspaceBroken
+from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
 from ringfence.core.settings import Settings
@@ -186,15 +186,8 @@ def _ctrl_c(control: Control) -> Iterator[None]:
             raise KeyboardInterrupt
         control.request_stop()
 
-    try:
-        before = signal.signal(signal.SIGINT, answer)
-    except ValueError:  # not the main thread: somebody else answers Ctrl-C
+    with answered(answer):
         yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _limits(job: str, order: TrainOrder) -> Limits:

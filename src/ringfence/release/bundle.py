@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ringfence.core.digest import sha256
-from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, uninterrupted, write_all
+from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
 from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable
+from ringfence.core.interrupts import uninterrupted
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
 from ringfence.core.statement import Statement

@@ -10,8 +10,9 @@ from typing import Any
 
 from tink import TinkError, proto_keyset_format, secret_key_access, streaming_aead
 
-from ringfence.core.durable import full_disk_as_error, uninterrupted, write_all
+from ringfence.core.durable import full_disk_as_error, write_all
 from ringfence.core.errors import ObjectBroken
+from ringfence.core.interrupts import uninterrupted
 from ringfence.core.order import Slot
 
 INDEX = "index"  # position and file name of an object's sealed index

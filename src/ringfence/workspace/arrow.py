@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ringfence.core.digest import canonical, settings_digest, sha256
-from ringfence.core.durable import stop_if_late, uninterrupted, write_atomic
+from ringfence.core.durable import write_atomic
 from ringfence.core.errors import Interrupted as Stopped
 from ringfence.core.errors import LedgerUnavailable, NoSuchObject, NotResumable, RingfenceError
+from ringfence.core.interrupts import stop_if_late, uninterrupted
 from ringfence.core.order import CheckpointGrant, CheckpointReady, Figures, Keys, ObjectKind, Slot
 from ringfence.core.policy import Policy
 from ringfence.core.settings import Settings

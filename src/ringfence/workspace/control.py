@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ringfence.core.durable import full_disk_as_error, uninterrupted
+from ringfence.core.durable import full_disk_as_error
+from ringfence.core.interrupts import uninterrupted
 
 _LIMIT = 1 << 16  # bytes of a question or answer
 _PATIENCE = 5.0  # s
