@@ -16,13 +16,14 @@ class Known:
     """Originals by value. Lives in the memory of one job and is never written.
 
     A value occurs in a text where its characters stand, unless a digit at its edge is followed by more digits or a letter by more letters:
-    `tel13800138000` holds the number, `138001380001` does not. Values are filed under their first word, so that a text costs one pass over
-    its words however many values there are.
+    `tel13800138000` holds the number, `138001380001` does not. Values are filed under all their words, so that a text costs one pass over its
+    words however many values there are, and however many of them begin alike: every URL does, and the addresses of one network.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
     normal: set[tuple[str, str]] = field(default_factory=set)  # (kind, normal form)
-    _by_word: dict[str, list[tuple[str, int]]] = field(default_factory=dict)  # first word -> (value, offset of the word in it)
+    _by_words: dict[tuple[str, ...], list[tuple[str, int]]] = field(default_factory=dict)  # words -> (value, offset of the first one in it)
+    _lengths: dict[str, set[int]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
 
     def add(self, kind: str, value: str, *, normal: str) -> None:
         """Remember an original. A value without any ASCII letter or digit is remembered by its normal form alone."""
@@ -30,19 +31,22 @@ class Known:
         if value in self.kinds:
             return
         self.kinds[value] = kind
-        if word := _WORD.search(value):
-            self._by_word.setdefault(word[0], []).append((value, word.start()))
+        if words := tuple(_WORD.findall(value)):
+            self._by_words.setdefault(words, []).append((value, value.index(words[0])))
+            self._lengths.setdefault(words[0], set()).add(len(words))
 
     def find(self, text: str) -> list[Span]:
         """Return every occurrence of a known value in a folded text; occurrences may overlap."""
-        if self._by_word.keys().isdisjoint(_WORD.findall(text)):
+        words = _WORD.findall(text)
+        if self._lengths.keys().isdisjoint(words):
             return []
-        return list(self._occurrences(text))
+        return list(self._occurrences(text, words))
 
-    def _occurrences(self, text: str) -> Iterator[Span]:
-        for word in _WORD.finditer(text):
-            for value, offset in self._by_word.get(word[0], ()):
-                start = word.start() - offset  # the value's first word is a whole one, so nothing goes on to its left
-                end = start + len(value)
-                if start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
-                    yield Span(start, end, self.kinds[value], KNOWN)
+    def _occurrences(self, text: str, words: list[str]) -> Iterator[Span]:
+        for number, word in enumerate(_WORD.finditer(text)):
+            for length in self._lengths.get(word[0], ()):
+                for value, offset in self._by_words.get(tuple(words[number : number + length]), ()):
+                    start = word.start() - offset  # the value's words are whole ones, so nothing goes on to its left
+                    end = start + len(value)
+                    if start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
+                        yield Span(start, end, self.kinds[value], KNOWN)

@@ -42,3 +42,22 @@ def test_a_value_without_a_word_is_known_by_its_normal_form_alone():
     known.add("K", "京沪", normal="京沪")
     assert not known.find("京沪")
     assert ("K", "京沪") in known.normal
+
+
+def test_of_values_that_begin_alike_only_those_that_stand_there_are_compared():
+    """As all URLs do, and the mails of one hospital: their number must not count for every word of a text."""
+
+    class Counted(str):
+        __slots__ = ()
+        compared = 0
+
+        def startswith(self, *what):
+            Counted.compared += 1
+            return super().startswith(*what)
+
+    known = Known()
+    for number in range(1_000):
+        known.add("EMAIL", f"p{number}@clinic.internal", normal=f"p{number}@clinic.internal")
+    text = Counted(" ".join(f"p{number}@clinic.internal" for number in range(0, 1_000, 20)))
+    assert len(known.find(text)) == 50
+    assert Counted.compared == 50
