@@ -276,7 +276,10 @@ def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
     assert fsck(opened).broken == []
     run = [run for run in opened.state.runs.values() if run.intent.arrow == "train"][-1]
     assert run.state == "interrupted"
-    resumed = resume(opened, run).figures
+    saved, seen = space / "runs" / run.id / "order.json", []
+    before = saved.stat().st_ino
+    resumed = resume(opened, run, started=lambda _: seen.append(saved.stat().st_ino)).figures
+    assert seen == [before]  # a resumed run writes nothing of its own before it works: a kill there would leave it
     whole = train(opened, read(recipe)).figures
     assert resumed.resumed_from == run.step >= 6
     assert resumed.losses == whole.losses

@@ -149,7 +149,8 @@ def _run(
 
     check = _gate(space, inputs)
     with Arrow(space, "train", name=name, label=label, settings=saved, inputs=inputs, outputs=outputs, check=check, resume=again) as arrow:
-        write_atomic(arrow.folder / "order.json", _bytes(saved))
+        if again is None:  # a resumed run has it; written again, a kill in between would leave a temporary file that nobody looks for
+            write_atomic(arrow.folder / "order.json", _bytes(saved))
         started(arrow.run)
         work = arrow.work(
             "train.v1",
