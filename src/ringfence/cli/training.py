@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -19,9 +20,8 @@ from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
-    from ringfence.flows.train import Trained
+    from ringfence.flows.train import Price, Trained
     from ringfence.recipe.read import Recipe
-    from ringfence.train.settings import PriceFigures
     from ringfence.workspace.space import Workspace
     from ringfence.workspace.state import Run
 
@@ -62,13 +62,24 @@ def show_trained(trained: Trained) -> None:
                 "✔ {run}  {steps} 步，损失 {a:.3f} → {b:.3f}，每步 {s:.2f} 秒，{device}（{dtype}）",
                 run=run,
                 steps=figures.steps,
-                a=figures.loss_first,
-                b=figures.loss_last,
+                a=figures.loss_first if figures.loss_first is not None else math.nan,
+                b=figures.loss_last if figures.loss_last is not None else math.nan,
                 s=figures.seconds_per_step,
                 device=figures.device,
                 dtype=figures.dtype,
             )
         )
+        if plan := trained.plan:
+            say(f"  {plan.statement()}")
+            if figures.steps < plan.steps:
+                say(
+                    t(
+                        "  {made} updates of {planned}: the run was interrupted, and what it had been granted stays spent",
+                        "  完成 {made}/{planned} 次更新：运行曾被中断，已授予的步数视为已用",
+                        made=figures.steps,
+                        planned=plan.steps,
+                    )
+                )
         if figures.eval_before is not None and figures.eval_after is not None:
             say(
                 t(
@@ -90,7 +101,8 @@ def show_trained(trained: Trained) -> None:
                 )
             )
 
-    emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json")}, show)
+    promise = {"plan": trained.plan.model_dump(mode="json"), "granted": trained.granted} if trained.plan else {}
+    emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
     advise(f"ringfence release {run} --name NAME")
 
 
@@ -101,12 +113,16 @@ def foretell(space: Workspace, plan: Recipe) -> None:
     if not options().quiet:
         print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
     with progress(t("price", "估算")) as bar:
-        figures = price(space, plan, show=bar)
-    _show_price(plan, figures)
+        found = price(space, plan, show=bar)
+    _show_price(plan, found)
 
 
-def _show_price(plan: Recipe, figures: PriceFigures) -> None:
-    every = plan.order.train.save_steps
+def _show_price(plan: Recipe, price: Price) -> None:
+    figures, every, account = price.figures, plan.order.train.save_steps, None
+    if price.account:
+        from ringfence.flows.budget import overview
+
+        account = overview(price.account)
     written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 
     def show() -> None:
@@ -132,13 +148,26 @@ def _show_price(plan: Recipe, figures: PriceFigures) -> None:
         )
         say(t("  time     about {time}", "  时间     约 {time}", time=_clock(figures.seconds)))
         say(t("  memory   about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
+        if price.plan:
+            say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
+        if account:
+            line = t(
+                "  budget   ε {spent:.2f} spent and {held:.2f} reserved of {limit}; lifetime bound {bound}",
+                "  预算     已用 ε {spent:.2f}，预留 {held:.2f}，上限 {limit}；终身上限{bound}",
+                spent=account["spent"],
+                held=account["reserved"],
+                limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
+                bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
+            )
+            say(line)
         parts = ", ".join(word(kind) for kind in written)
         say(t("  writes   {parts}; all sealed but the statement", "  写出     {parts}；除声明外均封存", parts=parts))
         if every:
             say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written}, show)
+    private = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
+    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **private}, show)
 
 
 def _clock(seconds: float) -> str:

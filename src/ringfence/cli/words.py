@@ -100,6 +100,8 @@ _CHINESE: Mapping[str, str] = {
     "seconds_load": "加载（秒）",
     "seconds_per_step": "每步（秒）",
     "seconds_evaluation": "评估（秒）",
+    "seconds_clip": "裁剪（秒）",
+    "seconds_noise": "噪声（秒）",
     "peak_memory": "内存峰值（字节）",
     "peak_gpu_memory": "显存峰值（字节）",
     "device": "设备",
@@ -109,6 +111,19 @@ _CHINESE: Mapping[str, str] = {
     "layers": "层数",
     "vocabulary": "词表大小",
     "turns": "轮数",
+    # the promise of a private run
+    "plan": "隐私计划",
+    "unit": "单位",
+    "clip_norm": "裁剪范数",
+    "sampling_rate": "抽样率",
+    "noise_multiplier": "噪声乘数",
+    "neighbouring": "相邻关系",
+    "sampling": "抽样",
+    "accountant": "核算",
+    "granted": "已授予的步数",
+    "lifetime": "终身上限",
+    "bound": "是否有效",
+    "ordinary_releases": "普通运行的放行数",
 }
 
 

@@ -11,6 +11,7 @@ RingfenceError
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
+├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
@@ -606,6 +607,105 @@ class PolicyKeyUnenforced(PolicyError):
         "no code enforces the policy key {key}, so it would promise what nobody checks", "没有代码执行策略键 {key}，它会承诺无人检查的事"
     )
     remedy = Text("remove it; enforced keys are: {known}", "请删去；已执行的键：{known}")
+
+
+# ── privacy ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PrivacyError(RingfenceError):
+    """Differential privacy, and the budgets that it spends."""
+
+
+class PlanImpossible(PrivacyError):
+    """No plan keeps what the recipe's privacy block asks for."""
+
+    code, http_status, exit_code = "RF-DP-001", 422, 2
+    what = Text("no private run can be planned: {problem}", "无法规划该隐私运行：{problem}")
+    remedy = Text(
+        "correct the privacy: block; ringfence budget simulate shows what noise, rate and steps cost",
+        "请改正 privacy: 块；ringfence budget simulate 会显示噪声、抽样率与步数的代价",
+    )
+
+
+class BudgetExceeded(PrivacyError):
+    """The run would spend more privacy than the set's units have left."""
+
+    code, http_status, exit_code = "RF-DP-002", 409, 10
+    what = Text(
+        "the budget of {set} is epsilon {limit} at delta {delta}; with this run it would be {total} (spent {spent}, with open runs {held})",
+        "{set} 的预算为 epsilon {limit}（delta {delta}）；加上本次运行将达到 {total}（已用 {spent}，含未结束的运行 {held}）",
+    )
+    remedy = Text(
+        "ask for a smaller epsilon, or close open runs; ringfence budget show says who spent what",
+        "请求更小的 epsilon，或结束未完成的运行；ringfence budget show 会显示各项支出",
+    )
+
+
+class BudgetMissing(PrivacyError):
+    """The policy has no budget, so nothing may be spent."""
+
+    code, http_status, exit_code = "RF-DP-003", 409, 10
+    what = Text(
+        "the policy sets no privacy budget, so no private run on {set} may start", "策略未设隐私预算，因此不能在 {set} 上开始隐私运行"
+    )
+    remedy = Text(
+        "add budget: {{epsilon: 16, delta: 1.0e-5}} to the policy and sign it with ringfence policy set FILE",
+        "在策略中加入 budget: {{epsilon: 16, delta: 1.0e-5}}，并用 ringfence policy set FILE 签署",
+    )
+
+
+class BudgetRaised(PrivacyError):
+    """A set's own budget may only be lowered."""
+
+    code, http_status, exit_code = "RF-DP-004", 403, 11
+    what = Text(
+        "the budget of {set} is epsilon {epsilon} at delta {delta} already, and can only be lowered",
+        "{set} 的预算已是 epsilon {epsilon}（delta {delta}），只能调低",
+    )
+    remedy = Text(
+        "write smaller numbers; the policy is the upper limit: ringfence policy show", "请写更小的数值；策略是上限：ringfence policy show"
+    )
+
+
+class UnitMismatch(PrivacyError):
+    """The recipe protects another unit than the set's account is kept in."""
+
+    code, http_status, exit_code = "RF-DP-005", 422, 2
+    what = Text(
+        "the recipe protects {wanted}, but {set} was imported with the unit {unit}; its budget is kept in that",
+        "配方保护的单位是 {wanted}，而 {set} 导入时的单位是 {unit}，其预算按后者记账",
+    )
+    remedy = Text("{how}", "{how}")
+
+
+class PlanUnfit(PrivacyError):
+    """The set has another number of units than its plan was made for."""
+
+    code, http_status, exit_code, crosses = "RF-DP-006", 500, 12, True
+    what = Text("the set has {units} units, the plan was made for {planned}", "数据集有 {units} 个单位，而计划按 {planned} 个制定")
+    remedy = Text("run ringfence fsck; then train again", "运行 ringfence fsck，然后重新训练")
+
+
+class NotCovered(PrivacyError):
+    """Some trainable weights have no bounded per-unit gradient."""
+
+    code, http_status, exit_code, crosses = "RF-DP-007", 422, 2, True
+    what = Text(
+        "{weights} trainable weights are no plain linear factors, so what one unit does to them cannot be bounded",
+        "有 {weights} 个可训练权重不是普通的线性因子，无法界定单个单位对它们的影响",
+    )
+    remedy = Text("train LoRA on linear layers, or leave out the privacy: block", "请在线性层上训练 LoRA，或去掉 privacy: 块")
+
+
+class NotPerExample(PrivacyError):
+    """The objective couples the rows of a batch."""
+
+    code, http_status, exit_code, crosses = "RF-DP-008", 422, 2, True
+    what = Text(
+        "the objective's loss of one row depends on other rows, so clipping would bound nothing",
+        "该目标中一行的损失依赖其他行，裁剪无从界定",
+    )
+    remedy = Text("use an objective that is computed row by row, such as sft", "请使用逐行计算的目标，例如 sft")
 
 
 class RecipeError(RingfenceError):

@@ -156,7 +156,7 @@ class CheckpointReady(Settings):
     """A child finished a checkpoint in the slot it was given."""
 
     step: Count
-    loss: Number
+    loss: Number | None = None
 
 
 class CheckpointGrant(Settings):
@@ -164,6 +164,12 @@ class CheckpointGrant(Settings):
 
     next: Slot
     stop: bool = False
+
+
+class Lease(Settings):
+    """Steps of a private run: how many a child asks for, and how many the host has put on record and grants. 0: the plan is spent."""
+
+    steps: Count
 
 
 class Channel(Protocol):
@@ -175,6 +181,10 @@ class Channel(Protocol):
 
     def checkpoint(self, ready: CheckpointReady) -> tuple[CheckpointGrant, bytes]:
         """Announce a checkpoint; return the next slot and its data key once the host has committed it."""
+        ...
+
+    def lease(self, steps: int) -> int:
+        """Ask for more steps of the run's plan; return how many may be made now, once the host has put them on record. 0: none is left."""
         ...
 
     def should_stop(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -24,6 +24,7 @@ RuleId = Literal[
     "sandbox tier",
     "self-test missing",
     "ordinary",
+    "max epsilon",
     "chain broken",
 ]
 
@@ -54,7 +55,15 @@ class TrainRules(Settings):
 
     require: Require = Require(scan=ScanRule(), deid=DeidRule(survivors=0))
     ordinary: Ordinary = "allow"
+    max_epsilon: Annotated[float, Field(gt=0)] | None = None  # the most that one private run may promise; None = only the budget limits it
     min_sandbox: Tier = "T1"
+
+
+class Budget(Settings):
+    """What all private runs on the units of a set may spend together, over its lifetime."""
+
+    epsilon: Annotated[float, Field(gt=0)] = 16.0
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
 
 
 class Policy(Settings):
@@ -62,6 +71,7 @@ class Policy(Settings):
 
     version: Literal[1] = 1
     train: TrainRules = TrainRules()
+    budget: Budget | None = None  # None: no private run may start
 
 
 class Verdict(Settings):
@@ -84,25 +94,30 @@ _HOW: dict[RuleId, Text] = {
     "sandbox tier": Text("run the arrow again in a sandbox of tier {want}", "在 {want} 级沙箱中重新运行该步骤"),
     "self-test missing": Text("run the arrow again; its statement lacks a passed self-test", "重新运行该步骤；其声明缺少通过的自检"),
     "ordinary": Text(
-        "every run of this version is one: ask for a change of policy; internal-only allows ringfence chat RUN, but no release",
-        "本版本的所有运行都属此类：请申请修改策略；internal-only 允许 ringfence chat RUN，但不允许放行",
+        "train with a privacy: block, or ask for a change of policy; internal-only allows ringfence chat RUN, but no release",
+        "请用带 privacy: 块的配方训练，或申请修改策略；internal-only 允许 ringfence chat RUN，但不允许放行",
     ),
+    "max epsilon": Text("ask for less: privacy.epsilon of {want} or below", "请求更小的值：privacy.epsilon 不超过 {want}"),
     "chain broken": Text("the statements do not join; run the arrows again from import", "声明不相连；请从导入开始重新运行"),
 }
 
 
-def evaluate(policy: Policy, chain: Sequence[Statement], *, moment: Literal["train", "release"]) -> list[Verdict]:
+DEFAULT = Policy(budget=Budget())  # of a new workspace
+
+
+def evaluate(
+    policy: Policy, chain: Sequence[Statement], *, moment: Literal["train", "release"], epsilon: float | None = None
+) -> list[Verdict]:
     """Return the verdict of every rule that `policy` asks for.
 
     chain: statements from import to the newest, each the producer of the next one's input (flows walks it; here it is checked).
-    Editing a limit and calling again never needs new facts.
+    epsilon: before training, what the run will promise; None for a run without differential privacy. At release the statement of the training
+    says it. Editing a limit and calling again never needs new facts.
     """
     verdicts = [_joined(chain), *_required(policy.train.require, chain), *_cage(policy, chain), _label(chain)]
     if moment == "release":
-        verdicts.append(_ordinary(policy, allowed=("allow",)))
-    else:
-        verdicts.append(_ordinary(policy, allowed=("allow", "internal-only")))
-    return verdicts
+        return [*verdicts, *_private(policy, _promised(chain), allowed=("allow",))]
+    return [*verdicts, *_private(policy, epsilon, allowed=("allow", "internal-only"))]
 
 
 def refusals(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -192,8 +207,21 @@ def _label(chain: Sequence[Statement]) -> Verdict:
     return _verdict("label", "" if agree else t("labels along the chain differ", "链上的标签不一致"))
 
 
-def _ordinary(policy: Policy, *, allowed: tuple[Ordinary, ...]) -> Verdict:
-    # Every run of this version is an ordinary one; private runs will pass by their plan.
-    rule = policy.train.ordinary
-    problem = t("the policy says {rule} to runs without differential privacy", "策略对不使用差分隐私的运行规定为 {rule}", rule=rule)
-    return _verdict("ordinary", "" if rule in allowed else problem)
+def _promised(chain: Sequence[Statement]) -> float | None:
+    """Return the epsilon of the plan under which the training ran; None for an ordinary run."""
+    train = _last(chain, "train")
+    plan = train.predicate.figures.get("plan") if train else None
+    return float(plan["epsilon"]) if isinstance(plan, Mapping) else None
+
+
+def _private(policy: Policy, epsilon: float | None, *, allowed: tuple[Ordinary, ...]) -> list[Verdict]:
+    rule, most = policy.train.ordinary, policy.train.max_epsilon
+    if epsilon is None:
+        problem = t("the policy says {rule} to runs without differential privacy", "策略对不使用差分隐私的运行规定为 {rule}", rule=rule)
+        return [_verdict("ordinary", "" if rule in allowed else problem)]
+    if most is None:
+        return []
+    problem = t(
+        "the run promises epsilon {e:g}, the policy allows {most:g}", "该运行承诺 epsilon {e:g}，策略允许 {most:g}", e=epsilon, most=most
+    )
+    return [_verdict("max epsilon", "" if epsilon <= most else problem, want=f"{most:g}")]

@@ -11,7 +11,7 @@ from ringfence.core.errors import Busy, NoSuchObject
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.text import t
 from ringfence.workspace.entries import Delete
-from ringfence.workspace.fsck import end_without_input, finish_deletion
+from ringfence.workspace.fsck import close_run, finish_deletion
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
@@ -143,7 +143,7 @@ def delete(space: Workspace, things: Sequence[Thing], *, with_derived: bool = Fa
                 raise Busy(what_held=t("run {run}", "运行 {run}", run=run))
         with uninterrupted(final=True):
             for run in found.runs:
-                end_without_input(space, run)
+                close_run(space, run, because=NoSuchObject)
             if with_derived:
                 for name in found.bundles:
                     shutil.rmtree(space.path / "releases" / name)

@@ -24,11 +24,13 @@ def refuse(verdicts: Sequence[Verdict], *, name: str) -> None:
         raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace(SET, name) for v in bad)))
 
 
-def gate(chain: Sequence[Statement], *, moment: Literal["train", "release"], name: str) -> Callable[[Policy], None]:
+def gate(
+    chain: Sequence[Statement], *, moment: Literal["train", "release"], name: str, epsilon: float | None = None
+) -> Callable[[Policy], None]:
     """Return a check of `chain` that an arrow runs under the workspace lock, on the policy of that very moment."""
 
     def check(policy: Policy) -> None:
-        refuse(evaluate(policy, chain, moment=moment), name=name)
+        refuse(evaluate(policy, chain, moment=moment, epsilon=epsilon), name=name)
 
     return check
 

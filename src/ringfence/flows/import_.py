@@ -16,9 +16,12 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.ingest.settings import NEEDED, REASONS, ImportFigures, ImportSettings
 from ringfence.jobs.start import Handlers, start
+from ringfence.vault.files import read_file
 from ringfence.vault.index import read_index
+from ringfence.workspace.accounts import overlap
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import State
 
 
 def import_file(
@@ -32,7 +35,8 @@ def import_file(
 ) -> tuple[Committed, ImportFigures]:
     """Seal the rows of a file as the set `name` and return what was made.
 
-    The units of the set's future privacy budget are kept in an object of their own, which deleting the set will leave.
+    The units of the set's privacy budget are kept in an object of their own, which deleting the set will leave; where an earlier import had some of
+    them, the budget is the same one.
 
     Raises: FileUnreadable, every IngestError, SandboxError.
     """
@@ -56,7 +60,18 @@ def import_file(
         slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
         units, rows = count_units(read_index(slot, key).unit_ids)
         arrow.add("account", Plan("account", "account"), {"units": units, "rows": rows})
-        return arrow.commit(done, Facts(software=software())), done.figures
+        return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, units)), done.figures
+
+
+def _joined(space: Workspace, state: State, units: bytes) -> tuple[str, ...]:
+    """Return the accounts of earlier imports that hold some of these units: whoever is in both has one budget."""
+    joined = []
+    for digest, thing in state.things.items():
+        if thing.made.kind == "account":
+            slot = space.input(thing).slot
+            if overlap(units, read_file(slot, space.keys.data_key(slot.slot), "units")):
+                joined.append(digest)
+    return tuple(joined)
 
 
 def _start(work: Work[ImportSettings], show: Callable[[Progress], None]) -> Done[ImportFigures]:

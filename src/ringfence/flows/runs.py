@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ringfence.core.errors import NotReleasable, RunNotRunning
+from ringfence.core.errors import Interrupted, NotReleasable, NotResumable, RunNotRunning
+from ringfence.core.interrupts import uninterrupted
 from ringfence.core.text import t
 from ringfence.vault.files import read_file
 from ringfence.workspace.control import ask
 from ringfence.workspace.entries import Opened
+from ringfence.workspace.fsck import close_run
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run, Thing
@@ -93,6 +95,19 @@ def _sealed(space: Workspace, run: Run) -> dict[str, Any]:
     source = space.input(thing)
     data = read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json")
     return dict(json.loads(data)["figures"])
+
+
+def close(space: Workspace, name: str) -> str:
+    """Give up an interrupted run for good and return its id: its checkpoint is shredded, and what it had reserved and not used is free.
+
+    Raises: UnknownRun, NotResumable when it is not interrupted.
+    """
+    with space.locked() as state, uninterrupted(final=True):
+        run = state.run(name)
+        if run.state != "interrupted":
+            raise NotResumable(run=run.id, state=state_of(space, run))
+        close_run(space, run.id, because=Interrupted)
+    return run.id
 
 
 def status(space: Workspace, name: str) -> dict[str, Any] | None:

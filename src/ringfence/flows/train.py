@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import NotResumable, RingfenceError, WorkspaceBroken
+from ringfence.core.errors import BudgetMissing, NotResumable, RingfenceError, UnitMismatch, WorkspaceBroken
 from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
@@ -24,14 +25,20 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
+from ringfence.privacy.plan import RECORD, DPPlan
 from ringfence.recipe.read import Recipe
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
+from ringfence.vault.index import read_index
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.control import Control
+from ringfence.workspace.entries import Reserve
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run, Thing
+
+if TYPE_CHECKING:
+    from ringfence.flows.budget import Account
 
 
 class Saved(Settings):
@@ -47,6 +54,17 @@ class Trained:
 
     committed: Committed
     figures: TrainFigures
+    plan: DPPlan | None = None
+    granted: int = 0  # steps of the plan that are spent
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a run would cost, and what it would promise."""
+
+    figures: PriceFigures
+    plan: DPPlan | None = None
+    account: Account | None = None
 
 
 Show = Callable[[Progress], None]
@@ -57,13 +75,13 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
 
     started: called with the run's id as soon as its intent is in the ledger.
 
-    Raises: UnknownName, PolicyRefused, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
+    Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
     """
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model)
     return _run(
         space,
-        Saved(model=model.digest, order=recipe.order),
+        Saved(model=model.digest, order=_planned(space, recipe, inputs["set"])),
         inputs,
         model,
         name=recipe.dataset.partition("@")[0],
@@ -85,24 +103,60 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
 
 
-def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> PriceFigures:
+def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
 
-    Raises: UnknownName, PolicyRefused, ModelUnknown, SandboxError.
+    Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, SandboxError.
     """
     inputs = _inputs(space, recipe)
-    _gate(space, inputs)(space.policy())
     model = models.verify(recipe.model)
-    saved = Saved(model=model.digest, order=recipe.order)
+    order = _planned(space, recipe, inputs["set"])
+    saved = Saved(model=model.digest, order=order)
+    _gate(space, inputs, order.plan)(space.policy())
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",
-        settings=recipe.order,
+        settings=order,
         files={"model": model.path},
-        limits=_limits("price.v1", recipe.order),
+        limits=_limits("price.v1", order),
         tier=_tier(space, inputs),
     )
-    return start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
+    figures = start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
+    if order.plan is None:
+        return Price(figures)
+    from ringfence.flows.budget import find  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    return Price(figures, order.plan, find(space, recipe.dataset))
+
+
+def _planned(space: Workspace, recipe: Recipe, thing: Thing) -> TrainOrder:
+    """Return the order of the run; with a privacy block, under a plan for the units of the set.
+
+    Raises: BudgetMissing, UnitMismatch, PlanImpossible.
+    """
+    if recipe.privacy is None:
+        return recipe.order
+    from ringfence.flows.budget import unit_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.privacy.accountant import plan  # noqa: PLC0415
+
+    if space.policy().budget is None:
+        raise BudgetMissing(set=thing.made.name)
+    unit, wanted = unit_of(space, thing), recipe.privacy.unit or RECORD
+    if wanted != unit:
+        how = t("write privacy.unit: {unit}", "请写 privacy.unit: {unit}", unit=unit)
+        if unit == RECORD:
+            how = t(
+                "import the file again with --unit {wanted}, or leave privacy.unit out",
+                "用 --unit {wanted} 重新导入，或去掉 privacy.unit",
+                wanted=wanted,
+            )
+        raise UnitMismatch(wanted=wanted, set=thing.made.name, unit=unit, how=how)
+    slot = space.input(thing).slot
+    units = read_index(slot, space.keys.data_key(slot.slot)).units()
+    settings = recipe.order.train
+    return recipe.order.model_copy(
+        update={"plan": plan(recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs)}
+    )
 
 
 def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
@@ -116,15 +170,26 @@ def _sets(inputs: Mapping[str, Thing]) -> list[Thing]:
     return [inputs[role] for role in ("set", "evaluation") if role in inputs]
 
 
-def _gate(space: Workspace, inputs: Mapping[str, Thing]) -> Callable[[Policy], None]:
-    """Return a check of every set that the run reads: what is only evaluated is read, too."""
-    checks = [gate(space.chain(thing), moment="train", name=thing.made.name) for thing in _sets(inputs)]
+def _gate(space: Workspace, inputs: Mapping[str, Thing], plan: DPPlan | None, reserve: Reserve | None = None) -> Callable[[Policy], None]:
+    """Return a check of every set that the run reads (what is only evaluated is read, too), and of the budget that it would reserve."""
+    epsilon = plan.epsilon if plan else None
+    checks = [gate(space.chain(thing), moment="train", name=thing.made.name, epsilon=epsilon) for thing in _sets(inputs)]
 
     def check(policy: Policy) -> None:
         for one in checks:
             one(policy)
+        if reserve:
+            from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+            refuse_unaffordable(space, reserve, name=inputs["set"].made.name)
 
     return check
+
+
+def _reserve(space: Workspace, thing: Thing, plan: DPPlan | None) -> Reserve | None:
+    if plan is None:
+        return None
+    return Reserve(account=space.state.accounts.of_set[thing.origin], **plan.mechanism.model_dump())
 
 
 def _tier(space: Workspace, inputs: Mapping[str, Thing]) -> Tier:
@@ -147,8 +212,22 @@ def _run(
     label: Label = inputs["set"].made.label
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 
-    check = _gate(space, inputs)
-    with Arrow(space, "train", name=name, label=label, settings=saved, inputs=inputs, outputs=outputs, check=check, resume=again) as arrow:
+    plan = saved.order.plan
+    reserve = _reserve(space, inputs["set"], plan) if again is None else None  # a resumed run holds its reserve already
+    check = _gate(space, inputs, plan, reserve)
+    check(space.policy())  # the accountant's arithmetic is done here; under the lock below it is only looked up
+    with Arrow(
+        space,
+        "train",
+        name=name,
+        label=label,
+        settings=saved,
+        inputs=inputs,
+        outputs=outputs,
+        check=check,
+        reserve=reserve,
+        resume=again,
+    ) as arrow:
         if again is None:  # a resumed run has it; written again, a kill in between would leave a temporary file that nobody looks for
             write_atomic(arrow.folder / "order.json", _bytes(saved))
         started(arrow.run)
@@ -166,16 +245,39 @@ def _run(
                 control.update(**progress.model_dump(mode="json"))
                 show(progress)
 
-            handlers = Handlers(progress=follow, checkpoint=arrow.commit_checkpoint, stop=lambda: control.stop_requested)
+            handlers = Handlers(
+                progress=follow,
+                checkpoint=arrow.commit_checkpoint,
+                lease=arrow.lease if plan else None,
+                stop=lambda: control.stop_requested,
+            )
             done = start(work, TrainFigures, handlers=handlers)
         slot, key = arrow.output("adapter")
         adapter.check(read_file(slot, key, adapter.WEIGHTS), predicted)
         facts = Facts(
             parts=(saved.order.train.method, saved.order.train.objective),
             software=software(),
+            figures=_promise(space, arrow.run, plan),
             inputs={"model": model.digest},
         )
-        return Trained(arrow.commit(done, facts, drop=("checkpoint",)), done.figures)
+        committed = arrow.commit(done, facts, drop=("checkpoint",))
+        return Trained(committed, done.figures, plan, space.state.runs[arrow.run].granted)
+
+
+def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:
+    """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and whether the lifetime bound holds."""
+    if plan is None:
+        return {}
+    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    reserve = space.state.runs[run].reserve
+    assert reserve is not None  # noqa: S101  a private run has one
+    account = account_at(space, reserve.account)
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "granted": space.state.runs[run].granted,
+        "lifetime": {"bound": "void" if account.voided_by else "holds", "ordinary_releases": len(account.voided_by)},
+    }
 
 
 @contextlib.contextmanager

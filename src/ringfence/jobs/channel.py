@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Progress
+from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Lease, Progress
 from ringfence.jobs.frames import FrameSocket
 
 
@@ -26,6 +26,11 @@ class ChildChannel:
         grant = CheckpointGrant.model_validate(frame["grant"])
         self._stop = self._stop or grant.stop
         return grant, bytes.fromhex(frame["key"])
+
+    def lease(self, steps: int) -> int:
+        """Ask for more steps of the plan; return how many may be made now."""
+        self._frames.send("lease", **Lease(steps=steps).model_dump(mode="json"))
+        return Lease.model_validate(self._await("leased")["lease"]).steps
 
     def should_stop(self) -> bool:
         """Return True when the host asked the job to stop soon. Never blocks."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import ringfence
 from ringfence.core.errors import JobDied, JobMisbehaved, JobTimeout, OutOfMemory, RingfenceError, error_classes
-from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Keys, Limits, Order, Progress, Slot
+from ringfence.core.order import CheckpointGrant, CheckpointReady, Failure, Figures, Keys, Lease, Limits, Order, Progress, Slot
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Done, Work
@@ -40,6 +40,7 @@ class Handlers:
 
     progress: Callable[[Progress], None] = lambda _: None
     checkpoint: Callable[[CheckpointReady], tuple[CheckpointGrant, bytes]] | None = None
+    lease: Callable[[int], int] | None = None
     say: Callable[[str], None] | None = None
     hear: Callable[[], str | None] | None = None
     stop: Callable[[], bool] = lambda: False  # asked about four times a second
@@ -170,6 +171,8 @@ class _Conversation:
             grant, key = self._handlers.checkpoint(CheckpointReady.model_validate(body))
             grant = grant.model_copy(update={"next": placed(grant.next, self._cage.inside_out)})
             self._send("grant", grant=grant.model_dump(mode="json"), key=key.hex())
+        elif kind == "lease" and self._row.checkpoints and self._handlers.lease:
+            self._send("leased", lease=Lease(steps=self._handlers.lease(Lease.model_validate(body).steps)).model_dump(mode="json"))
         elif kind == "say" and self._row.text_channel and self._handlers.say:
             if not isinstance(body["text"], str):
                 raise self._misbehaved(t("text that is no text", "不是文本的文本"))
@@ -212,4 +215,4 @@ class _Conversation:
 
 def _known(kind: str) -> str:
     """Return the frame's type if it is one of ours, so that a hostile type is never printed."""
-    return kind if kind in {"progress", "failed", "checkpoint", "say", "ask", "done"} else "strange"
+    return kind if kind in {"progress", "failed", "checkpoint", "lease", "say", "ask", "done"} else "strange"

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
 from ringfence.core.problems import first_problem
 from ringfence.core.text import Text, t
+from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment
 from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
 
@@ -39,6 +40,7 @@ class Recipe:
     eval_dataset: str | None
     order: TrainOrder
     lines: tuple[Line, ...]
+    privacy: PrivacySettings | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,7 +67,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     for line in lines:
         if line.treatment == "refused":
             raise RefusedKey(key=line.key, reason=line.why)
-    return _recipe({key: value for key, value in document.items() if value is not None}, lines)
+    return _recipe({key: value for key, value in document.items() if value is not None or key == "privacy"}, lines)
 
 
 def judge(document: Mapping[str, Any]) -> list[Line]:
@@ -138,12 +140,14 @@ def _calls_out(value: object) -> bool:
     return not {str(one) for one in wanted} <= {"none", "tensorboard"}
 
 
+_OPTIMISERS = {"adamw_torch": "adamw_torch", "adamw_torch_fused": "adamw_torch", "sgd": "sgd"}
+
 _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (lambda value: value != "sft", Text("only sft is built so far", "目前只实现了 sft")),
     "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
-    "optim": (lambda value: not str(value).startswith("adamw_torch"), Text("only adamw_torch is built so far", "目前只实现了 adamw_torch")),
+    "optim": (lambda value: value not in _OPTIMISERS, Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd")),
     "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
 }
 
@@ -160,14 +164,41 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["eval"] = evaluation is not None and document.get("do_eval") is not False
-    hints: dict[str, Any] = {}
-    if "bf16" in document:  # without it, whatever the device does best
-        if not isinstance(document["bf16"], bool):
-            raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
-        hints["dtype"] = "bfloat16" if document["bf16"] else "float32"
+    if "optim" in fields:
+        fields["optim"] = _OPTIMISERS[fields["optim"]]
+    privacy = _privacy(document)
+    if privacy is not None:
+        fields["max_grad_norm"] = 0.0  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
+        fields["momentum"] = privacy.momentum if fields.get("optim") == "sgd" else 0.0
     try:
-        order = TrainOrder(train=TrainSettings.model_validate(fields), hints=RuntimeHints.model_validate(hints))
+        order = TrainOrder(train=TrainSettings.model_validate(fields), hints=_hints(document))
     except ValidationError as cause:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines)
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy)
+
+
+def _hints(document: Mapping[str, Any]) -> RuntimeHints:
+    if "bf16" not in document:  # whatever the device does best
+        return RuntimeHints()
+    if not isinstance(document["bf16"], bool):
+        raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
+    return RuntimeHints(dtype="bfloat16" if document["bf16"] else "float32")
+
+
+def _privacy(document: Mapping[str, Any]) -> PrivacySettings | None:
+    if "privacy" not in document:
+        return None
+    block = document["privacy"]
+    if not isinstance(block, dict):
+        raise BadValue(key="privacy", problem=t("write epsilon and delta under it", "请在其下写明 epsilon 与 delta"))
+    if "max_grad_norm" in document:
+        raise BadValue(
+            key="max_grad_norm",
+            problem=t("a private run bounds each unit instead: privacy.clip_norm", "隐私运行改为限制每个单位：privacy.clip_norm"),
+        )
+    try:
+        return PrivacySettings.model_validate(block)
+    except ValidationError as cause:
+        where, problem = first_problem(cause)
+        raise BadValue(key=".".join(("privacy", *where)), problem=problem) from cause

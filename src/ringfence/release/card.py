@@ -8,6 +8,7 @@ from typing import Any
 
 from ringfence.core.policy import Verdict
 from ringfence.core.statement import Statement, Step
+from ringfence.privacy.plan import DPPlan
 from ringfence.release.manifest import BaseRef
 
 _TEMPLATE = """\
@@ -43,7 +44,7 @@ The records themselves are not part of this bundle.
 - de-identification: {deid}
 
 ## Privacy and memorisation
-- privacy: ordinary run, no differential privacy guarantee
+- privacy: {privacy}
 - memorisation: not audited
 
 ## Policy
@@ -76,7 +77,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 数据：导入 {rows_zh} 行，标签为 {label}；本包不含任何记录。
 - 扫描：{scan_zh}
 - 脱敏：{deid_zh}
-- 差分隐私：普通训练，没有差分隐私保证。
+- 差分隐私：{privacy_zh}。
 - 记忆泄露：未经审计。请把它放在训练数据可以存放的地方。
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
@@ -107,6 +108,8 @@ def model_card(name: str, *, base: BaseRef, licence: str, chain: Sequence[Statem
         scan_zh=scan[1],
         deid=deid[0],
         deid_zh=deid[1],
+        privacy=_privacy(train)[0],
+        privacy_zh=_privacy(train)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
@@ -133,6 +136,19 @@ def _found(settings: Mapping[str, Any], key: str) -> object:
     """Return a setting by its name, at whatever depth an arrow keeps it."""
     inner = (_found(value, key) for value in settings.values() if isinstance(value, Mapping))
     return settings[key] if key in settings else next((value for value in inner if value is not None), None)
+
+
+def _privacy(train: Statement | None) -> tuple[str, str]:
+    plan = train.predicate.figures.get("plan") if train else None
+    if plan is None:
+        return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
+    promise = DPPlan.model_validate(plan)
+    english = (
+        f"{promise.statement('en')}. It covers the records as they stood after de-identification, with the way they were prepared held "
+        "fixed; the verdicts below and the choice to release are not covered"
+    )
+    chinese = f"{promise.statement('zh')}。保证针对脱敏之后的记录，其处理方式视为固定；下列判定与放行的决定不在保证之内"
+    return english, chinese
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:

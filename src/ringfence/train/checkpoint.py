@@ -25,7 +25,7 @@ class History:
     """What a run has seen so far."""
 
     step: int = 0  # steps done
-    losses: list[float] = field(default_factory=list)  # one per step
+    losses: list[float] = field(default_factory=list)  # one per step that read a row
     tokens: int = 0
     eval_before: float | None = None
 
@@ -83,6 +83,6 @@ class SlotKeeper:
     def keep(self, history: History, tensors: Mapping[str, Tensor]) -> bool:
         """Store one checkpoint; return True when the host asks the run to end."""
         self._write(self._slot, self._key, pack(history, tensors, self._settings, rows=self._rows))
-        grant, self._key = self._channel.checkpoint(CheckpointReady(step=history.step, loss=history.losses[-1]))
+        grant, self._key = self._channel.checkpoint(CheckpointReady(step=history.step, loss=history.losses[-1] if history.losses else None))
         self._slot = grant.next
         return grant.stop

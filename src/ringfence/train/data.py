@@ -24,6 +24,7 @@ class Example(NamedTuple):
 
     ids: NDArray[np.int32]  # [tokens]
     learn: NDArray[np.bool_]  # [tokens]; the first is never predicted
+    unit: int = 0  # whose row it is: the position of the unit in its set
 
     @property
     def weight(self) -> int:
@@ -38,6 +39,7 @@ class Corpus:
     examples: list[Example]
     dropped: int
     truncated: int
+    units: int = 0  # of the whole set, those without an answer included
 
 
 class Batch(NamedTuple):
@@ -50,16 +52,18 @@ class Batch(NamedTuple):
 def read_corpus(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> Corpus:  # noqa: ANN401  transformers is untyped
     """Return the rows of a set as token ids."""
     examples, dropped, truncated = [], 0, 0
+    units: dict[str, int] = {}
     for record in records:
-        example = encode(record, tokenizer, settings)
+        unit = units.setdefault(record.unit, len(units))
+        example = encode(record, tokenizer, settings)._replace(unit=unit)
         if len(example.ids) > settings.cutoff_len:
             truncated += 1
-            example = Example(example.ids[: settings.cutoff_len], example.learn[: settings.cutoff_len])
+            example = Example(example.ids[: settings.cutoff_len], example.learn[: settings.cutoff_len], unit)
         if example.weight and len(example.ids) >= _LEAST:
             examples.append(example)
         else:
             dropped += 1
-    return Corpus(examples, dropped, truncated)
+    return Corpus(examples, dropped, truncated, len(units))
 
 
 def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example:  # noqa: ANN401
@@ -119,13 +123,24 @@ def split(examples: Sequence[Example], size: int) -> list[list[Example]]:
 
     How rows are grouped changes no sum, only the time.
     """
-    groups: list[list[Example]] = []
-    for example in sorted(examples, key=lambda row: len(row.ids), reverse=True):
-        group = groups[-1] if groups else []
-        cells = (len(group) + 1) * len(group[0].ids) if group else 0
-        tokens = sum(len(row.ids) for row in group) + len(example.ids)
-        if group and len(group) < size and cells - tokens <= _WASTE * cells:
-            group.append(example)
+    return [[row for (row,) in group] for group in pack([(row,) for row in examples], size)]
+
+
+def pack(bundles: Sequence[tuple[Example, ...]], size: int) -> list[list[tuple[Example, ...]]]:
+    """Return bundles of rows as groups of at most `size` rows, or of one bundle, of like length; a bundle stays whole."""
+    groups: list[list[tuple[Example, ...]]] = []
+    longest = rows = tokens = 0  # of the group that is filling
+    for bundle in sorted(bundles, key=_longest, reverse=True):
+        more = sum(len(row.ids) for row in bundle)
+        cells = (rows + len(bundle)) * longest
+        if groups and rows + len(bundle) <= size and cells - tokens - more <= _WASTE * cells:
+            groups[-1].append(bundle)
+            rows, tokens = rows + len(bundle), tokens + more
         else:
-            groups.append([example])
+            groups.append([bundle])
+            longest, rows, tokens = _longest(bundle), len(bundle), more
     return groups
+
+
+def _longest(rows: Sequence[Example]) -> int:
+    return max(len(row.ids) for row in rows)

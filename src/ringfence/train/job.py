@@ -21,19 +21,23 @@ def run(child: Child[TrainOrder]) -> TrainFigures:
     Inputs "set", "evaluation" (read when `eval` is set) and "checkpoint" (continue from there). Checkpoints go to the output "checkpoint"
     and to the slots that the host grants after it.
 
-    Raises: NothingToTrain, LossNotFinite, Interrupted, DeviceMissing, CheckpointUnfit, ModelUnsupported, ObjectBroken.
+    Under a plan every step was granted by the host before it is drawn. A resumed private run begins at its last checkpoint with fresh noise and
+    draws, and ends when the plan is spent: it makes fewer updates.
+
+    Raises: NothingToTrain, LossNotFinite, Interrupted, DeviceMissing, CheckpointUnfit, ModelUnsupported, NotCovered, NotPerExample, PlanUnfit,
+    ObjectBroken.
     """
     from safetensors.torch import save
 
     from ringfence.train.adapter import WEIGHTS
     from ringfence.train.loop import train
-    from ringfence.train.setup import prepare
+    from ringfence.train.setup import batches_of, prepare
     from ringfence.vault.files import write_files
 
     ready = prepare(child)
     outcome = train(
         ready.trainer,
-        ready.corpus,
+        batches_of(child, ready.corpus, lease=child.channel.lease),
         channel=child.channel,
         evaluation=ready.evaluation.examples,
         keeper=_keeper(child, ready),
@@ -82,8 +86,9 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
     from ringfence.train.usage import age, peak_memory
 
     history = outcome.history
-    every = max(child.order.settings.train.logging_steps, -(-history.step // _SERIES))
-    windows = [history.losses[at : at + every] for at in range(0, history.step, every)]
+    losses = history.losses
+    every = max(child.order.settings.train.logging_steps, -(-len(losses) // _SERIES))
+    windows = [losses[at : at + every] for at in range(0, len(losses), every)]
     return TrainFigures(
         steps=history.step,
         rows=len(ready.corpus.examples),
@@ -92,8 +97,8 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         tokens=history.tokens,
         losses=tuple(sum(window) / len(window) for window in windows),
         losses_every=every,
-        loss_first=history.losses[0],
-        loss_last=history.losses[-1],
+        loss_first=losses[0] if losses else None,
+        loss_last=losses[-1] if losses else None,
         eval_before=history.eval_before,
         eval_after=outcome.eval_after,
         eval_rows=len(ready.evaluation.examples),
@@ -101,6 +106,8 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         trainable=ready.trainer.trainable,
         seconds_load=ready.seconds_load,
         seconds_per_step=outcome.seconds_per_step,
+        seconds_clip=ready.trainer.seconds_clip,
+        seconds_noise=ready.trainer.seconds_noise,
         seconds=age(),
         peak_memory=peak_memory(),
         peak_gpu_memory=peak_gpu_memory(ready.placement),

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ringfence.core.errors import Interrupted, NothingToTrain
+from ringfence.core.errors import Interrupted
 from ringfence.core.order import Channel, Progress
+from ringfence.train.batches import Batches
 from ringfence.train.checkpoint import History, Keeper
-from ringfence.train.data import Corpus, Example
-from ringfence.train.schedule import rows_of_step, steps_of
+from ringfence.train.data import Example
 from ringfence.train.trainer import Trainer
 
 
@@ -26,42 +26,39 @@ class Outcome:
 
 def train(
     trainer: Trainer,
-    corpus: Corpus,
+    batches: Batches,
     *,
     channel: Channel,
     evaluation: Sequence[Example] = (),
     keeper: Keeper | None = None,
     resumed: History | None = None,
 ) -> Outcome:
-    """Make every step that is left and return what happened.
+    """Make every step that is left and may be made, and return what happened.
 
     When the host asks to stop, a checkpoint is kept and Interrupted raised: the run leaves no adapter, and can be resumed.
 
-    Raises: NothingToTrain, LossNotFinite, Interrupted.
+    Raises: LossNotFinite, Interrupted.
     """
-    settings, rows = trainer.settings, len(corpus.examples)
-    if not rows:
-        raise NothingToTrain(rows=corpus.dropped)
-    steps = steps_of(settings, rows)
+    steps = batches.steps
     history = resumed or History()
     if evaluation and history.eval_before is None:
         channel.progress(Progress(done=history.step, total=steps, phase="evaluate"))
         history.eval_before = trainer.evaluate(evaluation)
     first, began = history.step, time.perf_counter()
-    for step in range(first, steps):
-        chosen = [corpus.examples[i] for i in rows_of_step(settings, rows, step)]
-        loss = trainer.step(chosen, step=step, steps=steps)
+    while history.step < steps and (chosen := batches.rows(history.step)) is not None:
+        loss = trainer.step(chosen, step=history.step, steps=steps)
         history.step += 1
-        history.losses.append(loss)
+        if loss is not None:
+            history.losses.append(loss)
         history.tokens += sum(len(example.ids) for example in chosen)
         channel.progress(Progress(done=history.step, total=steps, loss=loss))
         _keep(trainer, history, keeper=keeper, channel=channel, steps=steps)
     seconds = time.perf_counter() - began
     after = None
     if evaluation:
-        channel.progress(Progress(done=steps, total=steps, phase="evaluate"))
+        channel.progress(Progress(done=history.step, total=steps, phase="evaluate"))
         after = trainer.evaluate(evaluation)
-    return Outcome(history, first or None, after, seconds / max(1, steps - first))
+    return Outcome(history, first or None, after, seconds / max(1, history.step - first))
 
 
 def _keep(trainer: Trainer, history: History, *, keeper: Keeper | None, channel: Channel, steps: int) -> None:

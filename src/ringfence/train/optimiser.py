@@ -1,4 +1,4 @@
-"""AdamW over float32 master weights, with gradient clipping and a state that can be saved."""
+"""AdamW, or SGD with momentum, over float32 master weights, with gradient clipping and a state that can be saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ringfence.train.settings import TrainSettings
 
-_STATE = ("weight", "exp_avg", "exp_avg_sq")
+_MOMENTS = {"adamw_torch": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
 
 class Optimiser:
@@ -26,9 +26,17 @@ class Optimiser:
             for name, weight in weights.items()
         }
         self._clip = settings.max_grad_norm
-        self._adam = torch.optim.AdamW(
-            list(self._masters.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+        self._moments = _MOMENTS[settings.optim] if settings.optim != "sgd" or settings.momentum else ()
+        self._rule = self._built(settings)
+
+    def _built(self, settings: TrainSettings) -> torch.optim.Optimizer:
+        masters, common = (
+            list(self._masters.values()),
+            {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "foreach": True},
         )
+        if settings.optim == "sgd":
+            return torch.optim.SGD(masters, momentum=settings.momentum, **common)
+        return torch.optim.AdamW(masters, **common)
 
     def collect(self) -> None:
         """Add the gradients of one micro batch to the masters'."""
@@ -39,23 +47,28 @@ class Optimiser:
                 master.grad = grad if master.grad is None else master.grad.add_(grad)
                 weight.grad = None
 
+    def assign(self, grads: Mapping[str, Tensor]) -> None:
+        """Set the masters' gradients, float32 by name, instead of collecting them."""
+        for name, master in self._masters.items():
+            master.grad = grads[name]
+
     def step(self, learning_rate: float) -> float:
         """Update the weights from the collected gradients, forget these, and return their norm before clipping."""
         bound = self._clip or float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self._masters.values(), bound, foreach=True))
-        for group in self._adam.param_groups:
+        for group in self._rule.param_groups:
             group["lr"] = learning_rate
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
+        self._rule.step()
+        self._rule.zero_grad(set_to_none=True)
         self._copy_down()
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that a resumed run needs beside its step: masters and both moments."""
+        """Return everything that a resumed run needs beside its step: masters and moments."""
         found: dict[str, Tensor] = {}
         for name, master in self._masters.items():
-            moments = self._adam.state.get(master, {})
-            for part in _STATE:
+            moments = self._rule.state.get(master, {})
+            for part in ("weight", *self._moments):
                 value = master if part == "weight" else moments.get(part, torch.zeros_like(master))
                 found[f"{part}/{name}"] = value.detach().cpu().contiguous()
         return found
@@ -65,11 +78,8 @@ class Optimiser:
         for name, master in self._masters.items():
             with torch.no_grad():
                 master.copy_(state[f"weight/{name}"])
-            self._adam.state[master] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": state[f"exp_avg/{name}"].to(master.device).clone(),
-                "exp_avg_sq": state[f"exp_avg_sq/{name}"].to(master.device).clone(),
-            }
+            self._rule.state[master] = {part: state[f"{part}/{name}"].to(master.device).clone() for part in self._moments}
+            self._rule.state[master]["step"] = torch.tensor(float(step))
         self._copy_down()
 
     def _copy_down(self) -> None:

@@ -9,9 +9,8 @@ from functools import cached_property
 
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.train.data import Example
-from ringfence.train.schedule import rows_of_step, steps_of
 from ringfence.train.settings import PriceFigures, TrainOrder
-from ringfence.train.setup import peak_gpu_memory, prepare
+from ringfence.train.setup import batches_of, peak_gpu_memory, prepare
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import peak_memory
 
@@ -52,9 +51,11 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
     """
     ready = prepare(child)
     trainer, examples = ready.trainer, ready.corpus.examples
-    steps = steps_of(trainer.settings, len(examples))
-    sampled = [[examples[i] for i in rows_of_step(trainer.settings, len(examples), step)] for step in range(min(steps, _SAMPLE))]
-    scale = steps / len(sampled)
+    batches = batches_of(child, ready.corpus, lease=lambda steps: steps)  # nothing of these steps is kept: they spend nothing
+    steps = batches.steps
+    tried = min(steps, _SAMPLE)
+    sampled = [rows for step in range(tried) if (rows := batches.rows(step))] or [examples[:1]]
+    scale = steps / tried
     training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)), trainer)
     evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate, trainer)
     seconds_training = _seconds(training, child.channel, scale=scale)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ringfence.core.order import Count, Figures, Number, Series
 from ringfence.core.settings import PartName, Settings
 from ringfence.core.text import t
+from ringfence.privacy.plan import DPPlan
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -32,6 +33,8 @@ class TrainSettings(Settings):
     mask_history: bool = False  # learn the last answer only
     per_device_train_batch_size: Positive = 8
     gradient_accumulation_steps: Positive = 1
+    optim: Literal["adamw_torch", "sgd"] = "adamw_torch"
+    momentum: Share = 0.0  # of sgd
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
     max_steps: Positive | None = None  # wins over num_train_epochs
@@ -79,24 +82,25 @@ class RuntimeHints(Settings):
 
 
 class TrainOrder(Settings):
-    """The settings of one run."""
+    """The settings of one run; with a plan, one under differential privacy."""
 
     train: TrainSettings = TrainSettings()
+    plan: DPPlan | None = None
     hints: RuntimeHints = RuntimeHints()
 
 
 class TrainFigures(Figures):
     """What a run did. Losses come from real rows and are sealed."""
 
-    steps: Count
+    steps: Count  # updates of the weights
     rows: Count  # rows with an answer, in the set
     dropped: Count  # rows without an answer within cutoff_len
     truncated: Count
     tokens: Count  # read in all steps, padding left out
     losses: Series  # mean loss per answer token, every `losses_every` steps
     losses_every: Count
-    loss_first: Number
-    loss_last: Number
+    loss_first: Number | None = None  # None: a private run whose draws were all empty
+    loss_last: Number | None = None
     eval_before: Number | None = None
     eval_after: Number | None = None
     eval_rows: Count = 0
@@ -104,6 +108,8 @@ class TrainFigures(Figures):
     trainable: Count  # weights of the adapter
     seconds_load: Number
     seconds_per_step: Number
+    seconds_clip: Number = 0.0  # of all steps: per-unit norms and sums
+    seconds_noise: Number = 0.0  # of all steps
     seconds: Number  # from the start of the process
     peak_memory: Count  # bytes
     peak_gpu_memory: Count = 0  # bytes

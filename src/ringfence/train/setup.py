@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,10 @@ import torch
 from ringfence.core.errors import NothingToTrain
 from ringfence.core.order import Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
+from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
+from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import TrainOrder
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import age
@@ -31,7 +34,7 @@ class Ready(NamedTuple):
 def prepare(child: Child[TrainOrder]) -> Ready:
     """Return a trainer and the rows of the inputs "set" and "evaluation", on the model of `files["model"]`.
 
-    Raises: DeviceMissing, ModelUnsupported, NothingToTrain, ObjectBroken.
+    Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken.
     """
     train, hints = child.order.settings.train, child.order.settings.hints
     torch.set_num_threads(hints.threads or child.order.limits.threads)
@@ -47,8 +50,19 @@ def prepare(child: Child[TrainOrder]) -> Ready:
     attention = choose_attention(hints.attention, device=placement.device, longest=longest)
     model = load_model(folder, dtype=getattr(torch, placement.dtype), device=placement.device, attention=attention)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    trainer = Trainer(model, train, hints=hints, padding=padding, device=placement.device)
+    common = {"hints": hints, "padding": padding, "device": placement.device}
+    plan = child.order.settings.plan
+    trainer = Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
     return Ready(trainer, corpus, evaluation, placement, age())
+
+
+def batches_of(child: Child[TrainOrder], corpus: Corpus, *, lease: Callable[[int], int]) -> Batches:
+    """Return where the run's rows come from. lease: asks the host for steps of a private run.
+
+    Raises: PlanUnfit.
+    """
+    plan = child.order.settings.plan
+    return Shuffled(child.order.settings.train, corpus) if plan is None else Sampled(plan, corpus, lease=lease)
 
 
 def peak_gpu_memory(placement: Placement) -> int:

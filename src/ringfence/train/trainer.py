@@ -33,6 +33,7 @@ class Trainer:
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
         self._padding, self._device = padding, device
+        self.seconds_clip = self.seconds_noise = 0.0  # of privacy, over all steps
 
     @property
     def trainable(self) -> int:
@@ -48,14 +49,14 @@ class Trainer:
         longest = max(len(example.ids) for example in group)
         return len(group), max(longest, min(-(-longest // self._multiple) * self._multiple, self.settings.cutoff_len))
 
-    def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float:
+    def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:
         """Learn from the rows of one step (counted from 0) and return their mean loss per predicted token, before the update.
 
         The gradient is that of Σ loss / Σ weight over all rows, however they are grouped into micro batches.
 
         Raises: LossNotFinite.
         """
-        torch.manual_seed(self.settings.seed * _STRIDE + step)  # dropout, too, depends on the step alone: a resumed run repeats it
+        torch.manual_seed(self._seed_of(step))  # dropout, too, depends on the step alone: a resumed run repeats it
         self.model.train()
         weight = sum(example.weight for example in examples)
         total = 0.0
@@ -67,7 +68,7 @@ class Trainer:
             total += float(loss.detach())
         if not math.isfinite(total):
             raise LossNotFinite(step=step + 1)
-        if not math.isfinite(self.optimiser.step(learning_rate(self.settings, steps, step))):
+        if not math.isfinite(self.optimiser.step(self._learning_rate(step, steps))):
             raise LossNotFinite(step=step + 1)
         return total
 
@@ -81,6 +82,12 @@ class Trainer:
                 total += float(losses.sum())
                 weight += sum(example.weight for example in group)
         return total / weight
+
+    def _seed_of(self, step: int) -> int:
+        return self.settings.seed * _STRIDE + step
+
+    def _learning_rate(self, step: int, steps: int) -> float:
+        return learning_rate(self.settings, steps, step)
 
     def _collate(self, group: Sequence[Example]) -> Batch:
         return collate(group, padding=self._padding, device=self._device, length=self.shape(group)[1])

@@ -25,7 +25,7 @@ from ringfence.core.text import t
 from ringfence.core.work import Done, Work
 from ringfence.ledger.dsse import sign
 from ringfence.vault.files import write_files
-from ringfence.workspace.entries import AnyEntry, Checkpointed, Failed, Intent, Interrupted, Made, Outcome, Resumed, now
+from ringfence.workspace.entries import AnyEntry, Checkpointed, Failed, Intent, Interrupted, Leased, Made, Outcome, Reserve, Resumed, now
 from ringfence.workspace.locks import held
 from ringfence.workspace.manifest import Manifest
 from ringfence.workspace.space import Workspace
@@ -78,13 +78,14 @@ class Arrow:
         inputs: Mapping[str, Thing] | None = None,
         outputs: Mapping[str, Plan] | None = None,
         check: Callable[[Policy], None] | None = None,
+        reserve: Reserve | None = None,
         resume: Run | None = None,
     ) -> None:
         self.space, self.step, self.name, self.label, self.settings = space, step, name, label, settings
         self.inputs = dict(inputs or {})
         self.plans = dict(outputs or {})
         self.run = resume.id if resume else f"{step}-{secrets.token_hex(6)}"
-        self._check, self._resume = check, resume
+        self._check, self._reserve, self._resume = check, reserve, resume
         self._started = now()
         self._policy: str | None = None
         self._slots = {role: self._new_slot(plan.kind) for role, plan in self.plans.items()}
@@ -135,6 +136,7 @@ class Arrow:
                 settings=settings_digest(self.settings),
                 slots=slots,
                 policy=self._policy,
+                reserve=self._reserve,
             )
         self._has_begun = True  # before the append: it may be durable although it fails
         self.space.record(entry)
@@ -210,12 +212,33 @@ class Arrow:
         self.space.store.incoming(self.run, fresh.slot)
         return CheckpointGrant(next=fresh), self._keys[fresh.slot]
 
+    def lease(self, steps: int) -> int:
+        """Put steps of the run's reserve on record as spent, `steps` at most, and return how many; 0 when the reserve is used up.
+
+        Raises: LedgerUnavailable.
+        """
+        with self.space.locked(seconds=None) as state, uninterrupted():
+            run = state.runs[self.run]
+            left = run.reserve.steps - run.granted if run.reserve else 0
+            granted = min(steps, left)
+            if granted:
+                self.space.record(Leased(run=self.run, steps=granted))
+        return granted
+
     # ── after ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def commit(self, done: Done[Figures], facts: Facts | None = None, *, drop: tuple[str, ...] = ()) -> Committed:
+    def commit(
+        self,
+        done: Done[Figures],
+        facts: Facts | None = None,
+        *,
+        drop: tuple[str, ...] = (),
+        joins: Callable[[State], tuple[str, ...]] = lambda _: (),
+    ) -> Committed:
         """Bring the outputs into being: bytes, keys, manifests, signed statement, then the outcome.
 
-        drop: roles whose slots are thrown away (an unused checkpoint slot).
+        drop: roles whose slots are thrown away (an unused checkpoint slot). joins: of an import, asked under the workspace lock: the accounts that
+        hold some of its units.
 
         Raises: StorageFull, LedgerUnavailable, JobMisbehaved.
         """
@@ -259,11 +282,20 @@ class Arrow:
             ),
         )
         envelope = sign(statement.payload(), PAYLOAD_TYPE, self.space.keys.evidence_key())
-        return self._publish(statement, envelope, made, manifests)
+        return self._publish(statement, envelope, made, manifests, joins=joins)
 
-    def _publish(self, statement: Statement, envelope: bytes, made: list[Made], manifests: list[Manifest]) -> Committed:
+    def _publish(
+        self,
+        statement: Statement,
+        envelope: bytes,
+        made: list[Made],
+        manifests: list[Manifest],
+        *,
+        joins: Callable[[State], tuple[str, ...]],
+    ) -> Committed:
         with self.space.locked(seconds=None) as state, uninterrupted(final=True):
             self.refuse_deleted()
+            joined = joins(state)
             checkpoint = state.runs[self.run].checkpoint
             for one in made:
                 self.space.store.commit(self.run, one.slot)
@@ -272,7 +304,7 @@ class Arrow:
                 write_atomic(self._manifest_path(one), manifest.to_bytes())
             digest = sha256(envelope)
             write_atomic(self.space.path / "evidence" / f"{digest}.json", envelope)
-            self._record_outcome(Outcome(run=self.run, arrow=self.step, made=tuple(made), statement=digest))
+            self._record_outcome(Outcome(run=self.run, arrow=self.step, made=tuple(made), statement=digest, joins=joined))
             self._is_over = True
             if checkpoint:
                 forget(self.space, [checkpoint])

@@ -65,6 +65,15 @@ class Genesis(Entry):
     solo: bool
 
 
+class Reserve(Settings):
+    """What a private run may spend at most, of the budget that belongs to the units of a set."""
+
+    account: Digest  # the account object of the set's import
+    noise_multiplier: Annotated[float, Field(gt=0)]
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    steps: Annotated[int, Field(gt=0)]
+
+
 class Intent(Entry):
     """An arrow is about to run."""
 
@@ -76,6 +85,24 @@ class Intent(Entry):
     settings: Digest
     slots: tuple[SlotId, ...] = ()
     policy: Digest | None = None
+    reserve: Reserve | None = None  # of a private run
+
+
+class Leased(Entry):
+    """Steps of a private run's reserve were granted: from here on they are spent, whether they are made or not."""
+
+    type: Literal["lease"] = "lease"
+    run: RunId
+    steps: Annotated[int, Field(gt=0)]
+
+
+class BudgetSet(Entry):
+    """A limit on one account, below that of the policy."""
+
+    type: Literal["budget"] = "budget"
+    account: Digest
+    epsilon: Annotated[float, Field(gt=0)]
+    delta: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Outcome(Entry):
@@ -86,6 +113,7 @@ class Outcome(Entry):
     arrow: Step
     made: tuple[Made, ...]
     statement: Digest  # of the signed envelope
+    joins: tuple[Digest, ...] = ()  # of an import: accounts that hold some of its units; they are one account from here on
 
 
 class Failed(Entry):
@@ -168,7 +196,20 @@ class Released(Entry):
 
 
 AnyEntry = Annotated[
-    Genesis | Intent | Outcome | Failed | Interrupted | Resumed | Checkpointed | PolicySet | Delete | Deleted | Opened | Released,
+    Genesis
+    | Intent
+    | Leased
+    | Outcome
+    | Failed
+    | Interrupted
+    | Resumed
+    | Checkpointed
+    | PolicySet
+    | BudgetSet
+    | Delete
+    | Deleted
+    | Opened
+    | Released,
     Field(discriminator="type"),
 ]
 PARSE: TypeAdapter[AnyEntry] = TypeAdapter(AnyEntry)

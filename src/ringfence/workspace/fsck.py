@@ -70,7 +70,7 @@ def _mend(space: Workspace, state: State, report: Report) -> None:
     live = state.live()
     for run in list(state.runs.values()):
         if run.state == "interrupted" and run.id not in alive and set(run.intent.inputs.values()) - set(live):
-            end_without_input(space, run.id)
+            close_run(space, run.id, because=NoSuchObject)
             report.mended.append(t("{run} is closed: one of its inputs is deleted", "{run} 已关闭：它的一个输入已被删除", run=run.id))
     if not alive:  # a living run's slots and statement are not in the ledger yet
         _finish_releases(space, report)
@@ -106,10 +106,13 @@ def finish_deletion(space: Workspace, things: list[Thing]) -> None:
     space.record(Deleted(objects=tuple(thing.made.digest for thing in things), generation=space.keys.tenant_version))
 
 
-def end_without_input(space: Workspace, run_id: str) -> None:
-    """Close an unfinished run whose input is deleted, and shred its checkpoint: it knows the rows. The caller holds the lock."""
+def close_run(space: Workspace, run_id: str, *, because: type[RingfenceError]) -> None:
+    """Close an unfinished run for good, and shred its checkpoint: it knows the rows. The caller holds the lock.
+
+    because: NoSuchObject when an input is deleted, Interrupted when its owner gives it up.
+    """
     run = space.state.runs[run_id]
-    space.record(Failed(run=run.id, arrow=run.intent.arrow, code=NoSuchObject.code, exit_code=NoSuchObject.exit_code))
+    space.record(Failed(run=run.id, arrow=run.intent.arrow, code=because.code, exit_code=because.exit_code))
     if run.checkpoint:
         forget(space, [run.checkpoint])
     shutil.rmtree(space.path / "runs" / run.id, ignore_errors=True)

@@ -24,7 +24,7 @@ from ringfence.core.errors import (
     WrongPassphrase,
 )
 from ringfence.core.order import Slot
-from ringfence.core.policy import Policy
+from ringfence.core.policy import DEFAULT, Policy
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings, SlotId
 from ringfence.core.statement import PAYLOAD_TYPE, Statement
@@ -94,10 +94,9 @@ class Workspace:
         keys = KeyStore.create(path / "keys", secret, tenant=tenant, auditor=auditor)
         public = keys.public
         ledger = Ledger.create(path / "ledger", origin=public.origin, key=keys.ledger_key())
-        policy = Policy()
         entries: list[AnyEntry] = [
             Genesis(tenant=tenant, keys=public.fingerprint(), solo=auditor is None),
-            policy_entry(policy),
+            policy_entry(DEFAULT),
         ]
         ledger.record_many([entry.model_dump(mode="json") for entry in entries])
         # It comes last: without it the folder is no workspace, so a crash before leaves nothing half-made in use

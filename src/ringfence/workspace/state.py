@@ -8,8 +8,10 @@ from typing import Literal
 
 from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun
 from ringfence.core.statement import Stage
+from ringfence.workspace.accounts import Accounts
 from ringfence.workspace.entries import (
     AnyEntry,
+    BudgetSet,
     Checkpointed,
     Delete,
     Deleted,
@@ -17,11 +19,13 @@ from ringfence.workspace.entries import (
     Genesis,
     Intent,
     Interrupted,
+    Leased,
     Made,
     Opened,
     Outcome,
     PolicySet,
     Released,
+    Reserve,
     Resumed,
 )
 
@@ -64,6 +68,12 @@ class Run:
     made: tuple[Made, ...] = ()
     checkpoint: Made | None = None
     step: int = 0
+    granted: int = 0  # steps of a private run that are spent
+
+    @property
+    def reserve(self) -> Reserve | None:
+        """What a private run may spend at most."""
+        return self.intent.reserve
 
 
 @dataclass
@@ -76,6 +86,7 @@ class State:
     policy: PolicySet | None = None
     releases: dict[str, tuple[int, Released]] = field(default_factory=dict)  # by name
     generation: int = 0  # least tenant-key version that the ring may have
+    accounts: Accounts = field(default_factory=Accounts)
 
     def apply(self, index: int, entry: AnyEntry) -> None:  # noqa: C901, PLR0912  one branch per entry type, on purpose in one place
         """Take one more entry into account."""
@@ -88,6 +99,7 @@ class State:
                 run = self.runs[entry.run]
                 for made in entry.made:
                     self.things[made.digest] = Thing(made, index, entry.run, entry.time, entry.statement)
+                self.accounts.opened(entry)
                 self._drop_checkpoint(run)
                 self.runs[entry.run] = replace(
                     run,
@@ -112,8 +124,13 @@ class State:
                 self._drop_checkpoint(run)
                 self.things[entry.made.digest] = Thing(entry.made, index, entry.run, entry.time, None)
                 self.runs[entry.run] = replace(run, checkpoint=entry.made, step=entry.step)
+            case Leased():
+                run = self.runs[entry.run]
+                self.runs[entry.run] = replace(run, granted=run.granted + entry.steps)
             case PolicySet():
                 self.policy = entry
+            case BudgetSet():
+                self.accounts.limited(entry)
             case Delete():
                 self._mark(entry.objects, "begun")
             case Deleted():

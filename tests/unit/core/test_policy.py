@@ -121,6 +121,17 @@ def test_ordinary_runs():
         assert refused(ruled, chain(), "release") == at_release
 
 
+@pytest.mark.parametrize("rule", ["allow", "internal-only", "refuse"])
+def test_private_runs_pass_where_ordinary_ones_do_not(rule):
+    """Before training by what is asked for, at release by what the statement of the training says."""
+    trained = statement("train", "c", "d", figures={"plan": {"epsilon": 4.0}})
+    for most, refusal in ((None, set()), (4.0, set()), (3.9, {"max epsilon"})):
+        ruled = Policy(train=TrainRules(ordinary=rule, max_epsilon=most))
+        before = evaluate(ruled, chain(), moment="train", epsilon=4.0)
+        assert {v.rule for v in refusals(before)} == refusal
+        assert refused(ruled, [*chain(), trained], "release") == refusal
+
+
 def test_statements_that_do_not_join_are_refused():
     links = chain()
     stranger = statement("deid", "9", "c", settings={"profile": "default"}, figures={"survivors": 0})

@@ -49,6 +49,10 @@ def speaks_without_a_channel(order, keys, end):
     return 0
 
 
+def leases_without_a_right(order, keys, end):
+    send(end, type="lease", steps=1)
+
+
 def checkpoints_without_a_right(order, keys, end):
     send(end, type="checkpoint", step=1, loss=0.1)
     time.sleep(60)

@@ -42,6 +42,7 @@ def test_a_child_that_keeps_its_contract_is_accepted():
         "unknown_frame",
         "speaks_without_a_channel",
         "checkpoints_without_a_right",
+        "leases_without_a_right",
         "garbage",
         "endless_frame",
         "text_in_failure",

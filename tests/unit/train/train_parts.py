@@ -47,10 +47,11 @@ class Vault:
 
 
 class Memory:
-    """The host's end, remembered. `stop_at`: asks to stop after so many steps."""
+    """The host's end, remembered. `stop_at`: asks to stop after so many steps. `left`: steps of a private run that may be granted."""
 
-    def __init__(self, vault: Vault, *, stop_at: int | None = None, questions=()) -> None:
-        self.vault, self.stop_at = vault, stop_at
+    def __init__(self, vault: Vault, *, stop_at: int | None = None, questions=(), left: int = 0) -> None:
+        self.vault, self.stop_at, self.left = vault, stop_at, left
+        self.leases = []
         self.frames, self.checkpoints, self.said = [], [], []
         self.questions = list(questions)
         self.granted: Slot | None = None
@@ -62,6 +63,12 @@ class Memory:
         self.checkpoints.append((ready, self.granted))
         self.granted = self.vault.output("checkpoint")
         return CheckpointGrant(next=self.granted, stop=self.should_stop()), self.vault.keys[self.granted.slot]
+
+    def lease(self, steps: int) -> int:
+        granted = min(steps, self.left)
+        self.left -= granted
+        self.leases.append(granted)
+        return granted
 
     def should_stop(self) -> bool:
         return self.stop_at is not None and bool(self.frames) and self.frames[-1].done >= self.stop_at

@@ -1,4 +1,4 @@
-"""`ringfence run list|show|watch|stop|resume`."""
+"""`ringfence run list|show|watch|stop|resume|close`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def register(app: typer.Typer) -> None:
     group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
     group.command("stop", help=t("Ask a training run to save a checkpoint and stop.", "要求训练保存检查点并停止。"))(stop)
     group.command("resume", help=t("Continue an interrupted training run.", "继续被中断的训练。"))(resume)
+    group.command(
+        "close",
+        help=t(
+            "Give up an interrupted run: its checkpoint is shredded, and what it had reserved of a privacy budget is free again.",
+            "放弃被中断的训练：粉碎其检查点，并释放它预留的隐私预算。",
+        ),
+    )(close)
     app.add_typer(group, name="run")
 
 
@@ -75,6 +82,14 @@ def stop(run: RUN) -> None:
     emit(
         {"run": found, "stopping": True}, lambda: say(t("✔ {run} will save a checkpoint and stop", "✔ {run} 将保存检查点并停止", run=found))
     )
+
+
+def close(run: RUN) -> None:
+    """Give up an interrupted run."""
+    from ringfence.flows.runs import close as give_up
+
+    found = give_up(workspace(), run)
+    emit({"run": found, "state": "failed"}, lambda: say(t("✔ {run} is closed", "✔ {run} 已关闭", run=found)))
 
 
 def resume(

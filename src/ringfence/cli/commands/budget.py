@@ -1,0 +1,135 @@
+"""`ringfence budget show|set|simulate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ringfence.cli.context import emit, say, table, workspace
+from ringfence.core.text import t
+
+ORDER = 135
+_EPSILON = Annotated[float, typer.Option(min=1e-6, help=t("The most that all runs together may spend.", "所有运行合计最多可用的量。"))]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help=t("Privacy budgets: what is spent, what is left.", "隐私预算：已用与剩余。"), no_args_is_help=True)
+    group.command(
+        "show",
+        help=t(
+            "Show what private runs spent. Sets whose units overlap share one account.\n\nExample: ringfence budget show clinic",
+            "显示隐私运行的支出。单位有重叠的数据集共用一个账户。\n\n示例：ringfence budget show clinic",
+        ),
+    )(show)
+    group.command(
+        "set",
+        help=t(
+            "Lower the budget of a set, on record. The policy is the upper limit.\n\nExample: ringfence budget set clinic --epsilon 4",
+            "调低一个数据集的预算并记入账本。策略是上限。\n\n示例：ringfence budget set clinic --epsilon 4",
+        ),
+    )(set_)
+    group.command(
+        "simulate",
+        help=t(
+            "Print the epsilon that steps would spend, or with --epsilon the noise that they need. Spends nothing.\n\n"
+            "Examples:\n\n  ringfence budget simulate --noise 1.0 --rate 0.01 --steps 1000 --delta 1e-5\n\n"
+            "  ringfence budget simulate --epsilon 8 --rate 0.25 --steps 24 --delta 1e-4",
+            "显示若干步会花费的 epsilon；给出 --epsilon 时显示所需的噪声。不产生支出。\n\n"
+            "示例：\n\n  ringfence budget simulate --noise 1.0 --rate 0.01 --steps 1000 --delta 1e-5\n\n"
+            "  ringfence budget simulate --epsilon 8 --rate 0.25 --steps 24 --delta 1e-4",
+        ),
+    )(simulate)
+    app.add_typer(group, name="budget")
+
+
+def show(
+    name: Annotated[str | None, typer.Argument(metavar="[SET]", help=t("A set; all without it.", "数据集；省略则显示全部。"))] = None,
+) -> None:
+    """Show what private runs spent."""
+    from ringfence.flows.budget import accounts, find, overview
+
+    space = workspace(unlock=False)
+    found = [overview(one) for one in ([find(space, name)] if name else accounts(space))]
+    columns = [
+        t("sets", "数据集"),
+        t("unit", "单位"),
+        t("budget", "预算"),
+        t("spent", "已用"),
+        t("reserved", "预留"),
+        t("left", "剩余"),
+        t("lifetime bound", "终身上限"),
+    ]
+    rows = [
+        [
+            ", ".join(one["sets"]),
+            ", ".join(one["units"]),
+            t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
+            f"{one['spent']:.3f}",
+            f"{one['reserved']:.3f}",
+            f"{one['left']:.3f}",
+            t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
+        ]
+        for one in found
+    ]
+    emit({"accounts": found}, lambda: table("", columns, rows))
+
+
+def set_(
+    name: Annotated[str, typer.Argument(metavar="SET", help=t("The set.", "数据集。"))],
+    epsilon: _EPSILON,
+    delta: Annotated[float | None, typer.Option(min=1e-15, max=0.5, help=t("Absent: as it is.", "省略则不变。"))] = None,
+) -> None:
+    """Lower the budget of a set."""
+    from ringfence.flows.budget import set_budget
+
+    limit = set_budget(workspace(), name, epsilon=epsilon, delta=delta)
+    emit(
+        {"set": name, "epsilon": limit.epsilon, "delta": limit.delta},
+        lambda: say(
+            t(
+                "✔ {name}: at most epsilon {e:g} at delta {d:g} from here on",
+                "✔ {name}：自此至多 epsilon {e:g}（delta {d:g}）",
+                name=name,
+                e=limit.epsilon,
+                d=limit.delta,
+            )
+        ),
+    )
+
+
+def simulate(
+    rate: Annotated[float, typer.Option(min=1e-9, max=1, help=t("Share of the units in each step.", "每步抽取单位的比例。"))],
+    steps: Annotated[int, typer.Option(min=1, max=10**9, help=t("Number of steps.", "步数。"))],
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0.3, max=1e5, help=t("Noise multiplier (noise std / clip norm).", "噪声乘数（噪声标准差 / 裁剪范数）。")),
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(min=1e-6, max=1000, help=t("Find the noise for this epsilon.", "求达到该 epsilon 的噪声。"))
+    ] = None,
+    delta: Annotated[float, typer.Option(min=1e-15, max=0.5)] = 1e-6,
+) -> None:
+    """Print what steps would spend."""
+    from ringfence.core.errors import BadArgument
+    from ringfence.privacy.accountant import epsilon_spent, noise_for
+    from ringfence.privacy.plan import Mechanism
+
+    if (noise is None) == (epsilon is None):
+        raise BadArgument(option="--noise, --epsilon", problem=t("give one of the two", "两者给出其一"), verb="budget simulate")
+    if noise is None:
+        noise = noise_for(epsilon=epsilon or 0.0, delta=delta, sampling_rate=rate, steps=steps)
+    spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=steps)], delta=delta)
+    emit(
+        {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "epsilon": spent},
+        lambda: say(
+            t(
+                "epsilon {e:.4f} at delta {d:g} with noise {n:g} (PLD, Poisson, zero-out, one unit)",
+                "epsilon {e:.4f}（delta {d:g}，噪声 {n:g}；PLD、泊松抽样、清零相邻、单个单位）",
+                e=spent,
+                d=delta,
+                n=noise,
+            )
+        ),
+    )

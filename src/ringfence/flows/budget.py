@@ -1,0 +1,154 @@
+"""Budgets: what private runs spent of the privacy of a set's units, what is left, and whether one more run may begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ringfence.core.errors import BudgetExceeded, BudgetMissing, BudgetRaised
+from ringfence.core.interrupts import uninterrupted
+from ringfence.core.policy import Budget
+from ringfence.privacy.accountant import epsilon_spent
+from ringfence.privacy.plan import RECORD, Mechanism
+from ringfence.workspace.accounts import charges
+from ringfence.workspace.entries import BudgetSet, Reserve
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+
+@dataclass(frozen=True)
+class Account:
+    """The privacy of the units of one set, or of several whose units overlap."""
+
+    group: frozenset[str]  # digests of account objects
+    sets: tuple[str, ...]  # names, as they were imported
+    units: tuple[str, ...]  # what a unit is, per set: RECORD or a column
+    limits: tuple[Budget, ...]  # each must hold; none: no private run may start
+    spent: tuple[Mechanism, ...]
+    held: tuple[Mechanism, ...]  # reserved by runs that may still go on
+    voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
+
+    def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
+        """Return the ε of everything that is spent, and of `more`, at `delta`."""
+        return epsilon_spent([*self.spent, *more], delta=delta)
+
+
+def account_of(space: Workspace, thing: Thing) -> str:
+    """Return the account object that was made when the set at the beginning of `thing`'s chain was imported."""
+    return space.state.accounts.of_set[thing.origin]
+
+
+def accounts(space: Workspace) -> list[Account]:
+    """Return every account, in the order of the first import."""
+    return [_account(space, group) for group in space.state.accounts.groups()]
+
+
+def account_at(space: Workspace, account: str) -> Account:
+    """Return the account that one of its objects belongs to."""
+    return _account(space, space.state.accounts.group(account))
+
+
+def find(space: Workspace, name: str) -> Account:
+    """Return the account of a set.
+
+    Raises: UnknownName, AmbiguousName.
+    """
+    return account_at(space, account_of(space, space.state.resolve(name)))
+
+
+def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str) -> None:
+    """Return when everything that is spent and held, and this run, stay within every limit of the account.
+
+    name: of the set, for the error.
+
+    Raises: BudgetMissing, BudgetExceeded.
+    """
+    account = account_at(space, reserve.account)
+    if not account.limits:
+        raise BudgetMissing(set=name)
+    for limit in account.limits:
+        total = account.epsilon([*account.held, _mechanism(reserve)], delta=limit.delta)
+        if total > limit.epsilon:
+            raise BudgetExceeded(
+                set=name,
+                limit=f"{limit.epsilon:g}",
+                delta=f"{limit.delta:g}",
+                total=f"{total:.3f}",
+                spent=f"{account.epsilon(delta=limit.delta):.3f}",
+                held=f"{account.epsilon(account.held, delta=limit.delta):.3f}",
+            )
+
+
+def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | None = None) -> Budget:
+    """Lower the budget of a set, on record, and return the new limit. What is spent stays spent.
+
+    Raises: UnknownName, BudgetMissing, BudgetRaised.
+    """
+    account = account_of(space, space.state.resolve(name))
+    with space.locked(), uninterrupted(final=True):
+        limits = account_at(space, account).limits
+        if not limits:
+            raise BudgetMissing(set=name)
+        least = Budget(epsilon=min(one.epsilon for one in limits), delta=min(one.delta for one in limits))
+        wanted = Budget(epsilon=epsilon, delta=least.delta if delta is None else delta)
+        if wanted.epsilon > least.epsilon or wanted.delta > least.delta:
+            raise BudgetRaised(set=name, epsilon=f"{least.epsilon:g}", delta=f"{least.delta:g}")
+        space.record(BudgetSet(account=account, epsilon=wanted.epsilon, delta=wanted.delta))
+    return wanted
+
+
+def overview(account: Account) -> dict[str, Any]:
+    """Return an account as a row of a table. ε at the limit that is nearest; without a limit at the smallest usual delta."""
+    limits = account.limits or (Budget(),)
+    rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
+    limit, spent, total = max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
+    return {
+        "sets": list(account.sets),
+        "units": list(account.units),
+        "epsilon": limit.epsilon if account.limits else None,
+        "delta": limit.delta,
+        "spent": round(spent, 4),
+        "reserved": round(total - spent, 4),
+        "left": round(max(0.0, limit.epsilon - total), 4) if account.limits else 0.0,
+        "voided_by": list(account.voided_by),
+    }
+
+
+def _account(space: Workspace, group: frozenset[str]) -> Account:
+    state = space.state
+    spent, held = charges(state.runs.values(), group)
+    policy = space.policy().budget
+    own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
+    imported = [state.things[digest] for digest, account in state.accounts.of_set.items() if account in group]
+    return Account(
+        group=group,
+        sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
+        units=tuple(dict.fromkeys(unit_of(space, thing) for thing in imported)),
+        limits=(policy, *own) if policy else (),
+        spent=tuple(_mechanism(one) for one in spent),
+        held=tuple(_mechanism(one) for one in held),
+        voided_by=_voiding(space, group),
+    )
+
+
+def unit_of(space: Workspace, thing: Thing) -> str:
+    """Return what was chosen as the unit when the set at the beginning of `thing`'s chain was imported: RECORD or a column."""
+    run = space.state.runs[space.state.things[thing.origin].run]
+    chosen = space.statement(run.statement or "").predicate.settings.get("unit")
+    return RECORD if chosen is None else str(chosen)
+
+
+def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
+    """Return the bundles of ordinary runs on these units."""
+    found = []
+    for name, (_, entry) in space.state.releases.items():
+        adapter = space.state.things[entry.adapter]
+        is_ordinary = space.state.runs[adapter.run].reserve is None
+        if is_ordinary and space.state.accounts.of_set.get(adapter.origin) in group:
+            found.append(name)
+    return tuple(found)
+
+
+def _mechanism(one: Reserve) -> Mechanism:
+    return Mechanism(noise_multiplier=one.noise_multiplier, sampling_rate=one.sampling_rate, steps=one.steps)

@@ -1,0 +1,1 @@
+"""Differential privacy: plan, accountant, sampler, clip, noise. Only `plan` is light; nothing here reads records or writes anywhere."""

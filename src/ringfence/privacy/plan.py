@@ -1,0 +1,103 @@
+"""What a private run promises, as one frozen value; and what the promise is built from, for any accountant to price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ringfence.core.settings import Settings
+from ringfence.core.text import Language, Text
+
+RECORD = "record"  # the unit of a set that was imported without --unit: rows with the same content are one record
+
+Unit = Annotated[str, Field(min_length=1, max_length=256)]  # RECORD, or the column that was chosen at import
+Rate = Annotated[float, Field(gt=0, le=1)]
+Delta = Annotated[float, Field(gt=0, lt=1)]
+Epsilon = Annotated[float, Field(gt=0, le=1_000)]
+
+
+class PrivacySettings(Settings):
+    """The `privacy:` block of a recipe: what is asked for."""
+
+    epsilon: Epsilon
+    delta: Delta
+    unit: Unit | None = None  # None: one record
+    clip_norm: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    sampling_rate: Rate | None = None  # None: batch over units
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of `optim: sgd`
+
+
+_RECORD = Text("record", "记录")
+_STATEMENT = Text(
+    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units, "
+    "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting",
+    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样，"
+    "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算",
+)
+
+
+class Mechanism(Settings):
+    """Steps of the Poisson-subsampled Gaussian mechanism: everything that an accountant needs to know of them."""
+
+    noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]  # standard deviation of the noise over clip_norm
+    sampling_rate: Rate  # each unit joins each step with this probability, independently
+    steps: Annotated[int, Field(ge=0, le=10**9)]
+
+
+class DPPlan(Settings):
+    """Everything that the (ε, δ) statement depends on. Digested into the evidence; made by `accountant.plan`, which fits the noise.
+
+    Neighbouring: zero-out, the data of one unit replaced by nothing while the number of units stays what it is and is public.
+    """
+
+    epsilon: Epsilon
+    delta: Delta
+    unit: Unit
+    units: Annotated[int, Field(gt=0)]  # public
+    clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
+    sampling_rate: Rate
+    steps: Annotated[int, Field(gt=0, le=10**9)]
+    noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]
+    neighbouring: Literal["zero-out"] = "zero-out"
+    sampling: Literal["poisson"] = "poisson"
+    accountant: Literal["pld"] = "pld"
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The whole plan as the accountant sees it."""
+        return Mechanism(noise_multiplier=self.noise_multiplier, sampling_rate=self.sampling_rate, steps=self.steps)
+
+    @property
+    def expected_units(self) -> float:
+        """The public constant by which the noisy sum of a step is divided: units that a step reads on average."""
+        return self.sampling_rate * self.units
+
+    def leases(self) -> int:
+        """Return how many steps are asked for at a time: a crash loses that many at most, and the ledger grows by about 100 entries a run."""
+        return -(-self.steps // 100)
+
+    def statement(self, language: Language | None = None) -> str:
+        """Return the promise as one sentence, in the chosen language or another."""
+        unit = _RECORD.show(language) if self.unit == RECORD else self.unit
+        return _STATEMENT.show(
+            language,
+            epsilon=self.epsilon,
+            delta=self.delta,
+            unit=unit,
+            steps=self.steps,
+            rate=self.sampling_rate,
+            units=self.units,
+            clip=self.clip_norm,
+            sigma=self.noise_multiplier,
+        )
+
+
+def merged(mechanisms: Iterable[Mechanism]) -> list[Mechanism]:
+    """Return the same steps with those of one noise and rate put together, sorted; those without a step are left out."""
+    steps: dict[tuple[float, float], int] = {}
+    for one in mechanisms:
+        kind = (one.noise_multiplier, one.sampling_rate)
+        steps[kind] = steps.get(kind, 0) + one.steps
+    return [Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=count) for (noise, rate), count in sorted(steps.items()) if count]

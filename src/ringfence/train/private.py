@@ -1,0 +1,107 @@
+"""The private step: per-unit clipping, one draw of secure noise, division by a public constant.
+
+Source: Abadi et al. 2016 (arXiv:1607.00133), algorithm 1, with units instead of examples and the expected instead of the drawn batch size.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ringfence.core.errors import LossNotFinite, NotPerExample
+from ringfence.privacy.clip import UnitSums
+from ringfence.privacy.noise import SecureNoise
+from ringfence.privacy.plan import DPPlan
+from ringfence.train.data import Example, pack, split
+from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.trainer import Trainer
+
+
+class Pass(NamedTuple):
+    """Rows that go forward and back together: whole units, or a part of one that is larger than a micro batch."""
+
+    rows: list[Example]
+    places: list[int]  # of each row: the position of its unit among those of the pass
+    units: int
+    closes: bool  # False: more rows of the same unit follow
+
+
+class PrivateTrainer(Trainer):
+    """A trainer whose every step is one use of the Gaussian mechanism."""
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401  transformers is untyped
+        settings: TrainSettings,
+        *,
+        plan: DPPlan,
+        hints: RuntimeHints,
+        padding: int,
+        device: str,
+    ) -> None:
+        super().__init__(model, settings, hints=hints, padding=padding, device=device)
+        if not self.objective.per_example:
+            raise NotPerExample
+        self._plan = plan
+        self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm)
+        self._noise = SecureNoise()
+
+    def groups(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """Return the micro batches of these rows."""
+        return [one.rows for one in passes(examples, self._micro_batch)]
+
+    def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:
+        """Learn from the units of one step and return the mean loss of their rows before the update; None when nobody was drawn.
+
+        The gradient is that of Σ over rows of their mean loss per predicted token, summed per unit, clipped, summed, noised, and divided by the
+        expected number of units: nothing about a row is divided by anything that depends on another unit.
+
+        Raises: LossNotFinite when the update itself overflows; a row whose gradient is not finite adds nothing instead.
+        """
+        torch.manual_seed(self._seed_of(step))  # of dropout alone, which each row meets by itself
+        self.model.train()
+        losses: list[float] = []
+        for one in passes(examples, self._micro_batch):
+            summed, weights = self.objective.losses(self.model, self._collate(one.rows))
+            each = summed / weights.clamp(min=1.0)
+            each.sum().backward()
+            losses += [value for value in each.detach().tolist() if math.isfinite(value)]
+            began = time.perf_counter()
+            self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units)
+            if one.closes:
+                self._sums.close()
+            self.seconds_clip += time.perf_counter() - began
+        began = time.perf_counter()
+        self.optimiser.assign({name: self._noised(total) for name, total in self._sums.result().items()})
+        self.seconds_noise += time.perf_counter() - began
+        if not math.isfinite(self.optimiser.step(self._learning_rate(step, steps))):
+            raise LossNotFinite(step=step + 1)
+        return sum(losses) / len(losses) if losses else None
+
+    def _noised(self, total: Tensor) -> Tensor:
+        """Return (total + noise) / expected units, float32."""
+        scale = self._plan.noise_multiplier * self._plan.clip_norm
+        noise = torch.from_numpy(scale * self._noise.normal(total.numel())).to(torch.float32).view(total.shape).to(total.device)
+        return total.add_(noise).div_(self._plan.expected_units)
+
+
+def passes(examples: Sequence[Example], size: int) -> list[Pass]:
+    """Return rows as passes of at most `size` rows, unit by unit."""
+    of_unit: dict[int, list[Example]] = {}
+    for example in examples:
+        of_unit.setdefault(example.unit, []).append(example)
+    small = [tuple(rows) for rows in of_unit.values() if len(rows) <= size]
+    large = [rows for rows in of_unit.values() if len(rows) > size]
+    found = [
+        Pass([row for unit in group for row in unit], [place for place, unit in enumerate(group) for _ in unit], len(group), closes=True)
+        for group in pack(small, size)
+    ]
+    for rows in large:
+        parts = split(rows, size)
+        found += [Pass(part, [0] * len(part), 1, closes=number == len(parts)) for number, part in enumerate(parts, 1)]
+    return found

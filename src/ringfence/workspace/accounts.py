@@ -1,0 +1,110 @@
+"""Which sets share a privacy budget: those whose units overlap. Pure: entries in, groups out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ringfence.workspace.entries import BudgetSet, Outcome, Reserve
+
+_UNIT = np.dtype("S16")  # of a unit's HMAC; compares as bytes
+_BLOCK = 1 << 20  # bytes of units that are looked up at a time
+
+
+class Spender(Protocol):
+    """What a run is to a budget."""
+
+    @property
+    def state(self) -> str:
+        """One of the states of a run."""
+        ...
+
+    @property
+    def granted(self) -> int:
+        """Steps that were granted."""
+        ...
+
+    @property
+    def reserve(self) -> Reserve | None:
+        """What it reserved."""
+        ...
+
+
+@dataclass
+class Accounts:
+    """Accounts by the digest of their object. An import opens one; where its units are known already, it joins theirs for good."""
+
+    of_set: dict[str, str] = field(default_factory=dict)  # digest of a sealed set -> its account
+    limits: list[BudgetSet] = field(default_factory=list)
+    _parent: dict[str, str] = field(default_factory=dict)
+
+    def opened(self, outcome: Outcome) -> None:
+        """Take the outcome of an import into account; any other changes nothing."""
+        made = {one.role: one.digest for one in outcome.made}
+        if "account" not in made:
+            return
+        self.of_set[made["set"]] = made["account"]
+        self._parent[made["account"]] = made["account"]
+        for other in outcome.joins:
+            self._parent[self.root(other)] = self.root(made["account"])
+
+    def limited(self, entry: BudgetSet) -> None:
+        """Take a limit into account.
+
+        Raises: KeyError for an account that nobody opened.
+        """
+        self.root(entry.account)
+        self.limits.append(entry)
+
+    def root(self, account: str) -> str:
+        """Return the one account that stands for all that are joined to `account`.
+
+        Raises: KeyError.
+        """
+        while (parent := self._parent[account]) != account:
+            account = parent
+        return account
+
+    def group(self, account: str) -> frozenset[str]:
+        """Return every account that is joined to `account`, itself included."""
+        root = self.root(account)
+        return frozenset(one for one in self._parent if self.root(one) == root)
+
+    def groups(self) -> list[frozenset[str]]:
+        """Return all groups of joined accounts, in the order of their first import."""
+        found: dict[str, list[str]] = {}
+        for account in self._parent:
+            found.setdefault(self.root(account), []).append(account)
+        return [frozenset(group) for group in found.values()]
+
+
+def overlap(mine: bytes, theirs: bytes) -> bool:
+    """Return whether two tables of units have one in common.
+
+    mine, theirs: HMACs of 16 bytes each, sorted.
+    """
+    known = np.frombuffer(theirs, dtype=_UNIT)
+    for at in range(0, len(mine) if theirs else 0, _BLOCK):
+        some = np.frombuffer(mine[at : at + _BLOCK], dtype=_UNIT)
+        if np.any(known[np.minimum(np.searchsorted(known, some), len(known) - 1)] == some):
+            return True
+    return False
+
+
+def charges(runs: Iterable[Spender], group: frozenset[str]) -> tuple[list[Reserve], list[Reserve]]:
+    """Return (what is spent, what is only reserved) of a group of accounts, as steps.
+
+    A run that is over has spent what was granted to it; one that may still go on holds its whole reserve.
+    """
+    spent, held = [], []
+    for run in runs:
+        if run.reserve is None or run.reserve.account not in group:
+            continue
+        if run.granted:
+            spent.append(run.reserve.model_copy(update={"steps": run.granted}))
+        if run.state in ("open", "interrupted") and (left := run.reserve.steps - run.granted):
+            held.append(run.reserve.model_copy(update={"steps": left}))
+    return spent, held

@@ -1,0 +1,282 @@
+"""Private runs through the whole chain: what is promised, what is granted, what the budget of a set's units has left."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from ringfence.core.errors import BudgetExceeded, Interrupted, PolicyRefused
+from ringfence.core.policy import Budget, Policy, Require, TrainRules
+from ringfence.flows.budget import accounts, find, overview, refuse_unaffordable, set_budget
+from ringfence.flows.data import delete
+from ringfence.flows.policy import set_policy
+from ringfence.flows.release import release
+from ringfence.flows.runs import close, request_stop
+from ringfence.flows.train import resume, train
+from ringfence.privacy.accountant import epsilon_spent
+from ringfence.privacy.plan import DPPlan
+from ringfence.recipe.read import read
+from ringfence.workspace.fsck import fsck
+from ringfence.workspace.space import Workspace
+from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen
+
+PRIVACY = {"epsilon": 4, "delta": 1.0e-3, "unit": "patient_id"}
+
+
+def open_policy(**changes):
+    """A policy that asks for no arrow between import and training."""
+    return Policy(train=TrainRules(require=Require(), **changes), budget=Budget())
+
+
+@pytest.fixture
+def private(recipe):
+    """Return a function that writes a private recipe; its arguments change the privacy block."""
+
+    def write(*, top=None, **changes):
+        return read(recipe(privacy={**PRIVACY, **changes}, optim="sgd", **(top or {})))
+
+    return write
+
+
+def entries(space):
+    return [entry for _, entry in space.ledger.entries(0)]
+
+
+def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, private):
+    masked(space, tmp_path)
+    set_policy(space, Policy(train=TrainRules(ordinary="refuse", max_epsilon=4), budget=Budget()))
+    with pytest.raises(PolicyRefused, match="ordinary"):
+        train(space, read(tmp_path / "recipe.yaml" if (tmp_path / "recipe.yaml").exists() else _ordinary(tmp_path)))
+    with pytest.raises(PolicyRefused, match="max epsilon"):
+        train(space, private(epsilon=4.01))
+    trained = train(space, private())
+    plan = trained.plan
+    figures = trained.committed.statement.predicate.figures
+    assert DPPlan.model_validate(figures["plan"]) == plan
+    assert (plan.units, plan.sampling_rate, plan.steps, plan.unit) == (20, 4 / 20, 5, "patient_id")
+    assert epsilon_spent([plan.mechanism], delta=1e-3) <= 4
+    assert trained.figures.steps == trained.granted == figures["granted"] == plan.steps
+    assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0}
+    for sealed in ("losses", "loss_first", "loss_last", "seconds_clip"):
+        assert sealed not in figures
+    leases = [entry for entry in entries(space) if entry["type"] == "lease"]
+    assert sum(lease["steps"] for lease in leases) == plan.steps
+    shown = overview(find(space, "clinic"))
+    assert shown["spent"] == pytest.approx(epsilon_spent([plan.mechanism], delta=1e-5), abs=1e-3)
+    assert shown["reserved"] == 0
+    made = release(space, trained.committed.run, name="private")
+    assert {verdict.rule for verdict in made.verdicts if verdict.outcome != "pass"} == set()
+    card = (made.path / "README.md").read_text()
+    assert plan.statement("en") in card
+    assert plan.statement("zh") in card
+    assert overview(find(space, "clinic"))["voided_by"] == []
+    assert fsck(space).broken == []
+
+
+def _ordinary(folder):
+    path = folder / "ordinary.yaml"
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy().model_copy(update={"budget": Budget(epsilon=5, delta=1e-3)}))
+    train(space, private())
+    size = space.ledger.size
+    with pytest.raises(BudgetExceeded) as refused:
+        train(space, private())
+    assert refused.value.exit_code == 10
+    space.refresh()
+    assert space.ledger.size == size  # refused before the intent: no data was opened, nothing is reserved
+    assert overview(find(space, "clinic"))["reserved"] == 0
+    train(space, private(epsilon=0.5))
+
+
+def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, tmp_path, private):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    names = []
+
+    def stop_after(count):
+        return lambda progress: progress.phase == "work" and progress.done == count and request_stop(space, names[-1])
+
+    def interrupted():
+        with pytest.raises(Interrupted):
+            train(space, private(top={"max_steps": 40}), show=stop_after(2), started=names.append)
+        return space.refresh().runs[names[-1]]
+
+    run = interrupted()
+    assert 2 <= run.granted < 40
+    plan = DPPlan.model_validate(json.loads((space.path / "runs" / run.id / "order.json").read_bytes())["order"]["plan"])
+    whole = epsilon_spent([plan.mechanism], delta=1e-5)
+    shown = overview(find(space, "clinic"))
+    assert shown["spent"] + shown["reserved"] == pytest.approx(whole, abs=2e-3)
+    assert 0 < shown["spent"] < whole
+    done = resume(space, run)
+    assert done.figures.resumed_from == run.step
+    assert done.granted == 40
+    assert done.figures.steps == run.step + 40 - run.granted
+    assert overview(find(space, "clinic"))["reserved"] == 0
+
+    given_up = interrupted()
+    held = overview(find(space, "clinic"))
+    assert held["reserved"] > 0
+    set_budget(space, "clinic", epsilon=held["spent"] + held["reserved"] + 0.1)
+    small = given_up.reserve.model_copy(update={"steps": 3})
+    with pytest.raises(BudgetExceeded):
+        refuse_unaffordable(space, small, name="clinic")
+    close(space, given_up.id)
+    refuse_unaffordable(space, small, name="clinic")
+    after = overview(find(space, "clinic"))
+    assert after["reserved"] == 0
+    assert after["spent"] > whole
+    assert fsck(space).broken == []
+    assert not (space.path / "runs" / given_up.id).exists()
+
+
+def test_sets_with_common_units_share_one_account_which_outlives_them(space, tmp_path, private):
+    set_policy(space, open_policy())
+    rows = notes(24)
+    import_notes(space, tmp_path, rows[:12])
+    import_notes(space, tmp_path, rows[12:], name="others")
+    assert [one.sets for one in accounts(space)] == [("clinic",), ("others",)]
+    train(space, private())
+    spent = overview(find(space, "clinic"))["spent"]
+    assert (spent > 0, overview(find(space, "others"))["spent"]) == (True, 0)
+    sealed = space.state.resolve("clinic")
+    delete(space, [sealed])
+    import_notes(space, tmp_path, [{**row, "prompt": "other words " + row["prompt"]} for row in rows[10:14]], name="again")
+    assert [set(one.sets) for one in accounts(space)] == [{"clinic", "others", "again"}]
+    assert overview(find(space, "again"))["spent"] == spent
+    assert [one.group for one in accounts(reopen(space.path))] == [one.group for one in accounts(space)]
+
+
+def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements_say_so(copy, private):
+    space = reopen(copy[0])
+    assert overview(find(space, "clinic"))["voided_by"] == ["lora"]
+    trained = train(space, private())
+    assert trained.committed.statement.predicate.figures["lifetime"] == {"bound": "void", "ordinary_releases": 1}
+
+
+BAD = [
+    ({"epsilon": 0}, {}, "RF-RECIPE-002", 2),
+    ({"epsilon": -1}, {}, "RF-RECIPE-002", 2),
+    ({"delta": 0}, {}, "RF-RECIPE-002", 2),
+    ({"delta": 0.05}, {}, "RF-DP-001", 2),
+    ({"delta": 0.2}, {}, "RF-DP-001", 2),
+    ({"unit": None}, {}, "RF-DP-005", 2),
+    ({"unit": "doctor"}, {}, "RF-DP-005", 2),
+    ({"sampling_rate": 1.5}, {}, "RF-RECIPE-002", 2),
+    ({"seed": 7}, {}, "RF-RECIPE-002", 2),
+    ({}, {"max_grad_norm": 1.0}, "RF-RECIPE-002", 2),
+    ({"epsilon": 100}, {}, "RF-DP-002", 10),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case[0] or case[1]}")
+def test_a_privacy_block_that_cannot_stand_is_refused_before_anything_starts(space, tmp_path, recipe, cli, case):
+    block, top, code, exit_code = case
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    size = space.ledger.size
+    path = recipe(privacy={**PRIVACY, **block}, **top)
+    got, answer = cli("train", path, workspace=space.path)
+    assert (got, answer["error"]["code"]) == (exit_code, code)
+    assert Workspace.open(space.path).ledger.size == size
+
+
+def test_without_a_budget_nothing_may_be_spent(space, tmp_path, recipe, cli):
+    import_notes(space, tmp_path)
+    set_policy(space, Policy(train=TrainRules(require=Require())))
+    path = recipe(privacy=PRIVACY)
+    for command in (["train", path], ["train", path, "--dry-run"], ["budget", "set", "clinic", "--epsilon", "1"]):
+        code, answer = cli(*command, workspace=space.path)
+        assert (code, answer["error"]["code"]) == (10, "RF-DP-003")
+    assert cli("budget", "show", workspace=space.path)[1]["accounts"][0]["left"] == 0
+
+
+def test_a_set_without_a_unit_protects_one_record(space, tmp_path, recipe, cli):
+    path = tmp_path / "plain.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"p{i}", "completion": f"c{i % 5}"}) + "\n" for i in range(12)))
+    assert cli("import", path, "--name", "clinic", workspace=space.path)[0] == 0
+    set_policy(space, open_policy())
+    code, answer = cli("train", recipe(privacy=PRIVACY), workspace=space.path)
+    assert (code, answer["error"]["code"]) == (2, "RF-DP-005")
+    without = {key: value for key, value in PRIVACY.items() if key != "unit"}
+    code, answer = cli("train", recipe(privacy=without, max_steps=2), workspace=space.path)
+    assert (code, answer["plan"]["unit"], answer["plan"]["units"]) == (0, "record", 12)
+
+
+def test_the_budget_commands(space, tmp_path, recipe, cli):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    assert cli("budget", "set", "clinic", "--epsilon", "17", workspace=space.path)[1]["error"]["code"] == "RF-DP-004"
+    assert cli("budget", "set", "clinic", "--epsilon", "3", workspace=space.path)[0] == 0
+    assert cli("budget", "set", "clinic", "--epsilon", "3.5", workspace=space.path)[0] == 11
+    (account,) = cli("budget", "show", "clinic", workspace=space.path)[1]["accounts"]
+    assert (account["epsilon"], account["left"], account["units"]) == (3, 3, ["patient_id"])
+    assert cli("train", recipe(privacy=PRIVACY), workspace=space.path)[0] == 10
+    code, plan = cli("train", recipe(privacy={**PRIVACY, "epsilon": 1}), "--dry-run", workspace=space.path)
+    assert (code, plan["privacy"]["epsilon"], plan["budget"]["left"]) == (0, 1, 3)
+    code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
+    assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))
+    code, answer = cli("budget", "simulate", "--epsilon", "8", "--rate", "0.25", "--steps", "24", "--delta", "1e-4")
+    assert answer["epsilon"] <= 8
+    assert cli("budget", "simulate", "--rate", "0.25", "--steps", "24")[0] == 2
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=[pytest.mark.full, pytest.mark.timeout(1800)])])
+def test_killed_at_random_moments_a_run_never_makes_a_step_that_was_not_granted(space, tmp_path, recipe, times):
+    """Executed ≤ granted = charged ≤ plan, whatever is killed when; and a resumed run ends when the plan is spent."""
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    path = recipe(privacy=PRIVACY, optim="sgd", max_steps=400, save_steps=20)
+    front = [sys.executable, "-m", "ringfence", "--quiet", "--passphrase-file", str(word), "-w", str(space.path)]
+    command, run = ["train", str(path)], None
+    for _ in range(times):
+        before, first = (run.granted, run.step) if run else (0, 0)
+        process = subprocess.Popen([*front, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        watched, known = Workspace.open(space.path), run.id if run else None
+        while process.poll() is None and not any(
+            one.granted > (before if one.id == known else 0) for one in watched.refresh().runs.values() if one.state == "open"
+        ):
+            pass
+        time.sleep(random.uniform(0, 0.5))
+        seen = _executed(space)
+        process.kill()
+        process.wait()
+        opened = reopen(space.path)
+        assert fsck(opened).broken == []
+        run = [one for one in opened.state.runs.values() if one.intent.arrow == "train"][-1]
+        assert seen - first <= run.granted - before
+        assert before <= run.granted <= 400
+        assert run.granted == sum(entry["steps"] for entry in entries(opened) if entry["type"] == "lease" and entry["run"] == run.id)
+        if run.state == "interrupted":
+            command = ["run", "resume", run.id]
+        else:
+            command, run = ["train", str(path)], None
+    if run:
+        last = resume(opened, run)
+        assert last.granted == 400
+        assert last.figures.steps == run.step + 400 - run.granted < 400
+    spent = find(opened, "clinic")
+    assert sum(one.steps for one in spent.spent) == sum(run.granted for run in opened.refresh().runs.values())
+    assert fsck(opened).broken == []
+
+
+def _executed(space):
+    """Return the updates that the running run says it has made."""
+    from ringfence.flows.runs import status
+
+    opened = Workspace.open(space.path)
+    answers = [status(opened, run.id) for run in opened.state.runs.values() if run.state == "open"]
+    return max((answer.get("done", 0) for answer in answers if answer), default=0)

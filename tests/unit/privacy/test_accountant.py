@@ -1,0 +1,116 @@
+"""Every ε against published or independent values; noise that is enough and hardly more."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from dp_accounting import get_epsilon_gaussian
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from ringfence.core.errors import PlanImpossible
+from ringfence.privacy.accountant import epsilon_spent, noise_for, plan
+from ringfence.privacy.plan import RECORD, DPPlan, Mechanism, PrivacySettings
+
+# noise, rate, steps, delta, epsilon, source
+KNOWN = [
+    (3.0, 0.1, 512, 1e-6, 3.77, "jax_privacy 2.3 accounting.py, module doctest"),
+    (1.0, 0.01, 1000, 1e-5, 1.8282, "opake 0.16.1 PLD 1.8283, Opacus 1.6 PRV 1.8384"),
+    (0.6, 0.01, 3000, 1e-6, 13.6929, "opake 13.6933, Opacus PRV 13.7036"),
+    (0.5, 0.001, 10_000, 1e-6, 6.3461, "opake 6.3463, Opacus PRV 6.3566"),
+    (1.1, 256 / 60_000, 3515, 1e-5, 1.1337, "opake 1.1338, Opacus PRV 1.1438"),
+    (2.0, 0.1, 500, 1e-5, 5.5555, "opake 5.5561, Opacus PRV 5.5658"),
+    (0.45, 0.0005, 20_000, 1e-7, 8.8375, "opake 8.8376, Opacus PRV 8.8480"),
+]
+
+
+def steps(noise, rate, count):
+    return Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=count)
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known[-1][:24])
+def test_matches_published_epsilon(known):
+    noise, rate, count, delta, epsilon, source = known
+    assert epsilon_spent([steps(noise, rate, count)], delta=delta) == pytest.approx(epsilon, abs=0.005 if epsilon == 3.77 else 0.001), (
+        source
+    )
+
+
+@pytest.mark.parametrize(("noise", "count"), [(8.0, 30), (2.0, 1), (20.0, 400)])
+def test_without_sampling_it_is_the_analytic_gaussian(noise, count):
+    """Balle and Wang 2018: steps of the Gaussian mechanism are one with noise / √steps."""
+    exact = get_epsilon_gaussian(noise / math.sqrt(count), 1e-5)
+    assert exact <= epsilon_spent([steps(noise, 1.0, count)], delta=1e-5) <= exact + 2e-3
+
+
+def delta_by_integration(noise, rate, epsilon):
+    """Return the delta of one subsampled step by brute force: ∫ max(0, p - e^ε q), the larger of both directions."""
+    grid = [i * 1e-3 for i in range(int(-12 * noise / 1e-3), int((1 + 12 * noise) / 1e-3))]
+    one = two = 0.0
+    for x in grid:
+        out = norm.pdf(x, 0, noise)
+        mixed = (1 - rate) * out + rate * norm.pdf(x, 1, noise)
+        one += max(0.0, mixed - math.exp(epsilon) * out) * 1e-3
+        two += max(0.0, out - math.exp(epsilon) * mixed) * 1e-3
+    return max(one, two)
+
+
+def test_one_step_is_the_integral_of_its_definition():
+    epsilon = epsilon_spent([steps(0.8, 0.2, 1)], delta=1e-3)
+    assert delta_by_integration(0.8, 0.2, epsilon) == pytest.approx(1e-3, rel=0.01)
+
+
+def test_runs_compose_in_any_order_and_like_steps_are_one_mechanism():
+    a, b = steps(1.0, 0.05, 100), steps(2.0, 0.2, 40)
+    both = epsilon_spent([a, b], delta=1e-5)
+    assert both == pytest.approx(epsilon_spent([b, a], delta=1e-5), rel=1e-6)
+    assert both > max(epsilon_spent([a], delta=1e-5), epsilon_spent([b], delta=1e-5))
+    assert epsilon_spent([a, a], delta=1e-5) == pytest.approx(epsilon_spent([steps(1.0, 0.05, 200)], delta=1e-5), rel=1e-9)
+    assert epsilon_spent([], delta=1e-5) == epsilon_spent([steps(1.0, 0.5, 0)], delta=1e-5) == 0.0
+
+
+@settings(max_examples=5, deadline=None)
+@given(epsilon=st.sampled_from([0.3, 1.0, 3.0, 8.0]), rate=st.sampled_from([0.01, 0.1, 0.5, 1.0]), count=st.sampled_from([1, 20, 300]))
+def test_the_noise_is_enough_and_hardly_more(epsilon, rate, count):
+    noise = noise_for(epsilon=epsilon, delta=1e-5, sampling_rate=rate, steps=count)
+    spent = epsilon_spent([steps(noise, rate, count)], delta=1e-5)
+    assert spent <= epsilon
+    if noise > 0.3:
+        assert epsilon_spent([steps(noise * 0.998, rate, count)], delta=1e-5) > epsilon
+
+
+def test_noise_has_a_floor_and_a_ceiling():
+    assert noise_for(epsilon=1000, delta=1e-5, sampling_rate=0.01, steps=10) == 0.3
+    with pytest.raises(PlanImpossible):
+        noise_for(epsilon=1e-6, delta=1e-9, sampling_rate=1.0, steps=10**6)
+
+
+WANTED = PrivacySettings(epsilon=8, delta=1e-4)
+
+
+def test_a_plan_takes_its_rate_and_steps_from_the_recipe():
+    made = plan(WANTED, units=200, batch=50, steps=None, epochs=6)
+    assert (made.sampling_rate, made.steps, made.unit, made.expected_units) == (0.25, 24, RECORD, 50)
+    assert epsilon_spent([made.mechanism], delta=1e-4) <= 8
+    assert plan(WANTED, units=200, batch=50, steps=7, epochs=6).steps == 7
+    assert plan(WANTED, units=30, batch=50, steps=3, epochs=1).sampling_rate == 1.0
+    own = WANTED.model_copy(update={"sampling_rate": 0.5, "unit": "patient"})
+    made = plan(own, units=200, batch=50, steps=None, epochs=6)
+    assert (made.sampling_rate, made.steps, made.unit) == (0.5, 12, "patient")
+
+
+def test_delta_must_be_below_one_over_the_units():
+    with pytest.raises(PlanImpossible):
+        plan(WANTED, units=10_000, batch=8, steps=1, epochs=1)
+    assert plan(WANTED, units=9_999, batch=8, steps=1, epochs=1).units == 9_999
+
+
+def test_a_plan_says_what_it_promises_in_both_languages():
+    made = plan(WANTED.model_copy(update={"unit": "patient_id"}), units=200, batch=50, steps=24, epochs=1)
+    for language in ("en", "zh"):
+        sentence = made.statement(language)
+        for part in ("(8, 0.0001)", "patient_id", "24", "0.25", "200", f"{made.noise_multiplier:.5g}"):
+            assert part in sentence
+    assert DPPlan.model_validate_json(made.model_dump_json()) == made

@@ -1,0 +1,228 @@
+"""Clipped sums against a loop over one row at a time, and the bound that everything rests on: one unit moves the sum by the clip norm at most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from transformers import LlamaForCausalLM
+
+from ringfence.core.errors import NotCovered
+from ringfence.models.tiny import tiny_config
+from ringfence.privacy.clip import UnitSums
+from ringfence.train.data import Example, collate
+from ringfence.train.method import METHODS
+from ringfence.train.objective import OBJECTIVES
+from ringfence.train.private import passes
+from ringfence.train.settings import TrainSettings
+
+torch.set_num_threads(1)
+OBJECTIVE = OBJECTIVES.create("sft.v1")
+
+
+def adapted(dtype=torch.float64, *, rank=3, seed=1):
+    """Return a tiny Llama (grouped-query attention) with LoRA whose B is not zero, and the trainable weights by name."""
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(tiny_config()).to(dtype).requires_grad_(requires_grad=False)
+    method = METHODS.create("lora.v1", settings=TrainSettings(lora_rank=rank))
+    model = method.attach(model).train()
+    with torch.no_grad():
+        for weight in method.parameters().values():
+            weight.copy_(torch.randn_like(weight) * 0.1)
+    return model, method.parameters()
+
+
+def rows_of(lengths, *, seed=0, units=None):
+    drawn = np.random.default_rng(seed)
+    found = []
+    for at, length in enumerate(lengths):
+        learn = drawn.random(length) < 0.6
+        learn[0], learn[-1] = False, True
+        found.append(Example(drawn.integers(3, 259, length).astype(np.int32), learn, at if units is None else units[at]))
+    return found
+
+
+def exact_losses(model, batch):
+    """Return the mean loss of each row in the model's own precision: ours rounds its losses, not its gradients, to float32."""
+    logits = model(input_ids=batch.ids).logits[:, :-1]
+    each = nn.functional.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
+    learn = batch.learn[:, 1:]
+    return (each * learn).sum(1) / learn.sum(1)
+
+
+def loss_of(model, batch, dtype):
+    if dtype == torch.float64:
+        return exact_losses(model, batch).sum()
+    losses, weights = OBJECTIVE.losses(model, batch)
+    return (losses / weights.clamp(min=1.0)).sum()
+
+
+def flat(sums):
+    return torch.cat([sums[name].flatten() for name in sorted(sums)])
+
+
+def ours(model, weights, examples, *, clip=1.0, size=4, dtype=torch.float32, loss=loss_of):
+    sums = UnitSums(model, weights, clip_norm=clip)
+    for one in passes(examples, size):
+        loss(model, collate(one.rows, padding=2, device="cpu"), dtype).backward()
+        sums.gather(torch.tensor(one.places), units=one.units)
+        if one.closes:
+            sums.close()
+    return flat(sums.result())
+
+
+def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32):
+    """The definition: every unit by itself, ordinary gradients, clip, add. In float64."""
+    total = 0.0
+    for unit in sorted({example.unit for example in examples}):
+        whole = 0.0
+        for example in examples:
+            if example.unit == unit:
+                grads = torch.autograd.grad(loss_of(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
+                whole = whole + flat(dict(zip(weights, grads, strict=True))).double()
+        total = total + whole * min(1.0, clip / float(whole.norm()))
+    return total
+
+
+def apart(a, b):
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+LENGTHS = [5, 17, 9, 12, 30, 3]
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("units", [None, [0, 1, 0, 2, 2, 2], [0] * 6], ids=["rows", "three units", "one unit"])
+@pytest.mark.parametrize("clip", [1e-3, 1.0, 1e3])
+def test_the_sum_equals_a_loop_over_one_example_at_a_time(dtype, most, units, clip):
+    examples = rows_of(LENGTHS, units=units)
+    wanted = looped(*adapted(dtype), examples, clip=clip, dtype=dtype)
+    for size in (1, 4, 6):
+        got = ours(*adapted(dtype), examples, clip=clip, size=size, dtype=dtype)
+        assert apart(got, wanted) < most
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_any_rank(rank):
+    examples = rows_of(LENGTHS)
+    assert apart(ours(*adapted(torch.float32, rank=rank), examples), looped(*adapted(torch.float32, rank=rank), examples)) < 1e-5
+
+
+def test_activation_checkpointing_changes_nothing():
+    model, weights = adapted(torch.float32)
+    plain = ours(*adapted(torch.float32), rows_of(LENGTHS))
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.enable_input_require_grads()
+    assert apart(ours(model, weights, rows_of(LENGTHS)), plain) < 1e-6
+
+
+def test_bfloat16_agrees_within_its_precision_and_keeps_the_bound():
+    examples = rows_of(LENGTHS)
+    assert apart(ours(*adapted(torch.bfloat16), examples), looped(*adapted(torch.float32), examples)) < 0.05
+    one = ours(*adapted(torch.bfloat16), examples[:1], clip=1e-3)
+    assert float(one.norm()) <= 1e-3 * (1 + 1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(2, 24), min_size=2, max_size=6),
+    clip=st.sampled_from([1e-2, 0.3, 5.0]),
+    size=st.integers(1, 6),
+    seed=st.integers(0, 999),
+    data=st.data(),
+)
+def test_neighbouring_sets_move_the_sum_by_at_most_the_clip_norm(lengths, clip, size, seed, data):
+    """Zero-out: one unit, with all its rows, is replaced by nothing."""
+    units = data.draw(st.lists(st.integers(0, 3), min_size=len(lengths), max_size=len(lengths)))
+    examples = rows_of(lengths, seed=seed, units=units)
+    gone = data.draw(st.sampled_from(units))
+    everyone = ours(*adapted(torch.float32), examples, clip=clip, size=size)
+    without = ours(*adapted(torch.float32), [row for row in examples if row.unit != gone], clip=clip, size=size)
+    assert float((everyone - without).norm()) <= clip * (1 + 1e-5)
+
+
+def batch_mean(model, batch, dtype):
+    """What transformers computes: one mean over all tokens of the batch, so that each row's gradient depends on the others."""
+    return model(input_ids=batch.ids, labels=batch.ids.masked_fill(~batch.learn, -100)).loss * len(batch.ids)
+
+
+def test_a_mean_over_the_batch_breaks_the_bound():
+    """The test above can fail: with the usual loss, leaving out one long row rescales the rest by more than the clip norm."""
+    examples = rows_of([*[4] * 20, 200])
+    moved = {}
+    for loss in (batch_mean, loss_of):
+        norms, _ = at_once(examples, clip=1.0, loss=loss)
+        clip = float(norms[:-1].max())  # as an engineer would choose it: no short row is clipped while the long one is there
+        (_, everyone), (_, without) = (at_once(rows, clip=clip, loss=loss) for rows in (examples, examples[:-1]))
+        moved[loss] = float((everyone - without).norm()) / clip
+    assert moved[batch_mean] > 2
+    assert moved[loss_of] <= 1 + 1e-5
+
+
+def at_once(examples, *, clip, loss):
+    model, weights = adapted(torch.float32)
+    sums = UnitSums(model, weights, clip_norm=clip)
+    loss(model, collate(examples, padding=2, device="cpu"), torch.float32).backward()
+    sums.gather(torch.arange(len(examples)), units=len(examples))
+    norms = sums.close()
+    return norms, flat(sums.result())
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_row_that_is_not_finite_adds_nothing_and_harms_nobody(poison):
+    def poisoned(model, batch, dtype):
+        losses, weights = OBJECTIVE.losses(model, batch)
+        scale = torch.ones(len(losses))
+        scale[(batch.ids == 7).all(dim=1)] = poison
+        return (scale * losses / weights.clamp(min=1.0)).sum()
+
+    good = rows_of(LENGTHS)
+    bad = Example(np.full(30, 7, dtype=np.int32), np.arange(30) > 3, 99)
+    got = ours(*adapted(torch.float32), [*good, bad], size=8, loss=poisoned)
+    assert apart(got, ours(*adapted(torch.float32), good, size=8)) < 1e-6
+
+
+def test_a_step_that_read_nobody_is_exactly_zero():
+    model, weights = adapted()
+    assert not flat(UnitSums(model, weights, clip_norm=1.0).result()).any()
+
+
+def test_a_layer_that_is_met_twice_is_added_up_before_its_norm():
+    layer = nn.Linear(3, 3, bias=False)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    weights = {"w": layer.weight}
+    x = torch.randn(4, 5, 3)
+    each = [torch.autograd.grad(model(row[None]).square().sum(), layer.weight)[0] for row in x]
+    wanted = sum(grad * min(1.0, 0.1 / float(grad.norm())) for grad in each)
+    sums = UnitSums(model, weights, clip_norm=0.1)
+    model(x).square().sum().backward()
+    sums.gather(torch.arange(4), units=4)
+    sums.close()
+    assert apart(sums.result()["w"], wanted) < 1e-6
+
+
+@pytest.mark.parametrize("extra", [nn.LayerNorm(3), nn.Linear(3, 3, bias=True), nn.Embedding(5, 3)], ids=["norm", "bias", "embedding"])
+def test_a_trainable_weight_that_cannot_be_bounded_is_refused(extra):
+    layer = nn.Linear(3, 3, bias=False)
+    with pytest.raises(NotCovered):
+        UnitSums(nn.Sequential(layer, extra), {"w": layer.weight}, clip_norm=1.0)
+    with pytest.raises(NotCovered):
+        UnitSums(nn.Sequential(layer, extra), {"w": layer.weight, "e": next(extra.parameters())}, clip_norm=1.0)
+
+
+def test_two_layers_that_share_a_weight_are_refused():
+    one, two = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    two.weight = one.weight
+    with pytest.raises(NotCovered):
+        UnitSums(nn.Sequential(one, two), {"w": one.weight}, clip_norm=1.0)
+
+
+def test_a_pass_that_went_around_a_covered_layer_is_an_error():
+    model = nn.ModuleDict({"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)})
+    sums = UnitSums(model, {"a": model["a"].weight, "b": model["b"].weight}, clip_norm=1.0)
+    model["a"](torch.randn(2, 3)).sum().backward()
+    with pytest.raises(RuntimeError):
+        sums.gather(torch.arange(2), units=2)

@@ -1,0 +1,212 @@
+"""The private run in its child: granted before drawn, noise that never repeats, a promise that no setting of speed can change."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from transformers import LlamaForCausalLM
+
+from ringfence.core.errors import Interrupted, NotPerExample, PlanUnfit
+from ringfence.core.records import Record
+from ringfence.models.tiny import tiny_config
+from ringfence.privacy.plan import DPPlan
+from ringfence.train import adapter, job, price
+from ringfence.train.batches import Sampled
+from ringfence.train.data import Corpus, Example
+from ringfence.train.private import PrivateTrainer, passes
+from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
+from ringfence.vault.files import read_file
+from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
+
+PLAIN = RuntimeHints(device="cpu", dtype="float32")
+SETTINGS = TrainSettings(lora_rank=4, cutoff_len=96, learning_rate=0.5, optim="sgd", momentum=0.9, max_grad_norm=0.0)
+
+
+def plan_of(*, units=20, rate=0.5, steps=8, noise=0.5, clip=1.0):
+    return DPPlan(
+        epsilon=8, delta=1e-3, unit="record", units=units, clip_norm=clip, sampling_rate=rate, steps=steps, noise_multiplier=noise
+    )
+
+
+def start(folder, model, *, plan=None, left=None, settings=SETTINGS, records=None, checkpoint=None, stop_at=None, hints=PLAIN):
+    plan = plan or plan_of()
+    vault = Vault(folder)
+    channel = Memory(vault, stop_at=stop_at, left=plan.steps if left is None else left)
+    inputs = {"set": vault.write_set(pairs(20) if records is None else records)}
+    if checkpoint:
+        slot, key = checkpoint
+        inputs["checkpoint"], vault.keys[slot.slot] = vault.as_input(slot), key
+    outputs = {"adapter": vault.output("adapter"), "checkpoint": vault.output("checkpoint")}
+    order = TrainOrder(train=settings, hints=hints, plan=plan)
+    return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(model)}), channel
+
+
+def weights_of(made):
+    slot = made.order.outputs["adapter"]
+    return load_tensors(read_file(Vault(None).as_input(slot), made.keys.data[slot.slot], adapter.WEIGHTS))
+
+
+def test_a_private_run_makes_its_steps_and_learns(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, plan=plan_of(rate=0.8, steps=60, noise=0.3), records=pairs(20))
+    figures = job.run(made)
+    assert figures.steps == 60 == sum(channel.leases)
+    assert channel.leases == [1] * 60
+    assert np.mean(figures.losses[-5:]) < np.mean(figures.losses[:5]) - 0.3
+    assert 0 < figures.seconds_noise < figures.seconds
+    assert 0 < figures.seconds_clip < figures.seconds
+
+
+def test_no_step_is_made_that_was_not_granted(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, left=3)
+    assert job.run(made).steps == 3
+    assert channel.leases == [1, 1, 1, 0]
+    made, channel = start(tmp_path, tiny_folder, left=0)
+    figures = job.run(made)
+    assert (figures.steps, figures.loss_first) == (0, None)
+    assert not any(weights_of(made)[name].any() for name in weights_of(made) if "lora_B" in name)  # nothing was learned
+
+
+def test_a_long_plan_asks_for_a_hundredth_at_a_time():
+    assert (plan_of(steps=100).leases(), plan_of(steps=101).leases(), plan_of(steps=5_000).leases()) == (1, 2, 50)
+    asked = []
+    batches = Sampled(plan_of(units=2, steps=250), Corpus([], 2, 0, units=2), lease=lambda steps: asked.append(steps) or steps)
+    for step in range(7):
+        assert batches.rows(step) == []
+    assert asked == [3, 3, 3]
+
+
+def test_two_runs_of_one_recipe_never_share_noise(tmp_path, tiny_folder):
+    made = [start(tmp_path, tiny_folder, plan=plan_of(rate=1.0, steps=1))[0] for _ in range(2)]
+    for one in made:
+        job.run(one)
+    a, b = (weights_of(one) for one in made)
+    for name in a:
+        if "lora_B" in name:
+            assert not torch.equal(a[name], b[name])
+            assert float((a[name] == b[name]).float().mean()) < 0.01
+
+
+def test_a_resumed_run_goes_on_from_its_checkpoint_with_what_is_left(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, stop_at=3)
+    with pytest.raises(Interrupted):
+        job.run(made)
+    _, slot = channel.checkpoints[-1]
+    again, later = start(tmp_path, tiny_folder, left=2, checkpoint=(slot, made.keys.data[slot.slot]))
+    figures = job.run(again)
+    assert (figures.steps, figures.resumed_from) == (5, 3)
+    assert later.leases == [1, 1, 0]
+
+
+def test_a_set_of_other_units_is_refused(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, plan=plan_of(units=19))
+    with pytest.raises(PlanUnfit):
+        job.run(made)
+    assert channel.leases == []
+
+
+def test_rows_of_one_unit_are_drawn_together_and_silent_units_count():
+    rows = [Example(np.arange(5, dtype=np.int32), np.ones(5, bool), unit) for unit in (0, 1, 1, 3)]
+    batches = Sampled(plan_of(units=4, rate=1.0), Corpus(rows, 1, 0, units=4), lease=lambda steps: steps)
+    assert [row.unit for row in batches.rows(0)] == [0, 1, 1, 3]
+    some = Sampled(plan_of(units=4, rate=0.5), Corpus(rows, 1, 0, units=4), lease=lambda steps: steps)
+    for step in range(30):
+        assert [row.unit for row in some.rows(step)].count(1) in (0, 2)
+
+
+def test_units_of_the_corpus_are_those_of_the_records(tmp_path, tiny_folder):
+    shared = pair("one?", "two")
+    records = [shared, Record("f" * 32, shared.unit, "test", "pair", ("user", "assistant"), ("three?", "four")), pair("five?", "")]
+    made, _ = start(tmp_path, tiny_folder, plan=plan_of(units=2, rate=1.0, steps=1), records=records)
+    assert job.run(made).steps == 1
+
+
+# ── the step ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def trainer_of(plan, *, settings=SETTINGS, hints=PLAIN):
+    torch.manual_seed(5)
+    model = LlamaForCausalLM(tiny_config()).requires_grad_(requires_grad=False)
+    return PrivateTrainer(model, settings, plan=plan, hints=hints, padding=2, device="cpu")
+
+
+def examples_of(lengths, units=None):
+    drawn = np.random.default_rng(3)
+    found = []
+    for at, length in enumerate(lengths):
+        learn = np.arange(length) > 1
+        found.append(Example(drawn.integers(3, 259, length).astype(np.int32), learn, at if units is None else units[at]))
+    return found
+
+
+def gradient_of(trainer, examples):
+    """Return what the optimiser is given, as one vector."""
+    seen = {}
+    trainer.optimiser.assign = lambda grads: seen.update({name: grad.clone() for name, grad in grads.items()})
+    trainer.optimiser.step = lambda _: 0.0
+    trainer.step(examples, step=0, steps=9)
+    return torch.cat([seen[name].flatten() for name in sorted(seen)])
+
+
+def test_the_gradient_is_the_clipped_sum_plus_noise_of_the_planned_size_over_a_public_constant():
+    """σ·C on the sum, then division by q·N: a wrong factor anywhere shows in the spread of an empty step, whose sum is zero."""
+    plan = plan_of(units=1_000, rate=0.05, noise=1.7, clip=0.3)
+    drawn = gradient_of(trainer_of(plan, settings=SETTINGS.model_copy(update={"lora_rank": 64})), [])
+    expected = 1.7 * 0.3 / 50
+    assert len(drawn) > 50_000
+    assert float(drawn.std()) == pytest.approx(expected, rel=5 / np.sqrt(2 * len(drawn)))
+    assert abs(float(drawn.mean())) < 5 * expected / np.sqrt(len(drawn))
+
+
+def test_the_gradient_without_noise_is_bounded_by_one_unit():
+    quiet = plan_of(units=10, rate=0.5, noise=1e-9, clip=0.25)
+    one = gradient_of(trainer_of(quiet), examples_of([8]))
+    assert float(one.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
+    three = gradient_of(trainer_of(quiet), examples_of([8, 9, 12], units=[4, 4, 4]))
+    assert float(three.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
+
+
+@pytest.mark.parametrize("hints", [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}])
+def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints):
+    quiet, examples = plan_of(units=10, noise=1e-9), examples_of([8, 30, 9, 12, 21], units=[0, 1, 1, 2, 2])
+    wanted = gradient_of(trainer_of(quiet), examples)
+    got = gradient_of(trainer_of(quiet, hints=PLAIN.model_copy(update=hints)), examples)
+    assert float((got - wanted).norm() / wanted.norm()) < 1e-5
+
+
+def test_an_objective_that_couples_rows_is_refused(monkeypatch):
+    from ringfence.train.objectives.sft import SupervisedFineTuning
+
+    monkeypatch.setattr(SupervisedFineTuning, "per_example", False)
+    with pytest.raises(NotPerExample):
+        trainer_of(plan_of())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_passes_hold_whole_units_or_parts_of_one(size):
+    units = [0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 3, 4]
+    examples = examples_of(list(range(5, 17)), units=units)
+    made = passes(examples, size)
+    assert sorted(id(row) for one in made for row in one.rows) == sorted(map(id, examples))
+    complete = []
+    for one in made:
+        assert len(one.rows) == len(one.places) <= size
+        assert set(one.places) == set(range(one.units))
+        assert one.units == len({row.unit for row in one.rows})
+        assert all((a.unit == b.unit) == (i == j) for (a, i), (b, j) in itertools.product(zip(one.rows, one.places, strict=True), repeat=2))
+        complete += {row.unit for row in one.rows} if one.closes else []
+        assert one.closes or one.units == 1
+    assert sorted(complete) == [0, 1, 2, 3, 4]  # each unit is closed exactly once
+
+
+# ── pricing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_private_run_is_priced_without_a_grant(tmp_path, tiny_folder):
+    made, channel = start(tmp_path, tiny_folder, plan=plan_of(steps=500))
+    found = price.run(made)
+    assert (found.steps, found.rows, channel.leases) == (500, 20, [])
+    assert found.seconds > 0

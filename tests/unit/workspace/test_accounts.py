@@ -1,0 +1,100 @@
+"""Accounts: units that overlap share one, for good; what is spent and held follows from the runs alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.workspace import accounts
+from ringfence.workspace.accounts import Accounts, charges, overlap
+from ringfence.workspace.entries import BudgetSet, Made, Outcome, Reserve
+
+UNIT = st.binary(min_size=16, max_size=16)
+
+
+def table(units):
+    return b"".join(sorted(units))
+
+
+@given(mine=st.sets(UNIT), theirs=st.sets(UNIT), shared=st.sets(UNIT, max_size=2))
+def test_overlap_is_that_of_sets(mine, theirs, shared):
+    a, b = mine | shared, theirs | shared
+    assert overlap(table(a), table(b)) == bool(a & b)
+
+
+@given(st.sets(st.integers(0, 300), min_size=1, max_size=40), st.sets(st.integers(0, 300), min_size=1, max_size=40))
+def test_overlap_looks_at_every_block_and_at_zero_bytes(mine, theirs):
+    """Ids that differ in their last bytes alone, among them zeros, which numpy drops from the end of strings."""
+    accounts._BLOCK, before = 32, accounts._BLOCK
+    try:
+        a, b = ({value.to_bytes(2, "big") + bytes(14) for value in values} for values in (mine, theirs))
+        assert overlap(table(a), table(b)) == bool(mine & theirs)
+        c, d = ({bytes(14) + value.to_bytes(2, "big") for value in values} for values in (mine, theirs))
+        assert overlap(table(c), table(d)) == bool(mine & theirs)
+    finally:
+        accounts._BLOCK = before
+
+
+def test_nothing_overlaps_with_nothing():
+    assert not overlap(b"", bytes(16))
+    assert not overlap(bytes(16), b"")
+
+
+def made(role, digest):
+    return Made(role=role, digest=digest * 64, manifest="0" * 64, slot="0" * 32, kind=role, stage="sealed", name="n", label="internal")
+
+
+def imported(mark, *joins):
+    return Outcome(
+        run="import-0123456789ab",
+        arrow="import",
+        made=(made("set", mark), made("account", mark.swapcase() if mark.isalpha() else mark)),
+        statement="0" * 64,
+        joins=tuple(one * 64 for one in joins),
+    )
+
+
+def test_accounts_join_for_good_and_through_others():
+    books = Accounts()
+    for mark, joins in (("1", ()), ("2", ()), ("3", ("1",)), ("4", ()), ("5", ("3", "2"))):
+        books.opened(imported(mark, *joins))
+    assert books.groups() == [frozenset(one * 64 for one in "1235"), frozenset(("4" * 64,))]
+    for one in "1235":
+        assert books.group(one * 64) == books.groups()[0]
+    assert books.of_set["3" * 64] == "3" * 64
+    books.opened(Outcome(run="scan-0123456789ab", arrow="scan", made=(made("set", "9"),), statement="0" * 64))
+    assert "9" * 64 not in books.of_set
+    with pytest.raises(KeyError):
+        books.limited(BudgetSet(account="7" * 64, epsilon=1, delta=1e-5))
+
+
+@dataclass
+class Spender:
+    state: str
+    granted: int
+    reserve: Reserve | None
+
+
+def reserve(account, steps):
+    return Reserve(account=account * 64, noise_multiplier=1, sampling_rate=0.5, steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("state", "granted", "spent", "held"),
+    [
+        ("open", 0, [], [10]),
+        ("open", 4, [4], [6]),
+        ("interrupted", 4, [4], [6]),
+        ("done", 10, [10], []),
+        ("done", 4, [4], []),
+        ("failed", 4, [4], []),
+        ("failed", 0, [], []),
+    ],
+)
+def test_what_a_run_costs(state, granted, spent, held):
+    runs = [Spender(state, granted, reserve("1", 10)), Spender("open", 3, reserve("2", 5)), Spender("done", 0, None)]
+    got = charges(runs, frozenset(("1" * 64,)))
+    assert [[one.steps for one in side] for side in got] == [spent, held]
