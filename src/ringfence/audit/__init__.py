@@ -1,0 +1,1 @@
+"""Audit: canaries, attacks and the statistics that turn their scores into bounds. `settings`, `statistics` and `register` are light."""
