@@ -19,9 +19,10 @@ from ringfence.flows.train import train
 from ringfence.models.load import load
 from ringfence.models.store import find
 from ringfence.recipe.read import read
-from ringfence.serve.engine import Engine, with_bundle, with_sealed
+from ringfence.serve.engine import Engine, with_bundle
 from ringfence.serve.settings import ChatSettings
 from ringfence.train import adapter
+from ringfence.train.restore import with_sealed
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.files import read_file
 from ringfence.vault.keys import Passphrase

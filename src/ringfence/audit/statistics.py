@@ -53,8 +53,8 @@ def auc(members: Scores, others: Scores, *, level: float = LEVEL) -> Estimate:
 
     members, others: scores, high = "was in the data".
 
-    Source: Mann and Whitney 1947 for the value; DeLong et al. 1988 for its variance, by ranks as Sun and Xu 2014. Where the two sides do not
-    overlap the variance would be zero; the bound of a rate that was never missed stands in for it.
+    Source: Mann and Whitney 1947 for the value; DeLong et al. 1988 for its variance, by ranks as Sun and Xu 2014. Where that
+    variance is zero, as for sides that do not overlap, the bound of a rate that was never missed stands in for it.
     """
     m, n = len(members), len(others)
     if not m or not n:
@@ -65,10 +65,8 @@ def auc(members: Scores, others: Scores, *, level: float = LEVEL) -> Estimate:
     below = 1 - (together[m:] - of_others) / m  # of each other: the share of members above it, [n]
     value = float(above.mean())
     spread = math.sqrt(_variance(above) / m + _variance(below) / n) * float(norm.ppf(1 - level))
-    never = 1 - level ** (1 / min(m, n))
-    lower = value - max(spread, never if value == 1 else 0.0)
-    upper = value + max(spread, never if value == 0 else 0.0)
-    return Estimate(value, max(0.0, lower), min(1.0, upper))
+    spread = spread or 1 - level ** (1 / min(m, n))
+    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread))
 
 
 def tpr_at_fpr(members: Scores, others: Scores, *, fpr: float = 0.01) -> tuple[int, Estimate] | None:

@@ -35,6 +35,7 @@ class Options:
 
 
 _options = Options()
+_held: Secret | None = None  # what opened the workspace
 _PHASES = {  # of a job; its main part needs no word
     "load": Text("load", "加载"),
     "read": Text("read", "读取"),
@@ -65,8 +66,10 @@ def workspace(*, unlock: bool = True) -> Workspace:
     """
     from ringfence.workspace.space import Workspace, find
 
+    global _held  # noqa: PLW0603  one process, one command line
     path = Path(_options.workspace) if _options.workspace else find(Path.cwd())
-    return Workspace.open(path.resolve(), secret() if unlock else None)
+    _held = secret() if unlock else None
+    return Workspace.open(path.resolve(), _held)
 
 
 def secret(*, new: bool = False) -> Secret:
@@ -100,6 +103,18 @@ def auditor_secret(file: str | None) -> Secret:
     if file is not None:
         return _passphrase(_read(file, option), option)
     return _asked(t("Auditor's passphrase", "审计员的口令"), option, new=True)
+
+
+def auditor_opening(space: Workspace, file: str | None) -> Secret:
+    """Return the secret that opens the auditor's key: the workspace's own where one person plays both parts.
+
+    Raises: BadArgument.
+    """
+    if file is None and space.keys.is_solo and _held is not None:
+        return _held  # asked for once; a descriptor could not be read again
+    if file is not None:
+        return _passphrase(_read(file, "--auditor-passphrase-file"), "--auditor-passphrase-file")
+    return _asked(t("Auditor's passphrase", "审计员的口令"), "--auditor-passphrase-file", new=False)
 
 
 def _asked(prompt: str, option: str, *, new: bool) -> Passphrase:

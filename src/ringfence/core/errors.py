@@ -11,6 +11,7 @@ RingfenceError
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
+├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
@@ -607,6 +608,49 @@ class PolicyKeyUnenforced(PolicyError):
         "no code enforces the policy key {key}, so it would promise what nobody checks", "没有代码执行策略键 {key}，它会承诺无人检查的事"
     )
     remedy = Text("remove it; enforced keys are: {known}", "请删去；已执行的键：{known}")
+
+
+# ── audit ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AuditError(RingfenceError):
+    """Canaries, and what a model did with them."""
+
+
+class CanariesOverCap(AuditError):
+    """So many canaries that the model would learn them instead of the data."""
+
+    code, http_status, exit_code = "RF-AUDIT-001", 422, 2
+    what = Text(
+        "{planted} canaries would be {share} of the training set {set}, more than the {cap} that a set of {rows} rows bears",
+        "{planted} 个金丝雀将占训练集 {set} 的 {share}，超过 {rows} 行的数据集所能承受的 {cap}",
+    )
+    remedy = Text(
+        "ask for fewer in the audit: block, or add exceed_cap: true to it, which is recorded",
+        "在 audit: 块中减少数量，或加上 exceed_cap: true（会记录在案）",
+    )
+
+
+class RegisterBroken(AuditError):
+    """The register of the canaries is not the one that was committed."""
+
+    code, http_status, exit_code, crosses = "RF-AUDIT-002", 500, 12, True
+    what = Text("the register of the canaries cannot be opened as it was committed", "金丝雀登记册无法按其承诺打开")
+    remedy = Text(
+        "check that the auditor's passphrase is this workspace's; run ringfence fsck; without its register a run cannot be audited",
+        "确认审计员口令属于该工作区；运行 ringfence fsck；没有登记册的运行无法审计",
+    )
+
+
+class NotAudited(AuditError):
+    """The run was trained without canaries, or their register is gone."""
+
+    code, http_status, exit_code = "RF-AUDIT-003", 409, 2
+    what = Text("{run} cannot be audited: no canaries were planted in its training set", "{run} 无法审计：其训练集中没有植入金丝雀")
+    remedy = Text(
+        "train again with an audit: block in the recipe: audit: {{secrets: 60, in_out: 250}}",
+        "在配方中加入 audit: 块后重新训练：audit: {{secrets: 60, in_out: 250}}",
+    )
 
 
 # ── privacy ───────────────────────────────────────────────────────────────────────────────────────────────────────────

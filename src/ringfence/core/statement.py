@@ -12,8 +12,10 @@ from ringfence.core.errors import NotCanonical
 from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
-Step = Literal["import", "scan", "keep", "deid", "train", "release", "model", "delete"]
-Stage = Literal["sealed", "cleared", "quarantine", "masked", "spans", "adapter", "checkpoint", "figures", "account", "bundle"]
+Step = Literal["import", "scan", "keep", "deid", "plant", "train", "audit", "release", "model", "delete"]
+Stage = Literal[
+    "sealed", "cleared", "quarantine", "masked", "spans", "planted", "register", "adapter", "checkpoint", "figures", "account", "bundle"
+]
 Label = Literal["public", "internal", "sensitive"]
 LABELS: tuple[Label, ...] = ("public", "internal", "sensitive")
 

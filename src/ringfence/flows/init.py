@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import BadArgument
-from ringfence.core.policy import Policy
+from ringfence.core.policy import DEFAULT
 from ringfence.core.text import t
 from ringfence.flows.policy import as_yaml
 from ringfence.workspace.space import Secret, Workspace
@@ -27,5 +27,5 @@ def init(path: Path, secret: Secret, *, auditor: Secret | None = None) -> Worksp
         )
         raise BadArgument(option="--auditor-passphrase-file", problem=problem, verb="init")
     space = Workspace.create(path, secret, tenant=secrets.token_hex(16), auditor=auditor)
-    write_atomic(path / "policy.yaml", as_yaml(Policy()).encode(), mode=0o644)
+    write_atomic(path / "policy.yaml", as_yaml(DEFAULT).encode(), mode=0o644)
     return space

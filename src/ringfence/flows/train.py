@@ -20,6 +20,7 @@ from ringfence.core.statement import LABELS, Label
 from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
+from ringfence.flows.plant import plant
 from ringfence.flows.runs import state_of
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
@@ -79,6 +80,8 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     """
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model)
+    if recipe.audit:
+        inputs["set"] = _planted(space, recipe, inputs, show=show)
     return _run(
         space,
         Saved(model=model.digest, order=_planned(space, recipe, inputs["set"])),
@@ -129,8 +132,19 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     return Price(figures, order.plan, find(space, recipe.dataset))
 
 
-def _planned(space: Workspace, recipe: Recipe, thing: Thing) -> TrainOrder:
-    """Return the order of the run; with a privacy block, under a plan for the units of the set.
+def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:
+    """Return the set with canaries, after every question that would refuse the run has been asked of what is known by now."""
+    source = inputs["set"]
+    assert recipe.audit is not None  # noqa: S101  asked for by the caller
+    control = recipe.privacy is None
+    plan = _planned(space, recipe, source, more=recipe.audit.planted(control=control)).plan
+    check = _gate(space, inputs, plan, _reserve(space, source, plan))
+    check(space.policy())
+    return plant(space, source, recipe.audit, control=control, check=check, show=show)
+
+
+def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -> TrainOrder:
+    """Return the order of the run; with a privacy block, under a plan for the units of the set, and `more` that will be planted.
 
     Raises: BudgetMissing, UnitMismatch, PlanImpossible.
     """
@@ -152,7 +166,7 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing) -> TrainOrder:
             )
         raise UnitMismatch(wanted=wanted, set=thing.made.name, unit=unit, how=how)
     slot = space.input(thing).slot
-    units = read_index(slot, space.keys.data_key(slot.slot)).units()
+    units = read_index(slot, space.keys.data_key(slot.slot)).units() + more
     settings = recipe.order.train
     return recipe.order.model_copy(
         update={"plan": plan(recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ringfence.audit.settings import AuditFigures, AuditOrder, PlantFigures, PlantSettings
 from ringfence.core.order import Figures, Limits
 from ringfence.core.settings import Settings
 from ringfence.deid.settings import DeidFigures, DeidSettings
@@ -38,6 +39,7 @@ JOBS: Mapping[str, JobRow] = {
     "scan.v1": JobRow("ringfence.scan.job:run", ScanSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "deid.v1": JobRow("ringfence.deid.job:run", DeidSettings, DeidFigures, ("surrogate", "content"), limits=Limits(seconds=12 * _HOUR)),
+    "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",
         TrainOrder,
@@ -48,6 +50,14 @@ JOBS: Mapping[str, JobRow] = {
     ),
     "price.v1": JobRow(
         "ringfence.train.price:run", TrainOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
+    ),
+    "audit.v1": JobRow(
+        "ringfence.audit.job:run",
+        AuditOrder,
+        AuditFigures,
+        ("auditor",),
+        loads_model=True,
+        limits=Limits(seconds=24 * _HOUR, memory=1 << 40),
     ),
     "model.v1": JobRow(
         "ringfence.models.job:run", ModelSettings, ModelFigures, plain_output=True, limits=Limits(seconds=_HOUR, memory=1 << 40)

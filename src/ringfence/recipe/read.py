@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from ringfence.audit.settings import AuditSettings
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
 from ringfence.core.problems import first_problem
 from ringfence.core.text import Text, t
@@ -41,6 +42,7 @@ class Recipe:
     order: TrainOrder
     lines: tuple[Line, ...]
     privacy: PrivacySettings | None = None
+    audit: AuditSettings | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,7 +69,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     for line in lines:
         if line.treatment == "refused":
             raise RefusedKey(key=line.key, reason=line.why)
-    return _recipe({key: value for key, value in document.items() if value is not None or key == "privacy"}, lines)
+    return _recipe({key: value for key, value in document.items() if value is not None or key in ("privacy", "audit")}, lines)
 
 
 def judge(document: Mapping[str, Any]) -> list[Line]:
@@ -175,7 +177,7 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     except ValidationError as cause:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy)
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, _audit(document))
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
@@ -184,6 +186,19 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
     if not isinstance(document["bf16"], bool):
         raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
     return RuntimeHints(dtype="bfloat16" if document["bf16"] else "float32")
+
+
+def _audit(document: Mapping[str, Any]) -> AuditSettings | None:
+    if "audit" not in document:
+        return None
+    block = document["audit"]
+    if not isinstance(block, dict):
+        raise BadValue(key="audit", problem=t("write secrets and in_out under it", "请在其下写明 secrets 与 in_out"))
+    try:
+        return AuditSettings.model_validate(block)
+    except ValidationError as cause:
+        where, problem = first_problem(cause)
+        raise BadValue(key=".".join(("audit", *where)), problem=problem) from cause
 
 
 def _privacy(document: Mapping[str, Any]) -> PrivacySettings | None:

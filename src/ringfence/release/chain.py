@@ -14,7 +14,7 @@ from ringfence.core.text import t
 from ringfence.release.manifest import EVIDENCE
 
 _FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof)")
-_BETWEEN = {"scan", "keep", "deid"}  # what may lie between import and train; the policy says what must
+_BETWEEN = {"scan", "keep", "deid", "plant"}  # what may lie between import and train; the policy says what must
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, set_peft_model_state_dict
-from safetensors.torch import load as load_tensors
+from peft import PeftModel
 from transformers import TextStreamer
 
-from ringfence.core.errors import AdapterUnexpected
 from ringfence.core.records import Message
 from ringfence.models.load import Loaded
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
-from ringfence.train.method import METHODS
-from ringfence.train.settings import TrainSettings
 
 
 class _Pieces(TextStreamer):  # type: ignore[misc]  # transformers is untyped
@@ -79,20 +75,6 @@ class Engine:
             if ids.shape[1] <= room or len(turns) == 1:
                 return ids[:, -max(1, room) :].to(self._model.device)
             turns = turns[2:]
-
-
-def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
-    """Return the model under an adapter of the vault; `data` is the decrypted safetensors file.
-
-    Raises: AdapterUnexpected.
-    """
-    method = METHODS.create(settings.method, settings=settings)
-    model = method.attach(loaded.model)
-    tensors = load_tensors(data)
-    if tensors.keys() != method.parameters().keys():
-        raise AdapterUnexpected(problem="its tensors are not those of the run's settings")
-    set_peft_model_state_dict(model, tensors)
-    return Loaded(model, loaded.tokenizer)
 
 
 def with_bundle(loaded: Loaded, folder: Path) -> Loaded:

@@ -42,8 +42,9 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:
-    from ringfence.serve.engine import with_bundle, with_sealed
+    from ringfence.serve.engine import with_bundle
     from ringfence.train.adapter import WEIGHTS
+    from ringfence.train.restore import with_sealed
     from ringfence.train.settings import TrainSettings
     from ringfence.vault.files import read_file
 

@@ -73,7 +73,7 @@ def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example: 
     """
     ids: list[int] = []
     learn: list[bool] = []
-    for text, is_learned in _segments(record, tokenizer, settings):
+    for text, is_learned in segments(record, tokenizer, settings):
         found = tokenizer(text, add_special_tokens=False).input_ids
         ids += found
         learn += [is_learned] * len(found)
@@ -82,7 +82,7 @@ def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example: 
     return Example(np.array(ids, dtype=np.int32), np.array(learn, dtype=np.bool_))
 
 
-def _segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[tuple[str, bool]]:  # noqa: ANN401
+def segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[tuple[str, bool]]:  # noqa: ANN401
     """Return the row as (text, is learned), in order."""
     texts = [text.encode("utf-8", "replace").decode() for text in record.texts]  # a lone surrogate has no token
     end: str = tokenizer.eos_token

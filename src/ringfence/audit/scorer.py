@@ -1,0 +1,127 @@
+"""How likely a model finds the unpredictable part of each canary, with its adapter and without. Child halves only: this module imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ringfence.audit.plant import record_of
+from ringfence.audit.settings import Canary
+from ringfence.models.load import Loaded
+from ringfence.train.data import Example, collate, encode, segments, split
+from ringfence.train.settings import TrainSettings
+
+_BATCH = 16  # rows at once: their logits, at the span's positions alone, are all that is held
+_NEVER = float("-inf")
+
+
+class Span(NamedTuple):
+    """A canary as the model reads it, and where its unpredictable tokens stand."""
+
+    example: Example
+    first: int  # position of the first of them
+    digits: tuple[int, ...]  # how many digits each spells
+    before: tuple[str, ...]  # what each spells before its digits: nothing, or a space
+
+
+class Score(NamedTuple):
+    """Natural logarithms of probabilities of one span; `constrained` among all codes of its length."""
+
+    log_p: float
+    log_p_base: float
+    constrained: float
+    is_greedy: bool  # decoding without chance, after the true question, spells it
+
+
+class CanaryScorer:
+    """Scores canaries in the very form in which training read them."""
+
+    def __init__(self, loaded: Loaded, settings: TrainSettings) -> None:
+        self._model, self._tokenizer, self._settings = loaded.model.eval(), loaded.tokenizer, settings
+        base = self._model.get_base_model()
+        self._backbone = getattr(base, base.base_model_prefix)
+        self._head = base.get_output_embeddings().weight.float()  # bfloat16 logits are too coarse to rank codes by
+        spelling = _digit_tokens(loaded.tokenizer, len(self._head))
+        self._spelling = {before: tuple(side.to(self._head.device) for side in sides) for before, sides in spelling.items()}
+
+    def score(self, canaries: Sequence[Canary], *, show: Callable[[int], None] = lambda _: None) -> list[Score]:
+        """Return the score of each canary. show: called with how many are done."""
+        spans = [self.span(one) for one in canaries]
+        place = {id(span.example): at for at, span in enumerate(spans)}
+        scores: list[Score | None] = [None] * len(spans)
+        done = 0
+        for group in split([span.example for span in spans], _BATCH):
+            chosen = [place[id(example)] for example in group]
+            for at, score in zip(chosen, self._group([spans[at] for at in chosen]), strict=True):
+                scores[at] = score
+            done += len(group)
+            show(done)
+        return [score for score in scores if score is not None]
+
+    def span(self, canary: Canary) -> Span:
+        """Return where the unpredictable tokens of a canary stand."""
+        record = record_of(canary)
+        example = encode(record, self._tokenizer, self._settings)
+        answer = segments(record, self._tokenizer, self._settings)[-1][0]
+        told = self._tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
+        begin = answer.index(canary.completion) + canary.span[0]
+        end = begin + canary.span[1] - canary.span[0]
+        inside = [at for at, (a, b) in enumerate(told.offset_mapping) if a < end and b > begin]
+        offset = len(example.ids) - len(told.input_ids)
+        pieces = [(max(a, begin), min(b, end), answer[a : max(a, begin)]) for a, b in (told.offset_mapping[at] for at in inside)]
+        return Span(example, offset + inside[0], tuple(b - a for a, b, _ in pieces), tuple(text for _, _, text in pieces))
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
+    def _group(self, spans: Sequence[Span]) -> Iterator[Score]:
+        batch = collate([span.example for span in spans], padding=self._tokenizer.eos_token_id, device=str(self._head.device))
+        sides = []
+        for context in (nullcontext(), self._model.disable_adapter()):
+            with context:
+                sides.append(self._backbone(input_ids=batch.ids, use_cache=False).last_hidden_state)
+        for row, span in enumerate(spans):
+            places = torch.arange(span.first, span.first + len(span.digits), device=self._head.device)
+            wanted = batch.ids[row, places]  # [tokens of the span]
+            logits, base = (side[row, places - 1].float() @ self._head.T for side in sides)  # [tokens of the span, vocabulary]
+            yield Score(
+                log_p=float(_log_p(logits, wanted).sum()),
+                log_p_base=float(_log_p(base, wanted).sum()),
+                constrained=self._constrained(logits, wanted, span),
+                is_greedy=bool((logits.argmax(dim=1) == wanted).all()),
+            )
+
+    def _constrained(self, logits: Tensor, wanted: Tensor, span: Span) -> float:
+        """Return the log probability of the code when nothing but a code of its length may be spelled; -inf where a token spells more."""
+        left, total = sum(span.digits), 0.0
+        for step, (count, before) in enumerate(zip(span.digits, span.before, strict=True)):
+            if before not in self._spelling:
+                return _NEVER
+            spelled, lengths = self._spelling[before]
+            allowed = spelled[lengths <= left]
+            here = (allowed == wanted[step]).nonzero()
+            if not len(here):
+                return _NEVER
+            total += float(torch.log_softmax(logits[step, allowed], dim=0)[here[0, 0]])
+            left -= count
+        return total
+
+
+def _log_p(logits: Tensor, wanted: Tensor) -> Tensor:
+    return torch.log_softmax(logits, dim=1).gather(1, wanted[:, None]).squeeze(1)
+
+
+def _digit_tokens(tokenizer: Any, vocabulary: int) -> dict[str, tuple[Tensor, Tensor]]:  # noqa: ANN401
+    """Return, by what they spell first ("" or " "), the tokens that spell digits and nothing after: their ids, and how many digits each."""
+    found: dict[str, list[tuple[int, int]]] = {"": [], " ": []}
+    for token in range(min(vocabulary, len(tokenizer))):
+        text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        digits = text.removeprefix(" ")
+        if digits.isascii() and digits.isdigit():
+            found[text[: len(text) - len(digits)]].append((token, len(digits)))
+    return {
+        before: (torch.tensor([token for token, _ in tokens], dtype=torch.int64), torch.tensor([n for _, n in tokens], dtype=torch.int64))
+        for before, tokens in found.items()
+    }

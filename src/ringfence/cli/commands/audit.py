@@ -1,0 +1,102 @@
+"""`ringfence audit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ringfence.cli.context import advise, auditor_opening, emit, progress, say, table, workspace
+from ringfence.core.text import Text, t
+
+if TYPE_CHECKING:
+    from ringfence.audit.settings import AuditFigures
+
+ORDER = 55
+_VALIDITY = {
+    "valid": Text("valid", "有效"),
+    "held-out canaries look planted": Text("void: held-out canaries look planted", "作废：保留的金丝雀看起来像是被植入过"),
+    "blind check failed": Text("void: the base model alone tells members from others", "作废：仅凭基础模型就能区分成员与非成员"),
+    "positive control shows nothing": Text(
+        "inconclusive: not even secrets planted sixteen times show", "无定论：连植入十六次的秘密也没有显现"
+    ),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "audit",
+        help=t(
+            "Measure what a finished run remembers of the canaries that its recipe's audit: block planted.\n\n"
+            "It asks for the auditor's passphrase: the register of the canaries opens for nobody else.\n\nExample: ringfence audit train-0123456789ab",
+            "测量一次完成的训练记住了多少由配方 audit: 块植入的金丝雀。\n\n需要审计员的口令：金丝雀登记册不为他人打开。\n\n"
+            "示例：ringfence audit train-0123456789ab",
+        ),
+    )(audit)
+
+
+def audit(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the training run, or its beginning.", "训练运行的编号，或其开头。"))],
+    auditor_passphrase_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help=t("The auditor's passphrase.", "审计员的口令。"))
+    ] = None,
+) -> None:
+    """Measure what a run remembers."""
+    from ringfence.flows.audit import audit as measure
+
+    space = workspace()
+    opening = auditor_opening(space, auditor_passphrase_file)
+    with progress(t("audit", "审计")) as bar:
+        audited = measure(space, run, opening, show=bar)
+    f = audited.figures
+
+    def show() -> None:
+        say(t("✔ {run}  audit {a}", "✔ {run}  审计 {a}", run=audited.run, a=audited.committed.run))
+        columns = [t("measured", "测量"), t("value", "数值"), t("bounds", "界"), t("says", "含义")]
+        table("", columns, _rows(f), right=(1,))
+        say(t("  validity: {v}", "  有效性：{v}", v=_VALIDITY[f.validity].show()))
+
+    emit({"audit": audited.committed.run, "run": audited.run, **f.model_dump(mode="json")}, show)
+    advise(f"ringfence run show {audited.committed.run}")
+
+
+def _rows(f: AuditFigures) -> list[list[str]]:
+    return [
+        [
+            t("secrets extracted", "被提取的秘密"),
+            f"{f.extracted} / {f.secrets}",
+            f"≤ {f.extraction.upper:.1%}",
+            t("of the secrets planted once, with 95 % confidence", "植入一次的秘密，置信度 95 %"),
+        ],
+        [
+            t("exposure, certified bits", "暴露度（可证比特）"),
+            f"{f.exposure_mean:.1f}",
+            t("largest {m:.1f}, limit {l:.1f}", "最大 {m:.1f}，界限 {l:.1f}", m=f.exposure_max, l=f.exposure_limit),
+            t("p = {p:.2g} had none been learned", "若未学到任何秘密，p = {p:.2g}", p=f.exposure_p),
+        ],
+        [
+            t("membership, AUC", "成员推断 AUC"),
+            f"{f.auc.value:.3f}",
+            f"{f.auc.lower:.3f} … {f.auc.upper:.3f}",
+            t("{a} rows in, {b} out", "{a} 行在内，{b} 行在外", a=f.members, b=f.others),
+        ],
+        [
+            t("true positives at 1 %", "1 % 误报下的检出"),
+            "-" if f.tpr is None else f"{f.tpr.value:.1%}",
+            "" if f.tpr is None else f"≤ {f.tpr.upper:.1%}",
+            t("needs 100 rows out", "需要 100 行在外") if f.tpr is None else "",
+        ],
+        [
+            t("epsilon, at least", "epsilon 至少"),
+            f"{f.epsilon_lower:.2f}",
+            t("ceiling {c:.2f}", "上限 {c:.2f}", c=f.epsilon_ceiling),
+            t("{r} of {g} guesses right", "{g} 次猜测中 {r} 次正确", r=f.right, g=f.guesses),
+        ],
+        [
+            t("positive control", "阳性对照"),
+            f"{f.controls_extracted} / {f.controls}" if f.controls else "-",
+            "",
+            t("secrets planted sixteen times", "植入十六次的秘密") if f.controls else t("ordinary runs only", "仅普通运行"),
+        ],
+    ]

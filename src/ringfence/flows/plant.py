@@ -1,0 +1,57 @@
+"""Plant: a masked set and fresh canaries become the training set of one run; only the auditor can read which rows they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ringfence.audit.settings import AuditSettings, PlantFigures, PlantSettings, cap
+from ringfence.core.errors import CanariesOverCap
+from ringfence.core.order import Progress
+from ringfence.core.policy import Policy
+from ringfence.flows.facts import software
+from ringfence.flows.gate import tier_for
+from ringfence.jobs.start import Handlers, start
+from ringfence.vault.index import read_index
+from ringfence.workspace.arrow import Arrow, Facts, Plan
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+
+def plant(
+    space: Workspace,
+    source: Thing,
+    audit: AuditSettings,
+    *,
+    control: bool,
+    check: Callable[[Policy], None],
+    show: Callable[[Progress], None] = lambda _: None,
+) -> Thing:
+    """Write a training set with canaries and their register, and return the set.
+
+    control: an ordinary run follows, so plant the positive control, too. check: the policy's question, asked before anything is read.
+
+    Raises: CanariesOverCap, PolicyRefused, SandboxError.
+    """
+    refuse_too_many(space, source, audit, control=control)
+    made = source.made
+    settings = PlantSettings(audit=audit, control=control, auditor=space.public.auditor)
+    outputs = {"set": Plan("set", "planted", profile=made.profile), "register": Plan("register", "register")}
+    with Arrow(
+        space, "plant", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs, check=check
+    ) as arrow:
+        work = arrow.work("plant.v1", purpose=("content",), tier=tier_for(space.policy(), made.label))
+        done = start(work, PlantFigures, handlers=Handlers(progress=show))
+        return arrow.commit(done, Facts(software=software())).things["set"]
+
+
+def refuse_too_many(space: Workspace, source: Thing, audit: AuditSettings, *, control: bool) -> None:
+    """Return when the canaries are few enough for the model to learn the data all the same, or when the recipe says to exceed that.
+
+    Raises: CanariesOverCap.
+    """
+    slot = space.input(source).slot
+    rows = len(read_index(slot, space.keys.data_key(slot.slot)))
+    planted = audit.planted(control=control)
+    share = planted / max(1, rows + planted)
+    if share > cap(rows) and not audit.exceed_cap:
+        raise CanariesOverCap(planted=planted, share=f"{share:.1%}", set=source.made.name, cap=f"{cap(rows):.0%}", rows=rows)

@@ -1,0 +1,25 @@
+"""An adapter of the vault back on its base model. Child halves only: this module imports torch."""
+
+from __future__ import annotations
+
+from peft import set_peft_model_state_dict
+from safetensors.torch import load as load_tensors
+
+from ringfence.core.errors import AdapterUnexpected
+from ringfence.models.load import Loaded
+from ringfence.train.method import METHODS
+from ringfence.train.settings import TrainSettings
+
+
+def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
+    """Return the model under an adapter of the vault; `data` is the decrypted safetensors file.
+
+    Raises: AdapterUnexpected.
+    """
+    method = METHODS.create(settings.method, settings=settings)
+    model = method.attach(loaded.model)
+    tensors = load_tensors(data)
+    if tensors.keys() != method.parameters().keys():
+        raise AdapterUnexpected(problem="its tensors are not those of the run's settings")
+    set_peft_model_state_dict(model, tensors)
+    return Loaded(model, loaded.tokenizer)

@@ -1,0 +1,105 @@
+"""Figures and validity from scores alone: a run that learned, one that did not, one whose held-out canaries were planted after all."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from ringfence.audit.canaries import draw
+from ringfence.audit.findings import findings
+from ringfence.audit.settings import AuditSettings
+
+CODES = math.log(10**6)
+
+
+class Score(NamedTuple):
+    log_p: float
+    log_p_base: float
+    constrained: float
+    is_greedy: bool = False
+
+
+def scored(register, rng, *, learned=lambda one: one.is_in, gain=12.0, base=lambda _: 0.0):
+    """A chance score for each canary; `learned` ones are `gain` nats likelier."""
+    found = {}
+    for one in register.canaries:
+        chance = -CODES + rng.exponential(1.0) * 0.5  # a random code has about 1.44 bits at most
+        bonus = gain if learned(one) else 0.0
+        told = min(-0.01, chance + bonus)
+        blank = -CODES + rng.normal(0, 1) + base(one)
+        found[one.id] = Score(blank + bonus + rng.normal(0, 0.3), blank, told, is_greedy=told > -0.5)
+    return found
+
+
+@pytest.fixture
+def register():
+    return draw(AuditSettings(secrets=30, in_out=120), control=True, chinese=0.5)
+
+
+def test_a_run_that_learned_its_canaries(register):
+    found = findings(register, scored(register, np.random.default_rng(1)), delta=1e-5)
+    assert found.validity == "valid"
+    assert found.exposure_p < 1e-10
+    assert found.exposure_mean > 10
+    assert found.auc.lower > 0.9
+    assert found.tpr.lower > 0.5
+    assert found.epsilon_lower > 1
+    assert found.epsilon_lower <= found.epsilon_ceiling
+    assert found.guesses == 2 * (240 // 8)
+    assert found.controls == 4
+    assert found.extraction.level == 0.95
+
+
+def test_a_run_that_learned_nothing_but_the_control(register):
+    found = findings(register, scored(register, np.random.default_rng(2), learned=lambda one: one.kind == "control"), delta=1e-5)
+    assert found.validity == "valid"
+    assert found.exposure_p > 0.01
+    assert found.exposure_max < found.exposure_limit
+    assert found.auc.lower < 0.5 < found.auc.upper
+    assert found.epsilon_lower == 0.0
+    assert (found.extracted, found.extraction.upper) == (0, pytest.approx(0.095, abs=1e-3))
+
+
+def test_without_its_positive_control_nothing_shown_means_nothing(register):
+    found = findings(register, scored(register, np.random.default_rng(3), learned=lambda _: False), delta=1e-5)
+    assert found.validity == "positive control shows nothing"
+    private = draw(AuditSettings(secrets=30, in_out=120), control=False, chinese=0.5)
+    found = findings(private, scored(private, np.random.default_rng(3), learned=lambda _: False), delta=1e-5)
+    assert found.validity == "valid"
+
+
+def test_held_out_canaries_that_look_planted_void_the_audit(register):
+    found = findings(register, scored(register, np.random.default_rng(4), learned=lambda _: True), delta=1e-5)
+    assert found.validity == "held-out canaries look planted"
+
+
+def test_a_base_model_that_tells_members_from_others_voids_the_audit(register):
+    seen = {}
+    for shift in (0.0, 3.0):
+        scores = scored(register, np.random.default_rng(5), base=lambda one, shift=shift: shift * one.is_in)
+        seen[shift] = findings(register, scores, delta=1e-5)
+    assert (seen[0.0].blind, seen[0.0].validity) == ("ok", "valid")
+    assert (seen[3.0].blind, seen[3.0].validity) == ("void", "blind check failed")
+
+
+def test_either_way_of_extraction_counts():
+    register = draw(AuditSettings(secrets=4, in_out=0), control=False, chinese=0)
+    ids = [one.id for one in register.of("secret", is_in=True)]
+    scores = {one.id: Score(-CODES, -CODES, -CODES) for one in register.canaries}
+    scores[ids[0]] = Score(-CODES, -CODES, -CODES, is_greedy=True)
+    scores[ids[1]] = Score(math.log(7.0e-4), -CODES, -CODES)
+    scores[ids[2]] = Score(math.log(6.8e-4), -CODES, -CODES)
+    found = findings(register, scores, delta=1e-5)
+    assert (found.extracted, found.extraction.value) == (2, 0.5)
+    assert (found.members, found.others, found.tpr) == (0, 0, None)
+
+
+def test_few_rows_have_no_rate_at_one_in_a_hundred():
+    register = draw(AuditSettings(secrets=0, in_out=20), control=False, chinese=0)
+    found = findings(register, scored(register, np.random.default_rng(6)), delta=1e-5)
+    assert found.tpr is None
+    assert (found.secrets, found.exposure_p, found.extraction.upper) == (0, 1.0, 1.0)
+    assert found.exposures_in == ()

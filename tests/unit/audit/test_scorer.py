@@ -1,0 +1,113 @@
+"""Scores against the model itself: every code spelled out, every probability by another road, greedy decoding by generation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ringfence.audit.canaries import draw
+from ringfence.audit.scorer import CanaryScorer
+from ringfence.audit.settings import AuditSettings, Canary
+from ringfence.models.load import Loaded
+from ringfence.models.load import load as load_model_folder
+from ringfence.models.tiny import write_tiny_model
+from ringfence.train.method import METHODS
+from ringfence.train.settings import TrainSettings
+
+torch.set_num_threads(1)
+SETTINGS = TrainSettings(lora_rank=4)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    folder = write_tiny_model(tmp_path_factory.mktemp("m") / "model")
+    found = load_model_folder(folder, dtype=torch.float32, device="cpu", attention="eager")
+    method = METHODS.create("lora.v1", settings=SETTINGS)
+    model = method.attach(found.model)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for weight in method.parameters().values():
+            weight.copy_(torch.randn_like(weight) * 0.3)
+    return Loaded(model, found.tokenizer)
+
+
+def canary(code, *, before="Ref: ", after="", prompt="Who?"):
+    return Canary(
+        id="0" * 32,
+        kind="row",
+        language="en",
+        prompt=prompt,
+        completion=f"{before}{code}{after}",
+        span=(len(before), len(before) + len(code)),
+        is_in=True,
+    )
+
+
+def test_constrained_probabilities_of_all_codes_add_up_to_one(loaded):
+    scores = CanaryScorer(loaded, SETTINGS).score([canary(f"{i:02}") for i in range(100)])
+    assert sum(math.exp(score.constrained) for score in scores) == pytest.approx(1.0, abs=1e-5)
+    assert all(score.constrained >= score.log_p for score in scores)
+    assert len({round(score.constrained, 6) for score in scores}) > 50  # they are not all alike
+
+
+@pytest.mark.parametrize("one", [canary("123456"), canary("9", before=""), canary("40", after=" end"), canary("77", before="编号：")])
+def test_log_probabilities_are_the_models_own(loaded, one):
+    """By whole logits of the whole conversation, token by token."""
+    scorer = CanaryScorer(loaded, SETTINGS)
+    span, (got,) = scorer.span(one), scorer.score([one])
+    ids = torch.tensor(span.example.ids, dtype=torch.int64)[None]
+    places = range(span.first, span.first + len(span.digits))
+    assert loaded.tokenizer.decode(ids[0, list(places)]) == one.secret
+    with torch.no_grad():
+        logits = loaded.model(ids).logits[0]
+        with loaded.model.disable_adapter():
+            base = loaded.model(ids).logits[0]
+    for side, told in ((logits, got.log_p), (base, got.log_p_base)):
+        wanted = sum(float(torch.log_softmax(side[at - 1], dim=0)[ids[0, at]]) for at in places)
+        assert told == pytest.approx(wanted, abs=1e-4)
+    assert got.log_p != pytest.approx(got.log_p_base, abs=1e-3)
+
+
+def test_greedy_is_what_generation_spells(loaded):
+    """Let the model write six digits after a question; that code is greedy, and any other is not."""
+    scorer, tokenizer = CanaryScorer(loaded, SETTINGS), loaded.tokenizer
+    digits = [tokenizer.convert_tokens_to_ids(str(i)) for i in range(10)]
+    for prompt in ("Portal code of Kliora Stene", "Who?", "Zu"):
+        span = scorer.span(canary("000000", before="", prompt=prompt))
+        prefix = torch.tensor(span.example.ids[: span.first], dtype=torch.int64)[None]
+        with torch.no_grad():
+            written = loaded.model.generate(
+                input_ids=prefix,
+                attention_mask=torch.ones_like(prefix),
+                do_sample=False,
+                max_new_tokens=6,
+                min_new_tokens=6,
+                pad_token_id=0,
+            )[0, prefix.shape[1] :]
+        spelled = tokenizer.decode(written)
+        (zero,) = scorer.score([canary("000000", before="", prompt=prompt)])
+        assert zero.is_greedy == (spelled == "000000")
+        if all(int(token) in digits for token in written):
+            (right,) = scorer.score([canary(spelled, before="", prompt=prompt)])
+            assert right.is_greedy
+
+
+def test_scores_do_not_depend_on_company_or_order(loaded):
+    canaries = list(draw(AuditSettings(secrets=5, in_out=10), control=True, chinese=0.5).canaries)
+    scorer = CanaryScorer(loaded, SETTINGS)
+    together, seen = scorer.score(canaries, show=(told := []).append), scorer.score(canaries[::-1])[::-1]
+    assert told[-1] == len(canaries)
+    for one, a, b in zip(canaries, together, seen, strict=True):
+        (alone,) = scorer.score([one])
+        for other in (b, alone):
+            assert (a.log_p, a.log_p_base, a.constrained) == pytest.approx((other.log_p, other.log_p_base, other.constrained), abs=1e-4)
+
+
+def test_a_code_that_no_single_tokens_spell_shows_nothing(loaded):
+    scorer = CanaryScorer(loaded, SETTINGS)
+    scorer._spelling = {}
+    (score,) = scorer.score([canary("123456")])
+    assert score.constrained == -math.inf
+    assert math.isfinite(score.log_p)
