@@ -17,7 +17,7 @@ from tests.flows.conftest import PASSPHRASE, anything_goes, import_notes, masked
 SECRET = Passphrase(PASSPHRASE.encode())
 AUDITOR = Passphrase(b"another person's words")
 AUDIT = {"secrets": 12, "in_out": 30, "exceed_cap": True}
-EAGER = {"learning_rate": 0.02, "lora_rank": 8, "max_steps": 250, "per_device_train_batch_size": 8}
+EAGER = {"learning_rate": 0.02, "lora_rank": 8, "max_steps": 180, "per_device_train_batch_size": 8}
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_pat
 def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     set_policy(space, anything_goes().model_copy(update={"budget": {"epsilon": 16, "delta": 1e-5}}))
-    privacy = {"epsilon": 4, "delta": 1.0e-3, "unit": "patient_id"}
+    privacy = {"epsilon": 4, "delta": 1.0e-5, "unit": "patient_id"}
     trained = train(space, read(recipe(audit=AUDIT, privacy=privacy, max_steps=4)))
     planted = space.chain(trained.committed.things["adapter"])[1].predicate.figures["planted"]
     assert trained.plan.units == 20 + planted

@@ -11,22 +11,24 @@ import time
 import pytest
 import yaml
 
-from ringfence.core.errors import BudgetExceeded, Interrupted, PolicyRefused
+from ringfence.core.errors import BudgetExceeded, Interrupted, NotClosable, PolicyRefused
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows.budget import accounts, find, overview, refuse_unaffordable, set_budget
 from ringfence.flows.data import delete
+from ringfence.flows.import_ import import_file
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
-from ringfence.flows.runs import close, request_stop
+from ringfence.flows.runs import close, details, request_stop
 from ringfence.flows.train import resume, train
+from ringfence.ingest.settings import ImportSettings
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
-from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen
+from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen, write_rows
 
-PRIVACY = {"epsilon": 4, "delta": 1.0e-3, "unit": "patient_id"}
+PRIVACY = {"epsilon": 4, "delta": 1.0e-5, "unit": "patient_id"}
 
 
 def open_policy(**changes):
@@ -60,11 +62,14 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     figures = trained.committed.statement.predicate.figures
     assert DPPlan.model_validate(figures["plan"]) == plan
     assert (plan.units, plan.sampling_rate, plan.steps, plan.unit) == (20, 4 / 20, 5, "patient_id")
-    assert epsilon_spent([plan.mechanism], delta=1e-3) <= 4
+    assert epsilon_spent([plan.mechanism], delta=1e-5) <= 4
     assert trained.figures.steps == trained.granted == figures["granted"] == plan.steps
     assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0}
-    for sealed in ("losses", "loss_first", "loss_last", "seconds_clip"):
+    for sealed in ("losses", "loss_first", "loss_last", "seconds_clip", "seconds_load", "rows", "tokens", "peak_memory"):
         assert sealed not in figures
+    predicate = trained.committed.statement.predicate
+    assert (dict(predicate.seconds), dict(predicate.cpu_seconds)) == ({}, {})  # how long it worked depends on its rows
+    assert details(space, trained.committed.run)["figures"]["seconds_of_controls"]["job"] > 0
     leases = [entry for entry in entries(space) if entry["type"] == "lease"]
     assert sum(lease["steps"] for lease in leases) == plan.steps
     shown = overview(find(space, "clinic"))
@@ -75,6 +80,7 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     card = (made.path / "README.md").read_text()
     assert plan.statement("en") in card
     assert plan.statement("zh") in card
+    assert "lifetime bound on the people in the data held" in card
     assert overview(find(space, "clinic"))["voided_by"] == []
     assert fsck(space).broken == []
 
@@ -87,7 +93,7 @@ def _ordinary(folder):
 
 def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
     import_notes(space, tmp_path)
-    set_policy(space, open_policy().model_copy(update={"budget": Budget(epsilon=5, delta=1e-3)}))
+    set_policy(space, open_policy().model_copy(update={"budget": Budget(epsilon=5, delta=1e-5)}))
     train(space, private())
     size = space.ledger.size
     with pytest.raises(BudgetExceeded) as refused:
@@ -129,11 +135,17 @@ def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, t
     held = overview(find(space, "clinic"))
     assert held["reserved"] > 0
     set_budget(space, "clinic", epsilon=held["spent"] + held["reserved"] + 0.1)
-    small = given_up.reserve.model_copy(update={"steps": 3})
+    small = given_up.reserve.model_copy(update={"steps": 1})
     with pytest.raises(BudgetExceeded):
-        refuse_unaffordable(space, small, name="clinic")
+        refuse_unaffordable(space, given_up.reserve, name="clinic")
+    refuse_unaffordable(space, given_up.reserve, name="clinic", is_held=True)
+    set_budget(space, "clinic", epsilon=held["spent"] + 0.2)
+    with pytest.raises(BudgetExceeded):
+        resume(space, given_up)
     close(space, given_up.id)
     refuse_unaffordable(space, small, name="clinic")
+    with pytest.raises(NotClosable):
+        close(space, given_up.id)
     after = overview(find(space, "clinic"))
     assert after["reserved"] == 0
     assert after["spent"] > whole
@@ -158,11 +170,52 @@ def test_sets_with_common_units_share_one_account_which_outlives_them(space, tmp
     assert [one.group for one in accounts(reopen(space.path))] == [one.group for one in accounts(space)]
 
 
+def test_the_same_rows_under_another_unit_are_the_same_people(space, tmp_path):
+    path = write_rows(tmp_path / "clinic.jsonl", notes(12))
+    for name, unit in (("people", "patient_id"), ("rows", None), ("cases", "prompt")):
+        import_file(space, path, name=name, settings=ImportSettings(source=path.name, unit=unit))
+    assert [set(one.sets) for one in accounts(space)] == [{"people", "rows", "cases"}]
+
+
 def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements_say_so(copy, private):
     space = reopen(copy[0])
     assert overview(find(space, "clinic"))["voided_by"] == ["lora"]
     trained = train(space, private())
     assert trained.committed.statement.predicate.figures["lifetime"] == {"bound": "void", "ordinary_releases": 1}
+    made = release(space, trained.committed.run, name="private")
+    assert "lifetime bound is void" in (made.path / "README.md").read_text()
+
+
+def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(space, tmp_path, private, recipe):
+    masked(space, tmp_path)
+    trained = train(space, private())
+    assert trained.committed.statement.predicate.figures["lifetime"]["bound"] == "holds"
+    release(space, train(space, read(recipe(max_steps=1))).committed.run, name="ordinary")
+    made = release(space, trained.committed.run, name="private")
+    assert "lifetime bound is void" in (made.path / "README.md").read_text()
+    run = space.refresh().runs[made.run]
+    assert space.statement(run.statement).predicate.figures["lifetime"]["bound"] == "void"
+
+
+def test_a_killed_run_can_be_given_up_at_once(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    path = recipe(privacy=PRIVACY, max_steps=400)
+    command = [sys.executable, "-m", "ringfence", "--quiet", "--passphrase-file", str(word), "-w", str(space.path), "train", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(run.granted for run in space.refresh().runs.values()):
+        pass
+    process.kill()
+    process.wait()
+    (run,) = [run for run in space.refresh().runs.values() if run.reserve]
+    assert overview(find(space, "clinic"))["reserved"] > 0
+    close(space, run.id)
+    after = overview(find(space, "clinic"))
+    assert (after["reserved"], after["spent"] > 0) == (0, True)
+    assert fsck(space).broken == []
+    assert fsck(space).mended == []
 
 
 BAD = [
@@ -175,6 +228,12 @@ BAD = [
     ({"unit": "doctor"}, {}, "RF-DP-005", 2),
     ({"sampling_rate": 1.5}, {}, "RF-RECIPE-002", 2),
     ({"seed": 7}, {}, "RF-RECIPE-002", 2),
+    ({"epsilon": True}, {}, "RF-RECIPE-002", 2),
+    ({"sampling_rate": 1.0e-9}, {}, "RF-RECIPE-002", 2),
+    ({"momentum": 0.5}, {}, "RF-RECIPE-002", 2),
+    ({}, {"lora_dropout": 0.1}, "RF-RECIPE-002", 2),
+    ({"delta": 1.1e-5}, {}, "RF-DP-001", 2),
+    ({}, {"max_steps": 10_000_000}, "RF-DP-001", 2),
     ({}, {"max_grad_norm": 1.0}, "RF-RECIPE-002", 2),
     ({"epsilon": 100}, {}, "RF-DP-002", 10),
 ]
@@ -211,7 +270,7 @@ def test_a_set_without_a_unit_protects_one_record(space, tmp_path, recipe, cli):
     assert (code, answer["error"]["code"]) == (2, "RF-DP-005")
     without = {key: value for key, value in PRIVACY.items() if key != "unit"}
     code, answer = cli("train", recipe(privacy=without, max_steps=2), workspace=space.path)
-    assert (code, answer["plan"]["unit"], answer["plan"]["units"]) == (0, "record", 12)
+    assert (code, answer["plan"]["unit"], answer["plan"]["units"]) == (0, None, 12)
 
 
 def test_the_budget_commands(space, tmp_path, recipe, cli):
@@ -227,6 +286,10 @@ def test_the_budget_commands(space, tmp_path, recipe, cli):
     assert (code, plan["privacy"]["epsilon"], plan["budget"]["left"]) == (0, 1, 3)
     code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
     assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))
+    for wrong in (["--noise", "nan"], ["--noise", "1", "--delta", "nan"]):
+        assert cli("budget", "simulate", "--rate", "0.25", "--steps", "24", *wrong)[0] == 2
+    beyond = cli("budget", "simulate", "--noise", "0.3", "--rate", "1", "--steps", "1000")[1]
+    assert beyond["epsilon"] is None
     code, answer = cli("budget", "simulate", "--epsilon", "8", "--rate", "0.25", "--steps", "24", "--delta", "1e-4")
     assert answer["epsilon"] <= 8
     assert cli("budget", "simulate", "--rate", "0.25", "--steps", "24")[0] == 2

@@ -101,6 +101,7 @@ _CHINESE: Mapping[str, str] = {
     "seconds_per_step": "每步（秒）",
     "seconds_evaluation": "评估（秒）",
     "seconds_clip": "裁剪（秒）",
+    "seconds_of_controls": "各项用时（秒）",
     "seconds_noise": "噪声（秒）",
     "peak_memory": "内存峰值（字节）",
     "peak_gpu_memory": "显存峰值（字节）",

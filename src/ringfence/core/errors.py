@@ -15,7 +15,7 @@ RingfenceError
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
-├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
+├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
 └── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 
 A class has a code, an exit code and two sentences, in English and Chinese: what happened and what to do now. They are filled with
@@ -920,6 +920,17 @@ class DeviceMissing(TrainError):
     remedy = Text(
         "check what nvidia-smi says; where no GPU is visible ringfence trains on the CPU by itself",
         "查看 nvidia-smi 的输出；看不到 GPU 时 ringfence 会自动使用 CPU",
+    )
+
+
+class NotClosable(TrainError):
+    """Only a run that stopped on the way can be given up."""
+
+    code, http_status, exit_code = "RF-TRAIN-009", 409, 2
+    what = Text("{run} cannot be given up: it is {state}", "{run} 无法放弃：它{state}")
+    remedy = Text(
+        "ringfence run stop stops a running one; ringfence run list shows them all",
+        "用 ringfence run stop 停止运行中的；ringfence run list 列出全部",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from ringfence.core.errors import BudgetExceeded, BudgetMissing, BudgetRaised
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
+from ringfence.core.text import t
 from ringfence.privacy.accountant import epsilon_spent
-from ringfence.privacy.plan import RECORD, Mechanism
+from ringfence.privacy.plan import Mechanism
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.entries import BudgetSet, Reserve
 from ringfence.workspace.space import Workspace
@@ -23,7 +25,7 @@ class Account:
 
     group: frozenset[str]  # digests of account objects
     sets: tuple[str, ...]  # names, as they were imported
-    units: tuple[str, ...]  # what a unit is, per set: RECORD or a column
+    units: tuple[str | None, ...]  # what a unit is, per set: a column; None = one record
     limits: tuple[Budget, ...]  # each must hold; none: no private run may start
     spent: tuple[Mechanism, ...]
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
@@ -32,11 +34,6 @@ class Account:
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
         return epsilon_spent([*self.spent, *more], delta=delta)
-
-
-def account_of(space: Workspace, thing: Thing) -> str:
-    """Return the account object that was made when the set at the beginning of `thing`'s chain was imported."""
-    return space.state.accounts.of_set[thing.origin]
 
 
 def accounts(space: Workspace) -> list[Account]:
@@ -54,13 +51,13 @@ def find(space: Workspace, name: str) -> Account:
 
     Raises: UnknownName, AmbiguousName.
     """
-    return account_at(space, account_of(space, space.state.resolve(name)))
+    return account_at(space, space.state.accounts.of_set[space.state.resolve(name).origin])
 
 
-def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str) -> None:
+def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_held: bool = False) -> None:
     """Return when everything that is spent and held, and this run, stay within every limit of the account.
 
-    name: of the set, for the error.
+    name: of the set, for the error. is_held: the run is on record already, so its reserve is among what is held.
 
     Raises: BudgetMissing, BudgetExceeded.
     """
@@ -68,7 +65,7 @@ def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str) -> Non
     if not account.limits:
         raise BudgetMissing(set=name)
     for limit in account.limits:
-        total = account.epsilon([*account.held, _mechanism(reserve)], delta=limit.delta)
+        total = account.epsilon([*account.held, *([] if is_held else [_mechanism(reserve)])], delta=limit.delta)
         if total > limit.epsilon:
             raise BudgetExceeded(
                 set=name,
@@ -85,7 +82,7 @@ def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | No
 
     Raises: UnknownName, BudgetMissing, BudgetRaised.
     """
-    account = account_of(space, space.state.resolve(name))
+    account = space.state.accounts.of_set[space.state.resolve(name).origin]
     with space.locked(), uninterrupted(final=True):
         limits = account_at(space, account).limits
         if not limits:
@@ -105,14 +102,25 @@ def overview(account: Account) -> dict[str, Any]:
     limit, spent, total = max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
     return {
         "sets": list(account.sets),
-        "units": list(account.units),
+        "units": [t("record", "记录") if unit is None else unit for unit in account.units],
         "epsilon": limit.epsilon if account.limits else None,
         "delta": limit.delta,
-        "spent": round(spent, 4),
-        "reserved": round(total - spent, 4),
+        "spent": _told(spent),
+        "reserved": 0.0 if math.isinf(spent) else _told(total - spent),
         "left": round(max(0.0, limit.epsilon - total), 4) if account.limits else 0.0,
         "voided_by": list(account.voided_by),
     }
+
+
+def _told(epsilon: float) -> float | None:
+    """Return ε for a table or JSON; None where it is beyond 1,000."""
+    return round(epsilon, 4) if math.isfinite(epsilon) else None
+
+
+def lifetime(space: Workspace, account: str) -> dict[str, Any]:
+    """Return whether the budget of an account bounds what its people lose over their lifetime, as statements tell it."""
+    found = account_at(space, account)
+    return {"bound": "void" if found.voided_by else "holds", "ordinary_releases": len(found.voided_by)}
 
 
 def _account(space: Workspace, group: frozenset[str]) -> Account:
@@ -132,11 +140,11 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     )
 
 
-def unit_of(space: Workspace, thing: Thing) -> str:
-    """Return what was chosen as the unit when the set at the beginning of `thing`'s chain was imported: RECORD or a column."""
+def unit_of(space: Workspace, thing: Thing) -> str | None:
+    """Return the column that was chosen as the unit when the set at the beginning of `thing`'s chain was imported; None for one record."""
     run = space.state.runs[space.state.things[thing.origin].run]
     chosen = space.statement(run.statement or "").predicate.settings.get("unit")
-    return RECORD if chosen is None else str(chosen)
+    return None if chosen is None else str(chosen)
 
 
 def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:

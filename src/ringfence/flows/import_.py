@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ringfence.flows.gate import tier_for
 from ringfence.ingest.settings import NEEDED, REASONS, ImportFigures, ImportSettings
 from ringfence.jobs.start import Handlers, start
 from ringfence.vault.files import read_file
-from ringfence.vault.index import read_index
+from ringfence.vault.index import RowIndex, read_index
 from ringfence.workspace.accounts import overlap
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
@@ -58,18 +58,26 @@ def import_file(
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
         slot, key = arrow.output("set")
         slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
-        units, rows = count_units(read_index(slot, key).unit_ids)
-        arrow.add("account", Plan("account", "account"), {"units": units, "rows": rows})
-        return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, units)), done.figures
+        kept = _account(read_index(slot, key))
+        arrow.add("account", Plan("account", "account"), kept)
+        return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, kept)), done.figures
 
 
-def _joined(space: Workspace, state: State, units: bytes) -> tuple[str, ...]:
-    """Return the accounts of earlier imports that hold some of these units: whoever is in both has one budget."""
+def _account(index: RowIndex) -> dict[str, bytes]:
+    """Return the files of an account: its units, how many rows each has, and the rows' contents, all as HMACs."""
+    units, rows = count_units(index.unit_ids)
+    contents = index.content_hmacs
+    return {"units": units, "rows": rows, "contents": b"" if contents is None else count_units(contents)[0]}
+
+
+def _joined(space: Workspace, state: State, kept: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the accounts of earlier imports that hold some of these units, or some of these very rows: who is in both has one budget."""
     joined = []
     for digest, thing in state.things.items():
         if thing.made.kind == "account":
             slot = space.input(thing).slot
-            if overlap(units, read_file(slot, space.keys.data_key(slot.slot), "units")):
+            key = space.keys.data_key(slot.slot)
+            if any(overlap(kept[name], read_file(slot, key, name)) for name in ("units", "contents")):
                 joined.append(digest)
     return tuple(joined)
 

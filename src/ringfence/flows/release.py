@@ -96,6 +96,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     predicted = adapter.predict(model.open().tensors, saved.order.train)
     adapter.check(weights, predicted)
     policy_bytes = canonical(policy.model_dump(mode="json"))
+    life = _lifetime(space, thing, predicate)
     statement = Statement(
         step="release",
         subjects=(Subject(name=ADAPTER, sha256=sha256(weights)),),
@@ -107,6 +108,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
             settings=settings.model_dump(mode="json"),
             settings_digest=settings_digest(settings),
             software=software(),
+            figures={"lifetime": life} if life else {},
             verdicts=tuple({"rule": v.rule, "outcome": v.outcome} for v in verdicts),
             policy=sha256(policy_bytes),
             started=started,
@@ -132,7 +134,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         base=base,
         adapter=weights,
         adapter_config=adapter.peft_config(saved.order.train, base.name, predicted),
-        card=model_card(arrow.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts),
+        card=model_card(arrow.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts, lifetime=life),
         policy=policy_bytes,
         evidence=_evidence(space, thing),
         release=envelope,
@@ -141,6 +143,15 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         record=record,
     )
     return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts)
+
+
+def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:
+    """Return whether the lifetime bound on the people of a private run holds today; empty for an ordinary run."""
+    if "plan" not in trained.figures:
+        return {}
+    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    return lifetime(space, space.state.accounts.of_set[thing.origin])
 
 
 def _evidence(space: Workspace, thing: Thing) -> list[Evidence]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ringfence.core.errors import Interrupted, NotReleasable, NotResumable, RunNotRunning
+from ringfence.core.errors import Interrupted, NotClosable, NotReleasable, RunNotRunning
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.text import t
 from ringfence.vault.files import read_file
@@ -98,14 +98,14 @@ def _sealed(space: Workspace, run: Run) -> dict[str, Any]:
 
 
 def close(space: Workspace, name: str) -> str:
-    """Give up an interrupted run for good and return its id: its checkpoint is shredded, and what it had reserved and not used is free.
+    """Give up an interrupted run, or one that was cut off, and return its id: its checkpoint is shredded, what it had reserved and not used is free.
 
-    Raises: UnknownRun, NotResumable when it is not interrupted.
+    Raises: UnknownRun, NotClosable while it is running and when it is over.
     """
     with space.locked() as state, uninterrupted(final=True):
         run = state.run(name)
-        if run.state != "interrupted":
-            raise NotResumable(run=run.id, state=state_of(space, run))
+        if state_of(space, run) not in ("interrupted", "cut off"):
+            raise NotClosable(run=run.id, state=state_of(space, run))
         close_run(space, run.id, because=Interrupted)
     return run.id
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import BudgetMissing, NotResumable, RingfenceError, UnitMismatch, WorkspaceBroken
+from ringfence.core.errors import BudgetMissing, NotResumable, PlanImpossible, RingfenceError, UnitMismatch, WorkspaceBroken
 from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
@@ -26,7 +26,7 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
-from ringfence.privacy.plan import RECORD, DPPlan
+from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import Recipe
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
@@ -113,7 +113,8 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     """
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model)
-    order = _planned(space, recipe, inputs["set"])
+    more = recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
+    order = _planned(space, recipe, inputs["set"], more=more)
     saved = Saved(model=model.digest, order=order)
     _gate(space, inputs, order.plan)(space.policy())
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
@@ -153,18 +154,29 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
     from ringfence.flows.budget import unit_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
     from ringfence.privacy.accountant import plan  # noqa: PLC0415
 
-    if space.policy().budget is None:
+    budget = space.policy().budget
+    if budget is None:
         raise BudgetMissing(set=thing.made.name)
-    unit, wanted = unit_of(space, thing), recipe.privacy.unit or RECORD
+    if recipe.privacy.delta > budget.delta:  # an epsilon says nothing without its delta: max_epsilon and the budget are meant at this one
+        raise PlanImpossible(
+            problem=t(
+                "delta {d:g} is above that of the policy's budget, {most:g}",
+                "delta {d:g} 高于策略预算的 {most:g}",
+                d=recipe.privacy.delta,
+                most=budget.delta,
+            )
+        )
+    unit, wanted = unit_of(space, thing), recipe.privacy.unit
     if wanted != unit:
         how = t("write privacy.unit: {unit}", "请写 privacy.unit: {unit}", unit=unit)
-        if unit == RECORD:
+        if unit is None:
             how = t(
                 "import the file again with --unit {wanted}, or leave privacy.unit out",
                 "用 --unit {wanted} 重新导入，或去掉 privacy.unit",
                 wanted=wanted,
             )
-        raise UnitMismatch(wanted=wanted, set=thing.made.name, unit=unit, how=how)
+        record = t("one record", "单条记录")
+        raise UnitMismatch(wanted=wanted or record, set=thing.made.name, unit=unit or record, how=how)
     slot = space.input(thing).slot
     units = read_index(slot, space.keys.data_key(slot.slot)).units() + more
     settings = recipe.order.train
@@ -184,8 +196,10 @@ def _sets(inputs: Mapping[str, Thing]) -> list[Thing]:
     return [inputs[role] for role in ("set", "evaluation") if role in inputs]
 
 
-def _gate(space: Workspace, inputs: Mapping[str, Thing], plan: DPPlan | None, reserve: Reserve | None = None) -> Callable[[Policy], None]:
-    """Return a check of every set that the run reads (what is only evaluated is read, too), and of the budget that it would reserve."""
+def _gate(
+    space: Workspace, inputs: Mapping[str, Thing], plan: DPPlan | None, reserve: Reserve | None = None, *, is_held: bool = False
+) -> Callable[[Policy], None]:
+    """Return a check of every set that the run reads (what is only evaluated is read, too), and of the budget that it reserves or holds."""
     epsilon = plan.epsilon if plan else None
     checks = [gate(space.chain(thing), moment="train", name=thing.made.name, epsilon=epsilon) for thing in _sets(inputs)]
 
@@ -195,7 +209,7 @@ def _gate(space: Workspace, inputs: Mapping[str, Thing], plan: DPPlan | None, re
         if reserve:
             from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-            refuse_unaffordable(space, reserve, name=inputs["set"].made.name)
+            refuse_unaffordable(space, reserve, name=inputs["set"].made.name, is_held=is_held)
 
     return check
 
@@ -227,8 +241,8 @@ def _run(
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 
     plan = saved.order.plan
-    reserve = _reserve(space, inputs["set"], plan) if again is None else None  # a resumed run holds its reserve already
-    check = _gate(space, inputs, plan, reserve)
+    reserve = _reserve(space, inputs["set"], plan)
+    check = _gate(space, inputs, plan, reserve, is_held=again is not None)
     check(space.policy())  # the accountant's arithmetic is done here; under the lock below it is only looked up
     with Arrow(
         space,
@@ -273,6 +287,7 @@ def _run(
             software=software(),
             figures=_promise(space, arrow.run, plan),
             inputs={"model": model.digest},
+            seals_times=plan is not None,
         )
         committed = arrow.commit(done, facts, drop=("checkpoint",))
         return Trained(committed, done.figures, plan, space.state.runs[arrow.run].granted)
@@ -282,15 +297,14 @@ def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:
     """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and whether the lifetime bound holds."""
     if plan is None:
         return {}
-    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
     reserve = space.state.runs[run].reserve
     assert reserve is not None  # noqa: S101  a private run has one
-    account = account_at(space, reserve.account)
     return {
         "plan": plan.model_dump(mode="json"),
         "granted": space.state.runs[run].granted,
-        "lifetime": {"bound": "void" if account.voided_by else "holds", "ordinary_releases": len(account.voided_by)},
+        "lifetime": lifetime(space, reserve.account),
     }
 
 

@@ -8,6 +8,7 @@ Source: Koskela et al. 2020 (arXiv:1906.03049); Doroshenko et al. 2022 (arXiv:22
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Iterable
 
@@ -20,12 +21,16 @@ from dp_accounting.rdp import RdpAccountant
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.text import t
-from ringfence.privacy.plan import RECORD, DPPlan, Mechanism, PrivacySettings, merged
+from ringfence.privacy.plan import MOST_STEPS, DPPlan, Mechanism, PrivacySettings, merged
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # the search for noise tries what the Rényi bound cannot price
 
 _GRID = 1e-4  # of the privacy loss
-_SEARCH_GRID = 1e-3  # while noise is sought: ten times faster, and its ε, a looser upper bound, costs about 0.03 % more noise
+_SEARCH_GRID = 1e-3  # while noise is sought: ten times faster, and its ε a looser upper bound
 _RELATION = NeighboringRelation.REPLACE_SPECIAL  # zero-out
 _LEAST, _MOST = 0.3, 1e5  # noise multipliers that a plan may have; below, ε is beyond any use
+_NEAR = 0.99  # of what was asked for; plans of many steps that lose little each need the finer grid
+_LEAST_RATE = 1e-6
 _BEYOND = 1_000.0  # ε
 _STRIDE = 1.25  # between tried noise multipliers
 _ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64, 128, 256, 1024, 4096)  # of Rényi divergences
@@ -50,7 +55,19 @@ def noise_for(*, epsilon: float, delta: float, sampling_rate: float, steps: int)
 
     Raises: PlanImpossible when no noise below 100,000 suffices.
     """
-    grid = max(_GRID, min(_SEARCH_GRID, epsilon / 1000))
+    for grid in (_SEARCH_GRID, _GRID):
+        noise = _noise_on(grid, epsilon=epsilon, delta=delta, sampling_rate=sampling_rate, steps=steps)
+        spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps)], delta=delta)
+        if noise == _LEAST or _NEAR * epsilon <= spent <= epsilon:
+            return noise
+    while spent > epsilon:  # the search stops within its tolerance, on either side
+        noise = _rounded_up(noise * (1 + 10.0**-_DIGITS))
+        spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps)], delta=delta)
+    return noise
+
+
+def _noise_on(grid: float, *, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
+    """Return the least noise multiplier that suffices on distributions of that grid, to five digits."""
 
     def event(noise: float) -> DpEvent:
         return _event(Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps))
@@ -73,12 +90,9 @@ def noise_for(*, epsilon: float, delta: float, sampling_rate: float, steps: int)
             return _LEAST
         upper, lower = lower, max(_LEAST, lower / _STRIDE)
     found = calibrate_dp_mechanism(
-        lambda: PLDAccountant(_RELATION, grid), event, epsilon, delta, ExplicitBracketInterval(lower, upper), tol=1e-4 * lower
+        lambda: PLDAccountant(_RELATION, grid), event, epsilon, delta, ExplicitBracketInterval(lower, upper), tol=1e-5 * lower
     )
-    noise = _rounded_up(float(found))
-    while epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps)], delta=delta) > epsilon:
-        noise = _rounded_up(noise * (1 + 10.0**-_DIGITS))  # the search stops within its tolerance, on either side
-    return noise
+    return _rounded_up(float(found) * (1 + 1e-5))
 
 
 def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float) -> DPPlan:
@@ -89,6 +103,8 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
 
     Raises: PlanImpossible.
     """
+    if not units:
+        raise PlanImpossible(problem=t("the set has no unit", "数据集中没有任何单位"))
     if wanted.delta >= 1 / units:
         raise PlanImpossible(
             problem=t(
@@ -99,11 +115,22 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
             )
         )
     rate = wanted.sampling_rate or min(1.0, batch / units)
-    count = steps if steps is not None else max(1, round(epochs / rate))
+    many = steps if steps is not None else epochs / rate
+    if not 0 < many <= MOST_STEPS or rate < _LEAST_RATE:
+        raise PlanImpossible(
+            problem=t(
+                "it would have {n:g} steps at a rate of {q:.3g}; at most {most} steps and at least a millionth of the units a step can be priced",
+                "它将有 {n:g} 步，抽样率 {q:.3g}；只能核算至多 {most} 步、每步至少百万分之一单位的运行",
+                n=float(many),
+                q=rate,
+                most=MOST_STEPS,
+            )
+        )
+    count = max(1, round(many))
     return DPPlan(
         epsilon=wanted.epsilon,
         delta=wanted.delta,
-        unit=wanted.unit or RECORD,
+        unit=wanted.unit,
         units=units,
         clip_norm=wanted.clip_norm,
         sampling_rate=rate,

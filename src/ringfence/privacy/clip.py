@@ -86,30 +86,29 @@ class UnitSums:
         self._rows[name] = rows if before is None else before.add_(rows)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def gather(self, unit_of_row: Tensor, *, units: int) -> None:
-        """Add the rows of the pass that has just gone back to their units, which stay open until `close`.
+    def gather(self, unit_of_row: Tensor, *, units: int, closes: bool = True) -> None:
+        """Add the rows of the pass that has just gone back to their units; when it closes, clip these and add them to the sums.
 
-        unit_of_row: [batch] int64, each below `units`, which stays the same between two calls of `close`.
+        unit_of_row: [batch] int64, each below `units`, which stays the same until a pass closes. closes: no more rows of these units follow.
 
         Raises: RuntimeError when the pass did not go through every covered layer row by row.
         """
         if self._rows.keys() != self._weights.keys() or any(len(rows) != len(unit_of_row) for rows in self._rows.values()):
             raise RuntimeError("a covered layer did not see the rows of this pass")
-        one_each = (
-            not self._units and units == len(unit_of_row) and bool((unit_of_row == torch.arange(units, device=unit_of_row.device)).all())
-        )
+        one_each = closes and not self._units and units == len(unit_of_row) and unit_of_row.tolist() == list(range(units))
         for name, rows in self._rows.items():
-            if one_each:
+            if one_each:  # no copy: these are the units already
                 self._units[name] = rows
                 continue
             if name not in self._units:
                 self._units[name] = torch.zeros((units, *rows.shape[1:]), dtype=_wide(rows), device=rows.device)
             self._units[name].index_add_(0, unit_of_row, rows.to(_wide(rows)))
         self._rows = {}
+        if closes:
+            self._close()
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def close(self) -> Tensor:
-        """Clip the open units, add them to the sums, and return their norms before clipping [units].
+    def _close(self) -> None:
+        """Clip the open units and add them to the sums.
 
         A unit whose gradient is not finite adds nothing. Norms are taken of the very numbers that are added, so the bound holds in bfloat16, too.
         """
@@ -122,7 +121,6 @@ class UnitSums:
             total = (scale @ (flat if is_finite else flat.nan_to_num(0.0, 0.0, 0.0))).view(rows.shape[1:])
             self._sums[name] = self._sums[name].add_(total) if name in self._sums else total
         self._units = {}
-        return norms
 
     def result(self) -> dict[str, Tensor]:
         """Return the sums since the last call, [out, in] by name, and begin anew; zero for a step that read nobody."""

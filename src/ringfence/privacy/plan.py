@@ -10,12 +10,13 @@ from pydantic import Field
 from ringfence.core.settings import Settings
 from ringfence.core.text import Language, Text
 
-RECORD = "record"  # the unit of a set that was imported without --unit: rows with the same content are one record
+MOST_STEPS = 10**6
 
-Unit = Annotated[str, Field(min_length=1, max_length=256)]  # RECORD, or the column that was chosen at import
-Rate = Annotated[float, Field(gt=0, le=1)]
-Delta = Annotated[float, Field(gt=0, lt=1)]
-Epsilon = Annotated[float, Field(gt=0, le=1_000)]
+# The bounds are those within which the accountant answers, and answers soon.
+Unit = Annotated[str, Field(min_length=1, max_length=256)]  # the column that was chosen at import
+Rate = Annotated[float, Field(ge=1e-6, le=1, strict=True)]
+Delta = Annotated[float, Field(ge=1e-12, lt=1, strict=True)]
+Epsilon = Annotated[float, Field(ge=0.01, le=1_000, strict=True)]
 
 
 class PrivacySettings(Settings):
@@ -23,10 +24,10 @@ class PrivacySettings(Settings):
 
     epsilon: Epsilon
     delta: Delta
-    unit: Unit | None = None  # None: one record
-    clip_norm: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    unit: Unit | None = None  # None: one record; rows with the same content are one
+    clip_norm: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 1.0
     sampling_rate: Rate | None = None  # None: batch over units
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of `optim: sgd`
+    momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = None  # of `optim: sgd`; None: 0.9
 
 
 _RECORD = Text("record", "记录")
@@ -43,7 +44,7 @@ class Mechanism(Settings):
 
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]  # standard deviation of the noise over clip_norm
     sampling_rate: Rate  # each unit joins each step with this probability, independently
-    steps: Annotated[int, Field(ge=0, le=10**9)]
+    steps: Annotated[int, Field(ge=0, le=10**9)]  # of many runs together, too
 
 
 class DPPlan(Settings):
@@ -54,11 +55,11 @@ class DPPlan(Settings):
 
     epsilon: Epsilon
     delta: Delta
-    unit: Unit
+    unit: Unit | None  # None: one record
     units: Annotated[int, Field(gt=0)]  # public
     clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
     sampling_rate: Rate
-    steps: Annotated[int, Field(gt=0, le=10**9)]
+    steps: Annotated[int, Field(gt=0, le=MOST_STEPS)]
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]
     neighbouring: Literal["zero-out"] = "zero-out"
     sampling: Literal["poisson"] = "poisson"
@@ -80,7 +81,7 @@ class DPPlan(Settings):
 
     def statement(self, language: Language | None = None) -> str:
         """Return the promise as one sentence, in the chosen language or another."""
-        unit = _RECORD.show(language) if self.unit == RECORD else self.unit
+        unit = _RECORD.show(language) if self.unit is None else self.unit
         return _STATEMENT.show(
             language,
             epsilon=self.epsilon,

@@ -142,14 +142,15 @@ def _calls_out(value: object) -> bool:
     return not {str(one) for one in wanted} <= {"none", "tensorboard"}
 
 
-_OPTIMISERS = {"adamw_torch": "adamw_torch", "adamw_torch_fused": "adamw_torch", "sgd": "sgd"}
-
 _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (lambda value: value != "sft", Text("only sft is built so far", "目前只实现了 sft")),
     "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
-    "optim": (lambda value: value not in _OPTIMISERS, Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd")),
+    "optim": (
+        lambda value: value != "sgd" and not str(value).startswith("adamw_torch"),
+        Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd"),
+    ),
     "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
 }
 
@@ -166,12 +167,20 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["eval"] = evaluation is not None and document.get("do_eval") is not False
-    if "optim" in fields:
-        fields["optim"] = _OPTIMISERS[fields["optim"]]
+    if fields.get("optim") not in (None, "sgd"):
+        fields["optim"] = "adamw_torch"  # its variants differ in speed alone
     privacy = _privacy(document)
     if privacy is not None:
         fields["max_grad_norm"] = 0.0  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
-        fields["momentum"] = privacy.momentum if fields.get("optim") == "sgd" else 0.0
+        fields["momentum"] = _momentum(privacy, fields.get("optim"))
+        if fields.get("lora_dropout"):
+            raise BadValue(
+                key="lora_dropout",
+                problem=t(
+                    "its masks would tie every row to its neighbours, so that no unit's part could be bounded; leave it out under privacy",
+                    "其掩码会把每一行与相邻行联系起来，无法界定单个单位的影响；隐私运行请去掉它",
+                ),
+            )
     try:
         order = TrainOrder(train=TrainSettings.model_validate(fields), hints=_hints(document))
     except ValidationError as cause:
@@ -186,6 +195,14 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
     if not isinstance(document["bf16"], bool):
         raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
     return RuntimeHints(dtype="bfloat16" if document["bf16"] else "float32")
+
+
+def _momentum(privacy: PrivacySettings, optim: object) -> float:
+    if optim == "sgd":
+        return 0.9 if privacy.momentum is None else privacy.momentum
+    if privacy.momentum is not None:
+        raise BadValue(key="privacy.momentum", problem=t("it belongs to optim: sgd", "它只用于 optim: sgd"))
+    return 0.0
 
 
 def _audit(document: Mapping[str, Any]) -> AuditSettings | None:

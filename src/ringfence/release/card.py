@@ -83,15 +83,24 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 """
 
 
-def model_card(name: str, *, base: BaseRef, licence: str, chain: Sequence[Statement], verdicts: Sequence[Verdict]) -> str:
+def model_card(
+    name: str,
+    *,
+    base: BaseRef,
+    licence: str,
+    chain: Sequence[Statement],
+    verdicts: Sequence[Verdict],
+    lifetime: Mapping[str, Any] | None = None,
+) -> str:
     """Return the text of `README.md`.
 
-    chain: the statements from import to train. licence: an identifier of the Hugging Face list, such as `apache-2.0`.
+    chain: the statements from import to train. lifetime: of a private run, whether the bound on its people holds at the release. licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
     train = _last(chain, "train")
     rows = _number(_last(chain, "import"), "rows")
     scan, deid = _scan(_last(chain, "scan")), _deid(_last(chain, "deid"))
+    privacy = _privacy(train, void=(lifetime or {}).get("bound") == "void")
     return _TEMPLATE.format(
         name=name,
         base=base.name,
@@ -108,8 +117,8 @@ def model_card(name: str, *, base: BaseRef, licence: str, chain: Sequence[Statem
         scan_zh=scan[1],
         deid=deid[0],
         deid_zh=deid[1],
-        privacy=_privacy(train)[0],
-        privacy_zh=_privacy(train)[1],
+        privacy=privacy[0],
+        privacy_zh=privacy[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
@@ -138,16 +147,22 @@ def _found(settings: Mapping[str, Any], key: str) -> object:
     return settings[key] if key in settings else next((value for value in inner if value is not None), None)
 
 
-def _privacy(train: Statement | None) -> tuple[str, str]:
+def _privacy(train: Statement | None, *, void: bool) -> tuple[str, str]:
     plan = train.predicate.figures.get("plan") if train else None
     if plan is None:
         return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
     promise = DPPlan.model_validate(plan)
     english = (
-        f"{promise.statement('en')}. It covers the records as they stood after de-identification, with the way they were prepared held "
-        "fixed; the verdicts below and the choice to release are not covered"
+        f"{promise.statement('en')}. It covers the weights, and the records as they stood after de-identification, with the way they were prepared "
+        "held fixed. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to release. "
+    ) + (
+        "The lifetime bound is void: an ordinary run on the same people was released"
+        if void
+        else "The lifetime bound on the people in the data held at the release"
     )
-    chinese = f"{promise.statement('zh')}。保证针对脱敏之后的记录，其处理方式视为固定；下列判定与放行的决定不在保证之内"
+    chinese = (
+        f"{promise.statement('zh')}。保证针对权重与脱敏之后的记录，其处理方式视为固定；声明中的行数与时间、下列判定与放行的决定不在保证之内。"
+    ) + ("终身上限已失效：同一批人的普通运行已被放行" if void else "放行时，数据中这批人的终身上限有效")
     return english, chinese
 
 

@@ -63,8 +63,7 @@ class PrivateTrainer(Trainer):
 
         Raises: LossNotFinite when the update itself overflows; a row whose gradient is not finite adds nothing instead.
         """
-        torch.manual_seed(self._seed_of(step))  # of dropout alone, which each row meets by itself
-        self.model.train()
+        self.model.train()  # without dropout (TrainOrder refuses it): nothing here is drawn from a seed
         losses: list[float] = []
         for one in passes(examples, self._micro_batch):
             summed, weights = self.objective.losses(self.model, self._collate(one.rows))
@@ -72,9 +71,7 @@ class PrivateTrainer(Trainer):
             each.sum().backward()
             losses += [value for value in each.detach().tolist() if math.isfinite(value)]
             began = time.perf_counter()
-            self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units)
-            if one.closes:
-                self._sums.close()
+            self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units, closes=one.closes)
             self.seconds_clip += time.perf_counter() - began
         began = time.perf_counter()
         self.optimiser.assign({name: self._noised(total) for name, total in self._sums.result().items()})

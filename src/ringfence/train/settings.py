@@ -88,6 +88,13 @@ class TrainOrder(Settings):
     plan: DPPlan | None = None
     hints: RuntimeHints = RuntimeHints()
 
+    @model_validator(mode="after")
+    def _no_public_masks(self) -> Self:
+        # Masks follow from the public seed and a row's place among the others: leaving one unit out would change everybody's gradient.
+        if self.plan is not None and self.train.lora_dropout:
+            raise ValueError(t("lora_dropout must be 0 under privacy", "隐私运行的 lora_dropout 必须为 0"))
+        return self
+
 
 class TrainFigures(Figures):
     """What a run did. Losses come from real rows and are sealed."""
@@ -119,7 +126,7 @@ class TrainFigures(Figures):
     @classmethod
     def public(cls) -> frozenset[str]:
         """Return the fields that say how the run went, not what its rows are like."""
-        return frozenset({"steps", "resumed_from", "trainable", "seconds_load", "device", "dtype"})
+        return frozenset({"steps", "resumed_from", "trainable", "device", "dtype"})
 
 
 class PriceFigures(Figures):

@@ -47,6 +47,8 @@ def prepare(child: Child[TrainOrder]) -> Ready:
         raise NothingToTrain(rows=corpus.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
     longest = max(len(example.ids) for example in (*corpus.examples, *evaluation.examples))
+    if child.order.settings.plan:
+        longest = train.cutoff_len  # the kernel must not depend on what one unit's rows are like
     attention = choose_attention(hints.attention, device=placement.device, longest=longest)
     model = load_model(folder, dtype=getattr(torch, placement.dtype), device=placement.device, attention=attention)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

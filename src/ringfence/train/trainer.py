@@ -56,7 +56,7 @@ class Trainer:
 
         Raises: LossNotFinite.
         """
-        torch.manual_seed(self._seed_of(step))  # dropout, too, depends on the step alone: a resumed run repeats it
+        torch.manual_seed(self.settings.seed * _STRIDE + step)  # dropout, too, depends on the step alone: a resumed run repeats it
         self.model.train()
         weight = sum(example.weight for example in examples)
         total = 0.0
@@ -82,9 +82,6 @@ class Trainer:
                 total += float(losses.sum())
                 weight += sum(example.weight for example in group)
         return total / weight
-
-    def _seed_of(self, step: int) -> int:
-        return self.settings.seed * _STRIDE + step
 
     def _learning_rate(self, step: int, steps: int) -> float:
         return learning_rate(self.settings, steps, step)

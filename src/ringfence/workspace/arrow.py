@@ -52,6 +52,7 @@ class Facts:
     figures: Mapping[str, Any] = field(default_factory=dict)  # public ones that the host itself computed
     seconds: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)  # digests of inputs that lie outside the vault: the base model
+    seals_times: bool = False  # of a private run: how long it worked depends on its rows
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,11 @@ class Arrow:
         began = time.monotonic()
         figures = done.figures.model_dump(mode="json")
         public = {key: value for key, value in figures.items() if key in done.figures.public()} | dict(facts.figures)
-        sealed = self._seal_figures({key: value for key, value in figures.items() if key not in public})
+        seconds = {**done.seconds, **facts.seconds}
+        times = {"seconds_of_controls": seconds | {f"cpu {key}": value for key, value in done.cpu_seconds.items()}}
+        sealed = self._seal_figures(
+            {key: value for key, value in figures.items() if key not in public} | (times if facts.seals_times else {})
+        )
         made, manifests, outputs = [], [], {}
         for role, slot in self._slots.items():
             files = self.space.store.collect(self.incoming / slot.slot)
@@ -257,7 +262,7 @@ class Arrow:
             manifests.append(manifest)
             made.append(one)
             outputs[role] = Output(slot=slot.slot, kind=one.kind, stage=one.stage)
-        seconds = {**done.seconds, **facts.seconds, "collect": round(time.monotonic() - began, 4)}
+        seconds["collect"] = round(time.monotonic() - began, 4)
         statement = Statement(
             step=self.step,
             subjects=tuple(Subject(name=one.role, sha256=one.digest) for one in made),
@@ -275,8 +280,8 @@ class Arrow:
                 figures=public,
                 sealed_figures=sealed,
                 policy=self._policy,
-                seconds=seconds,
-                cpu_seconds=done.cpu_seconds,
+                seconds={} if facts.seals_times else seconds,
+                cpu_seconds={} if facts.seals_times else done.cpu_seconds,
                 started=self._started,
                 ended=now(),
             ),

@@ -68,9 +68,7 @@ def ours(model, weights, examples, *, clip=1.0, size=4, dtype=torch.float32, los
     sums = UnitSums(model, weights, clip_norm=clip)
     for one in passes(examples, size):
         loss(model, collate(one.rows, padding=2, device="cpu"), dtype).backward()
-        sums.gather(torch.tensor(one.places), units=one.units)
-        if one.closes:
-            sums.close()
+        sums.gather(torch.tensor(one.places), units=one.units, closes=one.closes)
     return flat(sums.result())
 
 
@@ -126,6 +124,14 @@ def test_bfloat16_agrees_within_its_precision_and_keeps_the_bound():
     assert float(one.norm()) <= 1e-3 * (1 + 1e-5)
 
 
+def test_a_unit_in_parts_of_one_row_and_more_in_bfloat16():
+    """A long row first, alone in its part, then short ones: the parts are added up in float32."""
+    examples = rows_of([200, *[50] * 8], units=[0] * 9)
+    assert [len(one.rows) for one in passes(examples, 8)] == [1, 8]
+    got = ours(*adapted(torch.bfloat16), examples, size=8)
+    assert apart(got, looped(*adapted(torch.float32), examples)) < 0.05
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(2, 24), min_size=2, max_size=6),
@@ -154,12 +160,20 @@ def test_a_mean_over_the_batch_breaks_the_bound():
     examples = rows_of([*[4] * 20, 200])
     moved = {}
     for loss in (batch_mean, loss_of):
-        norms, _ = at_once(examples, clip=1.0, loss=loss)
-        clip = float(norms[:-1].max())  # as an engineer would choose it: no short row is clipped while the long one is there
-        (_, everyone), (_, without) = (at_once(rows, clip=clip, loss=loss) for rows in (examples, examples[:-1]))
+        # as an engineer would choose it: no short row is clipped while the long one is there
+        clip = max(norms_of(examples, loss=loss)[:-1])
+        everyone, without = (at_once(rows, clip=clip, loss=loss) for rows in (examples, examples[:-1]))
         moved[loss] = float((everyone - without).norm()) / clip
     assert moved[batch_mean] > 2
     assert moved[loss_of] <= 1 + 1e-5
+
+
+def norms_of(examples, *, loss):
+    """Return the norm of each row's gradient inside this batch."""
+    model, weights = adapted(torch.float32)
+    sums = UnitSums(model, weights, clip_norm=1.0)
+    loss(model, collate(examples, padding=2, device="cpu"), torch.float32).backward()
+    return torch.cat([rows.flatten(1) for rows in sums._rows.values()], dim=1).norm(dim=1).tolist()
 
 
 def at_once(examples, *, clip, loss):
@@ -167,8 +181,7 @@ def at_once(examples, *, clip, loss):
     sums = UnitSums(model, weights, clip_norm=clip)
     loss(model, collate(examples, padding=2, device="cpu"), torch.float32).backward()
     sums.gather(torch.arange(len(examples)), units=len(examples))
-    norms = sums.close()
-    return norms, flat(sums.result())
+    return flat(sums.result())
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
@@ -200,7 +213,6 @@ def test_a_layer_that_is_met_twice_is_added_up_before_its_norm():
     sums = UnitSums(model, weights, clip_norm=0.1)
     model(x).square().sum().backward()
     sums.gather(torch.arange(4), units=4)
-    sums.close()
     assert apart(sums.result()["w"], wanted) < 1e-6
 
 

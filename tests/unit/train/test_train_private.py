@@ -27,9 +27,7 @@ SETTINGS = TrainSettings(lora_rank=4, cutoff_len=96, learning_rate=0.5, optim="s
 
 
 def plan_of(*, units=20, rate=0.5, steps=8, noise=0.5, clip=1.0):
-    return DPPlan(
-        epsilon=8, delta=1e-3, unit="record", units=units, clip_norm=clip, sampling_rate=rate, steps=steps, noise_multiplier=noise
-    )
+    return DPPlan(epsilon=8, delta=1e-3, unit=None, units=units, clip_norm=clip, sampling_rate=rate, steps=steps, noise_multiplier=noise)
 
 
 def start(folder, model, *, plan=None, left=None, settings=SETTINGS, records=None, checkpoint=None, stop_at=None, hints=PLAIN):
@@ -183,6 +181,14 @@ def test_an_objective_that_couples_rows_is_refused(monkeypatch):
     monkeypatch.setattr(SupervisedFineTuning, "per_example", False)
     with pytest.raises(NotPerExample):
         trainer_of(plan_of())
+
+
+def test_dropout_is_refused_under_a_plan():
+    """Its masks follow from a public seed and a row's place: leaving one unit out would move everybody's gradient."""
+    dropping = SETTINGS.model_copy(update={"lora_dropout": 0.1})
+    with pytest.raises(ValueError, match="lora_dropout"):
+        TrainOrder(train=dropping, plan=plan_of())
+    assert TrainOrder(train=dropping).plan is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])

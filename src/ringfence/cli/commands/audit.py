@@ -10,7 +10,7 @@ from ringfence.cli.context import advise, auditor_opening, emit, progress, say, 
 from ringfence.core.text import Text, t
 
 if TYPE_CHECKING:
-    from ringfence.audit.settings import AuditFigures
+    from ringfence.audit.settings import AuditFigures, Interval
 
 ORDER = 55
 _VALIDITY = {
@@ -61,12 +61,16 @@ def audit(
     advise(f"ringfence run show {audited.committed.run}")
 
 
+def _bounds(found: Interval) -> str:
+    return f"≤ {found.upper:.1%}" if not found.value else f"{found.lower:.1%} … {found.upper:.1%}"
+
+
 def _rows(f: AuditFigures) -> list[list[str]]:
     return [
         [
             t("secrets extracted", "被提取的秘密"),
             f"{f.extracted} / {f.secrets}",
-            f"≤ {f.extraction.upper:.1%}",
+            _bounds(f.extraction),
             t("of the secrets planted once, with 95 % confidence", "植入一次的秘密，置信度 95 %"),
         ],
         [
@@ -84,7 +88,7 @@ def _rows(f: AuditFigures) -> list[list[str]]:
         [
             t("true positives at 1 %", "1 % 误报下的检出"),
             "-" if f.tpr is None else f"{f.tpr.value:.1%}",
-            "" if f.tpr is None else f"≤ {f.tpr.upper:.1%}",
+            "" if f.tpr is None else _bounds(f.tpr),
             t("needs 100 rows out", "需要 100 行在外") if f.tpr is None else "",
         ],
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -26,8 +27,9 @@ def register(app: typer.Typer) -> None:
     group.command(
         "set",
         help=t(
-            "Lower the budget of a set, on record. The policy is the upper limit.\n\nExample: ringfence budget set clinic --epsilon 4",
-            "调低一个数据集的预算并记入账本。策略是上限。\n\n示例：ringfence budget set clinic --epsilon 4",
+            "Lower the budget of a set, on record. The policy is the upper limit. A run that is open keeps the steps that it reserved; "
+            "an interrupted one is asked again when it resumes.\n\nExample: ringfence budget set clinic --epsilon 4",
+            "调低一个数据集的预算并记入账本。策略是上限。进行中的运行保留其已预留的步数；被中断的运行在续训时重新检查。\n\n示例：ringfence budget set clinic --epsilon 4",
         ),
     )(set_)
     group.command(
@@ -66,14 +68,23 @@ def show(
             ", ".join(one["sets"]),
             ", ".join(one["units"]),
             t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
-            f"{one['spent']:.3f}",
-            f"{one['reserved']:.3f}",
+            t("over 1000", "超过 1000") if one["spent"] is None else f"{one['spent']:.3f}",
+            "-" if one["reserved"] is None else f"{one['reserved']:.3f}",
             f"{one['left']:.3f}",
             t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
         ]
         for one in found
     ]
-    emit({"accounts": found}, lambda: table("", columns, rows))
+    nothing = t("nothing was imported yet", "尚未导入任何数据")
+    emit({"accounts": found}, lambda: table("", columns, rows) if rows else say(nothing))
+
+
+def _must_be_numbers(verb: str, *values: float | None) -> None:
+    """Raise BadArgument for NaN and infinity, which pass every bound of an option."""
+    from ringfence.core.errors import BadArgument
+
+    if not all(value is None or math.isfinite(value) for value in values):
+        raise BadArgument(option="--", problem=t("write a number", "请写数字"), verb=verb)
 
 
 def set_(
@@ -84,6 +95,7 @@ def set_(
     """Lower the budget of a set."""
     from ringfence.flows.budget import set_budget
 
+    _must_be_numbers("budget set", epsilon, delta)
     limit = set_budget(workspace(), name, epsilon=epsilon, delta=delta)
     emit(
         {"set": name, "epsilon": limit.epsilon, "delta": limit.delta},
@@ -100,29 +112,30 @@ def set_(
 
 
 def simulate(
-    rate: Annotated[float, typer.Option(min=1e-9, max=1, help=t("Share of the units in each step.", "每步抽取单位的比例。"))],
-    steps: Annotated[int, typer.Option(min=1, max=10**9, help=t("Number of steps.", "步数。"))],
+    rate: Annotated[float, typer.Option(min=1e-6, max=1, help=t("Share of the units in each step.", "每步抽取单位的比例。"))],
+    steps: Annotated[int, typer.Option(min=1, max=10**6, help=t("Number of steps.", "步数。"))],
     noise: Annotated[
         float | None,
         typer.Option(min=0.3, max=1e5, help=t("Noise multiplier (noise std / clip norm).", "噪声乘数（噪声标准差 / 裁剪范数）。")),
     ] = None,
     epsilon: Annotated[
-        float | None, typer.Option(min=1e-6, max=1000, help=t("Find the noise for this epsilon.", "求达到该 epsilon 的噪声。"))
+        float | None, typer.Option(min=0.01, max=1000, help=t("Find the noise for this epsilon.", "求达到该 epsilon 的噪声。"))
     ] = None,
-    delta: Annotated[float, typer.Option(min=1e-15, max=0.5)] = 1e-6,
+    delta: Annotated[float, typer.Option(min=1e-12, max=0.5, help=t("Chance outside the promise.", "承诺之外的概率。"))] = 1e-6,
 ) -> None:
     """Print what steps would spend."""
     from ringfence.core.errors import BadArgument
     from ringfence.privacy.accountant import epsilon_spent, noise_for
     from ringfence.privacy.plan import Mechanism
 
+    _must_be_numbers("budget simulate", rate, noise, epsilon, delta)
     if (noise is None) == (epsilon is None):
         raise BadArgument(option="--noise, --epsilon", problem=t("give one of the two", "两者给出其一"), verb="budget simulate")
     if noise is None:
         noise = noise_for(epsilon=epsilon or 0.0, delta=delta, sampling_rate=rate, steps=steps)
     spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=steps)], delta=delta)
     emit(
-        {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "epsilon": spent},
+        {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "epsilon": spent if math.isfinite(spent) else None},
         lambda: say(
             t(
                 "epsilon {e:.4f} at delta {d:g} with noise {n:g} (PLD, Poisson, zero-out, one unit)",
