@@ -74,7 +74,7 @@ class Bench:
 
         path = self._folder / "recipe.yaml"
         path.write_text(recipe)
-        told, taken = price(self._space, read(path)), train(self._space, read(path)).figures
+        told, taken = price(self._space, read(path)).figures, train(self._space, read(path)).figures
         assert told.steps == taken.steps, "not the same run"
         figures = {"seconds": (told.seconds, taken.seconds), "peak_memory": (told.peak_memory, taken.peak_memory)}
         if taken.peak_gpu_memory:

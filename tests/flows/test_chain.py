@@ -109,7 +109,7 @@ def test_the_price_of_memory_is_what_the_run_takes(space, tmp_path, recipe):
     """Of this small model it is mostly torch; benchmarks/price.py compares both figures on a real one."""
     masked(space, tmp_path)
     plan = read(recipe(max_steps=6))
-    told, taken = price(space, plan), train(space, plan).figures
+    told, taken = price(space, plan).figures, train(space, plan).figures
     assert told.peak_memory == pytest.approx(taken.peak_memory, rel=0.3)
     assert taken.peak_memory > 100e6
 

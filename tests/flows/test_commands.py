@@ -239,7 +239,8 @@ def test_recipe_check_says_what_becomes_of_every_key(cli, recipe):
     [
         ("lora_rnak:", ("RF-RECIPE-001", "lora_rank")),
         ("zzzzqqqq: 1", ("RF-RECIPE-001", "no key has a similar name")),
-        ("privacy:", ("RF-RECIPE-003", "privacy")),
+        ("privacy:", ("RF-RECIPE-002", "epsilon")),
+        ("audit:", ("RF-RECIPE-002", "secrets")),
         ("push_to_hub:", ("RF-RECIPE-003", "push_to_hub")),
     ],
 )
