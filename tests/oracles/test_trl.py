@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from ringfence.models.load import choose_attention, load_model
 from ringfence.models.tiny import write_tiny_model
+from ringfence.train.batches import Shuffled
 from ringfence.train.data import Corpus, Example
 from ringfence.train.loop import train
 from ringfence.train.schedule import rows_of_step
@@ -83,7 +84,7 @@ def test_every_step_has_the_loss_of_trls_trainer(case, other_side, tmp_path, say
         out=tmp_path / "losses.json",
     )
     theirs = json.loads((tmp_path / "losses.json").read_text())
-    ours = train(trainer, Corpus(rows, dropped=0, truncated=0), channel=Nobody()).history.losses
+    ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
     apart = [abs(mine - other) for mine, other in zip(ours, theirs["losses"], strict=True)]
     say(f"{case}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}; {time.monotonic() - began:.0f} s")
     assert len(ours) >= 5
