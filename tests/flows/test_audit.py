@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringfence.core.errors import CanariesOverCap, NotAudited, WrongPassphrase
+from ringfence.core.policy import Budget
 from ringfence.flows.audit import audit
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
@@ -77,7 +78,7 @@ def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_pat
 
 def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recipe):
     import_notes(space, tmp_path)
-    set_policy(space, anything_goes().model_copy(update={"budget": {"epsilon": 16, "delta": 1e-5}}))
+    set_policy(space, anything_goes().model_copy(update={"budget": Budget()}))
     privacy = {"epsilon": 4, "delta": 1.0e-5, "unit": "patient_id"}
     trained = train(space, read(recipe(audit=AUDIT, privacy=privacy, max_steps=4)))
     planted = space.chain(trained.committed.things["adapter"])[1].predicate.figures["planted"]
