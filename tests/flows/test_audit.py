@@ -87,3 +87,10 @@ def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recip
     assert (found.controls, found.validity) == (0, "valid")
     assert found.secrets == 12
     assert planted == 12 + found.members
+
+
+def test_a_run_that_cut_its_canaries_is_not_called_private(space, tmp_path, recipe):
+    import_notes(space, tmp_path, [{"prompt": f"p{i}", "completion": "fine", "patient_id": f"P{i}"} for i in range(20)])
+    set_policy(space, anything_goes())
+    trained = train(space, read(recipe(audit=AUDIT, max_steps=1, cutoff_len=60)))
+    assert audit(space, trained.committed.run, AUDITOR).figures.validity == "canaries were cut"

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator
 
 from ringfence.audit.settings import CONTROL_TIMES, CONTROLS, DIGITS, AuditSettings, Canary, Kind, Language, Register
+from ringfence.core.records import Record
 
 _ONSETS = "b br ch d dr f fl g gl h j k kl l m n p pl r s sk st t tr v w z".split()
 _VOWELS = "a e i o u ai ea io ou".split()
@@ -40,6 +41,11 @@ def draw(settings: AuditSettings, *, control: bool, chinese: float) -> Register:
     if control:
         canaries += [_canary("control", _language(chinese), taken, is_in=True, times=CONTROL_TIMES) for _ in range(CONTROLS)]
     return Register(audit=settings, canaries=tuple(canaries))
+
+
+def record_of(canary: Canary) -> Record:
+    """Return a canary as a row: a unit of its own, in nobody's budget."""
+    return Record(canary.id, canary.id, "0" * 32, "pair", ("user", "assistant"), (canary.prompt, canary.completion))
 
 
 def _canary(kind: Kind, language: Language, taken: set[str], *, is_in: bool, times: int = 1) -> Canary:

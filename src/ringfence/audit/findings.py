@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 from ringfence.audit.settings import DIGITS, AuditFigures, Blind, Canary, Interval, Kind, Register, Validity
 from ringfence.audit.statistics import (
@@ -28,37 +28,22 @@ _ALARM = 0.001  # of the held-out secrets: rarer than this by chance, and they m
 _SHOWN = 0.01  # of the positive control
 
 
-class Scored(Protocol):
-    """What the audit needs of a score."""
+class Score(NamedTuple):
+    """Natural logarithms of probabilities of one canary's unpredictable span; `constrained` among all codes of its length."""
 
-    @property
-    def log_p(self) -> float:
-        """With the adapter."""
-        ...
-
-    @property
-    def log_p_base(self) -> float:
-        """Without."""
-        ...
-
-    @property
-    def constrained(self) -> float:
-        """Among all codes."""
-        ...
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether decoding without chance spells it."""
-        ...
+    log_p: float  # with the adapter
+    log_p_base: float  # without
+    constrained: float
+    is_greedy: bool = False  # decoding without chance, after the true question, spells it
 
 
-def findings(register: Register, scores: Mapping[str, Scored], *, delta: float) -> AuditFigures:
+def findings(register: Register, scores: Mapping[str, Score], *, delta: float, are_cut: bool = False) -> AuditFigures:
     """Return the figures of an audit.
 
-    scores: by canary id. delta: of the run's claim, for the one-run test; of an ordinary run, the one that such a claim would have.
+    scores: by canary id. are_cut: the rows of the run were too short for a canary, so that it learned nothing of its end. delta: of the run's claim, for the one-run test; of an ordinary run, the one that such a claim would have.
     """
 
-    def of(kind: Kind, *, is_in: bool) -> list[Scored]:
+    def of(kind: Kind, *, is_in: bool) -> list[Score]:
         return [scores[one.id] for one in register.of(kind, is_in=is_in)]
 
     planted, held_out, controls = of("secret", is_in=True), of("secret", is_in=False), of("control", is_in=True)
@@ -95,7 +80,7 @@ def findings(register: Register, scores: Mapping[str, Scored], *, delta: float) 
         controls_extracted=sum(map(_is_extracted, controls)),
         control_p=exposure_p_value(control),
         blind=blind,
-        validity=_validity(hidden, control, blind),
+        validity="canaries were cut" if are_cut else _validity(hidden, control, blind),
         exposures_in=tuple(sorted(shown)),
         exposures_out=tuple(sorted(hidden)),
         scores_in=tuple(sorted(members)),
@@ -103,27 +88,28 @@ def findings(register: Register, scores: Mapping[str, Scored], *, delta: float) 
     )
 
 
-def _exposures(scores: Sequence[Scored]) -> list[float]:
+def _exposures(scores: Sequence[Score]) -> list[float]:
     """Return the certified bits of each; one that no decoding can spell shows nothing."""
     return [max(-BITS, certified_exposure(one.constrained, bits=BITS)) for one in scores]
 
 
-def _ratio(score: Scored) -> float:
+def _ratio(score: Score) -> float:
     """Return the statistic of membership, fixed before training: how much likelier the adapter made the unpredictable part."""
     return score.log_p - score.log_p_base
 
 
-def _is_extracted(score: Scored) -> bool:
+def _is_extracted(score: Score) -> bool:
     return score.is_greedy or score.log_p >= extractable_log_probability()
 
 
-def _blind(rows: Sequence[Canary], scores: Mapping[str, Scored]) -> Blind:
+def _blind(rows: Sequence[Canary], scores: Mapping[str, Score]) -> Blind:
     """Return whether the base model alone, which saw nothing, tells members from others: then the split was not by a fair coin."""
     sides = [[scores[one.id].log_p_base for one in rows if one.is_in == side] for side in (True, False)]
-    for level, verdict in ((_VOID, "void"), (_WARN, "warn")):
+    levels: tuple[tuple[float, Blind], ...] = ((_VOID, "void"), (_WARN, "warn"))
+    for level, verdict in levels:
         found = auc(*sides, level=level)
         if not found.lower <= 0.5 <= found.upper:  # noqa: PLR2004  a fair coin
-            return "void" if verdict == "void" else "warn"
+            return verdict
     return "ok"
 
 

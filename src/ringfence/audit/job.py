@@ -37,5 +37,10 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     loaded = load(Path(order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
     scorer = CanaryScorer(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)), settings.train)
     scores = scorer.score(register.canaries, show=lambda done: child.channel.progress(Progress(done=done, total=total)))
-    found = findings(register, {one.id: score for one, score in zip(register.canaries, scores, strict=True)}, delta=settings.delta)
+    found = findings(
+        register,
+        {one.id: score for one, score in zip(register.canaries, scores, strict=True)},
+        delta=settings.delta,
+        are_cut=any(map(scorer.is_cut, register.canaries)),
+    )
     return found.model_copy(update={"seconds": age(), "peak_memory": peak_memory()})

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-from ringfence.audit.canaries import draw
+from ringfence.audit.canaries import draw, record_of
 from ringfence.audit.register import FILE, seal
-from ringfence.audit.settings import Canary, PlantFigures, PlantSettings
+from ringfence.audit.settings import PlantFigures, PlantSettings
 from ringfence.core.order import Child, Progress
-from ringfence.core.records import Record
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
@@ -39,11 +38,6 @@ def run(child: Child[PlantSettings]) -> PlantFigures:
     sealed = seal(register, auditor=order.settings.auditor, slot=register_slot.slot)
     write_files(register_slot, keys.data[register_slot.slot], {FILE: sealed})
     return PlantFigures(rows=len(source) + len(rows), planted=len(rows))
-
-
-def record_of(canary: Canary) -> Record:
-    """Return a canary as a row: a unit of its own, in nobody's budget."""
-    return Record(canary.id, canary.id, "0" * 32, "pair", ("user", "assistant"), (canary.prompt, canary.completion))
 
 
 def _chinese(source: SetReader) -> float:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ringfence.audit.plant import record_of
+from ringfence.audit.canaries import record_of
+from ringfence.audit.findings import Score
 from ringfence.audit.settings import Canary
 from ringfence.models.load import Loaded
 from ringfence.train.data import Example, collate, encode, segments, split
@@ -26,15 +27,6 @@ class Span(NamedTuple):
     first: int  # position of the first of them
     digits: tuple[int, ...]  # how many digits each spells
     before: tuple[str, ...]  # what each spells before its digits: nothing, or a space
-
-
-class Score(NamedTuple):
-    """Natural logarithms of probabilities of one span; `constrained` among all codes of its length."""
-
-    log_p: float
-    log_p_base: float
-    constrained: float
-    is_greedy: bool  # decoding without chance, after the true question, spells it
 
 
 class CanaryScorer:
@@ -61,6 +53,11 @@ class CanaryScorer:
             done += len(group)
             show(done)
         return [score for score in scores if score is not None]
+
+    def is_cut(self, canary: Canary) -> bool:
+        """Return whether training read the row only up to a place before the end of its unpredictable part."""
+        span = self.span(canary)
+        return span.first + len(span.digits) > self._settings.cutoff_len
 
     def span(self, canary: Canary) -> Span:
         """Return where the unpredictable tokens of a canary stand."""

@@ -20,8 +20,8 @@ Language = Literal["en", "zh"]
 class AuditSettings(Settings):
     """The `audit:` block of a recipe."""
 
-    secrets: Annotated[int, Field(ge=0, le=100_000)] = 60  # planted once; as many are held out
-    in_out: Annotated[int, Field(ge=0, le=100_000)] = 250  # rows in the data, on average; twice as many toss a coin
+    secrets: Annotated[int, Field(ge=0, le=4_000)] = 60  # planted once; as many are held out
+    in_out: Annotated[int, Field(ge=0, le=4_000)] = 250  # rows in the data, on average; twice as many toss a coin
     exceed_cap: bool = False  # plant more than the share of rows that does not change the model, on record
 
     def planted(self, *, control: bool) -> int:
@@ -104,7 +104,7 @@ class PlantFigures(Figures):
 # ── the audit ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Blind = Literal["ok", "warn", "void"]
-Validity = Literal["valid", "held-out canaries look planted", "blind check failed", "positive control shows nothing"]
+Validity = Literal["valid", "canaries were cut", "held-out canaries look planted", "blind check failed", "positive control shows nothing"]
 Scores = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ringfence.cli.context import advise, emit, options, progress, say, secret
-from ringfence.cli.words import word
+from ringfence.cli.words import epsilon_told, word
 from ringfence.core import text
 from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
@@ -152,10 +152,10 @@ def _show_price(plan: Recipe, price: Price) -> None:
             say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
         if account:
             line = t(
-                "  budget   ε {spent:.2f} spent and {held:.2f} reserved of {limit}; lifetime bound {bound}",
-                "  预算     已用 ε {spent:.2f}，预留 {held:.2f}，上限 {limit}；终身上限{bound}",
-                spent=account["spent"],
-                held=account["reserved"],
+                "  budget   ε {spent} spent and {held} reserved of {limit}; lifetime bound {bound}",
+                "  预算     已用 ε {spent}，预留 {held}，上限 {limit}；终身上限{bound}",
+                spent=epsilon_told(account["spent"]),
+                held=epsilon_told(account["reserved"]),
                 limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
                 bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
             )

@@ -168,6 +168,11 @@ def word(name: str) -> str:
     return _CHINESE.get(name, name) if chosen() == "zh" else name
 
 
+def epsilon_told(epsilon: float | None) -> str:
+    """Return an ε for people; None is one beyond every use."""
+    return t("over 1000", "超过 1000") if epsilon is None else f"{epsilon:.3f}"
+
+
 def lines(found: Mapping[str, object], *, indent: int = 0) -> Iterator[str]:
     """Yield one line for every name and value; a mapping stands indented below its name, and what is None is left out."""
     there = {key: value for key, value in found.items() if value is not None}

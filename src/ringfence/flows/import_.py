@@ -16,7 +16,7 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.ingest.settings import NEEDED, REASONS, ImportFigures, ImportSettings
 from ringfence.jobs.start import Handlers, start
-from ringfence.vault.files import read_file
+from ringfence.vault.files import file_names, read_file
 from ringfence.vault.index import RowIndex, read_index
 from ringfence.workspace.accounts import overlap
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
@@ -77,7 +77,8 @@ def _joined(space: Workspace, state: State, kept: Mapping[str, bytes]) -> tuple[
         if thing.made.kind == "account":
             slot = space.input(thing).slot
             key = space.keys.data_key(slot.slot)
-            if any(overlap(kept[name], read_file(slot, key, name)) for name in ("units", "contents")):
+            there = set(file_names(slot, key))  # an account of an earlier version has no contents
+            if any(overlap(kept[name], read_file(slot, key, name)) for name in ("units", "contents") if name in there):
                 joined.append(digest)
     return tuple(joined)
 

@@ -124,9 +124,8 @@ class UnitSums:
 
     def result(self) -> dict[str, Tensor]:
         """Return the sums since the last call, [out, in] by name, and begin anew; zero for a step that read nobody."""
-        sums = {name: self._sums.get(name, torch.zeros(weight.shape, device=weight.device)) for name, weight in self._weights.items()}
-        self._sums = {}
-        return sums
+        sums, self._sums = self._sums, {}
+        return sums or {name: torch.zeros(weight.shape, device=weight.device) for name, weight in self._weights.items()}
 
 
 def _wide(rows: Tensor) -> torch.dtype:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -15,10 +15,13 @@ from pydantic import ValidationError
 from ringfence.audit.settings import AuditSettings
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
 from ringfence.core.problems import first_problem
+from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment
 from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
+
+B = TypeVar("B", bound=Settings)
 
 _LIMIT = 1 << 20  # bytes of a recipe file
 
@@ -169,7 +172,7 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     fields["eval"] = evaluation is not None and document.get("do_eval") is not False
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
-    privacy = _privacy(document)
+    privacy, audit = _privacy(document), _block(document, "audit", AuditSettings, first="secrets, in_out")
     if privacy is not None:
         fields["max_grad_norm"] = 0.0  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
         fields["momentum"] = _momentum(privacy, fields.get("optim"))
@@ -186,7 +189,7 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     except ValidationError as cause:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, _audit(document))
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit)
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
@@ -205,32 +208,24 @@ def _momentum(privacy: PrivacySettings, optim: object) -> float:
     return 0.0
 
 
-def _audit(document: Mapping[str, Any]) -> AuditSettings | None:
-    if "audit" not in document:
-        return None
-    block = document["audit"]
-    if not isinstance(block, dict):
-        raise BadValue(key="audit", problem=t("write secrets and in_out under it", "请在其下写明 secrets 与 in_out"))
-    try:
-        return AuditSettings.model_validate(block)
-    except ValidationError as cause:
-        where, problem = first_problem(cause)
-        raise BadValue(key=".".join(("audit", *where)), problem=problem) from cause
-
-
 def _privacy(document: Mapping[str, Any]) -> PrivacySettings | None:
-    if "privacy" not in document:
-        return None
-    block = document["privacy"]
-    if not isinstance(block, dict):
-        raise BadValue(key="privacy", problem=t("write epsilon and delta under it", "请在其下写明 epsilon 与 delta"))
-    if "max_grad_norm" in document:
+    found = _block(document, "privacy", PrivacySettings, first="epsilon, delta")
+    if found is not None and "max_grad_norm" in document:
         raise BadValue(
             key="max_grad_norm",
             problem=t("a private run bounds each unit instead: privacy.clip_norm", "隐私运行改为限制每个单位：privacy.clip_norm"),
         )
+    return found
+
+
+def _block(document: Mapping[str, Any], key: str, settings: type[B], *, first: str) -> B | None:
+    """Return a block of ringfence's own; None when the recipe has none. first: what stands in it, for whoever left it empty."""
+    if key not in document:
+        return None
+    if not isinstance(document[key], dict):
+        raise BadValue(key=key, problem=t("write {first} under it", "请在其下写明 {first}", first=first))
     try:
-        return PrivacySettings.model_validate(block)
+        return settings.model_validate(document[key])
     except ValidationError as cause:
         where, problem = first_problem(cause)
-        raise BadValue(key=".".join(("privacy", *where)), problem=problem) from cause
+        raise BadValue(key=".".join((key, *where)), problem=problem) from cause

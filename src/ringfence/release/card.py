@@ -94,7 +94,8 @@ def model_card(
 ) -> str:
     """Return the text of `README.md`.
 
-    chain: the statements from import to train. lifetime: of a private run, whether the bound on its people holds at the release. licence: an identifier of the Hugging Face list, such as `apache-2.0`.
+    chain: the statements from import to train. lifetime: of a private run, whether the bound on its people holds at the release.
+    licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
     train = _last(chain, "train")

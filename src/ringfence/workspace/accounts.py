@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ringfence.workspace.entries import BudgetSet, Outcome, Reserve
 
+if TYPE_CHECKING:
+    from ringfence.workspace.state import Run
+
 _UNIT = np.dtype("S16")  # of a unit's HMAC; compares as bytes
 _BLOCK = 1 << 20  # bytes of units that are looked up at a time
-
-
-class Spender(Protocol):
-    """What a run is to a budget."""
-
-    @property
-    def state(self) -> str:
-        """One of the states of a run."""
-        ...
-
-    @property
-    def granted(self) -> int:
-        """Steps that were granted."""
-        ...
-
-    @property
-    def reserve(self) -> Reserve | None:
-        """What it reserved."""
-        ...
 
 
 @dataclass
@@ -94,7 +78,7 @@ def overlap(mine: bytes, theirs: bytes) -> bool:
     return False
 
 
-def charges(runs: Iterable[Spender], group: frozenset[str]) -> tuple[list[Reserve], list[Reserve]]:
+def charges(runs: Iterable[Run], group: frozenset[str]) -> tuple[list[Reserve], list[Reserve]]:
     """Return (what is spent, what is only reserved) of a group of accounts, as steps.
 
     A run that is over has spent what was granted to it; one that may still go on holds its whole reserve.

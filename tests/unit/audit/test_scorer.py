@@ -111,3 +111,10 @@ def test_a_code_that_no_single_tokens_spell_shows_nothing(loaded):
     (score,) = scorer.score([canary("123456")])
     assert score.constrained == -math.inf
     assert math.isfinite(score.log_p)
+
+
+def test_a_canary_is_cut_where_training_cut_its_row(loaded):
+    one = canary("123456", after=" end")
+    span = CanaryScorer(loaded, SETTINGS).span(one)
+    for length, is_cut in ((span.first + 6, False), (span.first + 5, True), (len(span.example.ids), False)):
+        assert CanaryScorer(loaded, SETTINGS.model_copy(update={"cutoff_len": length})).is_cut(one) == is_cut

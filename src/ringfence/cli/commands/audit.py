@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 ORDER = 55
 _VALIDITY = {
     "valid": Text("valid", "有效"),
+    "canaries were cut": Text(
+        "void: cutoff_len cut canaries off before their end; train again with a larger one",
+        "作废：cutoff_len 截去了金丝雀的末尾；请调大后重新训练",
+    ),
     "held-out canaries look planted": Text("void: held-out canaries look planted", "作废：保留的金丝雀看起来像是被植入过"),
     "blind check failed": Text("void: the base model alone tells members from others", "作废：仅凭基础模型就能区分成员与非成员"),
     "positive control shows nothing": Text(

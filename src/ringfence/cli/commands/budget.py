@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ringfence.cli.context import emit, say, table, workspace
+from ringfence.cli.words import epsilon_told
 from ringfence.core.text import t
 
 ORDER = 135
@@ -68,8 +69,8 @@ def show(
             ", ".join(one["sets"]),
             ", ".join(one["units"]),
             t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
-            t("over 1000", "超过 1000") if one["spent"] is None else f"{one['spent']:.3f}",
-            "-" if one["reserved"] is None else f"{one['reserved']:.3f}",
+            epsilon_told(one["spent"]),
+            epsilon_told(one["reserved"]),
             f"{one['left']:.3f}",
             t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
         ]
@@ -79,23 +80,24 @@ def show(
     emit({"accounts": found}, lambda: table("", columns, rows) if rows else say(nothing))
 
 
-def _must_be_numbers(verb: str, *values: float | None) -> None:
+def _must_be_numbers(verb: str, **options: float | None) -> None:
     """Raise BadArgument for NaN and infinity, which pass every bound of an option."""
     from ringfence.core.errors import BadArgument
 
-    if not all(value is None or math.isfinite(value) for value in values):
-        raise BadArgument(option="--", problem=t("write a number", "请写数字"), verb=verb)
+    for name, value in options.items():
+        if value is not None and not math.isfinite(value):
+            raise BadArgument(option=f"--{name}", problem=t("write a number", "请写数字"), verb=verb)
 
 
 def set_(
     name: Annotated[str, typer.Argument(metavar="SET", help=t("The set.", "数据集。"))],
     epsilon: _EPSILON,
-    delta: Annotated[float | None, typer.Option(min=1e-15, max=0.5, help=t("Absent: as it is.", "省略则不变。"))] = None,
+    delta: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help=t("Absent: as it is.", "省略则不变。"))] = None,
 ) -> None:
     """Lower the budget of a set."""
     from ringfence.flows.budget import set_budget
 
-    _must_be_numbers("budget set", epsilon, delta)
+    _must_be_numbers("budget set", epsilon=epsilon, delta=delta)
     limit = set_budget(workspace(), name, epsilon=epsilon, delta=delta)
     emit(
         {"set": name, "epsilon": limit.epsilon, "delta": limit.delta},
@@ -128,7 +130,7 @@ def simulate(
     from ringfence.privacy.accountant import epsilon_spent, noise_for
     from ringfence.privacy.plan import Mechanism
 
-    _must_be_numbers("budget simulate", rate, noise, epsilon, delta)
+    _must_be_numbers("budget simulate", rate=rate, noise=noise, epsilon=epsilon, delta=delta)
     if (noise is None) == (epsilon is None):
         raise BadArgument(option="--noise, --epsilon", problem=t("give one of the two", "两者给出其一"), verb="budget simulate")
     if noise is None:
