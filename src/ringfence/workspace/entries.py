@@ -176,12 +176,15 @@ class Deleted(Entry):
     generation: int
 
 
+Purpose = Literal["chat", "export", "figures", "gate"]
+
+
 class Opened(Entry):
     """Somebody looked inside: chat with an unreleased run, export, quarantine."""
 
     type: Literal["open"] = "open"
     object: Digest
-    purpose: Literal["chat", "export", "figures"]
+    purpose: Purpose
 
 
 class Released(Entry):
