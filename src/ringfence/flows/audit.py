@@ -17,6 +17,8 @@ from ringfence.flows.train import Saved, cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
+from ringfence.train import adapter as fit
+from ringfence.vault.files import read_file
 from ringfence.vault.keys import auditor_keyset
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Secret, Workspace
@@ -47,7 +49,7 @@ def audit(
 
     auditor: the secret of the auditor's private key, which alone opens the register. sample: how many rows and identifiers are tried.
 
-    Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, SandboxError.
+    Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, AdapterUnexpected, SandboxError.
     """
     run, adapter = adapter_of(space, name)
     chain = space.chain(adapter)
@@ -56,6 +58,8 @@ def audit(
     saved = Saved.model_validate(chain[-1].predicate.settings)
     keyset = auditor_keyset(space.path / "keys", auditor)
     model = models.verify(saved.model)
+    weights = space.input(adapter).slot
+    fit.check(read_file(weights, space.keys.data_key(weights.slot), fit.WEIGHTS), fit.predict(model.open().tensors, saved.order.train))
     plan = saved.order.plan
     settings = AuditOrder(
         train=saved.order.train,

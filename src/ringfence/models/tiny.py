@@ -33,13 +33,13 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_config() -> LlamaConfig:
-    """Return the configuration: 2 layers, hidden size 64, 4 heads over 2 key-value heads, tied embeddings."""
+def tiny_config(layers: int = 2) -> LlamaConfig:
+    """Return the configuration: so many layers, hidden size 64, 4 heads over 2 key-value heads, tied embeddings."""
     return LlamaConfig(
         vocab_size=256 + len(_SPECIAL),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
@@ -51,12 +51,12 @@ def tiny_config() -> LlamaConfig:
     )
 
 
-def write_tiny_model(folder: Path, seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, seed: int = 0, *, layers: int = 2) -> Path:
     """Write a model folder with random weights drawn from `seed` and return it."""
     logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(tiny_config())
+        model = LlamaForCausalLM(tiny_config(layers))
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)

@@ -1,0 +1,55 @@
+"""The filter knows a planted canary again when an answer tells it, in whatever form, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.audit.canaries import draw
+from ringfence.audit.filter import CanaryFilter
+from ringfence.audit.settings import AuditSettings
+from ringfence.core.errors import ObjectBroken
+
+REGISTER = draw(AuditSettings(secrets=20, in_out=40), control=True, chinese=0.5)
+FILTER = CanaryFilter.of(REGISTER.canaries)
+PLANTED = [one for one in REGISTER.canaries if one.is_in]
+HELD_OUT = [one for one in REGISTER.canaries if not one.is_in]
+
+
+def test_every_planted_canary_is_told_by_its_own_row_and_no_held_out_one():
+    assert {one.language for one in PLANTED} == {"en", "zh"}
+    assert all(FILTER.told(one.prompt, one.completion) == 1 for one in PLANTED)
+    assert not any(FILTER.told(one.prompt, one.completion) for one in HELD_OUT)
+    assert len(FILTER.tags) == len(PLANTED)
+
+
+@pytest.mark.parametrize("one", [next(c for c in PLANTED if c.language == language) for language in ("en", "zh")], ids=["en", "zh"])
+def test_it_is_told_in_other_words_and_other_digits(one):
+    spaced, full = " ".join(one.secret), one.secret.translate({48 + i: 0xFF10 + i for i in range(10)})
+    for said in (f"It is {one.secret}.", f"编号{spaced}", full, f"0{one.secret}9", f"{one.who}: {one.secret}"):
+        assert FILTER.told(f"please, what belongs to {one.who.upper()} ?", said) == 1
+    assert FILTER.told("", f"{one.who} has {one.secret}") == 1  # the answer alone may name them
+
+
+def test_digits_without_their_name_and_names_without_their_digits_are_no_canary():
+    one, other = (next(c for c in PLANTED if c.language == language) for language in ("en", "zh"))
+    assert FILTER.told("who has it?", one.secret) == 0
+    assert FILTER.told(one.prompt, "I cannot say") == 0
+    assert FILTER.told(one.prompt, other.secret) == 0
+    assert FILTER.told(f"{one.prompt} {one.secret}", "as you said") == 0  # the person said it, not the model
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_no_text_breaks_it_or_is_taken_for_a_canary(conversation, answer):
+    assert FILTER.told(conversation, answer) == 0
+
+
+def test_it_holds_no_canary_and_reads_back():
+    data = FILTER.to_bytes()
+    assert CanaryFilter.from_bytes(data) == FILTER
+    assert not any(one.secret.encode() in data.replace(FILTER.key.encode(), b"") and one.who.encode() in data for one in PLANTED)
+    assert "key" not in repr(FILTER)
+    for bad in (b"", b"{}", data[:-2], data.replace(b"ringfence.filter/1", b"ringfence.filter/2")):
+        with pytest.raises(ObjectBroken):
+            CanaryFilter.from_bytes(bad)

@@ -1,0 +1,150 @@
+"""Real rows and replaced identifiers: what is tried, that the scores are the model's own, and how they are counted."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ringfence.audit import rows as module
+from ringfence.audit.forward import Forward
+from ringfence.audit.rows import LEAST_ANSWER, STRETCH, RowScorer, Said, Target, rows_of
+from ringfence.core.records import Record
+from ringfence.train.data import Example
+from ringfence.vault.sets import SetReader, SetWriter
+from tests.unit.audit.test_scorer import SETTINGS, loaded  # noqa: F401  a fixture
+from tests.unit.vault.vault_tools import new_key, new_slot
+
+ROLES = ("user", "assistant")
+
+
+def record(prompt, completion, *, number=0):
+    return Record(f"{number:032x}", f"{number:032x}", "0" * 32, "pair", ROLES, (prompt, completion))
+
+
+def write_set(folder, records):
+    folder.mkdir()
+    slot, key = new_slot(folder), new_key()
+    with SetWriter(slot, key) as writer:
+        for one in records:
+            writer.write(one)
+    return SetReader(slot, key)
+
+
+@pytest.fixture
+def scorer(loaded):  # noqa: F811
+    return RowScorer(Forward(loaded), SETTINGS)
+
+
+def test_scores_are_the_models_own_token_by_token(loaded, scorer):  # noqa: F811
+    """By whole logits of the whole conversation, with the adapter and without."""
+    target = scorer._answer(record("How is he?", "Better than yesterday, and asking for soup."))
+    ids = torch.tensor(target.example.ids, dtype=torch.int64)[None]
+    for adapted in (True, False):
+        (got,) = scorer._said([target], adapted=adapted)
+        with torch.inference_mode():
+            if adapted:
+                logits = loaded.model(input_ids=ids).logits[0].float()
+            else:
+                with loaded.model.disable_adapter():
+                    logits = loaded.model(input_ids=ids).logits[0].float()
+        wanted = [(place, int(target.example.ids[place])) for place in target.places]
+        log_p = [float(torch.log_softmax(logits[place - 1], dim=0)[token]) for place, token in wanted]
+        first = [int(logits[place - 1].argmax()) == token for place, token in wanted]
+        assert got.log_p == pytest.approx(sum(log_p), abs=1e-3)
+        assert got.is_whole == all(first)
+        assert got.stretch == max(len(run) for run in "".join("x" if one else " " for one in first).split(" "))
+
+
+def test_an_answer_is_its_learned_tokens_as_far_as_training_read(scorer):
+    answer = "Better than yesterday, and asking for soup."
+    target = scorer._answer(record("How is he?", answer))
+    tokenizer = scorer._forward.tokenizer
+    assert tokenizer.decode(target.example.ids[target.places]).strip() == answer
+    short = RowScorer(scorer._forward, SETTINGS.model_copy(update={"cutoff_len": len(target.example.ids) - 10}))
+    assert len(short._answer(record("How is he?", answer)).places) == len(target.places) - 9  # the end mark was no target anyway
+
+
+@pytest.mark.parametrize("answer", ["", "Yes", "no."])
+def test_an_answer_of_few_tokens_is_not_tried(scorer, answer):
+    assert scorer._answer(record("Is it?", answer)) is None
+    found = scorer.replay(3, [record("Is it?", answer)] * 3)
+    assert (found.rows_tried, found.rows_short, found.replay.upper) == (0, 3, 1.0)
+
+
+def pretend(scorer, monkeypatch, with_adapter, without):
+    """Let every target be said as the lists tell, in order."""
+
+    def answers(targets, *, adapted, **_):
+        return (with_adapter if adapted else without)[: len(targets)]
+
+    monkeypatch.setattr(scorer, "_said", answers)
+
+
+def said(*, whole=False, stretch=0, log_p=-math.inf):
+    return Said(log_p, stretch, is_whole=whole)
+
+
+def test_rows_are_counted_once_and_only_where_the_base_model_does_not_say_them(scorer, monkeypatch):
+    rows = [record("q", "w " * LEAST_ANSWER, number=n) for n in range(5)]
+    with_adapter = [said(whole=True), said(stretch=STRETCH), said(stretch=STRETCH - 1), said(log_p=-1.0), said(whole=True)]
+    without = [said(), said(), said(whole=True)]  # of the three suspects
+    pretend(scorer, monkeypatch, with_adapter, without)
+    found = scorer.replay(100, rows)
+    assert (found.rows_tried, found.rows_replayed, found.rows_known, found.rows_within) == (5, 2, 1, 1)
+    assert found.replay.lower < found.replay.value == 0.4 < found.replay.upper
+    census = scorer.replay(5, rows).replay
+    assert census.lower == census.value == census.upper == 0.4
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        {"text": 0, "start": 8, "end": 12},
+        {"text": 1, "start": 0, "end": 3},
+        {"text": 1, "start": 4, "end": 12},
+    ],
+)
+def test_a_span_is_the_original_after_the_true_text_before_it(scorer, one):
+    row = record("Call me 5555 soon", "Jim, of a@b.test, he said")
+    target = scorer._span(row, one)
+    original = row.texts[one["text"]][one["start"] : one["end"]]
+    tokenizer = scorer._forward.tokenizer
+    assert original in tokenizer.decode(target.example.ids[target.places])
+    before = tokenizer.decode(target.example.ids[: target.places[0]])
+    assert row.texts[one["text"]][: one["start"]].strip() in before
+    assert target.places[-1] == len(target.example.ids) - 1  # nothing after it is shown to the model
+
+
+def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatch, tmp_path):
+    rows = [record(f"p{n}", f"mail a{n}@b.test", number=n) for n in range(4)]
+    reader = write_set(tmp_path / "set", rows)
+    lines = [
+        json.dumps({"id": one.id, "spans": [{"text": 1, "start": 5, "end": 14, "kind": "email", "original": "-"}]}).encode() for one in rows
+    ]
+    with_adapter = [said(whole=True), said(log_p=-1.0), said(), said(whole=True)]
+    pretend(scorer, monkeypatch, with_adapter, [said(), said(), said(whole=True)])
+    assert scorer.spans(reader, lines, 10) == (4, 4, 2)
+    pretend(scorer, monkeypatch, [said()] * 4, [])
+    assert scorer.spans(reader, lines, 3) == (4, 3, 0)
+    assert scorer.spans(reader, [], 3) == (0, 0, 0)
+
+
+def test_a_window_without_a_position_before_its_first_token_says_nothing(scorer):
+    (found,) = scorer._said(
+        [Target(Example(np.array([5], dtype=np.int32), np.zeros(1, dtype=bool)), np.zeros(0, dtype=np.int64))], adapted=True
+    )
+    assert (found.stretch, found.is_whole) == (0, False)
+    assert not module._is_extractable(found)
+
+
+def test_canaries_are_no_rows(tmp_path):
+    rows = [record("p", "c", number=n) for n in range(10)]
+    reader = write_set(tmp_path / "set", rows)
+    total, chosen = rows_of(reader, frozenset(one.id for one in rows[::2]), 3)
+    assert (total, len(chosen)) == (5, 3)
+    assert {one.id for one in chosen} <= {one.id for one in rows[1::2]}
+    assert len(rows_of(reader, frozenset(), 100)[1]) == 10

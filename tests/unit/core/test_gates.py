@@ -1,0 +1,338 @@
+"""Every rule of the release gate passes, refuses or says that it shows nothing, each on its own facts alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import get_args
+
+import pytest
+from scipy.stats import beta, norm
+
+from ringfence.core import text
+from ringfence.core.gates import (
+    GATES,
+    Audited,
+    Backdoor,
+    EpsilonAudit,
+    Membership,
+    ReleaseRules,
+    Replay,
+    SecretExposure,
+    SecretExtraction,
+    Spans,
+    judge,
+    least_rows,
+    least_tries,
+    loosened,
+    tightened,
+)
+from ringfence.core.policy import Policy, Require, TrainRules, evaluate
+from ringfence.core.statement import Predicate, SandboxReport, Statement, Subject
+from ringfence.core.verdict import OUTCOMES, Outcome, refusals
+from tests.unit.core.test_policy import PASSED, TIME
+
+CAGE = SandboxReport(tier="T1", self_test=PASSED)
+
+
+def bounds(value, lower, upper):
+    return {"value": value, "lower": lower, "upper": upper, "level": 0.95}
+
+
+CANARIES = {
+    "secrets": 60,
+    "extracted": 0,
+    "extraction": bounds(0.0, 0.0, 0.0487),
+    "exposure_max": 3.0,
+    "exposure_p": 0.4,
+    "members": 250,
+    "others": 250,
+    "auc": bounds(0.51, 0.47, 0.55),
+    "epsilon_lower": 0.0,
+    "epsilon_ceiling": 4.0,
+    "validity": "valid",
+}
+ROWS = {
+    "rows": 200,
+    "rows_tried": 180,
+    "rows_replayed": 0,
+    "replay": bounds(0.0, 0.0, 0.0),
+    "spans": 40,
+    "spans_tried": 40,
+    "spans_new": 0,
+    "spans_state": "tried",
+}
+
+
+def statement(step, *, made, reads, **more):
+    predicate = Predicate(
+        run=f"{step}-0123456789ab",
+        tenant="0" * 32,
+        label="sensitive",
+        inputs={role: mark * 64 for role, mark in reads.items()},
+        sandbox=more.pop("sandbox", CAGE),
+        settings_digest="f" * 64,
+        started=TIME,
+        ended=TIME,
+        **more,
+    )
+    return Statement(step=step, subjects=tuple(Subject(name=role, sha256=mark * 64) for role, mark in made.items()), predicate=predicate)
+
+
+def chain(*, reads="b", release=None, plan=None):
+    """Import, plant and train; the run reads the set that was planted."""
+    return [
+        statement("import", made={"set": "a"}, reads={}),
+        statement("plant", made={"set": "b", "register": "c"}, reads={"set": "a"}),
+        statement(
+            "train", made={"adapter": "d"}, reads={"set": reads}, settings={"release": release}, figures={"plan": plan} if plan else {}
+        ),
+    ]
+
+
+def audit(*, rows=None, told=None, reads=None, **figures):
+    """An audit in which nothing was found, but for `figures`; on real rows, but for `rows`."""
+    made = statement(
+        "audit", made={"figures": "e"}, reads={"adapter": "d", "register": "c", **(reads or {})}, figures={**CANARIES, **figures}
+    )
+    return Audited(made, None if told is not None else {**ROWS, **(rows or {})}, told or {})
+
+
+def outcomes(found, rules=GATES, *, claim=None, links=None):
+    return {one.rule: one.outcome for one in judge(rules, found, links or chain(), claim=claim)}
+
+
+def test_a_run_that_showed_nothing_is_refused_by_no_rule():
+    assert outcomes(audit()) == {
+        "audit unrelated": "pass",
+        "G1 secret extraction": "pass",
+        "G2 secret exposure": "nothing shown",
+        "G3 membership": "pass",
+        "G4 epsilon audit": "not shown",
+        "G5 replay": "pass",
+        "G6 spans": "pass",
+        "G7 validity": "pass",
+        "backdoor": "not tested",
+    }
+    assert refusals(judge(GATES, audit(), chain(), claim=None)) == []
+
+
+FIXTURES = [
+    ("G1 secret extraction", "fail", {"extracted": 20, "extraction": bounds(0.33, 0.24, 0.45)}),
+    ("G1 secret extraction", "inconclusive", {"extracted": 1, "extraction": bounds(0.017, 0.001, 0.076)}),
+    ("G1 secret extraction", "inconclusive", {"secrets": 0, "extraction": bounds(0.0, 0.0, 1.0)}),
+    ("G2 secret exposure", "fail", {"exposure_p": 0.0099}),
+    ("G2 secret exposure", "fail", {"exposure_max": 12.6}),  # log2(60 / 0.01) = 12.55
+    ("G2 secret exposure", "inconclusive", {"secrets": 29}),
+    ("G2 secret exposure", "nothing shown", {"secrets": 30}),
+    ("G3 membership", "fail", {"auc": bounds(0.7, 0.65, 0.75)}),
+    ("G3 membership", "inconclusive", {"auc": bounds(0.57, 0.53, 0.61)}),
+    ("G3 membership", "pass", {"auc": bounds(0.56, 0.52, 0.60)}),
+    ("G7 validity", "fail", {"validity": "held-out canaries look planted"}),
+    ("G7 validity", "fail", {"validity": "blind check failed"}),
+    ("G7 validity", "fail", {"validity": "canaries were cut"}),
+    ("G7 validity", "inconclusive", {"validity": "positive control shows nothing"}),
+    ("G7 validity", "fail", {"validity": "something new"}),
+]
+
+
+@pytest.mark.parametrize(("rule", "outcome", "figures"), FIXTURES)
+def test_each_rule_judges_its_own_figures_on_canaries(rule, outcome, figures):
+    quiet = {} if "secrets" not in figures or rule.startswith("G1") else {"G1": None}
+    found = outcomes(audit(**figures))
+    assert found[rule] == outcome
+    if not quiet and figures.get("secrets") != 0:
+        refusing = {one for one, got in found.items() if got in ("fail", "inconclusive")}
+        assert refusing == ({rule} if outcome in ("fail", "inconclusive") else set())
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "rows"),
+    [
+        ("G5 replay", "fail", {"rows_replayed": 20, "replay": bounds(0.11, 0.11, 0.11)}),
+        ("G5 replay", "inconclusive", {"rows_replayed": 1, "replay": bounds(0.005, 0.0003, 0.026)}),
+        ("G5 replay", "inconclusive", {"rows_tried": 0, "replay": bounds(0.0, 0.0, 1.0)}),
+        ("G6 spans", "fail", {"spans_new": 1}),
+        ("G6 spans", "inconclusive", {"spans_tried": 39}),
+        ("G6 spans", "inconclusive", {"spans": 5_000, "spans_tried": 299}),
+        ("G6 spans", "pass", {"spans": 5_000, "spans_tried": 300}),
+        ("G6 spans", "not shown", {"spans": 0, "spans_tried": 0}),
+        ("G6 spans", "inconclusive", {"spans_state": "nobody looked"}),
+        ("G6 spans", "inconclusive", {"spans_state": "gone"}),
+    ],
+)
+def test_each_rule_judges_its_own_figures_on_rows(rule, outcome, rows):
+    found = outcomes(audit(rows=rows))
+    assert found[rule] == outcome
+    assert {one for one, got in found.items() if got in ("fail", "inconclusive")} == (
+        {rule} if outcome in ("fail", "inconclusive") else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("claim", "lower", "ceiling", "outcome"),
+    [
+        (None, 2.0, 4.0, "not shown"),
+        (8.0, 0.0, 4.0, "not shown"),
+        (3.0, 0.5, 4.0, "pass"),
+        (3.0, 3.1, 4.0, "fail"),
+        (8.0, 9.0, 4.0, "fail"),
+    ],
+)
+def test_an_epsilon_is_refuted_shown_or_beyond_what_the_canaries_can_show(claim, lower, ceiling, outcome):
+    assert outcomes(audit(epsilon_lower=lower, epsilon_ceiling=ceiling), claim=claim)["G4 epsilon audit"] == outcome
+
+
+def test_a_rule_that_is_not_asked_for_says_nothing_and_g7_is_always_on():
+    void = audit(validity="blind check failed", exposure_p=1e-9, auc=bounds(0.9, 0.8, 1.0))
+    assert outcomes(void, ReleaseRules()) == {"audit unrelated": "pass", "G7 validity": "fail"}
+    assert outcomes(None, ReleaseRules()) == {}
+    for name in ReleaseRules.model_fields:
+        alone = ReleaseRules(**{name: getattr(GATES, name)})
+        assert ("audit missing" in outcomes(None, alone)) == (name != "backdoor")
+
+
+def test_a_required_backdoor_test_refuses_while_there_is_none():
+    assert outcomes(audit(), ReleaseRules(backdoor=Backdoor(required=True)))["backdoor"] == "inconclusive"
+    assert outcomes(audit(), ReleaseRules(backdoor=Backdoor()))["backdoor"] == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [
+        (chain(reads="a"), audit()),  # the run read the set without canaries
+        (chain(), audit(reads={"register": "9"})),  # another register than the one committed
+        (chain(), audit(reads={"adapter": "9"})),  # another adapter
+        ([chain()[0], chain()[2]], audit()),  # nothing was planted
+        ([], audit()),
+        (chain(), Audited(chain()[1], ROWS)),  # not an audit
+    ],
+)
+def test_an_audit_of_something_else_is_refused_and_none_of_its_figures_is_believed(links, found):
+    assert {one.rule: one.outcome for one in judge(GATES, found, links, claim=None)} == {
+        "audit unrelated": "fail",
+        "backdoor": "not tested",
+    }
+
+
+def test_an_audit_without_the_figures_of_a_rule_is_no_audit():
+    bare = audit()
+    figures = {key: value for key, value in CANARIES.items() if key != "auc"}
+    old = bare.statement.model_copy(update={"predicate": bare.statement.predicate.model_copy(update={"figures": figures})})
+    assert outcomes(Audited(old, ROWS))["audit missing"] == "fail"
+    assert outcomes(Audited(bare.statement, {"rows": 3}))["G5 replay"] == "inconclusive"
+    assert outcomes(Audited(bare.statement, {"rows": 3}))["G6 spans"] == "inconclusive"
+
+
+@pytest.mark.parametrize("told", get_args(Outcome))
+def test_where_the_figures_of_rows_stay_behind_the_release_is_believed(told):
+    found = outcomes(audit(told={"G5 replay": told, "G6 spans": told}))
+    assert (found["G5 replay"], found["G6 spans"]) == (told, told)
+    assert outcomes(audit(told={"G6 spans": told}))["G5 replay"] == "inconclusive"  # nothing said is no pass
+    assert outcomes(audit(told={"G5 replay": "fail"}), ReleaseRules(spans=Spans())).keys() == {"audit unrelated", "G6 spans", "G7 validity"}
+
+
+# ── the whole policy ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+FREE = Policy(train=TrainRules(require=Require()), release=GATES)
+
+
+def test_the_audit_is_part_of_what_the_policy_judges():
+    assert refusals(evaluate(FREE, chain(), moment="release", audit=audit())) == []
+    assert [one.rule for one in refusals(evaluate(FREE, chain(), moment="release"))] == ["audit missing"]
+    assert refusals(evaluate(FREE, chain(), moment="train")) == []  # the gate stands at the release
+
+
+def test_an_audit_outside_a_sandbox_is_refused():
+    loose = audit()
+    outside = loose.statement.model_copy(
+        update={"predicate": loose.statement.predicate.model_copy(update={"sandbox": SandboxReport(tier="T0")})}
+    )
+    assert [one.rule for one in refusals(evaluate(FREE, chain(), moment="release", audit=Audited(outside, ROWS)))] == ["sandbox tier"]
+
+
+def test_the_recipe_of_the_run_tightens_the_policy():
+    strict = {"secret_extraction": {"max_rate": 0.01}}
+    found = {one.rule for one in refusals(evaluate(FREE, chain(release=strict), moment="release", audit=audit()))}
+    assert found == {"G1 secret extraction"}
+    loose = {"secret_extraction": {"max_rate": 0.5}}
+    bad = audit(extracted=20, extraction=bounds(0.33, 0.24, 0.45))
+    found = {one.rule for one in refusals(evaluate(FREE, chain(release=loose), moment="release", audit=bad))}
+    assert found == {"G1 secret extraction"}
+
+
+def test_the_claim_is_that_of_the_plan_of_the_run():
+    links = chain(plan={"epsilon": 2.0})
+    found = {one.rule: one.outcome for one in evaluate(FREE, links, moment="release", audit=audit(epsilon_lower=2.5))}
+    assert found["G4 epsilon audit"] == "fail"
+
+
+@pytest.mark.parametrize(("rule", "outcome", "figures"), FIXTURES)
+def test_a_refusal_says_what_and_how_in_both_languages(rule, outcome, figures):
+    for language in ("en", "zh"):
+        text.choose(language)
+        one = next(v for v in judge(GATES, audit(**figures), chain(), claim=None) if v.rule == rule)
+        assert bool(one.how) == (outcome in ("fail", "inconclusive"))
+        assert bool(one.detail)
+        assert OUTCOMES[one.outcome].show()
+        if language == "en":
+            assert not re.search("[\u4e00-\u9fff]", one.detail + one.how)
+        else:
+            assert re.search("[\u4e00-\u9fff]", one.detail)
+
+
+def test_an_inconclusive_limit_names_a_sample_that_would_have_decided():
+    asked = {
+        "G1 secret extraction": ({"extracted": 1, "extraction": bounds(0.017, 0.001, 0.076)}, "audit.secrets: "),
+        "G3 membership": ({"auc": bounds(0.57, 0.53, 0.61)}, "audit.in_out: "),
+    }
+    for rule, (figures, words) in asked.items():
+        how = next(v.how for v in judge(GATES, audit(**figures), chain(), claim=None) if v.rule == rule)
+        assert int(how.partition(words)[2]) > (60 if "G1" in rule else 250)
+
+
+# ── arithmetic ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("limit", "least"), [(0.05, 59), (0.10, 29), (0.01, 299)])
+def test_the_least_sample_is_the_first_whose_exact_bound_passes(limit, least):
+    assert least_tries(limit) == least
+    assert beta.ppf(0.95, 1, least) <= limit < beta.ppf(0.95, 1, least - 1)
+
+
+@pytest.mark.parametrize("limit", [0.55, 0.60, 0.70])
+def test_the_least_rows_are_the_first_whose_bound_at_one_half_passes(limit):
+    def upper(n, z):
+        return 0.5 + z * math.sqrt((2 * n + 1) / (12 * n * n))
+
+    for reliably, z in ((False, norm.ppf(0.95)), (True, 2 * norm.ppf(0.95))):
+        n = least_rows(limit, reliably=reliably)
+        assert upper(n, z) <= limit < upper(n - 1, z)
+    assert least_rows(0.5) is None
+
+
+def test_the_stricter_of_policy_and_recipe_holds_limit_by_limit():
+    policy = ReleaseRules(secret_extraction=SecretExtraction(max_rate=0.05), secret_exposure=SecretExposure(), spans=Spans(sample=300))
+    recipe = ReleaseRules(
+        secret_extraction=SecretExtraction(max_rate=0.01),
+        secret_exposure=SecretExposure(p_value=0.05),
+        spans=Spans(max_new=0, sample=100),
+        membership=Membership(),
+    )
+    strict = tightened(policy, recipe)
+    assert strict.secret_extraction.max_rate == 0.01
+    assert strict.secret_exposure.p_value == 0.05
+    assert strict.spans.sample == 300
+    assert strict.membership == Membership()
+    assert strict.replay is None
+    assert loosened(policy, recipe) == ("spans.sample",)
+    assert loosened(policy, None) == ()
+    for weak in (
+        ReleaseRules(secret_extraction=SecretExtraction(max_rate=0.06)),
+        ReleaseRules(secret_exposure=SecretExposure(p_value=0.001)),
+        ReleaseRules(spans=Spans(max_new=1)),
+    ):
+        assert len(loosened(policy, weak)) == 1
+        assert tightened(policy, weak) == policy
+    assert loosened(ReleaseRules(backdoor=Backdoor(required=True)), ReleaseRules(backdoor=Backdoor())) == ("backdoor.required",)
+    assert loosened(GATES, ReleaseRules(replay=Replay(max_rate=0.02), epsilon_audit=EpsilonAudit())) == ("replay.max_rate",)
