@@ -11,6 +11,8 @@ import yaml
 from ringfence.audit.filter import CanaryFilter
 from ringfence.core.errors import (
     AdapterUnexpected,
+    AlreadyExists,
+    BadArgument,
     BundleBroken,
     CanariesOverCap,
     NotAudited,
@@ -27,6 +29,7 @@ from ringfence.flows.audit import audit, foretell
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
+from ringfence.flows.report import write_audit_page
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import train
 from ringfence.models import store as models
@@ -113,6 +116,28 @@ def test_an_over_trained_run_shows_what_it_learned_by_heart(over):
     assert fsck(space).broken == []
 
 
+def test_the_page_of_the_run_and_of_its_audit_are_one_and_are_never_overwritten(over, tmp_path):
+    space, trained = over
+    run = audits(space)[-1]
+    extracted = space.statement(run.statement).predicate.figures["extracted"]
+
+    def on_record():
+        return sum(entry.get("purpose") == "figures" for _, entry in space.ledger.entries())
+
+    before = on_record()
+    pages = [write_audit_page(space, name, tmp_path / f"{at}.html").read_text("utf-8") for at, name in enumerate((trained, run.id[:10]))]
+    assert pages[0] == pages[1]
+    assert f"{extracted} of 12" in pages[0]
+    assert pages[0].count("<svg") == 2
+    assert all(text in pages[0] for text in (trained, run.id, run.statement, "tiny"))
+    assert on_record() == before + 2
+    with pytest.raises(AlreadyExists):
+        write_audit_page(space, trained, tmp_path / "0.html")
+    with pytest.raises(BadArgument, match="import-"):
+        write_audit_page(space, next(iter(space.state.runs)), tmp_path / "none.html")
+    assert not (tmp_path / "none.html").exists()
+
+
 def test_the_gate_refuses_it_by_name_and_a_policy_without_that_rule_lets_it_go(over):
     space, run = over
     set_policy(space, DEFAULT.model_copy(update={"release": SMALL}))
@@ -130,9 +155,7 @@ def test_the_gate_refuses_it_by_name_and_a_policy_without_that_rule_lets_it_go(o
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
     assert audits(space)[-1].id in card
     assert "not audited" not in card
-    assert list(
-        bundle.path.glob("evidence/*-audit.figures.json")
-    )  # an ordinary run promised nothing: whoever verifies judges the rows again
+    assert list(bundle.path.glob("evidence/*-audit.figures.json"))  # nothing was promised of these rows: whoever verifies judges them again
 
 
 def test_whoever_changes_the_opened_figures_is_found_out(over):
@@ -215,6 +238,8 @@ def test_only_the_auditor_opens_the_register(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     set_policy(space, anything_goes())
     trained = train(space, read(recipe(audit=AUDIT, max_steps=1)))
+    with pytest.raises(BadArgument, match="ringfence audit"):
+        write_audit_page(space, trained.committed.run, tmp_path / "page.html")
     with pytest.raises(WrongPassphrase):
         audit(space, trained.committed.run, SECRET)
     found = audit(space, trained.committed.run, AUDITOR).figures
@@ -227,6 +252,8 @@ def test_a_run_without_canaries_cannot_be_audited(space, tmp_path, recipe):
     trained = train(space, read(recipe(max_steps=1)))
     with pytest.raises(NotAudited):
         audit(space, trained.committed.run, AUDITOR)
+    with pytest.raises(NotAudited):
+        write_audit_page(space, trained.committed.run, tmp_path / "page.html")
 
 
 def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_path, recipe):

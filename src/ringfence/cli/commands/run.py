@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ringfence.cli.context import emit, progress, say, table, workspace
+from ringfence.cli.parse import new_path
 from ringfence.cli.training import AnnounceFd
 from ringfence.cli.words import lines, word
 from ringfence.core.text import t
@@ -22,7 +24,11 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=t("Runs: what is being done and was done.", "运行：正在做的和做过的。"), no_args_is_help=True)
     group.command("list", help=t("List all runs.", "列出所有运行。"))(list_)
     group.command(
-        "show", help=t("Show one run: figures, seconds per control, its statement.", "显示一次运行：数据、各项控制的耗时与声明。")
+        "show",
+        help=t(
+            "Show one run: figures, seconds per control, its statement. With --html, write its audit as a page in the chosen language.",
+            "显示一次运行：数据、各项控制的耗时与声明。加 --html 则把它的审计写成所选语言的网页。",
+        ),
     )(show)
     group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
     group.command("stop", help=t("Ask a training run to save a checkpoint and stop.", "要求训练保存检查点并停止。"))(stop)
@@ -47,8 +53,24 @@ def list_() -> None:
     emit({"runs": runs}, lambda: table("", columns, rows))
 
 
-def show(run: RUN) -> None:
-    """Show one run."""
+def show(
+    run: RUN,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help=t("Write its audit to FILE, as a page with pictures: figures only.", "把它的审计写成带图的网页 FILE：仅含数字。"),
+        ),
+    ] = None,
+) -> None:
+    """Show one run, or write its audit as a page."""
+    if html is not None:
+        from ringfence.flows.report import write_audit_page
+
+        written = write_audit_page(workspace(), run, new_path(html, "--html", "run show"))
+        emit({"html": str(written)}, lambda: say(t("✔ {path}", "✔ {path}", path=written)))
+        return
     from ringfence.flows.runs import details
 
     found = details(workspace(), run)

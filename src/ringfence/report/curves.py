@@ -1,0 +1,72 @@
+"""What the pictures show, exactly: counts a bin, and the corners of a ROC curve. Pure, and without a drawing."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_MOST_BINS = 40
+
+
+class Bin(NamedTuple):
+    """One bar: bits from `lower` up to, not including, `upper`."""
+
+    lower: int
+    upper: int
+    planted: int
+    held_out: int
+
+
+class Point(NamedTuple):
+    """One corner of a ROC curve, in canaries: called "in" among the others and among the members."""
+
+    others: int
+    members: int
+
+
+def histogram(planted: Sequence[float], held_out: Sequence[float], *, reach: float) -> list[Bin]:
+    """Return bins of whole bits that hold every value once and reach beyond `reach`, lowest first."""
+    together = [*planted, *held_out]
+    low, high = math.floor(min([0.0, *together])), max(math.floor(max([reach, *together])) + 1, 1)
+    width = math.ceil((high - low) / _MOST_BINS)
+    counts = [Counter((math.floor(value) - low) // width for value in side) for side in (planted, held_out)]
+    edges = range(low, high, width)
+    return [Bin(edge, edge + width, counts[0][at], counts[1][at]) for at, edge in enumerate(edges)]
+
+
+def roc(members: Sequence[float], others: Sequence[float]) -> list[Point]:
+    """Return the corners of the curve from (0, 0) to (every other, every member).
+
+    A point stands for "call in whoever scores at least so much"; equal scores move together, so that the line between two points halves the ties
+    as the area under the curve must.
+    """
+    hits, alarms = Counter(members), Counter(others)
+    points = [Point(0, 0)]
+    for score in sorted(hits.keys() | alarms.keys(), reverse=True):
+        last = points[-1]
+        new = Point(last.others + alarms[score], last.members + hits[score])
+        if len(points) > 1 and _is_straight(points[-2], last, new):
+            points.pop()
+        points.append(new)
+    return points
+
+
+def share_found(points: Sequence[Point], at: float) -> float:
+    """Return the largest share of the members that some threshold calls in while it calls in a share `at` of the others at most."""
+    allowed = math.floor(at * points[-1].others + 1e-9)
+    return points[bisect.bisect_right(points, Point(allowed, points[-1].members)) - 1].members / points[-1].members
+
+
+def ticks(largest: int) -> list[int]:
+    """Return 0 and round steps up to the first at or above `largest`: six at most."""
+    power = 10 ** max(0, math.floor(math.log10(max(largest, 1) / 5)))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power * 5 >= largest)
+    return list(range(0, math.ceil(max(largest, 1) / step) * step + 1, step))
+
+
+def _is_straight(first: Point, middle: Point, last: Point) -> bool:
+    """Return whether the middle point shows nothing; one between two ties stays, as a threshold can stand there."""
+    return first.others == middle.others == last.others or first.members == middle.members == last.members

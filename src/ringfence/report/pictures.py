@@ -1,0 +1,136 @@
+"""Pictures as SVG inside the page: the exposure of secrets, and how well members are told from others. No colour carries a meaning alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ringfence.core.text import t
+from ringfence.report.curves import Bin, Point, share_found, ticks
+
+FALSE_POSITIVES = 0.01  # where the curve is read off
+_LEFT, _TOP, _BOTTOM = 62, 64, 52  # room for the labels, in SVG units
+_HATCH = (  # the second series is told from the first in black and white, too
+    '<defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect class="ground" width="5" height="5"/><path class="line" d="M0 0V5"/></pattern></defs>'
+)
+_LETTER = 7.2  # width of a letter of a label, about; a Chinese one is twice as wide
+
+
+def exposure_picture(bins: Sequence[Bin], *, limit: float, most: float) -> str:
+    """Return the histogram. limit: bits that nothing unlearned should pass; most: bits of a secret."""
+    plot_w, plot_h, width, height = 620, 210, 720, 326
+    low, high = bins[0].lower, bins[-1].upper
+    marks = ticks(max(max(one.planted, one.held_out) for one in bins))
+
+    def x(bits: float) -> float:
+        return _LEFT + (bits - low) / (high - low) * plot_w
+
+    def y(count: float) -> float:
+        return _TOP + plot_h * (1 - count / marks[-1])
+
+    parts = [_HATCH, _axis_y([(y(mark), str(mark)) for mark in marks], plot_w, t("number of secrets", "秘密个数"), plot_h)]
+    half = (x(bins[0].upper) - x(low)) / 2
+    for one in bins:
+        for at, (kind, count) in enumerate((("planted", one.planted), ("held", one.held_out))):
+            if count:
+                parts.append(
+                    f'<rect class="{kind}" x="{x(one.lower) + at * half + 0.6:.1f}" y="{y(count):.1f}" '
+                    f'width="{half - 1.2:.1f}" height="{y(0) - y(count):.1f}"/>'
+                )
+    step = 2 if high - low <= 24 else 5  # noqa: PLR2004  labels that do not touch
+    base = _TOP + plot_h
+    parts += [_text(x(bits), base + 18, signed(bits), "middle") for bits in range(-(-low // step) * step, high + 1, step)]
+    parts.append(_text(_LEFT + plot_w / 2, base + 42, t("certified exposure, bits", "可证暴露度（比特）"), "middle"))
+    parts.append(_legend())
+    for kind, line_top, bits, name in (  # the line of the limit begins below the label of the other
+        ("most", 34, most, t("whole secret known: {b:.1f} bits", "秘密完全已知：{b:.1f} 比特", b=most)),
+        ("limit", 52, limit, t("limit without learning: {b:.1f} bits", "未学习时的界限：{b:.1f} 比特", b=limit)),
+    ):
+        if low <= bits <= high:
+            parts.append(f'<path class="{kind}" d="M{x(bits):.1f} {line_top - 11}V{base}"/>{_text(x(bits) - 6, line_top, name, "end")}')
+    return _svg(
+        "exposure",
+        t("Exposure of planted and held-out secrets", "植入与保留秘密的暴露度"),
+        t(
+            "A bar chart of the number of secrets by certified exposure in bits. The table below has the same numbers.",
+            "以比特计的可证暴露度与秘密个数的柱状图。下表列出相同的数字。",
+        ),
+        (width, height),
+        parts,
+    )
+
+
+def roc_picture(points: Sequence[Point]) -> str:
+    """Return the ROC curve with the diagonal of guessing, and the point at 1 % false positives."""
+    side, width, height = 300, 420, 386
+    top = 30
+    size = points[-1]
+
+    def x(share: float) -> float:
+        return _LEFT + share * side
+
+    def y(share: float) -> float:
+        return top + side * (1 - share)
+
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    parts = [_axis_y([(y(q), f"{q:.0%}") for q in quarters], side, t("members found", "检出的成员"), side, top=top)]
+    parts += [_text(x(q), y(0) + 18, f"{q:.0%}", "middle") for q in quarters]
+    parts.append(_text(x(0.5), y(0) + 42, t("others called members (false positives)", "误认为成员的非成员（误报）"), "middle"))
+    parts.append(f'<path class="guess" d="M{x(0)} {y(0)}L{x(1)} {y(1)}"/>')
+    line = "L".join(f"{x(p.others / size.others):.2f} {y(p.members / size.members):.2f}" for p in points)
+    parts.append(f'<path class="curve" d="M{line}"/>')
+    parts.append(_text(x(0.97), y(0.69), t("guessing", "随机猜测"), "end"))
+    found = share_found(points, FALSE_POSITIVES)
+    at_x, at_y = x(FALSE_POSITIVES), y(found)
+    parts.append(f'<path class="limit" d="M{at_x:.2f} {y(0)}V{y(1)}"/><circle class="mark" cx="{at_x:.2f}" cy="{at_y:.2f}" r="5"/>')
+    label = t("{f:.0%} at 1 % false positives", "1 % 误报下检出 {f:.0%}", f=found)
+    parts.append(
+        _text(x(1), y(0) - 12, label, "end") + f'<path class="lead" d="M{at_x + 6:.2f} {at_y:.2f}L{_lead(label, x(1))} {y(0) - 17}"/>'
+    )
+    return _svg(
+        "roc",
+        t("Members told from others: ROC curve", "区分成员与非成员：ROC 曲线"),
+        t(
+            "A curve of the share of members found against the share of others called members. The table below has points of it.",
+            "检出成员的比例随误报比例变化的曲线。下表列出其中若干点。",
+        ),
+        (width, height),
+        parts,
+    )
+
+
+def signed(number: int) -> str:
+    """Return a whole number with a minus as wide as a plus."""
+    return str(number).replace("-", "\N{MINUS SIGN}")
+
+
+def _lead(label: str, right: float) -> str:
+    """Return where a label that ends at `right` begins."""
+    return f"{right - 4 - sum(_LETTER if ord(c) < 0x2E80 else 2 * _LETTER for c in label):.1f}"  # noqa: PLR2004  first CJK block
+
+
+def _legend() -> str:
+    planted, held = t("planted once", "植入一次"), t("held out, never planted", "保留、从未植入")
+    return (
+        f'<rect class="planted" x="{_LEFT}" y="4" width="13" height="13"/>{_text(_LEFT + 19, 15, planted, "start")}'
+        f'<rect class="held" x="{_LEFT + 140}" y="4" width="13" height="13"/>{_text(_LEFT + 159, 15, held, "start")}'
+    )
+
+
+def _axis_y(marks: Sequence[tuple[float, str]], plot_w: int, name: str, plot_h: int, *, top: int = _TOP) -> str:
+    middle = top + plot_h / 2
+    lines = "".join(f'<path class="grid" d="M{_LEFT} {y:.1f}h{plot_w}"/>{_text(_LEFT - 8, y + 4, mark, "end")}' for y, mark in marks)
+    return lines + f'<text x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">{escape(name)}</text>'
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _svg(name: str, title: str, description: str, size: tuple[int, int], parts: Sequence[str]) -> str:
+    return (
+        f'<svg role="img" aria-labelledby="{name}-title {name}-desc" viewBox="0 0 {size[0]} {size[1]}" class="{name}">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
+        f"{''.join(parts)}</svg>"
+    )
