@@ -116,7 +116,7 @@ def test_an_over_trained_run_shows_what_it_learned_by_heart(over):
     assert fsck(space).broken == []
 
 
-def test_the_page_of_the_run_and_of_its_audit_are_one_and_are_never_overwritten(over, tmp_path):
+def test_the_page_of_the_run_and_of_its_audit_are_one_and_are_never_overwritten(over, tmp_path, cli):
     space, trained = over
     run = audits(space)[-1]
     extracted = space.statement(run.statement).predicate.figures["extracted"]
@@ -125,7 +125,11 @@ def test_the_page_of_the_run_and_of_its_audit_are_one_and_are_never_overwritten(
         return sum(entry.get("purpose") == "figures" for _, entry in space.ledger.entries())
 
     before = on_record()
-    pages = [write_audit_page(space, name, tmp_path / f"{at}.html").read_text("utf-8") for at, name in enumerate((trained, run.id[:10]))]
+    by_hand = tmp_path / "1.html"
+    pages = [write_audit_page(space, trained, tmp_path / "0.html").read_text("utf-8")]
+    assert cli("run", "show", run.id[:10], "--html", by_hand, workspace=space.path) == (0, {"html": str(by_hand)})
+    pages.append(by_hand.read_text("utf-8"))
+    space.refresh()
     assert pages[0] == pages[1]
     assert f"{extracted} of 12" in pages[0]
     assert pages[0].count("<svg") == 2
@@ -290,4 +294,9 @@ def test_a_run_that_cut_its_canaries_is_not_called_private(space, tmp_path, reci
     import_notes(space, tmp_path, [{"prompt": f"p{i}", "completion": "fine", "patient_id": f"P{i}"} for i in range(20)])
     set_policy(space, anything_goes())
     trained = train(space, read(recipe(audit=AUDIT, max_steps=1, cutoff_len=60)))
-    assert audit(space, trained.committed.run, AUDITOR).figures.validity == "canaries were cut"
+    first, second = (audit(space, trained.committed.run, AUDITOR) for _ in range(2))
+    assert second.figures.validity == "canaries were cut"
+    page = write_audit_page(space, trained.committed.run, tmp_path / "page.html").read_text("utf-8")
+    assert "This audit is void." in page
+    assert second.committed.run in page  # the newest
+    assert first.committed.run not in page

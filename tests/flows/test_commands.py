@@ -72,7 +72,7 @@ def test_what_the_log_commands_write_can_be_checked_without_them(finished, elsew
     assert cli("log", "verify", "--folder", "log", "--keys", "keys.json")[0] == 12
 
 
-WRITERS = [("keys", "export"), ("log", "export"), ("log", "prove", 1)]
+WRITERS = [("keys", "export"), ("log", "export"), ("log", "prove", 1), ("run", "show", "train", "--html")]
 
 
 def test_a_policy_file_that_is_not_there_is_said_to_be_missing(space, cli, tmp_path):

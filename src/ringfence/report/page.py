@@ -122,9 +122,9 @@ def _about(facts: AuditFacts) -> str:
 def _foot(facts: AuditFacts) -> str:
     words = t(
         "Figures only: this page holds no text of a record or a canary. Canaries are made-up rows planted before training. They show how the model "
-        "treats rows like them, not what it did with any one real row. Made by ringfence {v}.",
+        "treats rows like them, not what it did with any one real row. The page is not signed; the statement named above is. Made by ringfence {v}.",
         "仅含数字：本页不含记录或金丝雀的任何原文。金丝雀是训练前植入的虚构行，它们显示模型如何对待与其类似的行，而非对某一真实行做了什么。"
-        "由 ringfence {v} 生成。",
+        "本页未签名；上面所列的声明已签名。由 ringfence {v} 生成。",
         v=facts.version,
     )
     return f"<footer>\n<p>{escape(words)}</p>\n</footer>"

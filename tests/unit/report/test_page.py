@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence.audit import statistics
@@ -122,11 +122,13 @@ def test_the_area_under_the_curve_is_the_auc_of_the_audit(members, others):
 
 
 @given(SCORES, st.lists(st.integers(-4, 4), min_size=100, max_size=330))
+@example([2, 1], [2, 1, *[0] * 98])  # the threshold between two ties
 def test_the_point_at_one_per_cent_is_the_one_of_the_audit(members, others):
     assert share_found(roc(members, others), 0.01) == pytest.approx(statistics.tpr_at_fpr(members, others)[1].value, abs=1e-12)
 
 
 @given(st.lists(st.floats(-MOST, MOST), max_size=50), st.lists(st.floats(-MOST, MOST), max_size=50))
+@example([-500.0, 3.0], [400.0])
 def test_every_secret_stands_in_one_bar_of_its_bits(planted, held_out):
     bins = histogram(planted, held_out, reach=MOST)
     assert sum(one.planted for one in bins) == len(planted)
@@ -193,8 +195,11 @@ def test_a_picture_has_words_for_those_who_do_not_see_it():
 
 
 def test_the_histogram_of_the_page_counts_every_secret():
-    table = page(secrets=30).split('id="exposures"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    table = page().split('id="exposures"')[1].split("<tbody>")[1].split("</tbody>")[0]
     counts = [int(one) for one in re.findall(r"<td>(\d+)</td>", table)]
+    bins = [one for one in histogram(figures()["exposures_in"], figures()["exposures_out"], reach=MOST) if one.planted or one.held_out]
+    assert counts[::2] == [one.planted for one in bins]
+    assert counts[1::2] == [one.held_out for one in bins]
     assert (sum(counts[::2]), sum(counts[1::2])) == (30, 30)
 
 
