@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.core import text
-from ringfence.flows.demo import RECIPE
+from ringfence.flows.demo import RECIPES
 from ringfence.recipe.read import read
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,9 @@ def test_reference_pages_are_what_the_code_says(language):
     text.choose("en")
 
 
-def test_the_demo_uses_the_example_recipe():
-    assert (ROOT / "examples" / "clinic.yaml").read_text(encoding="utf-8") == RECIPE
+@pytest.mark.parametrize(("name", "recipe"), [("clinic", "ordinary"), ("clinic-private", "private")])
+def test_the_demo_uses_the_example_recipes(name, recipe):
+    assert (ROOT / "examples" / f"{name}.yaml").read_text(encoding="utf-8") == RECIPES[recipe]
 
 
 def test_every_example_recipe_can_be_read():

