@@ -1,11 +1,15 @@
-"""What chosen numbers of canaries can and cannot show, before anything is planted. Pure arithmetic."""
+"""What is to be expected: what chosen numbers of canaries can show, and how much a run will remember. Pure arithmetic, before anything is done."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from ringfence.audit.settings import CONTROLS, EACH_SIDE, AuditSettings
+import numpy as np
+from numpy.typing import NDArray
+
+from ringfence.audit.settings import CONTROLS, DIGITS, EACH_SIDE, AuditSettings
 from ringfence.audit.statistics import one_run_epsilon, rate
 from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, least_rows, least_tries
 
@@ -52,3 +56,54 @@ def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0
         epsilon_ceiling=one_run_epsilon(canaries=2 * n, guesses=guesses, right=guesses, delta=delta),
         forwards=2 * (2 * settings.secrets + 2 * n + (CONTROLS if control else 0)) + rows + spans,
     )
+
+
+# ── memorisation ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LEAST_RUNS = 5  # audited runs: from fewer nothing is foretold
+_RIDGE = 0.1  # keeps coefficients small where few runs hardly differ
+
+
+class Seen(NamedTuple):
+    """An audited run, or one to come: what its memory depends on, and what the audit found."""
+
+    rows: int  # of its training set, canaries included
+    passes: float  # how often a row was read, on average
+    rate: float  # learning rate
+    epsilon: float | None  # None: an ordinary run
+    exposure: float = 0.0  # mean certified bits of secrets planted once; negative ones show nothing and count as 0
+
+
+class Forecast(NamedTuple):
+    """What a run will remember of a secret that stands in it once."""
+
+    bits: float  # mean exposure
+    error: float  # mean absolute error in bits, each run so far foretold from the others
+    runs: int
+
+
+def forecast(seen: Sequence[Seen], wanted: Seen) -> Forecast | None:
+    """Return the exposure to be expected, by ridge regression on the runs so far; None below LEAST_RUNS of them."""
+    if len(seen) < LEAST_RUNS:
+        return None
+    errors = []
+    for at, one in enumerate(seen):
+        others = [*seen[:at], *seen[at + 1 :]]
+        errors.append(abs(_fit(others, one) - max(0.0, one.exposure)))
+    return Forecast(_fit(seen, wanted), float(np.mean(errors)), len(seen))
+
+
+def _fit(seen: Sequence[Seen], wanted: Seen) -> float:
+    x, y = np.array([_features(one) for one in seen]), np.array([max(0.0, one.exposure) for one in seen])
+    middle, mean = x.mean(axis=0), float(y.mean())
+    scale = x.std(axis=0)
+    scale[scale == 0] = 1.0
+    z: NDArray[np.float64] = (x - middle) / scale
+    weights = np.linalg.solve(z.T @ z + _RIDGE * np.eye(z.shape[1]), z.T @ (y - mean))
+    found = mean + float(((np.array(_features(wanted)) - middle) / scale) @ weights)
+    return min(max(0.0, found), DIGITS * math.log2(10))
+
+
+def _features(one: Seen) -> tuple[float, ...]:
+    privacy = 0.0 if one.epsilon is None else 1.0 / (1.0 + one.epsilon)
+    return math.log(max(one.passes, 1e-3)), math.log(max(one.rows, 1)), math.log(one.rate), float(one.epsilon is not None), privacy

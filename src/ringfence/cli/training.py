@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +22,7 @@ from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
+    from ringfence.flows.memory import Expected
     from ringfence.flows.train import Price, Trained
     from ringfence.recipe.read import Recipe
     from ringfence.workspace.space import Workspace
@@ -157,7 +160,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
             )
         )
         say(t("  time     about {time}", "  时间     约 {time}", time=_clock(figures.seconds)))
-        say(t("  memory   about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
+        say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
         if price.plan:
             say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
         if account:
@@ -170,6 +173,8 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
             )
             say(line)
+        for line in _memory(price.memory) if price.memory else ():
+            say(line)
         if price.reach:
             from ringfence.cli.audits import show_reach
 
@@ -181,9 +186,37 @@ def _show_price(plan: Recipe, price: Price) -> None:
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
     more: dict[str, Any] = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
+    if price.memory:
+        more["memory"] = asdict(price.memory)
     if price.reach:
         more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
+
+
+def _memory(expected: Expected) -> Iterator[str]:
+    """Yield what the run will remember, and how good such forecasts were so far."""
+    once, often = expected.once, expected.repeated
+    if once is None:
+        yield t(
+            "  memory   no forecast of memorisation yet: it takes five audited runs, there are {n}",
+            "  记忆     尚无记忆泄露预测：需要五次已审计的运行，现有 {n} 次",
+            n=expected.runs,
+        )
+        return
+    yield t(
+        "  memory   about {b:.1f} bits of exposure (of 19.9) for what stands in the data once; off by {e:.1f} on {n} runs so far",
+        "  记忆     只出现一次的内容约 {b:.1f} 比特暴露度（满 19.9）；在已有 {n} 次运行上平均误差 {e:.1f}",
+        b=once.bits,
+        e=once.error,
+        n=once.runs,
+    )
+    if often is not None:
+        yield t(
+            "           about {b:.1f} bits for the row that stands there {k} times",
+            "           出现 {k} 次的那一行约 {b:.1f} 比特",
+            b=often.bits,
+            k=expected.repeats,
+        )
 
 
 def _clock(seconds: float) -> str:

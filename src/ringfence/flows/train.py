@@ -23,6 +23,7 @@ from ringfence.core.statement import LABELS, Label
 from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
+from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import plant
 from ringfence.flows.runs import state_of
 from ringfence.jobs.start import Handlers, start
@@ -32,7 +33,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import Recipe
 from ringfence.train import adapter
-from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
+from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
 from ringfence.vault.index import read_index
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
@@ -72,6 +73,7 @@ class Price:
     account: Account | None = None
     reach: Reach | None = None  # of an audit of its canaries
     missing: list[str] = field(default_factory=list)  # what keeps that audit from passing the policy
+    memory: Expected | None = None  # what the run will remember
 
 
 Show = Callable[[Progress], None]
@@ -128,7 +130,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",
-        settings=order,
+        settings=PriceOrder(**dict(order), to_plant=more),
         files={"model": model.path},
         limits=_limits("price.v1", order),
         tier=_tier(space, inputs),
@@ -139,11 +141,13 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         delta = order.plan.delta if order.plan else DELTA
         found = reach(recipe.audit, control=order.plan is None, delta=delta)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
+    memory = foretell_memory(space, inputs["set"], order, rows=figures.rows, steps=figures.steps)
+    common = {"reach": found, "missing": missing, "memory": memory}
     if order.plan is None:
-        return Price(figures, reach=found, missing=missing)
+        return Price(figures, **common)  # type: ignore[arg-type]  # fields of Price
     from ringfence.flows.budget import find  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    return Price(figures, order.plan, find(space, recipe.dataset), found, missing)
+    return Price(figures, order.plan, find(space, recipe.dataset), **common)  # type: ignore[arg-type]
 
 
 def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:

@@ -13,7 +13,7 @@ from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
 from ringfence.serve.settings import ChatFigures, ChatSettings
-from ringfence.train.settings import PriceFigures, TrainFigures, TrainOrder
+from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ JOBS: Mapping[str, JobRow] = {
         limits=Limits(seconds=30 * 24 * _HOUR, memory=1 << 40),
     ),
     "price.v1": JobRow(
-        "ringfence.train.price:run", TrainOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
+        "ringfence.train.price:run", PriceOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
     ),
     "audit.v1": JobRow(
         "ringfence.audit.job:run",

@@ -27,7 +27,7 @@ class Bounds(Settings):
 
 
 class AuditShown(Settings):
-    """The figures of an audit that a page shows. All but two words are numbers, and the two words are looked up, never printed."""
+    """The figures of an audit that a page shows. All but three words are numbers, and the words are looked up, never printed."""
 
     secrets: Count
     held_out: Count
@@ -53,6 +53,14 @@ class AuditShown(Settings):
     control_p: Number
     blind: str
     validity: str
+    rows: Count = 0
+    rows_tried: Count = 0
+    rows_replayed: Count = 0
+    replay: Bounds | None = None  # None: an audit that did not look at real rows
+    spans: Count = 0
+    spans_tried: Count = 0
+    spans_new: Count = 0
+    spans_state: str = "nobody looked"
     exposures_in: Single = None
     exposures_out: Single = None
     scores_in: Single = None

@@ -122,7 +122,7 @@ def _shown(f: AuditShown) -> tuple[str, str]:
 
 def rows(f: AuditShown, facts: AuditFacts) -> list[Row]:
     """Return the table of the page, the checks of the audit itself last."""
-    return [_extraction(f), _exposure(f), _auc(f), _tpr(f), _epsilon(f, facts), _control(f), _held_out(f), _blind(f)]
+    return [_extraction(f), _exposure(f), _auc(f), _tpr(f), _epsilon(f, facts), _replay(f), _spans(f), _control(f), _held_out(f), _blind(f)]
 
 
 def _extraction(f: AuditShown) -> Row:
@@ -221,6 +221,39 @@ def _epsilon(f: AuditShown, facts: AuditFacts) -> Row:
             g=f.guesses,
         ),
         reading,
+    )
+
+
+def _replay(f: AuditShown) -> Row:
+    return Row(
+        t("Rows replayed word for word", "逐字复现的行"),
+        t("{k} of {m}", "{m} 个中 {k} 个", k=f.rows_replayed, m=f.rows_tried) if f.rows_tried else "–",
+        _share(f.replay) if f.rows_tried and f.replay else "–",
+        t(
+            "Real rows whose answer the model says without an error, or fifty tokens of it in a row, and the base model does not ({n} rows in all).",
+            "模型能一字不差地说出其回答、或连续说出其中五十个词元，而基础模型做不到的真实行（共 {n} 行）。",
+            n=f.rows,
+        ),
+        t(
+            "Each one is a record that can be had back from its question. Answers under twelve tokens are not tried.",
+            "每一行都是可由其问题取回的记录。少于十二个词元的回答不在尝试之列。",
+        ),
+    )
+
+
+def _spans(f: AuditShown) -> Row:
+    told = f.spans_state == "tried"
+    return Row(
+        t("Replaced identifiers found", "可提取的已替换标识符"),
+        t("{k} of {m}", "{m} 个中 {k} 个", k=f.spans_new, m=f.spans_tried) if told else "–",
+        t("{n} were replaced", "共替换 {n} 个", n=f.spans) if told else "–",
+        t(
+            "Identifiers that de-identification took out, and that the model says all the same after the true text before them.",
+            "脱敏时被替换、而模型在其真实上文之后仍能说出的标识符。",
+        ),
+        t("None should be found.", "应当一个也找不到。")
+        if told
+        else t("Not tried: there was no de-identification, or its originals were deleted.", "未尝试：没有脱敏步骤，或其原文已删除。"),
     )
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from ringfence.core.order import Channel, Child, Progress
-from ringfence.train.data import Example
-from ringfence.train.settings import PriceFigures, TrainOrder
+from ringfence.train.data import Corpus, Example
+from ringfence.train.settings import PriceFigures, PriceOrder
 from ringfence.train.setup import batches_of, peak_gpu_memory, prepare
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import peak_memory
 
 _TIMED = (0.25, 0.5, 0.75)  # quantiles of cost at which a step is timed
 _SAMPLE = 2_000  # steps whose cost is computed one by one; longer runs are extrapolated
+_CANARY, _CANARY_ANSWER = 63, 16  # tokens of a planted row and of its answer, on average over both languages
 _WRITE = 0.5  # s to export, seal and report
 
 Rows = Sequence[Example]
@@ -40,7 +43,7 @@ class _Work:
         return max(range(len(self.pieces)), key=lambda piece: max(count * tokens for count, tokens in self.shapes[piece]))
 
 
-def run(child: Child[TrainOrder]) -> PriceFigures:
+def run(child: Child[PriceOrder]) -> PriceFigures:
     """Return time and memory of the run that the order describes; the adapter of the trial steps is thrown away.
 
     The piece with the largest micro batch is made first and last, which warms the caches and shows the peak memory; between, one piece each
@@ -50,8 +53,9 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
     Raises: as `train.v1`.
     """
     ready = prepare(child)
-    trainer, examples = ready.trainer, ready.corpus.examples
-    batches = batches_of(child, ready.corpus, lease=lambda steps: steps)  # nothing of these steps is kept: they spend nothing
+    corpus = _with_canaries(ready.corpus, child.order.settings.to_plant)
+    trainer, examples = ready.trainer, corpus.examples
+    batches = batches_of(child, corpus, lease=lambda steps: steps)  # nothing of these steps is kept: they spend nothing
     steps = batches.steps
     tried = min(steps, _SAMPLE)
     sampled = [rows for step in range(tried) if (rows := batches.rows(step))] or [examples[:1]]
@@ -76,6 +80,17 @@ def run(child: Child[TrainOrder]) -> PriceFigures:
         device=ready.placement.device,
         dtype=ready.placement.dtype,
     )
+
+
+def _with_canaries(corpus: Corpus, more: int) -> Corpus:
+    """Return the rows and as many stand-ins for canaries: the beginning of a row each, of a canary's length, and a unit of its own."""
+    found = []
+    for n in range(more):
+        row = corpus.examples[n % len(corpus.examples)]
+        ids = np.resize(row.ids, _CANARY)
+        learn = np.arange(_CANARY) >= _CANARY - _CANARY_ANSWER
+        found.append(Example(ids, learn, corpus.units + n))
+    return replace(corpus, examples=[*corpus.examples, *found], units=corpus.units + more)
 
 
 def _seconds(work: _Work, channel: Channel, *, scale: float) -> float:

@@ -96,6 +96,12 @@ class TrainOrder(Settings):
         return self
 
 
+class PriceOrder(TrainOrder):
+    """A run to be priced: `to_plant` canaries are not in its set yet."""
+
+    to_plant: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+
+
 class TrainFigures(Figures):
     """What a run did. Losses come from real rows and are sealed."""
 

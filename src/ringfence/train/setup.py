@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -20,6 +20,8 @@ from ringfence.train.trainer import Trainer
 from ringfence.train.usage import age
 from ringfence.vault.sets import SetReader
 
+Orders = TypeVar("Orders", bound=TrainOrder)
+
 
 class Ready(NamedTuple):
     """Everything that the first step needs."""
@@ -31,7 +33,7 @@ class Ready(NamedTuple):
     seconds_load: float  # from the start of the process
 
 
-def prepare(child: Child[TrainOrder]) -> Ready:
+def prepare(child: Child[Orders]) -> Ready:
     """Return a trainer and the rows of the inputs "set" and "evaluation", on the model of `files["model"]`.
 
     Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken.
@@ -58,7 +60,7 @@ def prepare(child: Child[TrainOrder]) -> Ready:
     return Ready(trainer, corpus, evaluation, placement, age())
 
 
-def batches_of(child: Child[TrainOrder], corpus: Corpus, *, lease: Callable[[int], int]) -> Batches:
+def batches_of(child: Child[Orders], corpus: Corpus, *, lease: Callable[[int], int]) -> Batches:
     """Return where the run's rows come from. lease: asks the host for steps of a private run.
 
     Raises: PlanUnfit.
@@ -72,7 +74,7 @@ def peak_gpu_memory(placement: Placement) -> int:
     return torch.cuda.max_memory_allocated() if placement.device == "cuda" else 0
 
 
-def _read(child: Child[TrainOrder], role: str, tokenizer: object) -> Corpus:
+def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     settings = child.order.settings.train
     if role not in child.order.inputs or (role == "evaluation" and not settings.eval):
         return Corpus([], 0, 0)

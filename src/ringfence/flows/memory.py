@@ -1,0 +1,69 @@
+"""Memory: what runs so far remembered, and what the next one will."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringfence.audit.forecast import Forecast, Seen, forecast
+from ringfence.core.statement import Statement
+from ringfence.train.settings import TrainOrder
+from ringfence.vault.index import read_index
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run is expected to remember."""
+
+    runs: int  # audited runs so far
+    once: Forecast | None = None  # of what stands in the data once; None: too few runs
+    repeats: int = 1  # how often the most repeated row stands there
+    repeated: Forecast | None = None  # of that row
+
+
+def foretell_memory(space: Workspace, thing: Thing, order: TrainOrder, *, rows: int, steps: int) -> Expected:
+    """Return what a run of so many steps on so many rows will remember. thing: its set, before canaries; rows: with them.
+
+    A row that stands there several times is read so many times as often.
+    """
+    seen, wanted = audited_runs(space), _seen(order, rows=rows, steps=steps)
+    repeats = _repeats(space, thing)
+    often = wanted._replace(passes=wanted.passes * repeats)
+    return Expected(len(seen), forecast(seen, wanted), repeats, forecast(seen, often) if repeats > 1 else None)
+
+
+def _repeats(space: Workspace, thing: Thing) -> int:
+    slot = space.input(thing).slot
+    contents = read_index(slot, space.keys.data_key(slot.slot)).content_hmacs()
+    return int(np.unique(contents, axis=0, return_counts=True)[1].max()) if contents is not None and len(contents) else 1
+
+
+def audited_runs(space: Workspace) -> list[Seen]:
+    """Return what is on record of every audited run; the newest audit of each adapter counts. Public figures alone are read."""
+    state, found = space.state, dict[str, Seen]()
+    trained = {made.digest: run for run in state.runs.values() if run.intent.arrow == "train" for made in run.made}
+    planted = {made.digest: run for run in state.runs.values() if run.intent.arrow == "plant" for made in run.made}
+    for run in state.runs.values():
+        if run.intent.arrow != "audit" or not run.statement:
+            continue
+        adapter = run.intent.inputs["adapter"]
+        training, audit = trained[adapter].statement, space.statement(run.statement)
+        plant = planted[audit.predicate.inputs["register"]].statement
+        if training and plant and audit.predicate.figures["validity"] == "valid" and audit.predicate.figures["secrets"]:
+            found[adapter] = _on_record(space.statement(training), audit, rows=space.statement(plant).predicate.figures["rows"])
+    return list(found.values())
+
+
+def _on_record(training: Statement, audit: Statement, *, rows: int) -> Seen:
+    order = TrainOrder.model_validate(training.predicate.settings["order"])
+    seen = _seen(order, rows=rows, steps=training.predicate.figures["steps"])
+    return seen._replace(exposure=audit.predicate.figures["exposure_mean"])
+
+
+def _seen(order: TrainOrder, *, rows: int, steps: int) -> Seen:
+    train, plan = order.train, order.plan
+    passes = steps * plan.sampling_rate if plan else steps * train.batch / max(1, rows)
+    return Seen(rows, passes, train.learning_rate, plan.epsilon if plan else None)
