@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -187,7 +186,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
 
     more: dict[str, Any] = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
     if price.memory:
-        more["memory"] = asdict(price.memory)
+        more["memory"] = price.memory.as_json()
     if price.reach:
         more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class Expected:
     repeats: int = 1  # how often the most repeated row stands there
     repeated: Forecast | None = None  # of that row
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what scripts get."""
+        once, often = (one._asdict() if one else None for one in (self.once, self.repeated))
+        return {"audited_runs": self.runs, "once": once, "repeats": self.repeats, "repeated": often}
+
 
 def foretell_memory(space: Workspace, thing: Thing, order: TrainOrder, *, rows: int, steps: int) -> Expected:
     """Return what a run of so many steps on so many rows will remember. thing: its set, before canaries; rows: with them.
@@ -37,7 +43,7 @@ def foretell_memory(space: Workspace, thing: Thing, order: TrainOrder, *, rows: 
 
 def _repeats(space: Workspace, thing: Thing) -> int:
     slot = space.input(thing).slot
-    contents = read_index(slot, space.keys.data_key(slot.slot)).content_hmacs()
+    contents = read_index(slot, space.keys.data_key(slot.slot)).content_hmacs
     return int(np.unique(contents, axis=0, return_counts=True)[1].max()) if contents is not None and len(contents) else 1
 
 
