@@ -181,7 +181,16 @@ class Opened(Entry):
 
     type: Literal["open"] = "open"
     object: Digest
-    purpose: Literal["chat", "export", "figures"]
+    purpose: Literal["chat", "export", "figures", "serve"]
+
+
+class Alarm(Entry):
+    """A served bundle was about to tell canaries that were planted in its training; the answer was cut before."""
+
+    type: Literal["alarm"] = "alarm"
+    run: RunId  # that trained the adapter
+    name: Name  # of the bundle
+    count: Annotated[int, Field(gt=0)]  # of canaries
 
 
 class Released(Entry):
@@ -209,6 +218,7 @@ AnyEntry = Annotated[
     | Delete
     | Deleted
     | Opened
+    | Alarm
     | Released,
     Field(discriminator="type"),
 ]
