@@ -98,8 +98,8 @@ def chat(
     return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=asked)).figures
 
 
-def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S) -> Work[S]:
-    """Return the job that opens what the speaker means and answers."""
+def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S, *, threads: int | None = None) -> Work[S]:
+    """Return the job that opens what the speaker means and answers. threads: None = every processor that this process may use."""
     inputs: dict[str, Input] = {}
     keys = Keys()
     if speaker.adapter:
@@ -114,5 +114,5 @@ def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S) -> W
         inputs=inputs,
         files={"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {}),
         keys=keys,
-        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=cores()),
+        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=threads or cores()),
     )

@@ -26,6 +26,7 @@ from ringfence.core.errors import (
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.flows.chat import Speaker, work_for
+from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.release.manifest import MANIFEST
@@ -199,7 +200,7 @@ def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens
     except ImportError as cause:
         raise ServerMissing from cause
     desk = Desk()
-    engine = Supervisor(desk, lambda: _engine(bundle, desk), on_lost=watcher.lost).start()
+    engine = Supervisor(desk, lambda: run_engine(bundle, desk), on_lost=watcher.lost).start()
     recording = threading.Lock()
 
     def alarmed(count: int) -> None:
@@ -245,9 +246,10 @@ class _Patience:
         return False
 
 
-def _engine(bundle: Bundle, desk: Desk) -> None:
+def run_engine(bundle: Bundle, desk: Desk) -> None:
     """Run one engine until the desk is closed."""
-    work = work_for(bundle.speaker(), "serve", ServeSettings())
+    spared = max(1, cores() - 1)  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
+    work = work_for(bundle.speaker(), "serve", ServeSettings(), threads=spared)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
     except TimeoutError:
