@@ -119,11 +119,11 @@ def _filter(space: Workspace, adapter: str) -> Callable[[str, str], int] | None:
     found = [(index, live[made.digest]) for index, made in left if made.digest in live]
     if not found:
         return None
-    from ringfence.audit.filter import CanaryFilter  # noqa: PLC0415  only where there is one
+    from ringfence.audit.filter import FILE, CanaryFilter  # noqa: PLC0415  only where there is one
 
     source = space.input(max(found, key=lambda one: one[0])[1])
     slot = source.slot.model_copy(update={"path": str(source.folder)})
-    data = read_file(slot, space.keys.data_key(slot.slot), slot.files[0].name)
+    data = read_file(slot, space.keys.data_key(slot.slot), FILE)
     told: Callable[[str, str], int] = CanaryFilter.from_bytes(data).told
     return told
 
@@ -248,7 +248,9 @@ class _Patience:
 
 def run_engine(bundle: Bundle, desk: Desk) -> None:
     """Run one engine until the desk is closed."""
-    spared = max(1, cores() - 1)  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
+    spared = max(
+        1, cores() - 1
+    )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     work = work_for(bundle.speaker(), "serve", ServeSettings(), threads=spared)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
