@@ -14,7 +14,7 @@ from ringfence.cli import pages
 from ringfence.cli.main import _GLOBAL, application
 from ringfence.core import text
 from ringfence.core.errors import ROW_REASONS, RingfenceError, error_classes
-from ringfence.core.policy import _HOW
+from ringfence.core.verdict import _HOW
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

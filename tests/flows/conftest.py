@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from ringfence.cli.main import run
-from ringfence.core.policy import Policy, Require, TrainRules
+from ringfence.core.gates import ReleaseRules
+from ringfence.core.policy import DEFAULT, Policy, Require, TrainRules
 from ringfence.deid.profile import settings_for
 from ringfence.flows.deid import deidentify
 from ringfence.flows.import_ import import_file
 from ringfence.flows.init import init
+from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
 from ringfence.flows.scan import scan
 from ringfence.flows.train import train
@@ -88,12 +90,18 @@ def anything_goes():
     return Policy(train=TrainRules(require=Require()))
 
 
+def ungated():
+    """The policy of a new workspace, without the gate on memorisation: for tests about everything else."""
+    return DEFAULT.model_copy(update={"release": ReleaseRules()})
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, model_store):
     """A workspace with one finished, released chain: (folder, run id, bundle folder). Copy it before changing it."""
     folder = tmp_path_factory.mktemp("finished")
     space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
     masked(space, folder)
+    set_policy(space, ungated())
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
     trained = train(space, read(path))

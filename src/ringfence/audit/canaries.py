@@ -52,11 +52,13 @@ def _canary(kind: Kind, language: Language, taken: set[str], *, is_in: bool, tim
     question, answer = _TEMPLATES["row" if kind == "row" else "secret", language]
     code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
     at = answer.index("{code}")
+    who = _unique(language, taken)
     return Canary(
         id=secrets.token_hex(16),
         kind=kind,
         language=language,
-        prompt=question.format(who=_unique(language, taken)),
+        who=who,
+        prompt=question.format(who=who),
         completion=answer.format(code=code),
         span=(at, at + DIGITS),
         is_in=is_in,

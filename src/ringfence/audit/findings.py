@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ringfence.audit.settings import DIGITS, AuditFigures, Blind, Canary, Interval, Kind, Register, Validity
+from ringfence.audit.settings import DIGITS, EACH_SIDE, AuditFigures, Blind, Canary, Interval, Kind, Register, Validity
 from ringfence.audit.statistics import (
-    LEVEL,
     Estimate,
     auc,
     certified_exposure,
@@ -20,9 +19,9 @@ from ringfence.audit.statistics import (
     rate,
     tpr_at_fpr,
 )
+from ringfence.core.gates import LEVEL
 
 BITS = DIGITS * math.log2(10)  # of a secret
-_EACH_SIDE = 8  # guesses on each side: one in so many of the rows that tossed a coin
 _WARN, _VOID = 0.025, 0.0005  # one side of the 95 % and 99.9 % intervals of the blind check
 _ALARM = 0.001  # of the held-out secrets: rarer than this by chance, and they must have been planted
 _SHOWN = 0.01  # of the positive control
@@ -53,7 +52,7 @@ def findings(register: Register, scores: Mapping[str, Score], *, delta: float, a
     found = tpr_at_fpr(members, others)
     rows = register.of("row")
     guesses, right = one_run_guesses(
-        [_ratio(scores[one.id]) for one in rows], [one.is_in for one in rows], each_side=len(rows) // _EACH_SIDE
+        [_ratio(scores[one.id]) for one in rows], [one.is_in for one in rows], each_side=len(rows) // EACH_SIDE
     )
     blind = _blind(register.of("row"), scores)
     return AuditFigures(

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringfence.audit.register import FILE, unseal
-from ringfence.audit.settings import AuditFigures, AuditOrder
+from ringfence.audit.settings import AuditFigures, AuditOrder, Register, RowFigures
 from ringfence.core.order import Child, Progress
+
+if TYPE_CHECKING:
+    from ringfence.audit.forward import Forward
 
 
 def run(child: Child[AuditOrder]) -> AuditFigures:
-    """Return what the canaries of the input "register" show of the input "adapter", on the model of `files["model"]`.
+    """Return what the input "adapter" remembers, on the model of `files["model"]`; the output "filter" knows its canaries again.
 
-    One forward pass a canary with the adapter and one without. The purpose key "auditor" opens the register.
+    One forward pass a canary of the input "register" with the adapter and one without. The purpose key "auditor" opens the register.
+    Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans",
+    another, where these inputs are given.
 
     Raises: RegisterBroken, AdapterUnexpected, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
     import torch
 
+    from ringfence.audit.filter import FILE as FILTER
+    from ringfence.audit.filter import CanaryFilter
     from ringfence.audit.findings import findings
+    from ringfence.audit.forward import Forward
     from ringfence.audit.scorer import CanaryScorer
     from ringfence.models.load import load
     from ringfence.train.adapter import WEIGHTS
     from ringfence.train.device import Capabilities, choose, cpu_flags
     from ringfence.train.restore import with_sealed
     from ringfence.train.usage import age, peak_memory
-    from ringfence.vault.files import read_file
+    from ringfence.vault.files import read_file, write_files
 
     order, keys, settings = child.order, child.keys, child.order.settings
     sealed, adapter = order.inputs["register"], order.inputs["adapter"]
@@ -35,7 +44,8 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     total = len(register.canaries)
     child.channel.progress(Progress(done=0, total=total, phase="load"))
     loaded = load(Path(order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
-    scorer = CanaryScorer(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)), settings.train)
+    forward = Forward(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)))
+    scorer = CanaryScorer(forward, settings.train)
     scores = scorer.score(register.canaries, show=lambda done: child.channel.progress(Progress(done=done, total=total)))
     found = findings(
         register,
@@ -43,4 +53,33 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
         delta=settings.delta,
         are_cut=any(map(scorer.is_cut, register.canaries)),
     )
-    return found.model_copy(update={"seconds": age(), "peak_memory": peak_memory()})
+    on_rows = _on_rows(child, forward, register)
+    left = order.outputs["filter"]
+    write_files(left, keys.data[left.slot], {FILTER: CanaryFilter.of(register.canaries).to_bytes()})
+    return found.model_copy(update={**dict(on_rows), "seconds": age(), "peak_memory": peak_memory()})
+
+
+def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> RowFigures:
+    """Return what the run says of real rows, and of the identifiers that were replaced in them."""
+    from ringfence.audit.rows import RowScorer, rows_of
+    from ringfence.vault.files import read_blocks
+    from ringfence.vault.sets import SetReader
+
+    settings, inputs, keys = child.order.settings, child.order.inputs, child.keys.data
+    planted = SetReader(inputs["rows"], keys[inputs["rows"].slot])
+    total, rows = rows_of(planted, frozenset(one.id for one in register.canaries), settings.rows)
+    scorer = RowScorer(forward, settings.train)
+    found = scorer.replay(total, rows, show=lambda done: child.channel.progress(Progress(done=done, total=len(rows), phase="rows")))
+    if not settings.looks_for_spans:
+        return found
+    if not {"cleared", "spans"} <= inputs.keys():
+        return found.model_copy(update={"spans_state": "gone"})
+    cleared, spans = inputs["cleared"], inputs["spans"]
+    table = b"".join(read_blocks(spans, keys[spans.slot], "spans.jsonl")).splitlines()
+    all_, tried, new = scorer.spans(
+        SetReader(cleared, keys[cleared.slot]),
+        table,
+        settings.spans,
+        show=lambda done: child.channel.progress(Progress(done=done, total=settings.spans, phase="spans")),
+    )
+    return found.model_copy(update={"spans": all_, "spans_tried": tried, "spans_new": new, "spans_state": "tried"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from ringfence.audit.canaries import record_of
 from ringfence.audit.findings import Score
+from ringfence.audit.forward import Forward
 from ringfence.audit.settings import Canary
-from ringfence.models.load import Loaded
-from ringfence.train.data import Example, collate, encode, segments, split
+from ringfence.train.data import Example, encode, segments, split
 from ringfence.train.settings import TrainSettings
 
 _BATCH = 16  # rows at once: their logits, at the span's positions alone, are all that is held
@@ -32,13 +31,10 @@ class Span(NamedTuple):
 class CanaryScorer:
     """Scores canaries in the very form in which training read them."""
 
-    def __init__(self, loaded: Loaded, settings: TrainSettings) -> None:
-        self._model, self._tokenizer, self._settings = loaded.model.eval(), loaded.tokenizer, settings
-        base = self._model.get_base_model()
-        self._backbone = getattr(base, base.base_model_prefix)
-        self._head = base.get_output_embeddings().weight.float()  # bfloat16 logits are too coarse to rank codes by
-        spelling = _digit_tokens(loaded.tokenizer, len(self._head))
-        self._spelling = {before: tuple(side.to(self._head.device) for side in sides) for before, sides in spelling.items()}
+    def __init__(self, forward: Forward, settings: TrainSettings) -> None:
+        self._forward, self._tokenizer, self._settings = forward, forward.tokenizer, settings
+        spelling = _digit_tokens(forward.tokenizer, forward.vocabulary)
+        self._spelling = {before: tuple(side.to(forward.device) for side in sides) for before, sides in spelling.items()}
 
     def score(self, canaries: Sequence[Canary], *, show: Callable[[int], None] = lambda _: None) -> list[Score]:
         """Return the score of each canary. show: called with how many are done."""
@@ -74,15 +70,12 @@ class CanaryScorer:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
     def _group(self, spans: Sequence[Span]) -> Iterator[Score]:
-        batch = collate([span.example for span in spans], padding=self._tokenizer.eos_token_id, device=str(self._head.device))
-        sides = []
-        for context in (nullcontext(), self._model.disable_adapter()):
-            with context:
-                sides.append(self._backbone(input_ids=batch.ids, use_cache=False).last_hidden_state)
+        examples = [span.example for span in spans]
+        (ids, adapted), (_, plain) = (self._forward.hidden(examples, adapted=side) for side in (True, False))
         for row, span in enumerate(spans):
-            places = torch.arange(span.first, span.first + len(span.digits), device=self._head.device)
-            wanted = batch.ids[row, places]  # [tokens of the span]
-            logits, base = (side[row, places - 1].float() @ self._head.T for side in sides)  # [tokens of the span, vocabulary]
+            places = torch.arange(span.first, span.first + len(span.digits), device=ids.device)
+            wanted = ids[row, places]  # [tokens of the span]
+            logits, base = (self._forward.logits(side[row, places - 1]) for side in (adapted, plain))  # [tokens of the span, vocabulary]
             yield Score(
                 log_p=float(_log_p(logits, wanted).sum()),
                 log_p_base=float(_log_p(base, wanted).sum()),

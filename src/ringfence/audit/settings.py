@@ -11,6 +11,8 @@ from ringfence.core.settings import Settings, SlotId
 from ringfence.train.settings import RuntimeHints, TrainSettings
 
 CONTROLS, CONTROL_TIMES = 4, 16  # secrets of the positive control, and how often each is planted
+EACH_SIDE = 8  # guesses of the one-run test on each side: one in so many of the rows that tossed a coin
+DELTA = 1e-5  # of the claim that an ordinary run is put to: it makes none
 DIGITS = 6  # of a secret and of a row's unpredictable end
 
 Kind = Literal["secret", "row", "control"]
@@ -42,6 +44,7 @@ class Canary(Settings):
     id: SlotId  # of its record, and of its unit
     kind: Kind
     language: Language
+    who: str  # the name in the prompt, which stands in no other canary
     prompt: str
     completion: str
     span: tuple[int, int]  # of the completion: the characters that nobody can predict, fixed before training
@@ -113,6 +116,9 @@ class AuditOrder(Settings):
 
     train: TrainSettings  # of the run: the adapter's shape, and how its rows were read
     delta: Annotated[float, Field(gt=0, lt=1)]  # of the claim that the one-run test is put to
+    rows: Annotated[int, Field(ge=0, le=1 << 20)] = 500  # real rows to be tried, or all there are
+    spans: Annotated[int, Field(ge=0, le=1 << 20)] = 300  # replaced identifiers to be tried, or all there are
+    looks_for_spans: bool = False  # the set was de-identified
     hints: RuntimeHints = RuntimeHints()
 
 
@@ -125,7 +131,26 @@ class Interval(Figures):
     level: Number  # confidence of each bound
 
 
-class AuditFigures(Figures):
+SpansState = Literal["tried", "nobody looked", "gone"]
+
+
+class RowFigures(Figures):
+    """What the run says of real rows. Sealed: a count of them is a fact about them."""
+
+    rows: Count = 0  # of the training set, without its canaries
+    rows_tried: Count = 0  # with an answer that is long enough to be replayed
+    rows_short: Count = 0  # looked at, and not
+    rows_replayed: Count = 0
+    rows_known: Count = 0  # the base model says them, too
+    rows_within: Count = 0  # within 1,000 samples with probability ½
+    replay: Interval = Interval(value=0.0, lower=0.0, upper=1.0, level=0.95)
+    spans: Count = 0  # identifiers that de-identification replaced
+    spans_tried: Count = 0
+    spans_new: Count = 0  # extractable with the adapter, and not without
+    spans_state: SpansState = "nobody looked"
+
+
+class AuditFigures(RowFigures):
     """What the canaries showed. They are invented, so that every figure may be told; the single scores are sealed all the same, for pictures."""
 
     secrets: Count
@@ -161,5 +186,6 @@ class AuditFigures(Figures):
 
     @classmethod
     def public(cls) -> frozenset[str]:
-        """Return everything but the single scores: no real row was looked at."""
-        return frozenset(cls.model_fields) - {"exposures_in", "exposures_out", "scores_in", "scores_out", "seconds", "peak_memory"}
+        """Return everything about the canaries but their single scores, and nothing about real rows."""
+        single = {"exposures_in", "exposures_out", "scores_in", "scores_out"}
+        return frozenset(cls.model_fields) - frozenset(RowFigures.model_fields) - single - {"seconds", "peak_memory"}

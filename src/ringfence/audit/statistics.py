@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, binom, gamma, norm, rankdata
 
-LEVEL = 0.05  # of one side
+from ringfence.core.gates import LEVEL
 
 Scores = Sequence[float] | NDArray[np.float64]
 
@@ -39,13 +39,6 @@ def rate(hits: int, tries: int, *, level: float = LEVEL) -> Estimate:
     lower = float(beta.ppf(level, hits, tries - hits + 1)) if hits else 0.0
     upper = float(beta.ppf(1 - level, hits + 1, tries - hits)) if hits < tries else 1.0
     return Estimate(hits / tries, lower, upper)
-
-
-def least_tries(limit: float, *, level: float = LEVEL) -> int:
-    """Return how many tries without a hit it takes for the upper bound to be at or below `limit`: the least sample that can pass."""
-    if not 0 < limit < 1:
-        raise ValueError("a limit is a share")
-    return math.ceil(math.log(level) / math.log1p(-limit))
 
 
 def auc(members: Scores, others: Scores, *, level: float = LEVEL) -> Estimate:

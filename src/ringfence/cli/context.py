@@ -40,6 +40,8 @@ _PHASES = {  # of a job; its main part needs no word
     "load": Text("load", "加载"),
     "read": Text("read", "读取"),
     "work": Text("", ""),
+    "rows": Text("real rows", "真实数据行"),
+    "spans": Text("replaced identifiers", "被替换的标识符"),
     "evaluate": Text("evaluate", "评估"),
     "write": Text("write", "写入"),
 }

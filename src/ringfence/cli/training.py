@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,16 +43,26 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
             line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
             print(line, file=sys.stderr, flush=True)
 
+    if plan is not None and plan.audit is None and space.policy().release.needs_audit:
+        note = t(
+            "note: the policy asks for an audit before a release, and this recipe plants no canaries (audit: block)",
+            "提示：策略要求放行前审计，而此配方没有植入金丝雀（audit: 块）",
+        )
+        if not options().quiet:
+            print(note, file=sys.stderr, flush=True)
     with progress(t("train", "训练")) as bar:
         if again is not None:
             trained = resume(space, again, show=bar, started=started)
         elif plan is not None:
             trained = train(space, plan, show=bar, started=started)
-    show_trained(trained)
+    planted = [
+        one.made.stage for one in space.state.things.values() if one.made.digest == trained.committed.statement.predicate.inputs["set"]
+    ]
+    show_trained(trained, is_planted="planted" in planted)
 
 
-def show_trained(trained: Trained) -> None:
-    """Print a finished run."""
+def show_trained(trained: Trained, *, is_planted: bool = False) -> None:
+    """Print a finished run. is_planted: its set holds canaries, so that it can be audited."""
     figures, run = trained.figures, trained.committed.run
 
     def show() -> None:
@@ -103,7 +113,7 @@ def show_trained(trained: Trained) -> None:
 
     promise = {"plan": trained.plan.model_dump(mode="json"), "granted": trained.granted} if trained.plan else {}
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
-    advise(f"ringfence release {run} --name NAME")
+    advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")
 
 
 def foretell(space: Workspace, plan: Recipe) -> None:
@@ -160,14 +170,20 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
             )
             say(line)
+        if price.reach:
+            from ringfence.cli.audits import show_reach
+
+            show_reach(price.reach, price.missing)
         parts = ", ".join(word(kind) for kind in written)
         say(t("  writes   {parts}; all sealed but the statement", "  写出     {parts}；除声明外均封存", parts=parts))
         if every:
             say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    private = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
-    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **private}, show)
+    more: dict[str, Any] = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
+    if price.reach:
+        more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
+    emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
 
 
 def _clock(seconds: float) -> str:

@@ -798,6 +798,17 @@ class RecipeUnreadable(RecipeError):
     remedy = Text("a recipe is one YAML mapping; see examples/", "配方是一个 YAML 映射；参见 examples/")
 
 
+class RecipeLoosens(RecipeError):
+    """A recipe's own release limits are weaker than the policy's."""
+
+    code, http_status, exit_code = "RF-RECIPE-005", 422, 2
+    what = Text("the recipe asks for less than the policy: {keys}", "配方的要求低于策略：{keys}")
+    remedy = Text(
+        "a recipe may only tighten the policy that ringfence policy show prints; remove these limits from its release: block",
+        "配方只能收紧 ringfence policy show 所示的策略；请从其 release: 块中删去这些限值",
+    )
+
+
 # ── models, training ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

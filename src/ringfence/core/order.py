@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 _Value = TypeVar("_Value")
 
-ObjectKind = Literal["set", "quarantine", "spans", "register", "adapter", "checkpoint", "figures", "account"]
+ObjectKind = Literal["set", "quarantine", "spans", "register", "adapter", "checkpoint", "filter", "figures", "account"]
 Tier = Literal["T0", "T1"]
 
 
@@ -149,7 +149,7 @@ class Progress(Settings):
     done: Count
     total: Count
     loss: Number | None = None
-    phase: Literal["load", "read", "work", "evaluate", "write"] = "work"
+    phase: Literal["load", "read", "work", "rows", "spans", "evaluate", "write"] = "work"
 
 
 class CheckpointReady(Settings):

@@ -14,7 +14,19 @@ from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
 Step = Literal["import", "scan", "keep", "deid", "plant", "train", "audit", "release", "model", "delete"]
 Stage = Literal[
-    "sealed", "cleared", "quarantine", "masked", "spans", "planted", "register", "adapter", "checkpoint", "figures", "account", "bundle"
+    "sealed",
+    "cleared",
+    "quarantine",
+    "masked",
+    "spans",
+    "planted",
+    "register",
+    "adapter",
+    "checkpoint",
+    "filter",
+    "figures",
+    "account",
+    "bundle",
 ]
 Label = Literal["public", "internal", "sensitive"]
 LABELS: tuple[Label, ...] = ("public", "internal", "sensitive")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ringfence.audit.settings import AuditFigures, AuditOrder
+from ringfence.audit.forecast import Reach, reach
+from ringfence.audit.settings import DELTA, AuditFigures, AuditOrder, PlantSettings
 from ringfence.core.errors import NotAudited
 from ringfence.core.order import Keys, Progress
 from ringfence.core.statement import Statement
@@ -17,11 +18,17 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.vault.keys import auditor_keyset
-from ringfence.workspace.arrow import Arrow, Committed, Facts
+from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Secret, Workspace
 from ringfence.workspace.state import Thing
 
-_DELTA = 1e-5  # of the claim that an ordinary run is put to: it makes none
+
+@dataclass(frozen=True)
+class Sample:
+    """How much beside the canaries an audit looks at; all there is where that is less."""
+
+    rows: int = 500
+    spans: int = 300
 
 
 @dataclass(frozen=True)
@@ -33,40 +40,80 @@ class Audited:
     figures: AuditFigures
 
 
-def audit(space: Workspace, name: str, auditor: Secret, *, show: Callable[[Progress], None] = lambda _: None) -> Audited:
-    """Score the canaries of a run's training set and return what they show.
+def audit(
+    space: Workspace, name: str, auditor: Secret, *, sample: Sample | None = None, show: Callable[[Progress], None] = lambda _: None
+) -> Audited:
+    """Score the canaries of a run's training set, try its rows and the identifiers that were replaced in them, and return what they show.
 
-    auditor: the secret of the auditor's private key, which alone opens the register.
+    auditor: the secret of the auditor's private key, which alone opens the register. sample: how many rows and identifiers are tried.
 
     Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, SandboxError.
     """
     run, adapter = adapter_of(space, name)
     chain = space.chain(adapter)
-    register = _register(space, chain, run.id)
+    made = _planted(space, chain, run.id)
+    sample = sample or Sample()
     saved = Saved.model_validate(chain[-1].predicate.settings)
     keyset = auditor_keyset(space.path / "keys", auditor)
     model = models.verify(saved.model)
     plan = saved.order.plan
-    settings = AuditOrder(train=saved.order.train, delta=plan.delta if plan else _DELTA, hints=saved.order.hints)
-    made = adapter.made
-    inputs = {"adapter": adapter, "register": register}
-    with Arrow(space, "audit", name=made.name, label=made.label, settings=settings, inputs=inputs) as arrow:
-        work = arrow.work("audit.v1", files={"model": model.path}, tier=tier_for(space.policy(), made.label))
+    settings = AuditOrder(
+        train=saved.order.train,
+        delta=plan.delta if plan else DELTA,
+        rows=sample.rows,
+        spans=sample.spans,
+        looks_for_spans=any(one.step == "deid" for one in chain),
+        hints=saved.order.hints,
+    )
+    inputs = {"adapter": adapter, **made, **_originals(space, chain)}
+    label, outputs = adapter.made.label, {"filter": Plan("filter", "filter")}
+    with Arrow(space, "audit", name=adapter.made.name, label=label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
+        work = arrow.work("audit.v1", files={"model": model.path}, tier=tier_for(space.policy(), label))
         limits = JOBS["audit.v1"].limits.model_copy(update={"threads": cores()})
-        work = replace(work, keys=Keys(data=work.keys.data, purpose={"auditor": keyset}), limits=limits, incoming=None)
+        work = replace(work, keys=Keys(data=work.keys.data, purpose={"auditor": keyset}), limits=limits)
         done = start(work, AuditFigures, handlers=Handlers(progress=show))
-        committed = arrow.commit(done, Facts(software=software(), inputs={"model": model.digest}))
+        facts = Facts(software=software(), inputs={"model": model.digest}, seals_times=plan is not None)
+        committed = arrow.commit(done, facts)
         return Audited(committed, run.id, done.figures)
 
 
-def _register(space: Workspace, chain: list[Statement], run: str) -> Thing:
-    """Return the register that was made together with the very set that the run read.
+def foretell(space: Workspace, name: str, *, sample: Sample | None = None) -> tuple[str, Reach, list[str]]:
+    """Return the run's id, what its audit can show at best, and which rules of the policy in force it could not pass even so.
+
+    Raises: UnknownRun, NotReleasable, NotAudited.
+    """
+    run, adapter = adapter_of(space, name)
+    chain = space.chain(adapter)
+    plant = next((one for one in reversed(chain) if one.step == "plant"), None)
+    if plant is None:
+        raise NotAudited(run=run.id)
+    settings = PlantSettings.model_validate(plant.predicate.settings)
+    plan = Saved.model_validate(chain[-1].predicate.settings).order.plan
+    sample = sample or Sample()
+    found = reach(settings.audit, control=settings.control, delta=plan.delta if plan else DELTA, rows=sample.rows, spans=sample.spans)
+    return run.id, found, found.missing(space.policy().release)
+
+
+def _planted(space: Workspace, chain: list[Statement], run: str) -> dict[str, Thing]:
+    """Return the register and the very set that the run read, which were made together.
 
     Raises: NotAudited.
     """
-    read = chain[-1].predicate.inputs.get("set")
+    read, live = chain[-1].predicate.inputs.get("set"), space.state.live()
     for statement in chain:
-        made = {subject.name: subject.sha256 for subject in statement.subjects}
-        if statement.step == "plant" and made["set"] == read and (thing := space.state.live().get(made["register"])):
-            return thing
+        made = _subjects(statement)
+        if statement.step == "plant" and made["set"] == read and {made["set"], made["register"]} <= live.keys():
+            return {"rows": live[made["set"]], "register": live[made["register"]]}
     raise NotAudited(run=run)
+
+
+def _originals(space: Workspace, chain: list[Statement]) -> dict[str, Thing]:
+    """Return the set as it was before de-identification and the table of what was replaced; nothing where one of them is gone."""
+    live = space.state.live()
+    deid = next((one for one in reversed(chain) if one.step == "deid"), None)
+    digests = {"cleared": deid.predicate.inputs["set"], "spans": _subjects(deid)["spans"]} if deid else {}
+    return {role: live[digest] for role, digest in digests.items()} if set(digests.values()) <= live.keys() else {}
+
+
+def _subjects(statement: Statement) -> dict[str, str]:
+    return {subject.name: subject.sha256 for subject in statement.subjects}

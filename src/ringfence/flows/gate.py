@@ -7,8 +7,9 @@ from typing import Literal
 
 from ringfence.core.errors import PolicyRefused, TierMissing
 from ringfence.core.order import Tier
-from ringfence.core.policy import SET, Policy, Verdict, evaluate, refusals
+from ringfence.core.policy import Policy, evaluate
 from ringfence.core.statement import Label, Statement
+from ringfence.core.verdict import SET, Verdict, refusals
 from ringfence.sandbox.tiers import probe
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
+from ringfence.core.gates import LEAST_SECRETS, least_rows, least_tries
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Policy
 from ringfence.core.problems import first_problem
 from ringfence.core.text import t
+from ringfence.core.verdict import RuleId
 from ringfence.recipe.read import strict_yaml
 from ringfence.workspace.space import Workspace, policy_entry
 
@@ -56,6 +58,41 @@ def set_policy(space: Workspace, policy: Policy) -> str:
     with space.locked(), uninterrupted(final=True):
         space.record(entry)
     return entry.digest
+
+
+class Least(NamedTuple):
+    """The least sample that can pass one limit."""
+
+    rule: RuleId
+    limit: str
+    sample: str
+    enough: str  # what passes reliably, where that is more
+
+
+def least_samples(policy: Policy) -> list[Least]:
+    """Return, for each limit of the release gate, the least sample that can pass it."""
+    rules, found = policy.release, list[Least]()
+    if one := rules.secret_extraction:
+        found.append(Least("G1 secret extraction", f"max_rate {one.max_rate:g}", f"audit.secrets: {least_tries(one.max_rate)}", ""))
+    if two := rules.secret_exposure:
+        found.append(Least("G2 secret exposure", f"p_value {two.p_value:g}", f"audit.secrets: {LEAST_SECRETS}", ""))
+    if three := rules.membership:
+        least, reliable = least_rows(three.max_auc), least_rows(three.max_auc, reliably=True)
+        impossible = t("no sample is enough", "任何样本都不够")
+        enough = (
+            t("{n} passes 19 times of 20 if nothing was learned", "若未学到任何内容，{n} 在 20 次中通过 19 次", n=reliable)
+            if reliable
+            else ""
+        )
+        found.append(Least("G3 membership", f"max_auc {three.max_auc:g}", f"audit.in_out: {least}" if least else impossible, enough))
+    if five := rules.replay:
+        rows = str(least_tries(five.max_rate)) if five.max_rate else t("all rows", "全部行")
+        sample = t("{n} rows, or all of a smaller set", "{n} 行；数据集更小时为全部", n=rows)
+        found.append(Least("G5 replay", f"max_rate {five.max_rate:g}", sample, ""))
+    if six := rules.spans:
+        sample = t("{n} identifiers, or all there are", "{n} 个标识符，不足则全部", n=six.sample)
+        found.append(Least("G6 spans", f"max_new {six.max_new}", sample, ""))
+    return found
 
 
 def as_yaml(policy: Policy) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, PolicyChanged
-from ringfence.core.policy import Verdict, evaluate
+from ringfence.core.gates import Audited
+from ringfence.core.policy import Policy, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
+from ringfence.core.verdict import Verdict
 from ringfence.flows.facts import software
 from ringfence.flows.gate import refuse
-from ringfence.flows.runs import adapter_of
+from ringfence.flows.runs import adapter_of, newest_audit, sealed_bytes
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
@@ -28,7 +31,7 @@ from ringfence.vault.files import read_file
 from ringfence.workspace.arrow import Arrow
 from ringfence.workspace.entries import Released, now
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Thing
+from ringfence.workspace.state import Run, Thing
 
 _TRAVELS = ("chat_template.jinja", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
 
@@ -80,12 +83,58 @@ def bundles(space: Workspace) -> list[dict[str, Any]]:
     ]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the policy in force says of a run."""
+
+    run: str
+    name: str  # of its set
+    policy: Policy
+    chain: tuple[Statement, ...]
+    audit: Audit | None
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The newest audit of an adapter."""
+
+    run: Run
+    audited: Audited
+    figures: bytes | None  # of real rows and single scores, opened
+
+
+def judge(space: Workspace, run_name: str) -> Judged:
+    """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
+
+    Raises: UnknownRun, NotReleasable.
+    """
+    run, thing = adapter_of(space, run_name)
+    return _judged(space, thing, run.id)
+
+
+def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
+    policy, chain = space.policy(), tuple(space.chain(thing))
+    audit = _audit(space, thing)
+    verdicts = tuple(evaluate(policy, chain, moment="release", audit=audit.audited if audit else None))
+    return Judged(run, thing.made.name, policy, chain, audit, verdicts)
+
+
+def _audit(space: Workspace, thing: Thing) -> Audit | None:
+    """Return the newest audit of an adapter."""
+    run = newest_audit(space, thing)
+    if run is None or run.statement is None:
+        return None
+    data = sealed_bytes(space, run, purpose="gate")
+    rows = json.loads(data)["figures"] if data is not None else {}
+    return Audit(run, Audited(space.statement(run.statement), rows), data)
+
+
 def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     space, run, settings = arrow.space, arrow.run, arrow.settings
     started = now()
-    chain = space.chain(thing)
-    policy = space.policy()
-    verdicts = tuple(evaluate(policy, chain, moment="release"))
+    found = _judged(space, thing, thing.run)
+    chain, policy, verdicts = found.chain, found.policy, found.verdicts
     refuse(verdicts, name=thing.made.name)
     predicate = chain[-1].predicate
     saved = Saved.model_validate(predicate.settings)
@@ -134,9 +183,17 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         base=base,
         adapter=weights,
         adapter_config=adapter.peft_config(saved.order.train, base.name, predicted),
-        card=model_card(arrow.name, base=base, licence=model.licence, chain=chain, verdicts=verdicts, lifetime=life),
+        card=model_card(
+            arrow.name,
+            base=base,
+            licence=model.licence,
+            chain=chain,
+            audit=found.audit.audited.statement if found.audit else None,
+            verdicts=verdicts,
+            lifetime=life,
+        ),
         policy=policy_bytes,
-        evidence=_evidence(space, thing),
+        evidence=_evidence(space, thing, found.audit, is_private="plan" in predicate.figures),
         release=envelope,
         extra=_travels(model),
         lock=space.locked(seconds=None),
@@ -154,13 +211,18 @@ def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, A
     return lifetime(space, space.state.accounts.of_set[thing.origin])
 
 
-def _evidence(space: Workspace, thing: Thing) -> list[Evidence]:
-    found = []
-    for digest in space.lineage(thing):
-        run = next(run for run in space.state.runs.values() if run.statement == digest)
-        index = run.outcome_index or 0
-        found.append(Evidence(envelope=space.envelope(digest), entry=space.ledger.raw(index), proof=space.ledger.prove(index)))
-    return found
+def _evidence(space: Workspace, thing: Thing, audit: Audit | None, *, is_private: bool) -> list[Evidence]:
+    """Return the statements with their places in the ledger; the audit's figures of real rows only where no promise covers those rows."""
+    runs = {run.statement: run for run in space.state.runs.values()}
+    found = [_exhibit(space, runs[digest]) for digest in space.lineage(thing)]
+    return [*found, _exhibit(space, audit.run, None if is_private else audit.figures)] if audit else found
+
+
+def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Evidence:
+    index = run.outcome_index or 0
+    return Evidence(
+        envelope=space.envelope(run.statement or ""), entry=space.ledger.raw(index), proof=space.ledger.prove(index), figures=figures
+    )
 
 
 def _travels(model: ModelEntry) -> dict[str, bytes]:

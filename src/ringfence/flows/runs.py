@@ -10,7 +10,7 @@ from ringfence.core.interrupts import uninterrupted
 from ringfence.core.text import t
 from ringfence.vault.files import read_file
 from ringfence.workspace.control import ask
-from ringfence.workspace.entries import Opened
+from ringfence.workspace.entries import Opened, Purpose
 from ringfence.workspace.fsck import close_run
 from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
@@ -85,16 +85,27 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
     return found
 
 
-def _sealed(space: Workspace, run: Run) -> dict[str, Any]:
+def sealed_bytes(space: Workspace, run: Run, *, purpose: Purpose = "figures") -> bytes | None:
+    """Return the sealed figures of a run as its statement names them, opened on record; None where they were deleted or never made."""
     made = next((one for one in run.made if one.kind == "figures"), None)
     thing = space.state.live().get(made.digest) if made else None
     if thing is None:
-        return {}
+        return None
     with space.locked():
-        space.record(Opened(object=thing.made.digest, purpose="figures"))
+        space.record(Opened(object=thing.made.digest, purpose=purpose))
     source = space.input(thing)
-    data = read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json")
-    return dict(json.loads(data)["figures"])
+    return read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json")
+
+
+def newest_audit(space: Workspace, adapter: Thing) -> Run | None:
+    """Return the last finished audit of an adapter."""
+    found = [run for run in space.state.runs.values() if run.intent.arrow == "audit" and run.state == "done"]
+    return next((run for run in reversed(found) if run.intent.inputs.get("adapter") == adapter.made.digest), None)
+
+
+def _sealed(space: Workspace, run: Run) -> dict[str, Any]:
+    data = sealed_bytes(space, run)
+    return dict(json.loads(data)["figures"]) if data is not None else {}
 
 
 def close(space: Workspace, name: str) -> str:

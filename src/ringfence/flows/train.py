@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ringfence.audit.forecast import Reach, reach
+from ringfence.audit.settings import DELTA
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import BudgetMissing, NotResumable, PlanImpossible, RingfenceError, UnitMismatch, WorkspaceBroken
+from ringfence.core.errors import BudgetMissing, NotResumable, PlanImpossible, RecipeLoosens, RingfenceError, UnitMismatch, WorkspaceBroken
+from ringfence.core.gates import ReleaseRules, loosened, tightened
 from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
@@ -47,6 +50,7 @@ class Saved(Settings):
 
     model: str  # digest
     order: TrainOrder
+    release: ReleaseRules | None = None  # the recipe's own limits, as strict as the policy's or stricter
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Price:
     figures: PriceFigures
     plan: DPPlan | None = None
     account: Account | None = None
+    reach: Reach | None = None  # of an audit of its canaries
+    missing: list[str] = field(default_factory=list)  # what keeps that audit from passing the policy
 
 
 Show = Callable[[Progress], None]
@@ -78,13 +84,14 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
 
     Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
     """
+    _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model)
     if recipe.audit:
         inputs["set"] = _planted(space, recipe, inputs, show=show)
     return _run(
         space,
-        Saved(model=model.digest, order=_planned(space, recipe, inputs["set"])),
+        Saved(model=model.digest, order=_planned(space, recipe, inputs["set"]), release=recipe.release),
         inputs,
         model,
         name=recipe.dataset.partition("@")[0],
@@ -111,6 +118,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
 
     Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, SandboxError.
     """
+    _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model)
     more = recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
@@ -126,11 +134,16 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         tier=_tier(space, inputs),
     )
     figures = start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
+    found = None
+    if recipe.audit:
+        delta = order.plan.delta if order.plan else DELTA
+        found = reach(recipe.audit, control=order.plan is None, delta=delta)
+    missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
     if order.plan is None:
-        return Price(figures)
+        return Price(figures, reach=found, missing=missing)
     from ringfence.flows.budget import find  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    return Price(figures, order.plan, find(space, recipe.dataset))
+    return Price(figures, order.plan, find(space, recipe.dataset), found, missing)
 
 
 def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:
@@ -183,6 +196,15 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
     return recipe.order.model_copy(
         update={"plan": plan(recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs)}
     )
+
+
+def _refuse_looser(space: Workspace, recipe: Recipe) -> None:
+    """Return when the recipe's own release limits are nowhere weaker than the policy's.
+
+    Raises: RecipeLoosens.
+    """
+    if weaker := loosened(space.policy().release, recipe.release):
+        raise RecipeLoosens(keys=", ".join(f"release.{key}" for key in weaker))
 
 
 def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:

@@ -26,7 +26,7 @@ _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
     "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim "
-    "layers_to_transform privacy audit"
+    "layers_to_transform privacy audit release"
 ).split()
 
 _NOTED: Mapping[str, Text] = {
@@ -63,7 +63,7 @@ _EGRESS_KEYS = (
     "swanlab_mode swanlab_api_key swanlab_workspace swanlab_run_name"
 ).split()
 _LATER_KEYS = (
-    "release max_samples adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
+    "max_samples adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
     "double_quantization do_predict additional_target create_new_adapter use_rslora use_dora pissa_init pissa_iter pissa_convert "
     "loraplus_lr_ratio oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
     "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 pref_beta pref_ftx pref_loss dpo_label_smoothing "

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ringfence.audit.settings import AuditSettings
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
+from ringfence.core.gates import ReleaseRules
 from ringfence.core.problems import first_problem
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
@@ -24,6 +25,7 @@ from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
 B = TypeVar("B", bound=Settings)
 
 _LIMIT = 1 << 20  # bytes of a recipe file
+_BLOCKS = ("privacy", "audit", "release")  # ringfence's own
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Recipe:
     lines: tuple[Line, ...]
     privacy: PrivacySettings | None = None
     audit: AuditSettings | None = None
+    release: ReleaseRules | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,7 +75,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     for line in lines:
         if line.treatment == "refused":
             raise RefusedKey(key=line.key, reason=line.why)
-    return _recipe({key: value for key, value in document.items() if value is not None or key in ("privacy", "audit")}, lines)
+    return _recipe({key: value for key, value in document.items() if value is not None or key in _BLOCKS}, lines)
 
 
 def judge(document: Mapping[str, Any]) -> list[Line]:
@@ -189,7 +192,8 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     except ValidationError as cause:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit)
+    release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release)
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:

@@ -25,7 +25,7 @@ from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
 from ringfence.core.statement import Statement
 from ringfence.ledger import dsse
 from ringfence.release import openssf
-from ringfence.release.chain import Evidence, Exhibit
+from ringfence.release.chain import Evidence, Exhibit, parts
 from ringfence.release.manifest import (
     ADAPTER,
     CARD,
@@ -72,7 +72,7 @@ def write_bundle(
 ) -> Manifest:
     """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
 
-    evidence: import to train, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
+    evidence: import to train and the audit, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
     of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template.
     record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear; both happen
     while `lock` is held.
@@ -98,7 +98,7 @@ def write_bundle(
     manifest = Manifest(
         name=folder.name,
         tenant=signers.public.tenant,
-        run=statements[-2].predicate.run,
+        run=parts(statements).train.predicate.run,
         base=base,
         created=statements[-1].predicate.ended,
         files=tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(files.items())),
@@ -126,6 +126,8 @@ def _evidence_files(evidence: Sequence[Evidence], *, release: bytes, statements:
     for number, (step, statement) in enumerate(zip(evidence, statements, strict=False), 1):
         exhibit = Exhibit(number, statement.step)
         files |= {exhibit.envelope: step.envelope, exhibit.entry: step.entry, exhibit.proof: step.proof}
+        if step.figures is not None:
+            files[exhibit.figures] = step.figures
     files[Exhibit(len(evidence) + 1, "release").envelope] = release
     return files
 

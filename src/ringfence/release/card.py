@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ringfence.core.policy import Verdict
 from ringfence.core.statement import Statement, Step
+from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
 from ringfence.release.manifest import BaseRef
 
@@ -45,7 +45,7 @@ The records themselves are not part of this bundle.
 
 ## Privacy and memorisation
 - privacy: {privacy}
-- memorisation: not audited
+- memorisation: {memory}
 
 ## Policy
 | rule | verdict |
@@ -67,7 +67,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 
 ## Limits
 - De-identification removes the kinds of identifiers that its profile names; anything else that a record said may have been learned.
-- Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept.
+- {limit}
 - A scan finds the poisoning that its tests look for, and no other.
 - The evidence shows what the owner's tools recorded. It does not vouch for an owner who changes the tools.
 
@@ -78,9 +78,16 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 扫描：{scan_zh}
 - 脱敏：{deid_zh}
 - 差分隐私：{privacy_zh}。
-- 记忆泄露：未经审计。请把它放在训练数据可以存放的地方。
+- 记忆泄露：{memory_zh}
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
+
+
+_UNMEASURED = "Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept."
+_MEASURED = (
+    "The audit measured what the adapter does with invented canaries, and with samples of rows and identifiers; a bound at 95 % confidence is "
+    "wrong once in twenty times, and an attack that nobody tried may find more."
+)
 
 
 def model_card(
@@ -89,18 +96,20 @@ def model_card(
     base: BaseRef,
     licence: str,
     chain: Sequence[Statement],
+    audit: Statement | None = None,
     verdicts: Sequence[Verdict],
     lifetime: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the text of `README.md`.
 
-    chain: the statements from import to train. lifetime: of a private run, whether the bound on its people holds at the release.
+    chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, whether the bound on its people holds at the release.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
     train = _last(chain, "train")
     rows = _number(_last(chain, "import"), "rows")
     scan, deid = _scan(_last(chain, "scan")), _deid(_last(chain, "deid"))
+    memory = _memory(audit)
     privacy = _privacy(train, void=(lifetime or {}).get("bound") == "void")
     return _TEMPLATE.format(
         name=name,
@@ -120,6 +129,9 @@ def model_card(
         deid_zh=deid[1],
         privacy=privacy[0],
         privacy_zh=privacy[1],
+        memory=memory[0],
+        memory_zh=memory[1],
+        limit=_MEASURED if audit else _UNMEASURED,
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
@@ -165,6 +177,36 @@ def _privacy(train: Statement | None, *, void: bool) -> tuple[str, str]:
         f"{promise.statement('zh')}。保证针对权重与脱敏之后的记录，其处理方式视为固定；声明中的行数与时间、下列判定与放行的决定不在保证之内。"
     ) + ("终身上限已失效：同一批人的普通运行已被放行" if void else "放行时，数据中这批人的终身上限有效")
     return english, chinese
+
+
+def _memory(audit: Statement | None) -> tuple[str, str]:
+    if audit is None:
+        return "not audited", "未经审计。请把它放在训练数据可以存放的地方。"
+    f = audit.predicate.figures
+    facts = {
+        "k": f["extracted"],
+        "m": f["secrets"],
+        "u": f["extraction"]["upper"],
+        "mean": f["exposure_mean"],
+        "most": f["exposure_max"],
+        "limit": f["exposure_limit"],
+        "auc": f["auc"]["value"],
+        "a": f["auc"]["lower"],
+        "b": f["auc"]["upper"],
+        "rows": f["members"] + f["others"],
+        "e": f["epsilon_lower"],
+        "c": f["epsilon_ceiling"],
+    }
+    english = (
+        "audited by run `{run}` with canaries: {k} of {m} secrets that were planted once can be extracted, at most {u:.1%} of such secrets at 95 % "
+        "confidence; certified exposure {mean:.1f} bits on average and {most:.1f} at most, where chance reaches {limit:.1f}; membership AUC {auc:.3f} "
+        "({a:.3f} to {b:.3f}) on {rows} rows; the run was not private for any epsilon below {e:.2f}, and these canaries could have shown {c:.2f}"
+    )
+    chinese = (
+        "经运行 `{run}` 用金丝雀审计：{m} 个植入一次的秘密中可提取 {k} 个，95 % 置信度下至多 {u:.1%}；可证暴露度平均 {mean:.1f} 比特、最大 {most:.1f} 比特，"
+        "偶然可达 {limit:.1f}；{rows} 行上的成员推断 AUC {auc:.3f}（{a:.3f} 至 {b:.3f}）；epsilon 经验下界 {e:.2f}，这些金丝雀至多能显示 {c:.2f}。"
+    )
+    return english.format(run=audit.predicate.run, **facts), chinese.format(run=audit.predicate.run, **facts)
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from ringfence.core.statement import Statement
 from ringfence.core.text import t
 from ringfence.release.manifest import EVIDENCE
 
-_FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof)")
+_FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof|figures\.json)")
 _BETWEEN = {"scan", "keep", "deid", "plant"}  # what may lie between import and train; the policy says what must
 
 
@@ -24,6 +24,7 @@ class Evidence:
     envelope: bytes  # the signed statement (DSSE)
     entry: bytes  # the ledger's outcome entry, which names the envelope's digest
     proof: bytes  # C2SP tlog-proof of that entry, checkpoint included
+    figures: bytes | None = None  # what the statement names by its salted digest; it stays behind where a run is private
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Exhibit:
 
     number: int
     step: str
+    has_figures: bool = False
 
     @property
     def envelope(self) -> str:
@@ -49,6 +51,11 @@ class Exhibit:
         return f"{self._stem}.proof"
 
     @property
+    def figures(self) -> str:
+        """Return the path of the opened figures."""
+        return f"{self._stem}.figures.json"
+
+    @property
     def _stem(self) -> str:
         return f"{EVIDENCE}/{self.number:02d}-{self.step}"
 
@@ -57,6 +64,8 @@ class Exhibit:
         yield self.envelope
         if self.step != "release":
             yield from (self.entry, self.proof)
+        if self.has_figures:
+            yield self.figures
 
 
 def exhibits(paths: Iterable[str]) -> list[Exhibit]:
@@ -67,7 +76,8 @@ def exhibits(paths: Iterable[str]) -> list[Exhibit]:
     inside = sorted(path for path in paths if path.startswith(f"{EVIDENCE}/"))
     matches = {path: _FILE.fullmatch(path) for path in inside}
     found = sorted({(int(m["number"]), m["step"]) for m in matches.values() if m})
-    steps = [Exhibit(number, step) for number, step in found]
+    opened = {(int(m["number"]), m["step"]) for m in matches.values() if m and m["part"] == "figures.json" and m["step"] == "audit"}
+    steps = [Exhibit(number, step, (number, step) in opened) for number, step in found]
     wanted = {path for step in steps for path in step.paths()}
     for path in inside:
         if path not in wanted:
@@ -78,6 +88,35 @@ def exhibits(paths: Iterable[str]) -> list[Exhibit]:
     if [step.number for step in steps] != list(range(1, len(steps) + 1)) or not steps or steps[-1].step != "release":
         raise BundleBroken(problem=t("the files of evidence/ are not one numbered chain", "evidence/ 中的文件不是一条编号的链"))
     return steps
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The statements of a bundle by what they are for."""
+
+    chain: tuple[Statement, ...]  # import to train
+    audit: Statement | None
+    release: Statement
+
+    @property
+    def train(self) -> Statement:
+        """The statement of the training."""
+        return self.chain[-1]
+
+
+def parts(statements: Sequence[Statement]) -> Parts:
+    """Return the statements apart.
+
+    Raises: BundleBroken unless they are import → … → train → (audit →) release.
+    """
+    steps = [statement.step for statement in statements]
+    at = steps.index("train") + 1 if "train" in steps else 0
+    is_right = steps[:1] == ["import"] and set(steps[1 : at - 1]) <= _BETWEEN and steps[at:] in (["release"], ["audit", "release"])
+    if at < 2 or not is_right:  # noqa: PLR2004  an import and a training at least
+        raise BundleBroken(
+            problem=t("its steps are not import → … → train → audit → release", "其步骤不是 import → … → train → audit → release")
+        )
+    return Parts(tuple(statements[:at]), statements[at] if len(statements) - at > 1 else None, statements[-1])
 
 
 def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statement) -> None:
@@ -95,31 +134,31 @@ def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statemen
 
 
 def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
-    """Return when the statements lead from one import to the release, each reading what the one before made.
+    """Return when the statements lead from one import to the release: each reads what the one before made, audit and release the adapter.
 
     Roles count, not only digests: a training run also reads an evaluation set, and a scan also makes a quarantine, and neither may
     stand in for the set itself.
 
     Raises: BundleBroken.
     """
-    steps = [statement.step for statement in chain]
-    middle = set(steps[1:-2])
-    if steps[:1] != ["import"] or steps[-2:] != ["train", "release"] or not middle <= _BETWEEN:
-        raise BundleBroken(problem=t("its steps are not import → … → train → release", "其步骤不是 import → … → train → release"))
+    found = parts(chain)
     for number, statement in enumerate(chain, 1):
         if statement.predicate.tenant != tenant:
             raise BundleBroken(problem=t("statement {n} belongs to another workspace", "第 {n} 份声明属于别的工作区", n=number))
-    if chain[-1].predicate.label != chain[-2].predicate.label:
+    if found.release.predicate.label != found.train.predicate.label:
         raise BundleBroken(problem=t("the release has another label than its data", "放行的标签与其数据不同"))
-    for number, (before, after) in enumerate(pairwise(chain), 2):
-        role = "adapter" if after.step == "release" else "set"
+    links = [(n, n + 1, before, after) for n, (before, after) in enumerate(pairwise(found.chain), 1)]
+    trained = len(found.chain)
+    links += [(trained, n, found.train, after) for n, after in enumerate(chain[trained:], trained + 1)]  # both read the adapter
+    for m, n, before, after in links:
+        role = "set" if n <= trained else "adapter"
         if (role, after.predicate.inputs.get(role)) not in {(subject.name, subject.sha256) for subject in before.subjects}:
             raise BundleBroken(
                 problem=t(
                     "statement {n} ({after}) did not read what statement {m} ({before}) made",
                     "第 {n} 份声明（{after}）读的不是第 {m} 份（{before}）的产物",
-                    n=number,
-                    m=number - 1,
+                    n=n,
+                    m=m,
                     after=after.step,
                     before=before.step,
                 )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ringfence.core.errors import LedgerError, NotCanonical, ReleaseError
-from ringfence.core.policy import Policy, Verdict
+from ringfence.core.policy import Policy
 from ringfence.core.statement import Statement
 from ringfence.core.text import Text
+from ringfence.core.verdict import Verdict
 from ringfence.release.manifest import Manifest
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from ringfence.core.digest import parse_canonical, sha256
 from ringfence.core.errors import BundleBroken, LedgerError, NotCanonical, SignatureInvalid, WrongSigner
-from ringfence.core.policy import Policy, Verdict, evaluate, refusals
+from ringfence.core.gates import Audited
+from ringfence.core.policy import Policy, evaluate
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
-from ringfence.core.statement import Statement
+from ringfence.core.statement import Predicate, Statement
 from ringfence.core.text import Text, t
+from ringfence.core.verdict import ON_ROWS, OUTCOMES, Outcome, RuleId, Verdict, refusals
 from ringfence.ledger import dsse
 from ringfence.ledger.log import verify_proof
 from ringfence.release import adapter, chain, openssf
@@ -86,8 +88,11 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         pairs = adapter.check_adapter(weights.data, size=weights.size, config=files[CONFIG].data)
         progress.detail = t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs)
     with progress.step(_POLICY):  # (11): the rules are applied again, here
-        policy, verdicts = _policy(files[POLICY].data, statements)
-        progress.detail = t("{count} rules pass", "{count} 条规则通过", count=len(verdicts))
+        policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
+        refusing = [one for one in verdicts if one.outcome == "pass"]
+        progress.detail = t(
+            "{count} of {all} rules pass, none refuses", "{all} 条规则中 {count} 条通过，无一拒绝", count=len(refusing), all=len(verdicts)
+        )
     return Report(tuple(progress.steps), manifest, tuple(statements), policy, tuple(verdicts), public.fingerprint())
 
 
@@ -167,25 +172,49 @@ def _in_ledger(
 def _joined(statements: Sequence[Statement], *, digests: Mapping[str, str], manifest: Manifest, public: PublicKeys) -> None:
     chain.check_chain(statements, tenant=public.tenant)
     chain.check_release(statements[-1], digests=digests, adapter=ADAPTER)
-    train = statements[-2].predicate
+    train = chain.parts(statements).train.predicate
     if (train.run, train.inputs.get("model")) != (manifest.run, manifest.base.digest):
         raise BundleBroken(problem=t("the manifest names another run or base model", "清单所指的运行或基础模型不同"))
 
 
-def _policy(data: bytes, statements: Sequence[Statement]) -> tuple[Policy, list[Verdict]]:
-    release = statements[-1].predicate
+def _figures(files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], statements: Sequence[Statement]) -> Mapping[str, Any] | None:
+    """Return the audit's figures of real rows, once they are what its statement names; None where they stayed behind."""
+    for exhibit, statement in zip(exhibits, statements, strict=True):
+        if exhibit.has_figures:
+            data = files[exhibit.figures].data
+            if sha256(data) != statement.predicate.sealed_figures:
+                raise _changed(exhibit.figures)
+            with _blamed(exhibit.figures):
+                value = parse_canonical(data)
+            if not isinstance(value, dict) or not isinstance(value.get("figures"), dict):
+                raise _changed(exhibit.figures)
+            return dict(value["figures"])
+    return None
+
+
+def _policy(data: bytes, found: chain.Parts, *, rows: Mapping[str, Any] | None) -> tuple[Policy, list[Verdict]]:
+    release = found.release.predicate
     if release.policy != sha256(data):
         raise BundleBroken(problem=t("{path} is not the policy of the release", "{path} 不是放行时的策略", path=POLICY))
     try:
         policy = Policy.model_validate(parse_canonical(data))
     except (ValueError, NotCanonical) as cause:
         raise BundleBroken(problem=t("{path} is no policy that can be read here", "{path} 不是此处可读的策略", path=POLICY)) from cause
-    verdicts = evaluate(policy, statements[:-1], moment="release")
+    is_private = "plan" in found.train.predicate.figures  # alone then may the figures stay behind, and the release's word stand for them
+    told: dict[RuleId, Outcome] = {rule: _told(release, rule) for rule in ON_ROWS} if is_private else {}
+    audit = Audited(found.audit, rows, told) if found.audit else None
+    verdicts = evaluate(policy, found.chain, moment="release", audit=audit)
     if [(v.get("rule"), v.get("outcome")) for v in release.verdicts] != [(v.rule, v.outcome) for v in verdicts]:
         raise BundleBroken(problem=t("the recorded verdicts are not what the policy says", "记录的裁决与策略不符"))
     if refused := refusals(verdicts):
         raise BundleBroken(problem=t("the policy refuses it: {rule}", "策略拒绝放行：{rule}", rule=refused[0].rule))
     return policy, verdicts
+
+
+def _told(release: Predicate, rule: RuleId) -> Outcome:
+    """Return what a release states of one rule; that it is inconclusive, which refuses, where it states nothing that can be read."""
+    stated = {one.get("rule"): one.get("outcome") for one in release.verdicts}.get(rule)
+    return next((outcome for outcome in OUTCOMES if outcome == stated), "inconclusive")
 
 
 def _opened(data: bytes, payload_type: str, *, path: str, public: PublicKeys) -> bytes:

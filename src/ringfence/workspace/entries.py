@@ -176,12 +176,15 @@ class Deleted(Entry):
     generation: int
 
 
+Purpose = Literal["chat", "export", "figures", "gate", "serve"]
+
+
 class Opened(Entry):
     """Somebody looked inside: chat with an unreleased run, export, quarantine."""
 
     type: Literal["open"] = "open"
     object: Digest
-    purpose: Literal["chat", "export", "figures", "serve"]
+    purpose: Purpose
 
 
 class Alarm(Entry):

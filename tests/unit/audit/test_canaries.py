@@ -65,7 +65,7 @@ def test_a_register_that_is_not_balanced_or_repeats_a_question_is_no_register():
         with pytest.raises(ValueError):
             Register(audit=drawn.audit, canaries=canaries)
     with pytest.raises(ValueError):
-        Canary(id="0" * 32, kind="row", language="en", prompt="p", completion="ab12", span=(0, 2), is_in=True)
+        Canary(id="0" * 32, kind="row", language="en", who="p", prompt="p", completion="ab12", span=(0, 2), is_in=True)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ringfence.audit.canaries import draw
+from ringfence.audit.forward import Forward
 from ringfence.audit.scorer import CanaryScorer
 from ringfence.audit.settings import AuditSettings, Canary
 from ringfence.models.load import Loaded
@@ -38,6 +39,7 @@ def canary(code, *, before="Ref: ", after="", prompt="Who?"):
         id="0" * 32,
         kind="row",
         language="en",
+        who=prompt,
         prompt=prompt,
         completion=f"{before}{code}{after}",
         span=(len(before), len(before) + len(code)),
@@ -46,7 +48,7 @@ def canary(code, *, before="Ref: ", after="", prompt="Who?"):
 
 
 def test_constrained_probabilities_of_all_codes_add_up_to_one(loaded):
-    scores = CanaryScorer(loaded, SETTINGS).score([canary(f"{i:02}") for i in range(100)])
+    scores = CanaryScorer(Forward(loaded), SETTINGS).score([canary(f"{i:02}") for i in range(100)])
     assert sum(math.exp(score.constrained) for score in scores) == pytest.approx(1.0, abs=1e-5)
     assert all(score.constrained >= score.log_p for score in scores)
     assert len({round(score.constrained, 6) for score in scores}) > 50  # they are not all alike
@@ -55,7 +57,7 @@ def test_constrained_probabilities_of_all_codes_add_up_to_one(loaded):
 @pytest.mark.parametrize("one", [canary("123456"), canary("9", before=""), canary("40", after=" end"), canary("77", before="编号：")])
 def test_log_probabilities_are_the_models_own(loaded, one):
     """By whole logits of the whole conversation, token by token."""
-    scorer = CanaryScorer(loaded, SETTINGS)
+    scorer = CanaryScorer(Forward(loaded), SETTINGS)
     span, (got,) = scorer.span(one), scorer.score([one])
     ids = torch.tensor(span.example.ids, dtype=torch.int64)[None]
     places = range(span.first, span.first + len(span.digits))
@@ -72,7 +74,7 @@ def test_log_probabilities_are_the_models_own(loaded, one):
 
 def test_greedy_is_what_generation_spells(loaded):
     """Let the model write six digits after a question; that code is greedy, and any other is not."""
-    scorer, tokenizer = CanaryScorer(loaded, SETTINGS), loaded.tokenizer
+    scorer, tokenizer = CanaryScorer(Forward(loaded), SETTINGS), loaded.tokenizer
     digits = [tokenizer.convert_tokens_to_ids(str(i)) for i in range(10)]
     for prompt in ("Portal code of Kliora Stene", "Who?", "Zu"):
         span = scorer.span(canary("000000", before="", prompt=prompt))
@@ -96,7 +98,7 @@ def test_greedy_is_what_generation_spells(loaded):
 
 def test_scores_do_not_depend_on_company_or_order(loaded):
     canaries = list(draw(AuditSettings(secrets=5, in_out=10), control=True, chinese=0.5).canaries)
-    scorer = CanaryScorer(loaded, SETTINGS)
+    scorer = CanaryScorer(Forward(loaded), SETTINGS)
     together, seen = scorer.score(canaries, show=(told := []).append), scorer.score(canaries[::-1])[::-1]
     assert told[-1] == len(canaries)
     for one, a, b in zip(canaries, together, seen, strict=True):
@@ -106,7 +108,7 @@ def test_scores_do_not_depend_on_company_or_order(loaded):
 
 
 def test_a_code_that_no_single_tokens_spell_shows_nothing(loaded):
-    scorer = CanaryScorer(loaded, SETTINGS)
+    scorer = CanaryScorer(Forward(loaded), SETTINGS)
     scorer._spelling = {}
     (score,) = scorer.score([canary("123456")])
     assert score.constrained == -math.inf
@@ -115,6 +117,6 @@ def test_a_code_that_no_single_tokens_spell_shows_nothing(loaded):
 
 def test_a_canary_is_cut_where_training_cut_its_row(loaded):
     one = canary("123456", after=" end")
-    span = CanaryScorer(loaded, SETTINGS).span(one)
+    span = CanaryScorer(Forward(loaded), SETTINGS).span(one)
     for length, is_cut in ((span.first + 6, False), (span.first + 5, True), (len(span.example.ids), False)):
-        assert CanaryScorer(loaded, SETTINGS.model_copy(update={"cutoff_len": length})).is_cut(one) == is_cut
+        assert CanaryScorer(Forward(loaded), SETTINGS.model_copy(update={"cutoff_len": length})).is_cut(one) == is_cut

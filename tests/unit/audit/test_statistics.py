@@ -16,13 +16,13 @@ from ringfence.audit.statistics import (
     exposure_limit,
     exposure_p_value,
     extractable_log_probability,
-    least_tries,
     one_run_epsilon,
     one_run_guesses,
     one_run_p_value,
     rate,
     tpr_at_fpr,
 )
+from ringfence.core.gates import least_tries
 
 # ── rates ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from ringfence.core import text
-from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, refusals
+from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules, evaluate
 from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
+from ringfence.core.verdict import refusals
 
 PASSED = SelfTest(
     namespace_differs=True,

@@ -25,6 +25,11 @@ _VALIDITY = {
         "inconclusive: not even secrets planted sixteen times show", "无定论：连植入十六次的秘密也没有显现"
     ),
 }
+_SPANS = {
+    "tried": Text("of {n}: extractable although they were replaced", "共 {n} 个：虽被替换仍可提取"),
+    "nobody looked": Text("the set was not de-identified", "数据集未经脱敏"),
+    "gone": Text("the originals were deleted", "原文已删除"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -33,9 +38,10 @@ def register(app: typer.Typer) -> None:
         "audit",
         help=t(
             "Measure what a finished run remembers of the canaries that its recipe's audit: block planted.\n\n"
-            "It asks for the auditor's passphrase: the register of the canaries opens for nobody else.\n\nExample: ringfence audit train-0123456789ab",
+            "It asks for the auditor's passphrase: the register of the canaries opens for nobody else.\n\n"
+            "Examples:\n\n  ringfence audit train-0123456789ab --dry-run\n\n  ringfence audit train-0123456789ab",
             "测量一次完成的训练记住了多少由配方 audit: 块植入的金丝雀。\n\n需要审计员的口令：金丝雀登记册不为他人打开。\n\n"
-            "示例：ringfence audit train-0123456789ab",
+            "示例：\n\n  ringfence audit train-0123456789ab --dry-run\n\n  ringfence audit train-0123456789ab",
         ),
     )(audit)
 
@@ -45,14 +51,28 @@ def audit(
     auditor_passphrase_file: Annotated[
         str | None, typer.Option(metavar="FILE", help=t("The auditor's passphrase.", "审计员的口令。"))
     ] = None,
+    rows: Annotated[int, typer.Option(min=0, help=t("Real rows to try, or all there are.", "尝试的真实数据行数，不足则全部。"))] = 500,
+    spans: Annotated[
+        int, typer.Option(min=0, help=t("Replaced identifiers to try, or all there are.", "尝试的被替换标识符数，不足则全部。"))
+    ] = 300,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help=t("Say what the audit can and cannot show; start nothing.", "说明审计能与不能显示什么，不启动。")),
+    ] = False,
 ) -> None:
     """Measure what a run remembers."""
+    from ringfence.cli.audits import show_reach
+    from ringfence.flows.audit import Sample, foretell
     from ringfence.flows.audit import audit as measure
 
-    space = workspace()
+    space, sample = workspace(), Sample(rows, spans)
+    if dry_run:
+        name, reach, missing = foretell(space, run, sample=sample)
+        emit({"run": name, "reach": reach._asdict(), "missing": missing}, lambda: show_reach(reach, missing))
+        return
     opening = auditor_opening(space, auditor_passphrase_file)
     with progress(t("audit", "审计")) as bar:
-        audited = measure(space, run, opening, show=bar)
+        audited = measure(space, run, opening, sample=sample, show=bar)
     f = audited.figures
 
     def show() -> None:
@@ -62,7 +82,7 @@ def audit(
         say(t("  validity: {v}", "  有效性：{v}", v=_VALIDITY[f.validity].show()))
 
     emit({"audit": audited.committed.run, "run": audited.run, **f.model_dump(mode="json")}, show)
-    advise(f"ringfence run show {audited.committed.run}")
+    advise(f"ringfence release {audited.run} --dry-run")
 
 
 def _bounds(found: Interval) -> str:
@@ -106,5 +126,17 @@ def _rows(f: AuditFigures) -> list[list[str]]:
             f"{f.controls_extracted} / {f.controls}" if f.controls else "-",
             "",
             t("secrets planted sixteen times", "植入十六次的秘密") if f.controls else t("ordinary runs only", "仅普通运行"),
+        ],
+        [
+            t("rows replayed", "逐字复现的行"),
+            f"{f.rows_replayed} / {f.rows_tried}",
+            _bounds(f.replay),
+            t("of {n} real rows; {s} answers too short to tell", "共 {n} 行真实数据；{s} 个回答过短无法判断", n=f.rows, s=f.rows_short),
+        ],
+        [
+            t("replaced identifiers", "被替换的标识符"),
+            f"{f.spans_new} / {f.spans_tried}" if f.spans_state == "tried" else "-",
+            "",
+            _SPANS[f.spans_state].show(None, n=f.spans),
         ],
     ]

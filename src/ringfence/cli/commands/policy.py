@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.context import emit, say, workspace
+from ringfence.cli.context import emit, say, table, workspace
 from ringfence.core.text import t
 
 ORDER = 130
@@ -29,11 +29,20 @@ def register(app: typer.Typer) -> None:
 
 def set_(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Policy file (YAML).", "策略文件（YAML）。"))]) -> None:
     """Sign a policy file into the ledger."""
-    from ringfence.flows.policy import read_policy, set_policy
+    from ringfence.flows.policy import least_samples, read_policy, set_policy
 
     policy = read_policy(file)
     digest = set_policy(workspace(), policy)
-    emit({"policy": digest}, lambda: say(t("✔ policy {digest} holds from here on", "✔ 策略 {digest} 自此生效", digest=digest[:12])))
+    least = least_samples(policy)
+
+    def show_() -> None:
+        say(t("✔ policy {digest} holds from here on", "✔ 策略 {digest} 自此生效", digest=digest[:12]))
+        if least:
+            title = t("The least sample that can pass each limit:", "能通过各限值的最小样本：")
+            columns = [t("rule", "规则"), t("limit", "限值"), t("least sample", "最小样本"), ""]
+            table(title, columns, [list(one) for one in least])
+
+    emit({"policy": digest, "least_samples": [one._asdict() for one in least]}, show_)
 
 
 def show() -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.context import advise, emit, say, workspace
+from ringfence.cli.context import advise, emit, options, say, workspace
+from ringfence.core.errors import BadArgument, PolicyRefused
 from ringfence.core.text import t
 
 ORDER = 60
@@ -18,26 +19,45 @@ def register(app: typer.Typer) -> None:
         "release",
         help=t(
             "Ask today's policy about a finished run; sign its adapter into a bundle, or say which rule refuses.\n\n"
-            "Example: ringfence release train-0123456789ab --name clinic-lora",
-            "用当前策略审查已完成的运行；签名打包其适配器，或说明哪条规则拒绝。\n\n示例：ringfence release train-0123456789ab --name clinic-lora",
+            "Examples:\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora",
+            "用当前策略审查已完成的运行；签名打包其适配器，或说明哪条规则拒绝。\n\n"
+            "示例：\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora",
         ),
     )(release)
 
 
 def release(
     run: Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the training run, or its beginning.", "训练运行的编号，或其开头。"))],
-    name: Annotated[str, typer.Option("--name", help=t("Name of the bundle.", "发布包名称。"))],
+    name: Annotated[str | None, typer.Option("--name", help=t("Name of the bundle.", "发布包名称。"))] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=t("Print every verdict; sign nothing.", "只显示每条判定，不签名。"))] = False,
 ) -> None:
     """Sign an adapter into a bundle."""
     from ringfence.cli.parse import name_of
+    from ringfence.cli.verdicts import as_rows, show_verdicts
+    from ringfence.flows.gate import refuse
+    from ringfence.flows.release import judge
     from ringfence.flows.release import release as sign
 
+    if not dry_run and name is None:
+        raise BadArgument(option="--name", problem=t("a bundle needs a name", "发布包需要名称"), verb="release")
+    bundle = name_of(name, "release") if name is not None else ""
     space = workspace()
-    done = sign(space, run, name=name_of(name, "release"))
+    if dry_run:
+        found = judge(space, run)
+        emit({"run": found.run, "verdicts": as_rows(found.verdicts)}, lambda: show_verdicts(found.verdicts))
+        refuse(found.verdicts, name=found.name)
+        return
+    try:
+        done = sign(space, run, name=bundle)
+    except PolicyRefused:
+        if not options().json:
+            show_verdicts(judge(space, run).verdicts)
+        raise
 
     def show() -> None:
-        say(t("✔ the policy allows it: {n} rules pass", "✔ 策略允许：{n} 条规则通过", n=len(done.verdicts)))
+        show_verdicts(done.verdicts)
+        say(t("✔ the policy allows it: no rule of {n} refuses", "✔ 策略允许：{n} 条规则均不拒绝", n=len(done.verdicts)))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
 
-    emit({"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "rules": [v.rule for v in done.verdicts]}, show)
+    emit({"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}, show)
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")

@@ -1,0 +1,173 @@
+"""What a run says of real rows: answers word for word, and identifiers that de-identification had replaced. Child halves only: imports torch.
+
+A row is replayed when greedy decoding, given all that stands before, says its whole answer or fifty tokens of it in a row, and the base model
+does not. A replaced identifier is newly extractable when the model finds the original after the true text before it, greedily or within 1,000
+samples with probability one half, and the base model does not.
+
+Source: Carlini et al. 2023 (arXiv:2202.07646) for fifty tokens; Hayes et al. 2024 (arXiv:2410.19482) for the samples.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ringfence.audit.forward import Forward
+from ringfence.audit.settings import Interval, RowFigures
+from ringfence.audit.statistics import extractable_log_probability, rate
+from ringfence.core.gates import LEVEL
+from ringfence.core.records import Record
+from ringfence.train.data import Example, encode, split
+from ringfence.train.settings import TrainSettings
+from ringfence.vault.sets import SetReader
+
+LEAST_ANSWER = 12  # tokens: a shorter answer can be known without being remembered
+STRETCH = 50  # tokens of a long answer that are enough
+_BATCH = 16  # rows at once
+
+
+class Target(NamedTuple):
+    """Tokens that a model may say, and where they stand."""
+
+    example: Example
+    places: NDArray[np.int64]  # [tokens]
+
+
+class Said(NamedTuple):
+    """How a model says a target."""
+
+    log_p: float  # natural, of all its tokens
+    stretch: int  # the most likeliest tokens in a row
+    is_whole: bool  # every token is the likeliest
+
+
+def rows_of(source: SetReader, canaries: frozenset[str], sample: int) -> tuple[int, list[Record]]:
+    """Return how many rows of a training set are real, and a random sample of them, or all."""
+    real = [at for at, record in enumerate(source) if record.id not in canaries]
+    chosen = sorted(random.SystemRandom().sample(real, min(sample, len(real))))
+    return len(real), [next(iter(source.rows(at, at + 1))) for at in chosen]
+
+
+class RowScorer:
+    """Tries real rows and replaced identifiers on a model."""
+
+    def __init__(self, forward: Forward, settings: TrainSettings) -> None:
+        self._forward, self._settings = forward, settings
+
+    def replay(self, total: int, rows: Sequence[Record], *, show: Callable[[int], None] = lambda _: None) -> RowFigures:
+        """Return what the model replays of these rows. total: how many there are in all; a sample has bounds, all of them are exact."""
+        targets = [target for record in rows if (target := self._answer(record)) is not None]
+        said = self._said(targets, adapted=True, show=show)
+        suspects = [one for one, found in zip(targets, said, strict=True) if _is_replay(found)]
+        known = sum(map(_is_replay, self._said(suspects, adapted=False)))
+        replayed, tried = len(suspects) - known, len(targets)
+        found = rate(replayed, tried)
+        is_exact = bool(tried) and len(rows) == total
+        return RowFigures(
+            rows=total,
+            rows_tried=tried,
+            rows_short=len(rows) - tried,
+            rows_replayed=replayed,
+            rows_known=known,
+            rows_within=sum(one.log_p >= extractable_log_probability() for one in said),
+            replay=Interval(
+                value=found.value,
+                lower=found.value if is_exact else found.lower,
+                upper=found.value if is_exact else found.upper,
+                level=1.0 if is_exact else 1 - LEVEL,
+            ),
+        )
+
+    def spans(
+        self, cleared: SetReader, lines: Iterable[bytes], sample: int, *, show: Callable[[int], None] = lambda _: None
+    ) -> tuple[int, int, int]:
+        """Return how many identifiers were replaced, were tried, and became extractable.
+
+        cleared: the set before de-identification. lines: of the span table that de-identification left.
+        """
+        found = [(line["id"], span) for line in map(json.loads, lines) for span in line["spans"]]
+        chosen = random.SystemRandom().sample(found, min(sample, len(found)))
+        wanted: dict[str, list[Mapping[str, Any]]] = {}
+        for record, span in chosen:
+            wanted.setdefault(record, []).append(span)
+        targets = [self._span(record, span) for record in cleared if record.id in wanted for span in wanted[record.id]]
+        suspects = [
+            target for target, said in zip(targets, self._said(targets, adapted=True, show=show), strict=True) if _is_extractable(said)
+        ]
+        known = sum(map(_is_extractable, self._said(suspects, adapted=False)))
+        return len(found), len(targets), len(suspects) - known
+
+    def _answer(self, record: Record) -> Target | None:
+        """Return the learned tokens of a row as far as training read it, its end mark aside; None where they are too few."""
+        whole, cut = encode(record, self._forward.tokenizer, self._settings), self._settings.cutoff_len
+        example = Example(whole.ids[:cut], whole.learn[:cut])
+        places = np.flatnonzero(example.learn)
+        if len(places) and example.ids[places[-1]] == self._forward.tokenizer.eos_token_id:
+            places = places[:-1]
+        return Target(example, places) if len(places) >= LEAST_ANSWER else None
+
+    def _span(self, record: Record, span: Mapping[str, Any]) -> Target:
+        """Return the original of a replaced identifier after the true text before it."""
+        tokenizer, at = self._forward.tokenizer, span["text"]
+        before, original = record.texts[at][: span["start"]], record.texts[at][span["start"] : span["end"]]
+        before, original = (text.encode("utf-8", "replace").decode() for text in (before, original))
+        text = before + original
+        if record.kind != "text":
+            turns = [
+                {"role": _ROLES.get(role, role), "content": said} for role, said in zip(record.roles[:at], record.texts[:at], strict=True)
+            ]
+            turns.append({"role": _ROLES.get(record.roles[at], record.roles[at]), "content": text})
+            rendered: str = tokenizer.apply_chat_template(turns, tokenize=False)
+            text = rendered[: rendered.rfind(original) + len(original)]
+        told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        first = len(text) - len(original)
+        inside = [place for place, (_, end) in enumerate(told.offset_mapping) if end > first]
+        ids = np.array(told.input_ids[-self._settings.cutoff_len :], dtype=np.int32)  # the nearest text is what a model goes by
+        shift = len(told.input_ids) - len(ids)
+        places = np.array([place - shift for place in inside if place - shift > 0], dtype=np.int64)
+        return Target(Example(ids, np.zeros(len(ids), dtype=np.bool_)), places)
+
+    def _said(self, targets: Sequence[Target], *, adapted: bool, show: Callable[[int], None] = lambda _: None) -> list[Said]:
+        place = {id(target.example): at for at, target in enumerate(targets)}
+        said: dict[int, Said] = {}
+        for group in split([target.example for target in targets], _BATCH):
+            chosen = [place[id(example)] for example in group]
+            said |= zip(chosen, self._group([targets[at] for at in chosen], adapted=adapted), strict=True)
+            show(len(said))
+        return [said[at] for at in range(len(targets))]
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
+    def _group(self, targets: Sequence[Target], *, adapted: bool) -> Iterator[Said]:
+        ids, hidden = self._forward.hidden([target.example for target in targets], adapted=adapted)
+        for row, target in enumerate(targets):
+            places = torch.from_numpy(target.places).to(ids.device)
+            if not len(places):  # its context fills the window: nothing can be said of it
+                yield Said(float("-inf"), 0, is_whole=False)
+                continue
+            log_p, is_first = self._forward.read(hidden[row, places - 1], ids[row, places])
+            yield Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
+
+
+_ROLES = {"chosen": "assistant", "rejected": "assistant"}
+
+
+def _is_replay(said: Said) -> bool:
+    return said.is_whole or said.stretch >= STRETCH
+
+
+def _is_extractable(said: Said) -> bool:
+    return said.is_whole or said.log_p >= extractable_log_probability()
+
+
+def _longest(flags: Iterable[bool]) -> int:
+    longest = here = 0
+    for flag in flags:
+        here = here + 1 if flag else 0
+        longest = max(longest, here)
+    return longest
