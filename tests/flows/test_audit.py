@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from ringfence.audit.register import FILE, unseal
 from ringfence.core.errors import CanariesOverCap, NotAudited, WrongPassphrase
 from ringfence.core.policy import Budget
+from ringfence.flows import serve
 from ringfence.flows.audit import audit
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.train import train
 from ringfence.recipe.read import read
-from ringfence.vault.keys import Passphrase
+from ringfence.vault.files import read_file
+from ringfence.vault.keys import Passphrase, auditor_keyset
 from ringfence.workspace.fsck import fsck
 from tests.flows.conftest import PASSPHRASE, anything_goes, import_notes, masked
 
@@ -47,6 +50,14 @@ def test_an_over_trained_run_shows_what_it_learned_by_heart(space, tmp_path, rec
     assert told.figures["extracted"] == found.extracted
     assert "scores_in" not in told.figures
     assert fsck(space).broken == []
+    left = serve._filter(space, trained.committed.things["adapter"].made.digest)  # the canary alarm of `serve`
+    register = next(thing for thing in space.state.live().values() if thing.made.kind == "register")
+    source = space.input(register)
+    slot = source.slot.model_copy(update={"path": str(source.folder)})
+    sealed = read_file(slot, space.keys.data_key(slot.slot), FILE)
+    planted = unseal(sealed, auditor=auditor_keyset(space.path / "keys", AUDITOR), slot=slot.slot).canaries
+    assert {bool(left(f"Who is {one.who}?", f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
+    assert {left(f"Who is {one.who}?", f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
 
 
 def test_only_the_auditor_opens_the_register(space, tmp_path, recipe):
