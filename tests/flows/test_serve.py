@@ -18,6 +18,7 @@ import openai
 import pytest
 
 from ringfence.flows import serve as flow
+from ringfence.serve.desk import Desk
 from ringfence.vault.files import write_files
 from tests.flows.conftest import PASSPHRASE, reopen
 from tests.unit.train.train_parts import Vault
@@ -229,6 +230,16 @@ def test_a_bundle_altered_under_a_running_server_is_not_opened_again(elsewhere):
     path.write_bytes(path.read_bytes() + b" ")
     os.kill(server.engine()[0], signal.SIGKILL)
     assert server.process.wait(30) == 12
+
+
+def test_an_engine_that_does_not_end_by_itself_is_ended():
+    desk = Desk()
+    patience = flow._Patience(desk)
+    assert [patience() for _ in range(50)] == [False] * 50
+    desk.close()
+    assert [patience() for _ in range(12)] == [False] * 12
+    with pytest.raises(TimeoutError):
+        patience()
 
 
 # ── what is not served ────────────────────────────────────────────────────────────────────────────────────────────────
