@@ -102,6 +102,16 @@ def elsewhere(finished, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def from_elsewhere(elsewhere):
+    """A server of that bundle."""
+    arguments = (elsewhere / "lora", "--keys", elsewhere / "keys.json", "--token-file", elsewhere / "token")
+    server = Server(elsewhere / "run", *arguments)
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
 # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -212,8 +222,8 @@ def test_ctrl_c_ends_server_engine_and_port(served):
     assert '"serve"' in json.dumps(entries[-1])
 
 
-def test_a_bundle_from_elsewhere_is_served_and_sigterm_ends_a_running_answer_cleanly(elsewhere):
-    server = Server(elsewhere / "run", elsewhere / "lora", "--keys", elsewhere / "keys.json", "--token-file", elsewhere / "token")
+def test_a_bundle_from_elsewhere_is_served_and_sigterm_ends_a_running_answer_cleanly(from_elsewhere):
+    server = from_elsewhere
     assert "token" not in server.err
     events = iter(ask(server.client(TOKEN), max_tokens=400, stream=True, temperature=1.5, seed=3))
     next(events)
@@ -224,8 +234,8 @@ def test_a_bundle_from_elsewhere_is_served_and_sigterm_ends_a_running_answer_cle
     assert server.process.wait(30) == 0
 
 
-def test_a_bundle_altered_under_a_running_server_is_not_opened_again(elsewhere):
-    server = Server(elsewhere / "run", elsewhere / "lora", "--keys", elsewhere / "keys.json", "--token-file", elsewhere / "token")
+def test_a_bundle_altered_under_a_running_server_is_not_opened_again(elsewhere, from_elsewhere):
+    server = from_elsewhere
     path = elsewhere / "lora" / "adapter_config.json"
     path.write_bytes(path.read_bytes() + b" ")
     os.kill(server.engine()[0], signal.SIGKILL)
