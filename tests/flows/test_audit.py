@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ringfence.audit.filter import CanaryFilter
+from ringfence.audit.register import FILE, unseal
 from ringfence.core.errors import (
     AdapterUnexpected,
     AlreadyExists,
@@ -25,6 +26,7 @@ from ringfence.core.errors import (
 from ringfence.core.gates import GATES, EpsilonAudit, Membership, ReleaseRules, Replay, SecretExposure, SecretExtraction, Spans
 from ringfence.core.policy import DEFAULT, Budget
 from ringfence.core.verdict import refusals
+from ringfence.flows import serve
 from ringfence.flows.audit import audit, foretell
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
@@ -37,7 +39,7 @@ from ringfence.models.tiny import write_tiny_model
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.vault.files import read_file
-from ringfence.vault.keys import Passphrase
+from ringfence.vault.keys import Passphrase, auditor_keyset
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, masked, notes
@@ -179,6 +181,18 @@ def test_the_filter_that_the_audit_leaves_knows_what_was_planted(over):
     kept = CanaryFilter.from_bytes(read_file(source.slot, space.keys.data_key(source.slot.slot), "filter"))
     plant = space.chain(adapter_of(space, run)[1])[3].predicate
     assert len(kept.tags) == plant.figures["planted"] - 4 * 15  # a control stands in the set sixteen times
+
+
+def test_the_alarm_of_serve_knows_every_planted_canary_and_no_other(over):
+    space, run = over
+    left = serve._filter(space, adapter_of(space, run)[1].made.digest)  # the canary alarm of `serve`
+    register = next(thing for thing in space.state.live().values() if thing.made.kind == "register")
+    source = space.input(register)
+    slot = source.slot.model_copy(update={"path": str(source.folder)})
+    sealed = read_file(slot, space.keys.data_key(slot.slot), FILE)
+    planted = unseal(sealed, auditor=auditor_keyset(space.path / "keys", AUDITOR), slot=slot.slot).canaries
+    assert {bool(left(f"Who is {one.who}?", f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
+    assert {left(f"Who is {one.who}?", f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
 
 
 def test_a_register_that_was_changed_or_exchanged_opens_no_audit(over):

@@ -112,6 +112,7 @@ _CHINESE: Mapping[str, str] = {
     "layers": "层数",
     "vocabulary": "词表大小",
     "turns": "轮数",
+    "answers": "回答数",
     # canaries
     "planted": "植入的行",
     "register": "登记册",

@@ -16,7 +16,9 @@ RingfenceError
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
-└── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
+├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
+└── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
+                    ServerMissing · NoSuchRoute
 
 A class has a code, an exit code and two sentences, in English and Chinese: what happened and what to do now. They are filled with
 facts: numbers, names that the user chose, paths, codes; never the text of a record. `docs/errors/{en,zh}/<code>.md` says more, or a test fails.
@@ -1003,3 +1005,99 @@ class PolicyChanged(ReleaseError):
     code, http_status, exit_code = "RF-RELEASE-005", 409, 11
     what = Text("the policy changed while the bundle was being written; nothing was released", "写发布包期间策略已变更；未放行任何内容")
     remedy = Text("run ringfence release again; the new policy decides", "重新运行 ringfence release；由新策略裁定")
+
+
+# ── serve ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ServeError(RingfenceError):
+    """Bundles that answer over HTTP."""
+
+
+class TokenRefused(ServeError):
+    """A request brought no token, or a wrong one."""
+
+    code, http_status, exit_code = "RF-SERVE-001", 401, 5
+    what = Text("the request brought no valid token", "请求没有带有效的令牌")
+    remedy = Text(
+        "send Authorization: Bearer TOKEN with the token that ringfence serve printed, or that of its --token-file",
+        "请发送 Authorization: Bearer TOKEN，令牌为 ringfence serve 启动时显示的，或其 --token-file 中的",
+    )
+
+
+class RequestTooLarge(ServeError):
+    """A request's body is longer than the front reads."""
+
+    code, http_status, exit_code = "RF-SERVE-002", 413, 2
+    what = Text("the request's body is longer than {limit} bytes", "请求正文超过 {limit} 字节")
+    remedy = Text("send fewer or shorter messages", "请减少或缩短消息")
+
+
+class UnknownServedModel(ServeError):
+    """A request names a model that is not the served one."""
+
+    code, http_status, exit_code = "RF-SERVE-003", 404, 2
+    what = Text("no model of that name is served here", "此处没有提供该名称的模型")
+    remedy = Text("ask for {model}; GET /v1/models lists it", "请使用 {model}；GET /v1/models 会列出它")
+
+
+class RequestInvalid(ServeError):
+    """A request is not what the protocol allows, or asks for what is not built."""
+
+    code, http_status, exit_code = "RF-SERVE-004", 400, 2
+    what = Text("the request's {where} is refused: {problem}", "请求的 {where} 被拒绝：{problem}")
+    remedy = Text("correct the request and send it again", "改正后重新发送请求")
+
+
+class QueueFull(ServeError):
+    """So many requests wait that one more would wait too long."""
+
+    code, http_status, exit_code = "RF-SERVE-005", 429, 20
+    what = Text("{waiting} requests are waiting already", "已有 {waiting} 个请求在等待")
+    remedy = Text("send it again after the seconds of Retry-After", "在 Retry-After 所示的秒数之后重新发送")
+
+
+class EngineLost(ServeError):
+    """The engine ended before the answer did."""
+
+    code, http_status, exit_code = "RF-SERVE-006", 503, 1
+    what = Text("the engine stopped before the answer was finished", "回答完成之前引擎已停止")
+    remedy = Text("send the request again; a new engine is started by itself", "请重新发送请求；新的引擎会自动启动")
+
+
+class NotLoopback(ServeError):
+    """The front was asked to listen where other machines could read along."""
+
+    code, http_status, exit_code = "RF-SERVE-007", 403, 2
+    what = Text("{host} is no loopback address, and this front speaks plain HTTP", "{host} 不是本机回环地址，而此服务使用明文 HTTP")
+    remedy = Text(
+        "leave --host out, and put a proxy that speaks TLS on the same machine in front of it",
+        "去掉 --host，并在同一台机器上用支持 TLS 的代理转发",
+    )
+
+
+class NotServable(ServeError):
+    """A run that was not released cannot be served."""
+
+    code, http_status, exit_code = "RF-SERVE-008", 409, 11
+    what = Text("{run} is a run, and only a released bundle is served", "{run} 是一次运行，只有已放行的发布包才能提供服务")
+    remedy = Text(
+        "release it with ringfence release, or talk to it inside the vault with ringfence chat",
+        "用 ringfence release 放行，或用 ringfence chat 在保险库内与之对话",
+    )
+
+
+class ServerMissing(ServeError):
+    """The libraries of the HTTP front are not installed."""
+
+    code, http_status, exit_code = "RF-SERVE-009", 503, 20
+    what = Text("the HTTP front is not installed", "没有安装 HTTP 服务组件")
+    remedy = Text("install it: pip install 'ringfence[server]'", "请安装：pip install 'ringfence[server]'")
+
+
+class NoSuchRoute(ServeError):
+    """A request asks for a path or method that the front does not have."""
+
+    code, http_status, exit_code = "RF-SERVE-010", 404, 2
+    what = Text("the front has no such path or method", "此服务没有这样的路径或方法")
+    remedy = Text("use GET /v1/models or POST /v1/chat/completions", "请使用 GET /v1/models 或 POST /v1/chat/completions")

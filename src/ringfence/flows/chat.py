@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
 from ringfence.core.errors import BadArgument
 from ringfence.core.order import Keys, Limits
 from ringfence.core.public_keys import PublicKeys
+from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.flows.runs import adapter_of
@@ -25,6 +26,7 @@ from ringfence.train.settings import TrainSettings
 from ringfence.workspace.entries import Opened
 from ringfence.workspace.space import Workspace
 
+S = TypeVar("S", bound=Settings)
 _LONGEST = 100_000  # characters of a question; far more than a model takes in, far less than a frame
 
 
@@ -80,24 +82,8 @@ def chat(
 
     Raises: BadArgument for a question that is too long; SandboxError.
     """
-    inputs: dict[str, Input] = {}
-    keys = Keys()
-    if speaker.adapter:
-        source, key = speaker.adapter
-        inputs, keys = {"adapter": source}, Keys(data={source.slot.slot: key})
-    files = {"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {})
     settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history)
-    limits = JOBS["chat.v1"].limits
-    work = Work(
-        job="chat.v1",
-        run=f"chat-{secrets.token_hex(6)}",
-        tenant=speaker.adapter[0].slot.tenant if speaker.adapter else "0" * 32,
-        settings=settings,
-        inputs=inputs,
-        files=files,
-        keys=keys,
-        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=cores()),
-    )
+    work = work_for(speaker, "chat", settings)
 
     def pass_on(piece: str) -> None:
         is_end = piece == END_OF_TURN
@@ -110,3 +96,23 @@ def chat(
         return question
 
     return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=asked)).figures
+
+
+def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S, *, threads: int | None = None) -> Work[S]:
+    """Return the job that opens what the speaker means and answers. threads: None = every processor that this process may use."""
+    inputs: dict[str, Input] = {}
+    keys = Keys()
+    if speaker.adapter:
+        source, key = speaker.adapter
+        inputs, keys = {"adapter": source}, Keys(data={source.slot.slot: key})
+    limits = JOBS[f"{verb}.v1"].limits
+    return Work(
+        job=f"{verb}.v1",
+        run=f"{verb}-{secrets.token_hex(6)}",
+        tenant=speaker.adapter[0].slot.tenant if speaker.adapter else "0" * 32,
+        settings=settings,
+        inputs=inputs,
+        files={"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {}),
+        keys=keys,
+        limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=threads or cores()),
+    )

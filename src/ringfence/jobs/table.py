@@ -12,7 +12,7 @@ from ringfence.deid.settings import DeidFigures, DeidSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
-from ringfence.serve.settings import ChatFigures, ChatSettings
+from ringfence.serve.settings import ChatFigures, ChatSettings, ServeFigures, ServeSettings
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 
 
@@ -69,5 +69,13 @@ JOBS: Mapping[str, JobRow] = {
         text_channel=True,
         loads_model=True,
         limits=Limits(seconds=24 * _HOUR, memory=1 << 40),
+    ),
+    "serve.v1": JobRow(
+        "ringfence.serve.job:serve",
+        ServeSettings,
+        ServeFigures,
+        text_channel=True,
+        loads_model=True,
+        limits=Limits(seconds=30 * 24 * _HOUR, memory=1 << 40),  # then the front starts it again
     ),
 }

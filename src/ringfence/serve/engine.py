@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,10 @@ class Engine:
     def answer(self, question: str, say: Callable[[str], None]) -> str:
         """Return the answer to `question`, after saying it in pieces."""
         turns = [*self._history, Message("user", question)]
-        ids = self._fit(turns)
+        system = [{"role": "system", "content": self._settings.system}] if self._settings.system is not None else []
+        chat = system + [{"role": turn.role, "content": turn.content} for turn in turns]
+        room = self._model.config.max_position_embeddings - self._settings.max_new_tokens
+        ids = fitted(Loaded(self._model, self._tokenizer), chat, room=room)
         pieces = _Pieces(self._tokenizer, say)
         sampled: dict[str, Any] = {"do_sample": False}
         if self._settings.temperature:
@@ -64,17 +67,17 @@ class Engine:
             self._history = [*turns, Message("assistant", answer)]
         return answer
 
-    def _fit(self, turns: Sequence[Message]) -> torch.Tensor:
-        """Return the prompt's ids [1, tokens]; the oldest turns go first when the model's window is too small."""
-        room = self._model.config.max_position_embeddings - self._settings.max_new_tokens
-        system = [{"role": "system", "content": self._settings.system}] if self._settings.system is not None else []
-        while True:
-            chat = system + [{"role": turn.role, "content": turn.content} for turn in turns]
-            text = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-            ids = self._tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
-            if ids.shape[1] <= room or len(turns) == 1:
-                return ids[:, -max(1, room) :].to(self._model.device)
-            turns = turns[2:]
+
+def fitted(loaded: Loaded, chat: Sequence[Mapping[str, str]], *, room: int) -> torch.Tensor:
+    """Return the prompt's ids [1, tokens]; the oldest turns go first when `room` tokens are too few, the system's words stay."""
+    first = next((at for at, turn in enumerate(chat) if turn["role"] != "system"), len(chat))
+    system, turns = list(chat[:first]), list(chat[first:])
+    while True:
+        text = loaded.tokenizer.apply_chat_template(system + turns, tokenize=False, add_generation_prompt=True)
+        ids = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        if ids.shape[1] <= room or len(turns) <= 2:  # noqa: PLR2004  one turn of each side
+            return ids[:, -max(1, room) :].to(loaded.model.device)
+        turns = turns[2:]
 
 
 def with_bundle(loaded: Loaded, folder: Path) -> Loaded:

@@ -1,4 +1,7 @@
-"""`chat.v1`: a base model, with or without an adapter, answers what the person types. The child half; runs in the sandbox."""
+"""`chat.v1`: a base model, with or without an adapter, answers what the person types; `serve.v1`: a bundle answers many at once.
+
+The child halves; they run in the sandbox.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfence.core.order import Child, Progress
-from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
+from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings, ServeFigures, ServeSettings
 
 if TYPE_CHECKING:
     from ringfence.models.load import Loaded
@@ -20,18 +23,11 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
 
     Raises: AdapterUnexpected, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
-    import torch
-
-    from ringfence.models.load import load
     from ringfence.serve.engine import Engine
-    from ringfence.train.device import Capabilities, choose, cpu_flags
 
-    settings, channel = child.order.settings, child.channel
-    torch.set_num_threads(settings.hints.threads or child.order.limits.threads)
-    placement = choose(settings.hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
+    channel = child.channel
     channel.progress(Progress(done=0, total=1, phase="load"))
-    loaded = load(Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
-    engine = Engine(_with_adapter(child, loaded), settings)
+    engine = Engine(_with_adapter(child, _loaded(child)), child.order.settings)
     channel.progress(Progress(done=1, total=1, phase="load"))
     turns = 0
     while (question := channel.hear()) is not None:
@@ -39,6 +35,39 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
         channel.say(END_OF_TURN)
         turns += 1
     return ChatFigures(turns=turns, tokens=engine.tokens)
+
+
+def serve(child: Child[ServeSettings]) -> ServeFigures:
+    """Answer conversations side by side until the front ends and return how much was said.
+
+    The adapter is the plain folder `files["bundle"]`. Every turn begins with the front's `Orders` and gives each conversation one token.
+
+    Raises: DeviceMissing, ModelUnsupported.
+    """
+    from ringfence.serve.decode import Round
+    from ringfence.serve.engine import with_bundle
+    from ringfence.serve.wire import Ask, Orders, Told, Turn
+
+    loaded = with_bundle(_loaded(child), Path(child.order.files["bundle"]))
+    Round(loaded).turn(Orders(ask=Ask(id=0, messages=(Turn(role="user", content="-"),), max_tokens=1)))  # what is set up once delays nobody
+    served = Round(loaded)
+    while (text := child.channel.hear()) is not None:
+        said = served.turn(Orders.model_validate_json(text) if text else Orders())
+        if said:
+            child.channel.say(Told(said=said).model_dump_json(exclude_defaults=True))
+    return ServeFigures(answers=served.answers, tokens=served.tokens)
+
+
+def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:
+    import torch
+
+    from ringfence.models.load import load
+    from ringfence.train.device import Capabilities, choose, cpu_flags
+
+    hints = child.order.settings.hints
+    torch.set_num_threads(hints.threads or child.order.limits.threads)
+    placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
+    return load(Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:

@@ -1,4 +1,4 @@
-"""Settings and figures of `chat.v1`. Light: the host imports it."""
+"""Settings and figures of `chat.v1` and `serve.v1`. Light: the host imports it."""
 
 from __future__ import annotations
 
@@ -36,3 +36,21 @@ class ChatFigures(Figures):
     def public(cls) -> frozenset[str]:
         """Return the number of turns."""
         return frozenset({"turns"})
+
+
+class ServeSettings(Settings):
+    """How a bundle is served; what each request may choose comes with the request."""
+
+    hints: RuntimeHints = RuntimeHints()
+
+
+class ServeFigures(Figures):
+    """How much was served."""
+
+    answers: Count
+    tokens: Count  # generated
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the number of answers."""
+        return frozenset({"answers"})

@@ -176,7 +176,7 @@ class Deleted(Entry):
     generation: int
 
 
-Purpose = Literal["chat", "export", "figures", "gate"]
+Purpose = Literal["chat", "export", "figures", "gate", "serve"]
 
 
 class Opened(Entry):
@@ -185,6 +185,15 @@ class Opened(Entry):
     type: Literal["open"] = "open"
     object: Digest
     purpose: Purpose
+
+
+class Alarm(Entry):
+    """A served bundle was about to tell canaries that were planted in its training; the answer was cut before."""
+
+    type: Literal["alarm"] = "alarm"
+    run: RunId  # that trained the adapter
+    name: Name  # of the bundle
+    count: Annotated[int, Field(gt=0)]  # of canaries
 
 
 class Released(Entry):
@@ -212,6 +221,7 @@ AnyEntry = Annotated[
     | Delete
     | Deleted
     | Opened
+    | Alarm
     | Released,
     Field(discriminator="type"),
 ]

@@ -10,6 +10,7 @@ from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun
 from ringfence.core.statement import Stage
 from ringfence.workspace.accounts import Accounts
 from ringfence.workspace.entries import (
+    Alarm,
     AnyEntry,
     BudgetSet,
     Checkpointed,
@@ -140,7 +141,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened():
+            case Opened() | Alarm():
                 pass
 
     def live(self) -> dict[str, Thing]:

@@ -96,7 +96,9 @@ def test_only_jobs_that_load_a_model_see_the_gpus(monkeypatch):
         work = Work(job=job, run="x-0123456789ab", tenant="0" * 32, settings=ChatSettings(), keys=keys)
         with pytest.raises(Seen) as caught:
             start(work, row.figures)
-        assert caught.value.args == (("/dev/nvidia0", "/dev/nvidiactl") if job in ("train.v1", "price.v1", "audit.v1", "chat.v1") else ())
+        assert caught.value.args == (
+            ("/dev/nvidia0", "/dev/nvidiactl") if job in ("train.v1", "price.v1", "audit.v1", "chat.v1", "serve.v1") else ()
+        )
 
 
 def late(answer="x"):

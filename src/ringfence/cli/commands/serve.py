@@ -1,0 +1,123 @@
+"""`ringfence serve`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from signal import SIGINT
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ringfence.cli.context import emit, options, say
+from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.core.errors import RingfenceError
+    from ringfence.serve.front import Served
+
+ORDER = 85
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "serve",
+        help=t(
+            "Let OpenAI clients on this machine talk to a verified bundle: /v1/models, /v1/chat/completions. Every request needs the token.\n\n"
+            "Temperature and top_p are OpenAI's (1 where a request says nothing; 0 always takes the likeliest token). Ctrl-C ends it.\n\n"
+            "Examples: ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
+            "ringfence serve ./clinic-lora --keys hospital-keys.json",
+            "让本机的 OpenAI 客户端与已验证的发布包对话：/v1/models、/v1/chat/completions。每个请求都需要令牌。\n\n"
+            "temperature 与 top_p 与 OpenAI 相同（请求未写明时为 1；0 表示总取最可能的词元）。Ctrl-C 结束。\n\n"
+            "示例：ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
+            "ringfence serve ./clinic-lora --keys hospital-keys.json",
+        ),
+    )(serve)
+
+
+def serve(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help=t("Bundle (name or folder).", "发布包（名称或文件夹）。"))],
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help=t("Port; 0 takes a free one.", "端口；0 表示任取空闲端口。"))
+    ] = 8000,
+    host: Annotated[str, typer.Option("--host", help=t("Loopback address to listen on.", "监听的本机回环地址。"))] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help=t("File with the token (default: a new one is drawn and shown once).", "存放令牌的文件（默认：新生成一个并显示一次）。"),
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help=t("Public keys of a bundle from elsewhere.", "外来发布包的公钥。"))
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
+    ] = 1024,
+) -> None:
+    """Serve a bundle."""
+    from ringfence.cli.verifying import owner_space, public_keys
+    from ringfence.flows import serve as flow
+
+    with flow.listen(host, port) as listener:
+        token = flow.new_token() if token_file is None else flow.read_token(token_file)
+        if keys is not None:
+            opened = flow.from_elsewhere(Path(bundle), public_keys(keys))
+        else:
+            opened = flow.from_workspace(owner_space("serve"), bundle)
+
+        def ready(url: str, has_alarm: bool) -> None:
+            if token_file is None:
+                _note(t("token (shown once): {token}", "令牌（仅显示一次）：{token}", token=token))
+            if not has_alarm:
+                _note(
+                    t("no canary alarm: no audit of this bundle left a filter here", "没有金丝雀警报：此处没有该发布包的审计留下的过滤器")
+                )
+            emit(
+                {"url": url, "model": opened.name, "alarm": has_alarm},
+                lambda: say(t("✔ {name} answers at {url}", "✔ {name} 已在 {url} 提供服务", name=opened.name, url=url)),
+            )
+            sys.stdout.flush()
+
+        watcher = flow.Watcher(ready=ready, request=_log, alarm=_alarm, lost=_lost)
+        came = flow.serve(opened, listener, token=token, max_new_tokens=max_new_tokens, watcher=watcher)
+    if came == SIGINT:
+        raise KeyboardInterrupt
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _log(request: Served) -> None:
+    """Print one line for a request: never what was asked, answered or called."""
+    if not options().quiet:
+        from ringfence.workspace.entries import now
+
+        _note(json.dumps({"time": now(), "status": request.status, "tokens": request.tokens, "seconds": round(request.seconds, 3)}))
+
+
+def _alarm(count: int) -> None:
+    _note(
+        t(
+            "⚠ an answer was about to tell {count} planted canaries and was cut; it is in the ledger",
+            "⚠ 一个回答即将泄露 {count} 个植入的金丝雀，已被截断；已记入账本",
+            count=count,
+        )
+    )
+
+
+def _lost(error: RingfenceError, seconds: float) -> None:
+    what, _ = error.sentences()
+    _note(
+        t(
+            "⚠ {code} {what}; a new engine starts in {seconds:g} s",
+            "⚠ {code} {what}；{seconds:g} 秒后启动新的引擎",
+            code=error.code,
+            what=what,
+            seconds=seconds,
+        )
+    )

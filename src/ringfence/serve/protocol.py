@@ -1,0 +1,171 @@
+"""OpenAI's chat completions, as far as a served bundle speaks them: requests read, answers and errors written. Light: no web framework."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ringfence.core.errors import RequestInvalid, RingfenceError
+from ringfence.core.text import t
+from ringfence.serve.wire import Ask, Role, Stop, Turn
+
+# What would change the answer and is not built. A request that asks for it is refused: an answer that ignored it would mislead.
+_ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for nothing
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "logit_bias": (None, {}),
+    "tools": (None, []),
+    "functions": (None, []),
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+}
+
+
+class _Part(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class _Message(BaseModel):
+    """One message of a request."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[_Part]
+
+    def turn(self) -> Turn:
+        """Return the message as the engine takes it."""
+        role: Role = "system" if self.role == "developer" else self.role
+        return Turn(role=role, content=self.content if isinstance(self.content, str) else "".join(part.text for part in self.content))
+
+
+class _StreamOptions(BaseModel):
+    """What a stream carries besides pieces."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """A request for an answer. Keys that change nothing here (user, metadata, store, …) are ignored."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    model: str
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=1_000)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None  # OpenAI's default, 1; 0 always takes the likeliest token
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> ChatRequest:
+        """Return the request.
+
+        Raises: RequestInvalid, naming the place and never quoting what stands there.
+        """
+        try:
+            request = cls.model_validate_json(body)
+        except ValidationError as cause:
+            first = cause.errors(include_input=False, include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "body"
+            raise RequestInvalid(where=where, problem=first["msg"]) from None  # the cause holds the input
+        for name, value in (request.model_extra or {}).items():
+            if name in _ABSENT and value not in _ABSENT[name]:
+                raise RequestInvalid(where=name, problem=t("this server does not offer it", "本服务不提供"))
+        return request
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with the number of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def ask(self, *, id_: int, most: int) -> Ask:
+        """Return what the engine is asked: at most `most` tokens, and a seed of our own where none was given."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return Ask(
+            id=id_,
+            messages=tuple(message.turn() for message in self.messages),
+            max_tokens=min(self.max_completion_tokens or self.max_tokens or most, most),
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            stop=tuple(stops),
+            seed=secrets.randbits(63) if self.seed is None else self.seed % (1 << 63),
+        )
+
+    def conversation(self) -> str:
+        """Return all that was said before the answer, for the canary alarm."""
+        return "\n".join(message.turn().content for message in self.messages)
+
+
+Finish = Literal["stop", "length", "content_filter"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What came of an answer."""
+
+    text: str
+    finish: Finish | None = None
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens so far."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.tokens,
+            "total_tokens": self.prompt_tokens + self.tokens,
+        }
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes one answer in OpenAI's shape."""
+
+    model: str
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def whole(self, text: str, last: Piece) -> dict[str, Any]:
+        """Return the document of a whole answer."""
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": last.finish}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": last.usage}
+
+    def chunk(self, piece: Piece, *, is_first: bool = False) -> dict[str, Any]:
+        """Return one event of a stream."""
+        delta = ({"role": "assistant"} if is_first else {}) | ({"content": piece.text} if piece.text or is_first else {})
+        return {**self._head("chat.completion.chunk"), "choices": [{"index": 0, "delta": delta, "finish_reason": piece.finish}]}
+
+    def usage(self, last: Piece) -> dict[str, Any]:
+        """Return the event that ends a stream whose request wanted the usage."""
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": last.usage}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def error_document(error: RingfenceError) -> dict[str, Any]:
+    """Return an error in OpenAI's shape: our code, what happened and what to do now."""
+    what, remedy = error.sentences()
+    param = error.facts.get("where")
+    return {"error": {"message": f"{what}; {remedy}", "type": _kind(error.http_status), "param": param, "code": error.code}}
+
+
+def _kind(status: int) -> str:
+    named = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    return named.get(status) or ("invalid_request_error" if status < 500 else "server_error")  # noqa: PLR2004  HTTP's server errors

@@ -1,0 +1,54 @@
+"""What the front and the engine of `serve.v1` say to each other over the text channel: one JSON text a turn each way. Light: the host imports it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ringfence.core.settings import Settings
+
+Role = Literal["system", "user", "assistant"]
+Stop = Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class Turn(Settings):
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+class Ask(Settings):
+    """One conversation to answer."""
+
+    id: Annotated[int, Field(ge=0)]
+    messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(gt=0)]
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0  # 0: always the likeliest token
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    stop: Annotated[tuple[Stop, ...], Field(max_length=4)] = ()
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+
+
+class Orders(Settings):
+    """What the front says: whom to answer from now on, whom no longer."""
+
+    ask: Ask | None = None  # at most one a turn: two could be longer than a frame
+    cancel: tuple[int, ...] = ()
+
+
+class Said(Settings):
+    """A piece of one answer. With `finish` it is the last: "unfit" means that the model's chat template refused the conversation."""
+
+    id: Annotated[int, Field(ge=0)]
+    text: str = ""
+    finish: Literal["stop", "length", "unfit"] | None = None
+    prompt_tokens: Annotated[int, Field(ge=0)] = 0
+    tokens: Annotated[int, Field(ge=0)] = 0  # generated so far
+
+
+class Told(Settings):
+    """What the engine says after a turn."""
+
+    said: Annotated[tuple[Said, ...], Field(max_length=1_000)]

@@ -1,0 +1,333 @@
+"""The front over real HTTP, with an engine that says what the test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import logging
+import socket
+import threading
+import time
+
+import openai
+import pytest
+
+from ringfence.core.errors import JobDied
+from ringfence.flows.serve import listen
+from ringfence.serve.desk import Desk
+from ringfence.serve.front import BODY_LIMIT, Front, run
+from ringfence.serve.supervisor import Supervisor
+from ringfence.serve.wire import Orders, Said, Told
+
+TOKEN = "0123456789abcdef-token"
+MARK = "MARKED-PROMPT"
+CANARY = "tulip seven"
+
+
+class Engine:
+    """Answers with the last message, a word each turn, side by side; "DIE" kills it, "UNFIT" fits no template, "WAIT" waits for `go`."""
+
+    def __init__(self, desk):
+        self.desk, self.go, self.cancelled, self.asked = desk, threading.Event(), [], []
+
+    def run(self):
+        running = {}
+        while (text := self.desk.hear()) is not None:
+            orders = Orders.model_validate_json(text) if text else Orders()
+            self.cancelled += orders.cancel
+            for number in orders.cancel:
+                running.pop(number, None)
+            if orders.ask:
+                self.asked.append(orders.ask)
+                running[orders.ask.id] = [f"{word} " for word in orders.ask.messages[-1].content.split()]
+            for number, words in list(running.items()):
+                self._turn(number, words, running)
+
+    def _turn(self, number, words, running):
+        word = words[0].strip()
+        if word == "WAIT" and not self.go.wait(0.02):
+            return
+        if word == "DIE":
+            raise JobDied(job="serve.v1", status=137, at="-")
+        words.pop(0)
+        finish = "unfit" if word == "UNFIT" else None if words else "stop"
+        said = Said(id=number, text=f"{word} ", finish=finish, prompt_tokens=3, tokens=1)
+        if finish:
+            del running[number]
+        self.desk.say(Told(said=(said,)).model_dump_json())
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A front with everything that the tests look at: engine, alarms, requests and log records."""
+    desk = Desk(active=4, waiting=64)
+    engine, alarms, requests = Engine(desk), [], []
+    supervisor = Supervisor(desk, engine.run, on_lost=lambda *_: None).start()
+
+    def told(conversation, answer):
+        if "BROKEN-FILTER" in conversation:
+            raise ValueError(conversation)
+        return int(CANARY in answer and CANARY not in conversation)
+
+    front = Front(desk, "lora", TOKEN, 50, alarm=told, on_alarm=alarms.append, on_request=requests.append)
+    listener = listen("127.0.0.1", 0)
+    ready = threading.Event()
+    thread = threading.Thread(target=run, args=(front, listener), kwargs={"on_ready": ready.set})
+    thread.start()
+    assert ready.wait(20)
+
+    class Site:
+        port = listener.getsockname()[1]
+
+    site = Site()
+    site.engine, site.alarms, site.requests, site.desk = engine, alarms, requests, desk
+    site.client = openai.OpenAI(base_url=f"http://127.0.0.1:{site.port}/v1", api_key=TOKEN, max_retries=0, timeout=30)
+    yield site
+    desk.close()
+    thread.join(20)
+    supervisor.join(20)
+    assert not thread.is_alive()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", site.port), 1):
+        pass
+
+
+def chat(site, text, **more):
+    return site.client.chat.completions.create(model="lora", messages=[{"role": "user", "content": text}], **more)
+
+
+def raw(site, method, path, body=b"", **headers):
+    """Return (status, headers, body) of one request, as plain as it can be made."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_whole_answer_and_the_models(site):
+    made = chat(site, "one two 三")
+    assert made.choices[0].message.content == "one two 三 "
+    assert made.choices[0].finish_reason == "stop"
+    assert (made.usage.prompt_tokens, made.usage.completion_tokens, made.usage.total_tokens) == (3, 1, 4)
+    assert [one.id for one in site.client.models.list()] == ["lora"]
+    assert site.client.models.retrieve("lora").id == "lora"
+
+
+def test_a_stream_comes_in_pieces_and_ends_with_the_usage(site):
+    events = list(chat(site, "a b c", stream=True, stream_options={"include_usage": True}))
+    assert [one.choices[0].delta.content for one in events[:-1]] == ["a ", "b ", "c "]
+    assert events[0].choices[0].delta.role == "assistant"
+    assert events[-2].choices[0].finish_reason == "stop"
+    assert events[-1].usage.total_tokens == 4
+
+
+def test_the_request_reaches_the_engine_as_it_was_meant(site):
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "par"}, {"type": "text", "text": "ts"}]},
+    ]
+    site.client.chat.completions.create(
+        model="lora", messages=messages, max_completion_tokens=7, temperature=0, top_p=0.5, stop="x", seed=-1, user="somebody"
+    )
+    got = site.engine.asked[-1]
+    assert [(turn.role, turn.content) for turn in got.messages] == [("system", "Be brief."), ("user", "parts")]
+    assert (got.max_tokens, got.temperature, got.top_p, got.stop, got.seed) == (7, 0, 0.5, ("x",), (1 << 63) - 1)
+    chat(site, "x", max_tokens=4_000)
+    other = site.engine.asked[-1]
+    assert (other.max_tokens, other.temperature, other.top_p, other.stop) == (50, 1, 1, ())
+    chat(site, "x")
+    assert other.seed != site.engine.asked[-1].seed
+
+
+def test_two_clients_are_answered_side_by_side(site):
+    first = iter(chat(site, "a WAIT b", stream=True))
+    assert next(first).choices[0].delta.content == "a "
+    assert chat(site, "quick").choices[0].message.content == "quick "
+    site.engine.go.set()
+    assert "".join(one.choices[0].delta.content or "" for one in first) == "WAIT b "
+    site.engine.go.clear()
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+REFUSED = {
+    "not JSON": (f'{{"model": "{MARK}'.encode(), 400, "RF-SERVE-004"),
+    "not UTF-8": (b'{"model": "\xff\xfe"}', 400, "RF-SERVE-004"),
+    "half a surrogate": (b'{"model": "lora", "messages": [{"role": "user", "content": "\\ud800"}]}', 400, "RF-SERVE-004"),
+    "a list": (b"[]", 400, "RF-SERVE-004"),
+    "no messages": (b'{"model": "lora", "messages": []}', 400, "RF-SERVE-004"),
+    "a strange role": (f'{{"model": "lora", "messages": [{{"role": "{MARK}", "content": "{MARK}"}}]}}'.encode(), 400, "RF-SERVE-004"),
+    "an image": (
+        b'{"model": "lora", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "MARKED-PROMPT"}}]}]}',
+        400,
+        "RF-SERVE-004",
+    ),
+    "tools": (
+        b'{"model": "lora", "messages": [{"role": "user", "content": "x"}], "tools": [{"type": "MARKED-PROMPT"}]}',
+        400,
+        "RF-SERVE-004",
+    ),
+    "too hot": (b'{"model": "lora", "messages": [{"role": "user", "content": "x"}], "temperature": 9}', 400, "RF-SERVE-004"),
+    "not a number": (b'{"model": "lora", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}', 400, "RF-SERVE-004"),
+    "unfit": (b'{"model": "lora", "messages": [{"role": "user", "content": "UNFIT"}]}', 400, "RF-SERVE-004"),
+    "unfit stream": (b'{"model": "lora", "stream": true, "messages": [{"role": "user", "content": "UNFIT"}]}', 400, "RF-SERVE-004"),
+    "another model": (b'{"model": "MARKED-PROMPT", "messages": [{"role": "user", "content": "x"}]}', 404, "RF-SERVE-003"),
+    "too long": (b" " * (BODY_LIMIT + 1), 413, "RF-SERVE-002"),
+    "10 MB": (b" " * 10_000_000, 413, "RF-SERVE-002"),
+    "a filter that fails": (b'{"model": "lora", "messages": [{"role": "user", "content": "BROKEN-FILTER"}]}', 500, "RF-CORE-000"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_has_the_shape_of_openai_and_a_code_and_quotes_nothing(site, case, caplog, capfd):
+    body, status, code = REFUSED[case]
+    with caplog.at_level(logging.DEBUG):
+        got, _, answer = raw(site, "POST", "/v1/chat/completions", body)
+    document = json.loads(answer)
+    assert (got, document["error"]["code"]) == (status, code)
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+    until(lambda: site.requests and site.requests[-1].status == status)
+    out, err = capfd.readouterr()
+    assert MARK not in answer.decode() + caplog.text + out + err
+    assert "Traceback" not in answer.decode() + caplog.text + out + err
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/openapi.json", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/models", 405),
+    ],
+)
+def test_there_are_no_other_routes(site, method, path, status):
+    got, _, answer = raw(site, method, path)
+    assert (got, json.loads(answer)["error"]["code"]) == (status, "RF-SERVE-010")
+
+
+def test_another_name_of_the_model_is_not_found(site):
+    got, _, answer = raw(site, "GET", f"/v1/models/{MARK}")
+    assert (got, json.loads(answer)["error"]["code"]) == (404, "RF-SERVE-003")
+    assert MARK not in answer.decode()
+
+
+@pytest.mark.parametrize(
+    "brought", ["", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN[:-1]}", "Bearer \xff"]
+)
+@pytest.mark.parametrize("path", ["/v1/models", "/nowhere"])
+def test_nobody_comes_in_without_the_token(site, brought, path):
+    got, headers, answer = raw(site, "GET", path, Authorization=brought)
+    assert (got, json.loads(answer)["error"]["code"], headers["www-authenticate"]) == (401, "RF-SERVE-001", "Bearer")
+
+
+def test_bytes_that_are_no_http_harm_nobody(site):
+    with socket.create_connection(("127.0.0.1", site.port), 5) as end:
+        end.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert end.recv(100).startswith(b"HTTP/1.1 400")
+    assert chat(site, "still").choices[0].message.content == "still "
+
+
+# ── what goes wrong on the way ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_engine_that_dies_ends_the_stream_with_an_error_and_the_next_one_answers(site):
+    events = iter(chat(site, "a DIE b", stream=True))
+    assert next(events).choices[0].delta.content == "a "
+    with pytest.raises(openai.APIError) as caught:
+        list(events)
+    assert caught.value.code == "RF-SERVE-006"
+    assert chat(site, "alive").choices[0].message.content == "alive "
+    until(lambda: any(one.status == 503 for one in site.requests))
+
+
+def test_an_engine_that_dies_before_the_first_word_is_a_503(site):
+    with pytest.raises(openai.InternalServerError) as caught:
+        chat(site, "DIE")
+    assert (caught.value.status_code, caught.value.code) == (503, "RF-SERVE-006")
+    assert caught.value.response.headers["retry-after"] == "1"
+    assert chat(site, "alive").choices[0].message.content == "alive "
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_client_that_leaves_ends_its_answer(site, is_stream):
+    before = len(site.engine.cancelled), len(site.requests)
+    body = json.dumps({"model": "lora", "stream": is_stream, "messages": [{"role": "user", "content": "a WAIT b"}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", site.port), 5) as end:
+        asked = len(site.engine.asked)
+        end.sendall(head + body)
+        until(lambda: len(site.engine.asked) > asked)
+        if is_stream:
+            assert end.recv(100).startswith(b"HTTP/1.1 200")
+    until(lambda: len(site.engine.cancelled) > before[0] and len(site.requests) > before[1])
+    assert site.requests[-1].status == 499
+    assert chat(site, "next").choices[0].message.content == "next "
+
+
+def test_a_body_that_breaks_off_harms_nobody(site):
+    before = len(site.requests)
+    with socket.create_connection(("127.0.0.1", site.port), 5) as end:
+        end.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 900\r\n\r\n{{".encode()
+        )
+    until(lambda: len(site.requests) > before)
+    assert site.requests[-1].status == 499
+
+
+def test_two_hundred_requests_at_once_are_answered_or_told_to_come_again(site):
+    came = []
+
+    def one():
+        try:
+            came.append(chat(site, "WAIT x").choices[0].message.content)
+        except openai.RateLimitError as error:
+            came.append((error.status_code, error.code, error.response.headers["retry-after"]))
+
+    threads = [threading.Thread(target=one) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(came) == 200 - 68)  # four are being answered, 64 wait
+    site.engine.go.set()
+    for thread in threads:
+        thread.join(30)
+    site.engine.go.clear()
+    assert sorted(map(str, came)) == sorted(["WAIT x "] * 68 + [str((429, "RF-SERVE-005", "1"))] * 132)
+
+
+# ── the canary alarm ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_the_piece_that_would_tell_a_canary_is_withheld_and_the_answer_ends(site, is_stream):
+    site.alarms.clear()
+    assert told(site, is_stream) == ("well tulip ", "content_filter")
+    assert site.alarms == [1]
+
+
+def told(site, is_stream):
+    """Ask for an answer that holds the canary although the question does not: its words are parted by what the engine splits at."""
+    made = chat(site, "well tulip\nseven more", stream=is_stream)
+    if not is_stream:
+        return made.choices[0].message.content, made.choices[0].finish_reason
+    events = list(made)
+    return "".join(one.choices[0].delta.content or "" for one in events), events[-1].choices[0].finish_reason
+
+
+def test_a_canary_that_the_client_itself_brought_is_no_alarm(site):
+    site.alarms.clear()
+    assert chat(site, f"well {CANARY} more").choices[0].finish_reason == "stop"
+    assert site.alarms == []
