@@ -52,8 +52,8 @@ from ringfence.vault.keys import Passphrase
 from ringfence.workspace.space import Secret, Workspace
 
 MODEL = "smollm2"
-TRAIN_ROWS, HELD_OUT_ROWS, QUESTIONS = 70, 40, 3
-STEPS = 14  # lines that the demo tells
+TRAIN_ROWS, HELD_OUT_ROWS, QUESTIONS = 110, 40, 3
+STEPS = 13  # lines that the demo tells
 _SHARED = """\
 model_name_or_path: smollm2
 stage: sft
@@ -77,16 +77,16 @@ ORDINARY = f"""\
 # Ordinary LoRA on de-identified clinic notes, trained until it knows them by heart. Every key outside the audit block is LLaMA-Factory's.
 {_SHARED}per_device_train_batch_size: 8
 learning_rate: 3.0e-3
-num_train_epochs: 6
+num_train_epochs: 5
 {_AUDIT}"""
 PRIVATE = f"""\
 # LoRA under differential privacy: (8, 1e-4) per patient. Every key outside the privacy and audit blocks is LLaMA-Factory's.
 # Import with the unit that is to be protected: ringfence import clinic.jsonl --name clinic --unit patient_id
 {_SHARED}per_device_train_batch_size: 10
-gradient_accumulation_steps: 5   # a step reads 50 patients on average: with noise, large and few steps learn more
+gradient_accumulation_steps: 2   # a step reads 50 patients on average: with noise, large and few steps learn more
 optim: sgd                       # with momentum 0.9; on small sets far better than adamw_torch under noise
 learning_rate: 0.2
-max_steps: 26
+max_steps: 24
 privacy:
   epsilon: 8
   delta: 1.0e-4
