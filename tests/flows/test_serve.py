@@ -23,6 +23,8 @@ from ringfence.vault.files import write_files
 from tests.flows.conftest import PASSPHRASE, reopen
 from tests.unit.train.train_parts import Vault
 
+pytestmark = pytest.mark.xdist_group("serve")  # its module fixture is made once, not by each worker
+
 MARK = "MARKED-quince-7731"
 TOKEN = "a-token-of-our-own-0123456789"
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 
-from tests.flows.conftest import PASSPHRASE, RECIPE, notes, write_rows
+from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, RECIPE, notes, write_rows
 
 SELF_TEST = {"192.0.2.1", "2001:db8::1"}
 LOOPBACK = re.compile(r"^(127\.|::1$)")
@@ -41,7 +41,9 @@ def test_a_full_chain_connects_to_nothing(tmp_path, model_store):
     word.write_text(PASSPHRASE)
     rows = write_rows(tmp_path / "clinic.jsonl", notes(16))
     recipe = tmp_path / "r.yaml"
-    recipe.write_text(yaml.safe_dump({**RECIPE, "max_steps": 1}))
+    recipe.write_text(yaml.safe_dump({**RECIPE, **PRIVATE, "max_steps": 1}))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(yaml.safe_dump(FEW_CANARIES))
     log, total = tmp_path / "log", []
     # An ordinary user's environment: nothing in it tells a library to be quiet.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_", "DO_NOT_TRACK", "CI"))}
@@ -55,12 +57,15 @@ def test_a_full_chain_connects_to_nothing(tmp_path, model_store):
         return done.stdout.decode()
 
     call("init", tmp_path / "ws", "--solo")
-    call("import", rows)
+    call("import", rows, "--unit", "patient_id")
     call("scan", "clinic")
     call("scan", "clinic", "--keep")
     call("deid", "clinic")
+    call("policy", "set", policy)
     call("train", recipe)
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
+    call("audit", run)
+    call("run", "show", run, "--html", tmp_path / "page.html")
     call("release", run, "--name", "lora")
     call("chat", "lora", "--ask", "hello", "--max-new-tokens", "2")
     call("keys", "export", tmp_path / "keys.json")
@@ -68,4 +73,4 @@ def test_a_full_chain_connects_to_nothing(tmp_path, model_store):
     call("log", "verify")
     call("fsck")
     assert set(total) == SELF_TEST
-    assert len(total) == 2 * 6  # import, scan, keep, deid, train, chat: one self-test each, two addresses
+    assert len(total) == 2 * 8  # import, scan, keep, deid, plant, train, audit, chat: one self-test each, two addresses

@@ -18,8 +18,10 @@ import yaml
 
 from ringfence.models.store import find
 from ringfence.workspace.fsck import fsck
-from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, notes, reopen, write_rows
+from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, RECIPE, notes, reopen, write_rows
 from tests.privacy.finder import forms, leaks
+
+pytestmark = pytest.mark.xdist_group("planted")  # its module fixture is made once, not by each worker
 
 SECRETS = {
     "prompt": "Zwibbelhorn-7741 陆柒捌玖",
@@ -100,7 +102,8 @@ def after(tmp_path_factory, model_store, tokens):
     write_rows(source / "clinic.jsonl", rows)
     (source / "broken.jsonl").write_bytes(b'{"prompt": "' + SECRETS["bad row"].encode() + b'", \n')
     (source / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "max_steps": 3, "save_steps": 2, "eval_dataset": "clinic"}))
-    (source / "loose.yaml").write_text(yaml.safe_dump(anything_goes().model_dump(mode="json", exclude_none=True)))
+    (source / "private.yaml").write_text(yaml.safe_dump({**RECIPE, **PRIVATE, "max_steps": 3}))
+    (source / "policy.yaml").write_text(yaml.safe_dump(FEW_CANARIES))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(kept / "home"),
@@ -128,6 +131,15 @@ def after(tmp_path_factory, model_store, tokens):
     call("train", source / "recipe.yaml", "learning_rate=1e30", code=1)
     call("train", source / "recipe.yaml")
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
+    call("release", run, "--name", "lora", code=11)
+    call("policy", "set", source / "policy.yaml")
+    call("train", source / "private.yaml", "--dry-run")
+    call("train", source / "private.yaml")
+    run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
+    call("audit", run, "--dry-run")
+    call("audit", run)
+    call("run", "show", run, "--html", kept / "page.html")
+    call("release", run, "--dry-run")
     call("release", run, "--name", "lora")
     call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
     call("run", "show", run)

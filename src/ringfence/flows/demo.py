@@ -82,7 +82,7 @@ num_train_epochs: 5
 PRIVATE = f"""\
 # LoRA under differential privacy: (8, 1e-4) per patient. Every key outside the privacy and audit blocks is LLaMA-Factory's.
 # Import with the unit that is to be protected: ringfence import clinic.jsonl --name clinic --unit patient_id
-{_SHARED}per_device_train_batch_size: 10
+{_SHARED}per_device_train_batch_size: 25
 gradient_accumulation_steps: 2   # a step reads 50 patients on average: with noise, large and few steps learn more
 optim: sgd                       # with momentum 0.9; on small sets far better than adamw_torch under noise
 learning_rate: 0.2
