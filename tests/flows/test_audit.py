@@ -166,6 +166,17 @@ def test_the_gate_refuses_it_by_name_and_a_policy_without_that_rule_lets_it_go(o
     assert list(bundle.path.glob("evidence/*-audit.figures.json"))  # nothing was promised of these rows: whoever verifies judges them again
 
 
+def test_a_dry_run_of_the_release_prints_every_verdict_and_signs_nothing(over, cli, capsys):
+    space, run = over
+    set_policy(space, DEFAULT.model_copy(update={"release": SMALL}))
+    code, told = cli("release", run, "--dry-run", workspace=space.path)
+    assert (code, told["run"]) == (11, run)
+    verdicts = {one["rule"]: one["verdict"] for one in told["verdicts"]}
+    assert (verdicts["G5 replay"], verdicts["G6 spans"], verdicts["scan missing"]) == ("fail", "pass", "pass")
+    assert all(one["how"] for one in told["verdicts"] if one["verdict"] == "fail")
+    assert list((space.path / "releases").iterdir()) == []
+
+
 def test_whoever_changes_the_opened_figures_is_found_out(over):
     space, run = over
     set_policy(space, DEFAULT.model_copy(update={"release": ReleaseRules(spans=Spans())}))

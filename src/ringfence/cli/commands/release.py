@@ -34,6 +34,7 @@ def release(
     """Sign an adapter into a bundle."""
     from ringfence.cli.parse import name_of
     from ringfence.cli.verdicts import as_rows, show_verdicts
+    from ringfence.core.verdict import refusals
     from ringfence.flows.gate import refuse
     from ringfence.flows.release import judge
     from ringfence.flows.release import release as sign
@@ -45,6 +46,8 @@ def release(
     if dry_run:
         found = judge(space, run)
         emit({"run": found.run, "verdicts": as_rows(found.verdicts)}, lambda: show_verdicts(found.verdicts))
+        if options().json and refusals(found.verdicts):  # one document is enough for a script
+            raise typer.Exit(PolicyRefused.exit_code)
         refuse(found.verdicts, name=found.name)
         return
     try:
