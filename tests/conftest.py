@@ -19,6 +19,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of a test
 settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
+    # Workers that share cores slow each other tenfold: the threads of a child wait for each other in a loop. So each has its own, and its children.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
 REFUSED = "Skipped: this machine "  # how the reason begins when nothing that .ci/run could install or start would help
 
 

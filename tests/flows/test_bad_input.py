@@ -151,7 +151,11 @@ def test_an_unknown_set_or_model(ready, tmp_path, recipe):
 
 
 POLICIES = [
-    ("version: 1\nrelease: {membership: {max_auc: 0.6}}\n", "RF-POLICY-003"),
+    ("version: 1\nrelease: {membership: {max_auk: 0.6}}\n", "RF-POLICY-003"),
+    ("version: 1\nrelease: {toxicity: {}}\n", "RF-POLICY-003"),
+    ("version: 1\nrelease: {membership: {max_auc: 0.4}}\n", "RF-POLICY-002"),
+    ("version: 1\nrelease: {secret_extraction: {max_rate: 0}}\n", "RF-POLICY-002"),
+    ("version: 1\nrelease:\n  membership:\n", "RF-POLICY-002"),
     ("version: 1\nbudget: {epsilon: 16, unit: patient_id}\n", "RF-POLICY-003"),
     ("version: 1\nbudget: {epsilon: 0}\n", "RF-POLICY-002"),
     ("version: 1\nbudget: {delta: 1}\n", "RF-POLICY-002"),

@@ -26,7 +26,7 @@ from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
-from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen, write_rows
+from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen, ungated, write_rows
 
 PRIVACY = {"epsilon": 4, "delta": 1.0e-5, "unit": "patient_id"}
 
@@ -188,6 +188,7 @@ def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements
 
 def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(space, tmp_path, private, recipe):
     masked(space, tmp_path)
+    set_policy(space, ungated())
     trained = train(space, private())
     assert trained.committed.statement.predicate.figures["lifetime"]["bound"] == "holds"
     release(space, train(space, read(recipe(max_steps=1))).committed.run, name="ordinary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ringfence.models.folder import check_folder
 from ringfence.models.load import load_model
 from ringfence.train import adapter, job, price
 from ringfence.train.data import Example
-from ringfence.train.settings import RuntimeHints, TrainFigures, TrainOrder, TrainSettings
+from ringfence.train.settings import PriceOrder, RuntimeHints, TrainFigures, TrainSettings
 from ringfence.train.trainer import Trainer
 from ringfence.vault.files import file_names, read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
@@ -37,7 +38,7 @@ def start(tmp_path, tiny_folder, settings=FAST, *, records=None, evaluation=None
         slot, key = checkpoint
         inputs["checkpoint"], vault.keys[slot.slot] = vault.as_input(slot), key
     outputs = {"adapter": vault.output("adapter"), "checkpoint": vault.output("checkpoint")}
-    order = TrainOrder(train=settings, hints=hints or PLAIN)
+    order = PriceOrder(train=settings, hints=hints or PLAIN)
     return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(tiny_folder)}), channel
 
 
@@ -187,6 +188,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, tiny_folder):
     made, _ = start(tmp_path, tiny_folder, FAST.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 0.0}))
     with pytest.raises(LossNotFinite):
         job.run(made)
+
+
+def test_a_price_counts_the_canaries_that_are_not_there_yet(tmp_path, tiny_folder):
+    settings = FAST.model_copy(update={"max_steps": None, "num_train_epochs": 3.0})
+    made, _ = start(tmp_path / "a", tiny_folder, settings, records=pairs(20))
+    order = made.order.model_copy(update={"settings": made.order.settings.model_copy(update={"to_plant": 12})})
+    few, many = price.run(made), price.run(replace(made, order=order))
+    assert (few.rows, many.rows) == (20, 32)
+    assert many.steps == few.steps * 32 / 20
+    assert many.tokens > few.tokens
 
 
 def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):

@@ -18,7 +18,7 @@ from ringfence.train import adapter, job, price
 from ringfence.train.batches import Sampled
 from ringfence.train.data import Corpus, Example
 from ringfence.train.private import PrivateTrainer, passes
-from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
+from ringfence.train.settings import PriceOrder, RuntimeHints, TrainOrder, TrainSettings
 from ringfence.vault.files import read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 
@@ -39,7 +39,7 @@ def start(folder, model, *, plan=None, left=None, settings=SETTINGS, records=Non
         slot, key = checkpoint
         inputs["checkpoint"], vault.keys[slot.slot] = vault.as_input(slot), key
     outputs = {"adapter": vault.output("adapter"), "checkpoint": vault.output("checkpoint")}
-    order = TrainOrder(train=settings, hints=hints, plan=plan)
+    order = PriceOrder(train=settings, hints=hints, plan=plan)
     return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(model)}), channel
 
 
