@@ -31,7 +31,7 @@ def small(monkeypatch, model_store):
     small = {}
     for name, recipe in RECIPES.items():
         keys = {**yaml.safe_load(recipe), "model_name_or_path": "tiny", "layers_to_transform": [0, 1], "max_steps": 3, "cutoff_len": 400}
-        keys["audit"] = {"secrets": 30, "in_out": 20, "exceed_cap": True}
+        keys["audit"] = {"secrets": 30, "in_out": 150, "exceed_cap": True}  # by chance alone the AUC passes its limit once in 100,000 draws
         small[name] = yaml.safe_dump(keys)
     monkeypatch.setattr(module, "RECIPES", small)
 
