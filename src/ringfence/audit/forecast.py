@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from ringfence.audit.settings import CONTROLS, DIGITS, EACH_SIDE, AuditSettings
 from ringfence.audit.statistics import one_run_epsilon, rate
-from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, least_rows, least_tries
+from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, chance_auc, least_rows, least_tries
 
-FORWARD_SHARE = 1 / 4.6  # of the time in which a row is trained on once, a forward pass takes; measured on SmolLM2, LoRA of all linears
-_Z = 1.6448536269514722  # of the 95th percentile of the normal distribution
 _LEAST_OUT = 100  # rows for a threshold at 1 % false positives
 
 
@@ -51,7 +49,7 @@ def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0
         in_out=n,
         extraction_upper=rate(0, settings.secrets).upper,
         exposure_decides=settings.secrets >= LEAST_SECRETS,
-        auc_upper=min(1.0, 0.5 + _Z * math.sqrt((2 * n + 1) / (12 * n * n))) if n else 1.0,
+        auc_upper=chance_auc(n),
         has_tpr=n >= _LEAST_OUT,
         epsilon_ceiling=one_run_epsilon(canaries=2 * n, guesses=guesses, right=guesses, delta=delta),
         forwards=2 * (2 * settings.secrets + 2 * n + (CONTROLS if control else 0)) + rows + spans,

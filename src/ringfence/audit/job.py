@@ -62,7 +62,7 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
 def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> RowFigures:
     """Return what the run says of real rows, and of the identifiers that were replaced in them."""
     from ringfence.audit.rows import RowScorer, rows_of
-    from ringfence.vault.files import read_blocks
+    from ringfence.vault.files import read_file
     from ringfence.vault.sets import SetReader
 
     settings, inputs, keys = child.order.settings, child.order.inputs, child.keys.data
@@ -75,7 +75,7 @@ def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> 
     if not {"cleared", "spans"} <= inputs.keys():
         return found.model_copy(update={"spans_state": "gone"})
     cleared, spans = inputs["cleared"], inputs["spans"]
-    table = b"".join(read_blocks(spans, keys[spans.slot], "spans.jsonl")).splitlines()
+    table = read_file(spans, keys[spans.slot], "spans.jsonl").splitlines()
     all_, tried, new = scorer.spans(
         SetReader(cleared, keys[cleared.slot]),
         table,

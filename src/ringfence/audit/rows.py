@@ -49,7 +49,7 @@ class Said(NamedTuple):
 
 def rows_of(source: SetReader, canaries: frozenset[str], sample: int) -> tuple[int, list[Record]]:
     """Return how many rows of a training set are real, and a random sample of them, or all."""
-    real = [at for at, record in enumerate(source) if record.id not in canaries]
+    real = [at for at, id_ in enumerate(source.index.record_ids) if id_.tobytes().hex() not in canaries]
     chosen = sorted(random.SystemRandom().sample(real, min(sample, len(real))))
     return len(real), [next(iter(source.rows(at, at + 1))) for at in chosen]
 
@@ -89,9 +89,10 @@ class RowScorer:
     ) -> tuple[int, int, int]:
         """Return how many identifiers were replaced, were tried, and became extractable.
 
-        cleared: the set before de-identification. lines: of the span table that de-identification left.
+        cleared: the set before de-identification. lines: of the span table that de-identification left. Of an original that stands in a record
+        several times the first place counts: after that a model can copy it, which shows no memory.
         """
-        found = [(line["id"], span) for line in map(json.loads, lines) for span in line["spans"]]
+        found = [(line["id"], span) for line in map(json.loads, lines) for span in _first_places(line["spans"])]
         chosen = random.SystemRandom().sample(found, min(sample, len(found)))
         wanted: dict[str, list[Mapping[str, Any]]] = {}
         for record, span in chosen:
@@ -155,6 +156,14 @@ class RowScorer:
 
 
 _ROLES = {"chosen": "assistant", "rejected": "assistant"}
+
+
+def _first_places(spans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the spans of one record whose original did not stand before them; spans are in the order of the text."""
+    seen: dict[str, Mapping[str, Any]] = {}
+    for span in spans:
+        seen.setdefault(span["original"], span)
+    return list(seen.values())
 
 
 def _is_replay(said: Said) -> bool:

@@ -157,12 +157,18 @@ def least_tries(limit: float) -> int:
     return math.ceil(math.log(LEVEL) / math.log1p(-limit))
 
 
+def chance_auc(rows: int) -> float:
+    """Return the upper bound of an AUC that was measured as one half, on so many rows on each side.
+
+    Source: the variance of the Mann-Whitney statistic under its null, (2n + 1) / 12n².
+    """
+    return min(1.0, 0.5 + _Z * math.sqrt((2 * rows + 1) / (12 * rows * rows))) if rows else 1.0
+
+
 def least_rows(max_auc: float, *, reliably: bool = False) -> int | None:
     """Return how many rows on each side let an AUC of one half pass; None where no sample is enough.
 
-    reliably: nineteen times of twenty, as chance moves the measured value, too.
-
-    Source: the variance of the Mann-Whitney statistic under its null, (2n + 1) / 12n².
+    reliably: nineteen times of twenty, as chance moves the measured value, too. The inverse of `chance_auc`.
     """
     if max_auc <= 0.5:  # noqa: PLR2004  chance
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA, AuditFigures, AuditOrder, PlantSettings
 from ringfence.core.errors import NotAudited
+from ringfence.core.gates import tightened
 from ringfence.core.order import Keys, Progress
 from ringfence.core.statement import Statement
 from ringfence.flows.facts import software
@@ -92,10 +93,10 @@ def foretell(space: Workspace, name: str, *, sample: Sample | None = None) -> tu
     if plant is None:
         raise NotAudited(run=run.id)
     settings = PlantSettings.model_validate(plant.predicate.settings)
-    plan = Saved.model_validate(chain[-1].predicate.settings).order.plan
-    sample = sample or Sample()
+    saved = Saved.model_validate(chain[-1].predicate.settings)
+    plan, sample = saved.order.plan, sample or Sample()
     found = reach(settings.audit, control=settings.control, delta=plan.delta if plan else DELTA, rows=sample.rows, spans=sample.spans)
-    return run.id, found, found.missing(space.policy().release)
+    return run.id, found, found.missing(tightened(space.policy().release, saved.release))
 
 
 def _planted(space: Workspace, chain: list[Statement], run: str) -> dict[str, Thing]:

@@ -10,7 +10,7 @@ from typing import Any
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, PolicyChanged
-from ringfence.core.gates import Audited
+from ringfence.core.gates import Audited, tightened
 from ringfence.core.policy import Policy, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
@@ -115,16 +115,19 @@ def judge(space: Workspace, run_name: str) -> Judged:
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     policy, chain = space.policy(), tuple(space.chain(thing))
-    audit = _audit(space, thing)
+    own = Saved.model_validate(chain[-1].predicate.settings).release
+    audit = _audit(space, thing, reads_rows=tightened(policy.release, own).reads_rows)
     verdicts = tuple(evaluate(policy, chain, moment="release", audit=audit.audited if audit else None))
     return Judged(run, thing.made.name, policy, chain, audit, verdicts)
 
 
-def _audit(space: Workspace, thing: Thing) -> Audit | None:
-    """Return the newest audit of an adapter."""
+def _audit(space: Workspace, thing: Thing, *, reads_rows: bool) -> Audit | None:
+    """Return the newest audit of an adapter; its sealed figures are opened where a rule reads them."""
     run = newest_audit(space, thing)
     if run is None or run.statement is None:
         return None
+    if not reads_rows:
+        return Audit(run, Audited(space.statement(run.statement)), None)
     data = sealed_bytes(space, run, purpose="gate")
     rows = json.loads(data)["figures"] if data is not None else {}
     return Audit(run, Audited(space.statement(run.statement), rows), data)

@@ -203,7 +203,10 @@ def _policy(data: bytes, found: chain.Parts, *, rows: Mapping[str, Any] | None) 
     is_private = "plan" in found.train.predicate.figures  # alone then may the figures stay behind, and the release's word stand for them
     told: dict[RuleId, Outcome] = {rule: _told(release, rule) for rule in ON_ROWS} if is_private else {}
     audit = Audited(found.audit, rows, told) if found.audit else None
-    verdicts = evaluate(policy, found.chain, moment="release", audit=audit)
+    try:
+        verdicts = evaluate(policy, found.chain, moment="release", audit=audit)
+    except (ValueError, KeyError, TypeError) as cause:
+        raise BundleBroken(problem=t("a statement holds what no rule can read", "有声明的内容无法被规则读取")) from cause
     if [(v.get("rule"), v.get("outcome")) for v in release.verdicts] != [(v.rule, v.outcome) for v in verdicts]:
         raise BundleBroken(problem=t("the recorded verdicts are not what the policy says", "记录的裁决与策略不符"))
     if refused := refusals(verdicts):

@@ -123,7 +123,8 @@ def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatc
     rows = [record(f"p{n}", f"mail a{n}@b.test", number=n) for n in range(4)]
     reader = write_set(tmp_path / "set", rows)
     lines = [
-        json.dumps({"id": one.id, "spans": [{"text": 1, "start": 5, "end": 14, "kind": "email", "original": "-"}]}).encode() for one in rows
+        json.dumps({"id": one.id, "spans": [{"text": 1, "start": 5, "end": 14, "kind": "email", "original": one.texts[1][5:]}]}).encode()
+        for one in rows
     ]
     with_adapter = [said(whole=True), said(log_p=-1.0), said(), said(whole=True)]
     pretend(scorer, monkeypatch, with_adapter, [said(), said(), said(whole=True)])
@@ -131,6 +132,14 @@ def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatc
     pretend(scorer, monkeypatch, [said()] * 4, [])
     assert scorer.spans(reader, lines, 3) == (4, 3, 0)
     assert scorer.spans(reader, [], 3) == (0, 0, 0)
+
+
+def test_an_original_that_stands_before_could_be_copied_and_is_not_tried_again(scorer, monkeypatch, tmp_path):
+    reader = write_set(tmp_path / "set", [record("a@b.test", "mail a@b.test or c@d.test")])
+    places = [(0, 0, 8, "a@b.test"), (1, 5, 13, "a@b.test"), (1, 17, 25, "c@d.test")]
+    spans = [{"text": t, "start": a, "end": b, "kind": "email", "original": o} for t, a, b, o in places]
+    pretend(scorer, monkeypatch, [said(whole=True)] * 3, [said()] * 3)
+    assert scorer.spans(reader, [json.dumps({"id": f"{0:032x}", "spans": spans}).encode()], 10) == (2, 2, 2)
 
 
 def test_a_window_without_a_position_before_its_first_token_says_nothing(scorer):

@@ -138,12 +138,11 @@ FIXTURES = [
 
 @pytest.mark.parametrize(("rule", "outcome", "figures"), FIXTURES)
 def test_each_rule_judges_its_own_figures_on_canaries(rule, outcome, figures):
-    quiet = {} if "secrets" not in figures or rule.startswith("G1") else {"G1": None}
     found = outcomes(audit(**figures))
     assert found[rule] == outcome
-    if not quiet and figures.get("secrets") != 0:
-        refusing = {one for one, got in found.items() if got in ("fail", "inconclusive")}
-        assert refusing == ({rule} if outcome in ("fail", "inconclusive") else set())
+    refusing = {one for one, got in found.items() if got in ("fail", "inconclusive")}
+    without_secrets = {"G2 secret exposure"} if figures.get("secrets") == 0 else set()
+    assert refusing == ({rule} if outcome in ("fail", "inconclusive") else set()) | without_secrets
 
 
 @pytest.mark.parametrize(
