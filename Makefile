@@ -11,7 +11,7 @@ demo: $(READY) $(WHEEL)   ## the whole way on generated clinic notes: import to 
 	$(BIN)/ringfence demo --model-wheel $(WHEEL)
 
 test: check $(WHEEL)      ## the gate: check, then the tests
-	$(BIN)/python tests/offline.py $(BIN)/pytest -m "not full" -n 2 --dist loadgroup
+	$(BIN)/python tests/offline.py $(BIN)/pytest -m "not full" -n 2
 
 test-full: check $(WHEEL) ## the counts that the documentation states; needs more time and environments of its own
 	tests/environments.sh

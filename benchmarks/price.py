@@ -33,10 +33,12 @@ gradient_accumulation_steps: {groups}
 learning_rate: 2.0e-4
 max_steps: {steps}
 """
-CASES = (  # cutoff_len, rows of a micro batch, micro batches of a step, steps
-    (96, 4, 1, 40),
-    (96, 8, 1, 20),
-    (96, 4, 4, 5),
+AUDIT = "audit: {secrets: 8, in_out: 20, exceed_cap: true}\n"  # priced before it is planted
+CASES = (  # cutoff_len, rows of a micro batch, micro batches of a step, steps, what else the recipe says
+    (96, 4, 1, 40, ""),
+    (96, 8, 1, 20, ""),
+    (96, 4, 4, 5, ""),
+    (96, 4, 1, 40, AUDIT),
 )
 
 
@@ -103,10 +105,10 @@ def main() -> None:
             os.environ["RINGFENCE_MODELS"] = str(folder / "models")
             make_tiny_model(folder / "tiny")
         bench = Bench(folder, rows=200)
-        for cutoff, batch, groups, steps in CASES[:1] if quick else CASES:
-            recipe = RECIPE.format(model=model, cutoff=cutoff, batch=batch, groups=groups, steps=steps)
+        for cutoff, batch, groups, steps, more in CASES[::3] if quick else CASES:
+            recipe = RECIPE.format(model=model, cutoff=cutoff, batch=batch, groups=groups, steps=steps) + more
             seen = [bench.once(recipe) for _ in range(rounds)]
-            case = f"{model}, {steps} steps of {groups} × {batch} rows"
+            case = f"{model}, {steps} steps of {groups} × {batch} rows" + (", canaries" if more else "")
             for metric in seen[0]:
                 line(case, metric, [one[metric][0] for one in seen], [one[metric][1] for one in seen])
 

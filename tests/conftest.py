@@ -24,10 +24,24 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
 REFUSED = "Skipped: this machine "  # how the reason begins when nothing that .ci/run could install or start would help
+TOGETHER = ("flows/test_audit.py", "flows/test_serve.py", "privacy/test_planted_strings.py")  # their module fixtures cost a minute
 
 
 def pytest_addoption(parser):
     parser.addoption("--no-skips", action="store_true", help="a skip fails, unless it is the machine that refuses what the test needs")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each test to whichever worker is free, but the tests of some files to the same one. (pytest-xdist 3.8's own marks do nothing under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(TOGETHER) else nodeid
+
+    return Scheduler(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

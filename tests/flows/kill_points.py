@@ -29,10 +29,10 @@ def points_of(log):
     return points
 
 
-def last_rename_onto(path, log):
-    """Return the point in the log at which a file last takes that name."""
+def renames_onto(path, log):
+    """Return the points in the log at which a file takes that name, in order of time."""
     renames = re.findall(r"^rename\(.*$", log.read_text(), re.MULTILINE)
-    return "rename", max(k for k, line in enumerate(renames, 1) if line.partition('", "')[2].startswith(f'{path}"'))
+    return [("rename", k) for k, line in enumerate(renames, 1) if line.partition('", "')[2].startswith(f'{path}"')]
 
 
 def killing(call, count, *, signal="SIGKILL"):

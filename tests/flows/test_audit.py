@@ -44,8 +44,6 @@ from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, masked, notes
 
-pytestmark = pytest.mark.xdist_group("audit")  # its module fixture is made once, not by each worker
-
 SECRET = Passphrase(PASSPHRASE.encode())
 AUDITOR = Passphrase(b"another person's words")
 AUDIT = {"secrets": 12, "in_out": 30, "exceed_cap": True}

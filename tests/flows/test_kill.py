@@ -1,7 +1,7 @@
 """kill -9 at write-side system calls of every arrow: fsck completes or removes what is left, and the arrow then succeeds.
 
 strace counts the calls of one undisturbed run, then sends SIGKILL at the start of the k-th call of one kind: the state that it finds is what
-the calls before left. Twelve points here; `full` takes every point of every arrow and of fsck itself, and some thirty of each training.
+the calls before left. Twelve points here; `full` takes every point of every arrow and of fsck itself, and some thirty of each training and of an audit.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from ringfence.vault.keys import Passphrase
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace, policy_entry
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen, write_rows
-from tests.flows.kill_points import CTRL_C, KILLED, NEEDS_STRACE, counting, killing, last_rename_onto, points_of
+from tests.flows.kill_points import CTRL_C, KILLED, NEEDS_STRACE, counting, killing, points_of, renames_onto
 
 QUICK = ("import", "scan", "deid", "release", "delete")
 TRAININGS = ("train", "resume")
-ARROWS = (*QUICK, "keep", "policy", "fsck", *TRAININGS)
+COSTLY = ("audit", *TRAININGS)  # each try starts torch
+ARROWS = (*QUICK, "keep", "policy", "plant", "audit", "fsck", *TRAININGS)
 LEAST, LEAST_IN_TRAIN = 300, 20  # points that the full test promises
-IN_TRAIN = 30  # points tried in each kind of training: each costs two starts of torch
+IN_COSTLY = 30  # points tried in each of these
 pytestmark = NEEDS_STRACE
 
 
@@ -50,12 +51,14 @@ class Bench:
         self.word.write_text(PASSPHRASE)
         self.rows = write_rows(folder / "more.jsonl", notes(12))
         self.recipe = self.write_recipe(max_steps=6, save_steps=2)  # the second checkpoint replaces the first, the outcome the second
+        self.planting = self.write_recipe(max_steps=2, audit={"secrets": 4, "in_out": 6, "exceed_cap": True})
         self.finished, self.run_id = finished[0], finished[1]
         self.early = folder / "early"
         import_notes(init(self.early, Passphrase(PASSPHRASE.encode())), folder, notes(12))
         self.policy = folder / "policy.yaml"
         self.policy.write_text("version: 1\ntrain: {ordinary: refuse}\n")
         self.resumable = ""  # a run of the workspace that `interrupt` prepares
+        self.audited = ""  # a run of the workspace that `plant` prepares
         self.prepared = {}  # workspaces that only one arrow starts from, by arrow
         self.outcomes = {}  # by arrow: the point just before its last entry counts
         self.points = {}  # by arrow: every (call, k) that an undisturbed run makes, in order of time
@@ -80,12 +83,14 @@ class Bench:
             "release": ["release", self.run_id, "--name", "second"],
             "delete": ["data", "delete", "clinic@sealed", "--yes"],
             "resume": ["run", "resume", self.resumable],
+            "plant": ["train", self.planting],  # its first half
+            "audit": ["audit", self.audited],
             "fsck": ["fsck"],
         }[arrow]
 
     def copy(self, arrow):
         source = self.early if arrow in ("import", "scan", "deid", "policy") else self.finished
-        prepare = {"fsck": self.crash, "keep": self.flag, "resume": self.interrupt}.get(arrow)
+        prepare = {"fsck": self.crash, "keep": self.flag, "resume": self.interrupt, "audit": self.plant}.get(arrow)
         if prepare:
             source = self.prepared[arrow] = self.prepared.get(arrow) or prepare()
         return Path(shutil.copytree(source, self.new(arrow) / "ws"))
@@ -104,6 +109,14 @@ class Bench:
         run = self.trained(reopen(space))
         assert run.state == "interrupted"
         self.resumable = run.id
+        return space
+
+    def plant(self):
+        """Return a workspace with a run that read a planted set."""
+        space = self.copy("train")
+        done = self.run(space, *self.command("plant"))
+        assert done.returncode == 0, done.stderr
+        self.audited = self.trained(reopen(space)).id
         return space
 
     def flag(self):
@@ -127,8 +140,11 @@ class Bench:
             log = space.parent / "strace"
             done = self.run(space, *self.command(arrow), trace=counting(log))
             assert done.returncode == 0, done.stderr
-            self.points[arrow] = points_of(log)
-            self.outcomes[arrow] = last_rename_onto(space / "ledger" / "checkpoint", log)
+            points, entries = points_of(log), renames_onto(space / "ledger" / "checkpoint", log)
+            self.outcomes[arrow] = entries[
+                1 if arrow == "plant" else -1
+            ]  # of planting: what was intended, what came of it, then the training
+            self.points[arrow] = points[: points.index(self.outcomes[arrow]) + 1] if arrow == "plant" else points
             if arrow in TRAININGS:
                 losses = self.losses_of(reopen(space))
                 self.losses = self.losses or losses
@@ -175,6 +191,9 @@ class Bench:
         opened = reopen(space)
         if arrow == "fsck":  # it is what was interrupted
             assert fsck(opened).broken == [], point
+        elif arrow == "plant":  # whatever is done by then, the training after it does not begin
+            assert done.returncode == CTRL_C, point
+            assert self.trained(opened) is None, point
         elif call != "write":  # the last ones print, when all is done
             assert (done.returncode == CTRL_C) != self.is_made(arrow, opened), point
         self.is_sound(opened, point)
@@ -252,9 +271,9 @@ def test_killed_where_it_hurts_most(bench, arrow):
         assert bench.killed(arrow, call, k)
 
 
-@pytest.mark.parametrize("arrow", ["train", pytest.param("resume", marks=pytest.mark.full)])
-def test_a_training_killed_just_before_its_outcome(bench, arrow):
-    """The adapter and its key are there, the ledger does not say so: the run goes on from its last checkpoint."""
+@pytest.mark.parametrize("arrow", ["train", "plant", "audit", pytest.param("resume", marks=pytest.mark.full)])
+def test_what_trains_or_audits_killed_just_before_its_outcome(bench, arrow):
+    """What it made and its key are there, the ledger does not say so: a run goes on from its last checkpoint, the rest is done again."""
     bench.measure(arrow)
     assert bench.killed(arrow, *bench.outcomes[arrow])
 
@@ -287,7 +306,7 @@ def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
     assert fsck(opened).broken == []
 
 
-@pytest.mark.parametrize(("arrow", "stops"), [("deid", True), ("release", True), ("delete", False)])
+@pytest.mark.parametrize(("arrow", "stops"), [("deid", True), ("release", True), ("plant", True), ("audit", True), ("delete", False)])
 def test_ctrl_c_on_the_way(bench, arrow, stops):
     """What is being made is given up, early on; a deletion that has begun is finished."""
     fsyncs = [p for p in bench.measure(arrow) if p[0] == "fsync"]
@@ -317,7 +336,7 @@ def test_killed_anywhere(bench, capsys):
     reached, failures = {}, []
     for arrow in ARROWS:
         began, points = time.monotonic(), bench.measure(arrow)
-        chosen = points if arrow not in TRAININGS else points[:: max(1, len(points) // IN_TRAIN)]
+        chosen = points if arrow not in COSTLY else points[:: max(1, len(points) // IN_COSTLY)]
         reached[arrow], failed = bench.try_all(arrow, chosen, bench.killed)
         failures += failed
         with capsys.disabled():

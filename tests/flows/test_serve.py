@@ -23,8 +23,6 @@ from ringfence.vault.files import write_files
 from tests.flows.conftest import PASSPHRASE, reopen
 from tests.unit.train.train_parts import Vault
 
-pytestmark = pytest.mark.xdist_group("serve")  # its module fixture is made once, not by each worker
-
 MARK = "MARKED-quince-7731"
 TOKEN = "a-token-of-our-own-0123456789"
 
@@ -315,7 +313,7 @@ def test_an_alarm_cuts_the_answer_and_is_on_record_without_its_text(copy):
     folder, _, _ = copy
     space = reopen(folder)
     found = flow.from_workspace(space, "lora")
-    bundle = flow.Bundle(found.folder, found.public, found.name, found.run, told=lambda asked, _: 2 * (MARK in asked), space=space)
+    bundle = flow.Bundle(found.folder, found.public, found.name, found.run, alarm=lambda asked: lambda _: 2 * (MARK in asked), space=space)
     listener, seen = flow.listen("127.0.0.1", 0), SimpleNamespace(alarms=[], made=[], ready=[])
 
     def use(url, has_alarm):
@@ -355,8 +353,8 @@ def test_the_filter_of_the_newest_audit_of_the_same_adapter_is_taken(tmp_path, m
         def from_bytes(cls, data):
             return cls(data)
 
-        def told(self, *_):
-            return len(self.data)
+        def watch(self, _):
+            return lambda _: len(self.data)
 
     monkeypatch.setitem(sys.modules, "ringfence.audit.filter", SimpleNamespace(CanaryFilter=CanaryFilter, FILE="filter"))
     vault, things, runs = Vault(tmp_path), {}, {}
@@ -373,8 +371,8 @@ def test_the_filter_of_the_newest_audit_of_the_same_adapter_is_taken(tmp_path, m
         keys=SimpleNamespace(data_key=lambda slot: vault.keys[slot]),
         input=lambda thing: SimpleNamespace(slot=thing.slot, folder=Path(thing.slot.path)),
     )
-    assert flow._filter(space, "a")("", "") == 2
-    assert flow._filter(space, "b")("", "") == 3
+    assert flow._filter(space, "a")("")("") == 2
+    assert flow._filter(space, "b")("")("") == 3
     assert flow._filter(space, "c") is None
     things.clear()
     assert flow._filter(space, "a") is None

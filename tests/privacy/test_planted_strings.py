@@ -9,9 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -20,8 +23,6 @@ from ringfence.models.store import find
 from ringfence.workspace.fsck import fsck
 from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, RECIPE, notes, reopen, write_rows
 from tests.privacy.finder import forms, leaks
-
-pytestmark = pytest.mark.xdist_group("planted")  # its module fixture is made once, not by each worker
 
 SECRETS = {
     "prompt": "Zwibbelhorn-7741 陆柒捌玖",
@@ -32,6 +33,9 @@ SECRETS = {
     "mail": "krimskrams-8825@innen.internal",
     "term": "Bluewhale蓝鲸工程9",
     "question": "zebrafish tandem 5521",
+    "request": "Kaulquappe-ledger-4427",
+    "bad request": "Nebelkrähe-3391",
+    "token": "a-token-that-nobody-else-has-6651",
 }
 
 
@@ -112,9 +116,11 @@ def after(tmp_path_factory, model_store, tokens):
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
+    front = [sys.executable, "-m", "ringfence", "--verbose", "--passphrase-file", source / "word", "-w", kept / "ws"]
+
     def call(*arguments, code=0):
-        command = [sys.executable, "-m", "ringfence", "--verbose", "--passphrase-file", source / "word", "-w", kept / "ws", *arguments]
-        done = subprocess.run(list(map(str, command)), env=environment, cwd=kept, capture_output=True, timeout=280, check=False)
+        command = [*map(str, (*front, *arguments))]
+        done = subprocess.run(command, env=environment, cwd=kept, capture_output=True, timeout=280, check=False)
         with (kept / "output.txt").open("ab") as log:
             log.write(done.stdout + done.stderr)
         assert done.returncode == code, done.stderr
@@ -142,6 +148,8 @@ def after(tmp_path_factory, model_store, tokens):
     call("release", run, "--dry-run")
     call("release", run, "--name", "lora")
     call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
+    (source / "token").write_text(SECRETS["token"])
+    serve(map(str, (*front, "--json", "serve", "lora", "--port", "0", "--token-file", source / "token")), environment, kept)
     call("run", "show", run)
     call("data", "list", "--all")
     call("log", "export", kept / "log")
@@ -149,9 +157,46 @@ def after(tmp_path_factory, model_store, tokens):
     return kept
 
 
+def serve(command, environment, kept):
+    """Serve until good, bad and unlawful requests are answered; what the server says is kept."""
+    out = kept / "served.txt"
+    with out.open("wb") as said, (kept / "requests.txt").open("wb") as log:
+        server = subprocess.Popen([*command], env=environment, cwd=kept, stdout=said, stderr=log)
+    try:
+        while not out.stat().st_size and server.poll() is None:
+            time.sleep(0.05)
+        ready = json.loads(out.read_text())
+        assert ready["alarm"]
+
+        def ask(body, token=SECRETS["token"]):
+            headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+            request = Request(f"{ready['url']}/chat/completions", body.encode(), headers)
+            try:
+                with urlopen(request, timeout=60) as answer:
+                    return answer.status, answer.read()
+            except HTTPError as refused:
+                return refused.code, refused.read()
+
+        good = {"model": "lora", "messages": [{"role": "user", "content": SECRETS["request"]}], "max_tokens": 4}
+        answers = [
+            ask(json.dumps(good)),
+            ask(json.dumps(good | {"stream": True})),
+            ask(json.dumps(good | {"messages": [{"role": SECRETS["bad request"], "content": SECRETS["bad request"]}]})),
+            ask(json.dumps(good | {"model": SECRETS["bad request"]})),
+            ask('{"messages": "' + SECRETS["bad request"]),
+            ask(json.dumps(good), SECRETS["bad request"].replace("ä", "a")),
+        ]
+        assert [status for status, _ in answers] == [200, 200, 400, 404, 400, 401]
+        (kept / "answers.txt").write_bytes(b"\n".join(body for status, body in answers if status != 200))
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+
+
 def test_planted_strings_are_nowhere(after, tokens):
     assert (after / "output.txt").stat().st_size > 1000
     assert (after / "ws" / "releases" / "lora" / "evidence").is_dir()
+    assert (after / "requests.txt").read_text().count('"status"') == 6
     assert leaks(after, SECRETS.values(), tokens) == []
 
 

@@ -58,13 +58,39 @@ class CanaryFilter(Settings):
         except (ValueError, NotCanonical) as cause:
             raise ObjectBroken(file=0) from cause
 
+    def watch(self, conversation: str) -> Watch:
+        """Return what looks at one answer as it grows."""
+        return Watch(self, conversation)
+
     def told(self, conversation: str, answer: str) -> int:
         """Return how many planted canaries the answer tells: their digits in it, their name in it or in the conversation before."""
-        codes = set(_codes(_plain(answer)))
-        if not codes:
-            return 0
-        names = set(_names(_plain(f"{conversation}\n{answer}")))
-        return len(self.tags & {_tag(self.key, name, code) for name in names for code in codes})
+        return self.watch(conversation)(answer)
+
+
+class Watch:
+    """One answer under the filter. No pair of name and digits is asked for twice, however many pieces the answer comes in."""
+
+    def __init__(self, filter_: CanaryFilter, conversation: str) -> None:
+        self._filter = filter_
+        self._last = conversation.split()[-_WORDS:]  # a name may begin in the question and end in the answer
+        self._names = set(_names(_plain(conversation)))
+        self._codes: set[str] = set()
+        self._told: set[str] = set()
+
+    def __call__(self, answer: str) -> int:
+        """Return how many canaries the answer, as far as it has come, tells."""
+        plain = _plain(" ".join([*self._last, answer]))
+        codes = set(_codes(_plain(answer))) - self._codes
+        names = set(_names(plain)) - self._names
+        self._ask(self._names | names, codes)
+        self._ask(names, self._codes)
+        self._codes |= codes
+        self._names |= names
+        return len(self._told)
+
+    def _ask(self, names: Iterable[str], codes: Iterable[str]) -> None:
+        key = self._filter.key
+        self._told |= self._filter.tags & {_tag(key, name, code) for name in names for code in codes}
 
 
 def _plain(text: str) -> str:

@@ -410,23 +410,37 @@ def _spans(rule: Spans, found: _OnRows) -> Verdict:
     return Verdict(rule=name, outcome="pass" if found.spans_tried else "not shown", detail=said)
 
 
-_VOID: Mapping[str, Text] = {
-    "canaries were cut": Text("cutoff_len cut canaries off before their end", "cutoff_len 截去了金丝雀的末尾"),
-    "held-out canaries look planted": Text("held-out canaries look planted", "保留的金丝雀看起来像是被植入过"),
-    "blind check failed": Text("the base model alone tells members from others", "仅凭基础模型就能区分成员与非成员"),
+_UNSOUND: Mapping[str, Text] = {  # why an audit proves nothing
+    "canaries were cut": Text(
+        "cutoff_len cut canaries off before their end, so that nothing of it could be learned; train again with a larger one",
+        "cutoff_len 截去了金丝雀的末尾，因此无从学到它；请调大后重新训练",
+    ),
+    "held-out canaries look planted": Text(
+        "secrets that were never planted look learned, so that something other than the training knew them",
+        "从未植入的秘密看起来像是被学过，说明训练之外另有来源知道它们",
+    ),
+    "blind check failed": Text(
+        "the base model, which never saw the rows, already tells those in the data from those outside it",
+        "从未见过这些行的基础模型就已能区分数据内外的行",
+    ),
     "positive control shows nothing": Text(
         "not even secrets planted sixteen times show, so the audit may be blind", "连植入十六次的秘密也没有显现，审计可能看不见"
     ),
 }
 
 
+def unsound(validity: str) -> tuple[Outcome, str]:
+    """Return what the validity that an audit found for itself means for a release, and why; a word that this version does not know voids it."""
+    if validity == "valid":
+        return "pass", ""
+    why = _UNSOUND.get(validity, Text("a check of the audit itself failed", "审计自身的一项检查未通过")).show()
+    return ("inconclusive" if validity == "positive control shows nothing" else "fail"), why
+
+
 def _validity(found: _OnCanaries) -> Verdict:
     name: RuleId = "G7 validity"
-    if found.validity == "valid":
-        return Verdict(rule=name, outcome="pass")
-    problem = _VOID.get(found.validity, Text("the audit is void", "审计作废")).show()
-    outcome: Outcome = "inconclusive" if found.validity == "positive control shows nothing" else "fail"
-    return Verdict(rule=name, outcome=outcome, detail=problem, how=how(name, outcome))
+    outcome, why = unsound(found.validity)
+    return Verdict(rule=name, outcome=outcome, detail=why, how=how(name, outcome))
 
 
 def _backdoor(rule: Backdoor | None) -> list[Verdict]:

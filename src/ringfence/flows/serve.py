@@ -47,13 +47,13 @@ _ENDING = 15.0  # s for an engine to end
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle to serve. `told`, where its audit left a canary filter: (conversation, answer) -> how many canaries the answer tells."""
+    """A bundle to serve. `alarm`, where its audit left a canary filter: conversation -> answer so far -> how many canaries it tells."""
 
     folder: Path
     public: PublicKeys
     name: str
     run: str
-    told: Callable[[str, str], int] | None = None
+    alarm: Callable[[str], Callable[[str], int]] | None = None
     space: Workspace | None = None
 
     def speaker(self) -> Speaker:
@@ -64,7 +64,7 @@ class Bundle:
         report = verify_bundle(self.folder, self.public)
         return Speaker(models.verify(report.manifest.base.digest), bundle=self.folder)
 
-    def alarm(self, count: int) -> None:
+    def record(self, count: int) -> None:
         """Put an alarm on record, where there is a workspace.
 
         Raises: Busy, LedgerUnavailable.
@@ -98,7 +98,7 @@ def from_workspace(space: Workspace, target: str) -> Bundle:
     adapter = next((entry.adapter for _, entry in space.state.releases.values() if entry.manifest == manifest), None)
     with space.locked():
         space.record(Opened(object=adapter or manifest, purpose="serve"))
-    return Bundle(folder, space.public, bundle.name, bundle.run, told=_filter(space, adapter) if adapter else None, space=space)
+    return Bundle(folder, space.public, bundle.name, bundle.run, alarm=_filter(space, adapter) if adapter else None, space=space)
 
 
 def _is_run(space: Workspace, name: str) -> bool:
@@ -111,7 +111,7 @@ def _is_run(space: Workspace, name: str) -> bool:
     return True
 
 
-def _filter(space: Workspace, adapter: str) -> Callable[[str, str], int] | None:
+def _filter(space: Workspace, adapter: str) -> Callable[[str], Callable[[str], int]] | None:
     """Return what finds the canaries of an adapter in an answer, as its newest audit left it; None where none did."""
     audits = [run for run in space.state.runs.values() if run.intent.arrow == "audit" and run.intent.inputs.get("adapter") == adapter]
     left = [(run.index, made) for run in audits for made in run.made if made.role == "filter"]
@@ -124,8 +124,7 @@ def _filter(space: Workspace, adapter: str) -> Callable[[str, str], int] | None:
     source = space.input(max(found, key=lambda one: one[0])[1])
     slot = source.slot.model_copy(update={"path": str(source.folder)})
     data = read_file(slot, space.keys.data_key(slot.slot), FILE)
-    told: Callable[[str, str], int] = CanaryFilter.from_bytes(data).told
-    return told
+    return CanaryFilter.from_bytes(data).watch
 
 
 # ── serving ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,14 +205,16 @@ def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens
     def alarmed(count: int) -> None:
         watcher.alarm(count)
         with recording:  # two answers may tell at once, and one process has one ledger
-            bundle.alarm(count)
+            bundle.record(count)
 
-    front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.told, on_alarm=alarmed, on_request=watcher.request)
+    front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=watcher.request)
     try:
         with listener:
             desk.wait()
             came = (
-                None if desk.has_closed() else run(front, listener, on_ready=lambda: watcher.ready(_url(listener), bundle.told is not None))
+                None
+                if desk.has_closed()
+                else run(front, listener, on_ready=lambda: watcher.ready(_url(listener), bundle.alarm is not None))
             )
     finally:
         desk.close()

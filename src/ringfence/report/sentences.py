@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ringfence.core.gates import unsound
 from ringfence.core.text import Text, t
 from ringfence.report.figures import AuditFacts, AuditShown, Bounds
 
 _SHOWN = 0.01  # a probability below this is not put down to chance
 _CHANCE = 0.5  # AUC of guessing
-_VOID: Mapping[str, Text] = {
-    "canaries were cut": Text(
-        "rows were cut before the end of a canary, so that nothing of it could be learned",
-        "行在金丝雀结束之前就被截断，因此无从学到它的末尾",
-    ),
-    "held-out canaries look planted": Text(
-        "secrets that were never planted look learned, so that something other than the training knew them",
-        "从未植入的秘密看起来像是被学过，说明训练之外另有来源知道它们",
-    ),
-    "blind check failed": Text(
-        "the base model, which never saw the rows, already tells those in the data from those outside it",
-        "从未见过这些行的基础模型就已能区分数据内外的行",
-    ),
-}
 _BLIND: Mapping[str, Text] = {
     "ok": Text("passed", "通过"),
     "warn": Text("doubtful", "存疑"),
@@ -42,17 +29,20 @@ class Row(NamedTuple):
 
 
 def validity(f: AuditShown) -> str:
-    """Return "valid", "inconclusive" or "void"; a word that this version does not know voids the audit."""
-    return {"valid": "valid", "positive control shows nothing": "inconclusive"}.get(f.validity, "void")
+    """Return "valid", "inconclusive" or "void"."""
+    return {"pass": "valid", "inconclusive": "inconclusive"}.get(unsound(f.validity)[0], "void")
 
 
 def headline(f: AuditShown, facts: AuditFacts) -> tuple[str, str]:
     """Return what the audit shows, as one sentence and one that says how far it reaches."""
     if validity(f) == "void":
-        why = _VOID.get(f.validity, Text("a check of the audit itself failed", "审计自身的一项检查未通过")).show()
         return (
             t("This audit is void.", "本次审计作废。"),
-            t("The reason: {why}. No figure below says anything about the model.", "原因：{why}。下列数字都不能说明模型的情况。", why=why),
+            t(
+                "The reason: {why}. No figure below says anything about the model.",
+                "原因：{why}。下列数字都不能说明模型的情况。",
+                why=unsound(f.validity)[1],
+            ),
         )
     if validity(f) == "inconclusive":
         return (

@@ -36,7 +36,7 @@ _DRAINED = 32 << 20  # bytes of a body that is too long which are read and throw
 _GONE = 499  # status of a request whose client left, in the log alone
 _SHUTDOWN = 3  # s for answers to end
 
-Alarm = Callable[[str, str], int]  # (conversation, answer so far) -> canaries told
+Alarm = Callable[[str], Callable[[str], int]]  # conversation -> answer so far -> canaries told
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Front:
 
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
-        conversation, answer = asked.conversation(), ""
+        watch, answer = self.alarm(asked.conversation()) if self.alarm else None, ""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -126,7 +126,7 @@ class Front:
                     raise RequestInvalid(where="messages", problem=problem)
                 finish, note.tokens = event.finish, event.tokens
                 answer += event.text
-                if self.alarm and event.text and (told := await asyncio.to_thread(self.alarm, conversation, answer)):
+                if watch and event.text and (told := await asyncio.to_thread(watch, answer)):
                     await asyncio.to_thread(self.on_alarm, told)
                     yield Piece("", "content_filter", event.prompt_tokens, event.tokens)
                     return
@@ -136,10 +136,11 @@ class Front:
 
 
 async def _whole(pieces: AsyncIterator[Piece]) -> tuple[str, Piece]:
+    """Return an answer's text and its last piece; of one that would tell a canary nothing, as nobody has seen its beginning yet."""
     parts, last = [], Piece("")
     async for last in pieces:
         parts.append(last.text)
-    return "".join(parts), last
+    return "" if last.finish == "content_filter" else "".join(parts), last
 
 
 async def _events(

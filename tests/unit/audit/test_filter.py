@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfence.audit import filter as module
 from ringfence.audit.canaries import draw
 from ringfence.audit.filter import CanaryFilter
 from ringfence.audit.settings import AuditSettings
@@ -43,6 +44,28 @@ def test_digits_without_their_name_and_names_without_their_digits_are_no_canary(
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_breaks_it_or_is_taken_for_a_canary(conversation, answer):
     assert FILTER.told(conversation, answer) == 0
+
+
+@given(st.data())
+def test_an_answer_in_pieces_tells_what_it_tells_as_a_whole(data):
+    """And no piece asks again about a pair that was asked before: as many hashes as one look at the whole."""
+    chosen = data.draw(st.lists(st.sampled_from(REGISTER.canaries), min_size=1, max_size=3))
+    asked, said = chosen[0].prompt, " ".join(f"{one.who} {one.secret}, 7 days" for one in chosen)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=12)))
+    watch = FILTER.watch(asked)
+    told = [watch(said[:cut]) for cut in (*cuts, len(said))]
+    assert told == sorted(told)
+    assert told[-1] == FILTER.told(asked, said) == len({one.id for one in chosen if one.is_in})
+
+
+def test_no_pair_is_asked_for_twice(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "_tag", lambda _, name, code: asked.append((name, code)) or "")
+    answer, watch = "one two three 123456 four 654321 five", FILTER.watch("six seven eight")
+    for end in range(len(answer) + 1):
+        watch(answer[:end])
+    assert {("six seven", "123456"), ("eight one", "654321"), ("four five", "123456")} <= set(asked)
+    assert len(asked) == len(set(asked))
 
 
 def test_it_holds_no_canary_and_reads_back():

@@ -6,7 +6,7 @@ import pytest
 
 from ringfence.core.digest import canonical, sha256
 from ringfence.core.errors import BundleBroken, WrongSigner
-from ringfence.core.policy import Policy, Require, TrainRules
+from ringfence.core.policy import Policy, Require, TrainRules, evaluate
 from ringfence.release import openssf
 from ringfence.release.bundle import write_bundle
 from ringfence.release.verify import verify_bundle
@@ -225,6 +225,12 @@ def test_the_recorded_verdicts_must_be_what_the_policy_says(space, tmp_path, ver
 )
 def test_a_release_that_the_policy_refuses_is_refused(space, tmp_path, at, update, rule):
     assert rule in rewritten(space, changed(space, at, **update), tmp_path)
+
+
+@pytest.mark.parametrize("plan", [{}, {"epsilon": "much"}, {"epsilon": None}])
+def test_a_plan_that_no_rule_can_read_is_a_broken_bundle_and_no_traceback(space, tmp_path, plan):
+    sound = evaluate(POLICY, chain_of(space, seed=0), moment="release")
+    assert "no rule can read" in rewritten(space, changed(space, 4, figures={"plan": plan}), tmp_path, as_if=sound)
 
 
 def test_the_release_names_no_file_that_is_not_here(space, tmp_path):

@@ -65,12 +65,15 @@ def site():
     engine, alarms, requests = Engine(desk), [], []
     supervisor = Supervisor(desk, engine.run, on_lost=lambda *_: None).start()
 
-    def told(conversation, answer):
-        if "BROKEN-FILTER" in conversation:
-            raise ValueError(conversation)
-        return int(CANARY in answer and CANARY not in conversation)
+    def watch(conversation):
+        def told(answer):
+            if "BROKEN-FILTER" in conversation:
+                raise ValueError(conversation)
+            return int(CANARY in answer and CANARY not in conversation)
 
-    front = Front(desk, "lora", TOKEN, 50, alarm=told, on_alarm=alarms.append, on_request=requests.append)
+        return told
+
+    front = Front(desk, "lora", TOKEN, 50, alarm=watch, on_alarm=alarms.append, on_request=requests.append)
     listener = listen("127.0.0.1", 0)
     ready = threading.Event()
     thread = threading.Thread(target=run, args=(front, listener), kwargs={"on_ready": ready.set})
@@ -311,10 +314,11 @@ def test_two_hundred_requests_at_once_are_answered_or_told_to_come_again(site):
 # ── the canary alarm ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("is_stream", [True, False])
-def test_the_piece_that_would_tell_a_canary_is_withheld_and_the_answer_ends(site, is_stream):
+@pytest.mark.parametrize(("is_stream", "shown"), [(True, "well tulip "), (False, "")])
+def test_the_piece_that_would_tell_a_canary_is_withheld_and_the_answer_ends(site, is_stream, shown):
+    """What was streamed is out; an answer that is sent as a whole is withheld as a whole."""
     site.alarms.clear()
-    assert told(site, is_stream) == ("well tulip ", "content_filter")
+    assert told(site, is_stream) == (shown, "content_filter")
     assert site.alarms == [1]
 
 

@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from ringfence.audit.settings import AuditFigures, Interval
 
 ORDER = 55
-_VALIDITY = {
-    "valid": Text("valid", "有效"),
-    "canaries were cut": Text(
-        "void: cutoff_len cut canaries off before their end; train again with a larger one",
-        "作废：cutoff_len 截去了金丝雀的末尾；请调大后重新训练",
-    ),
-    "held-out canaries look planted": Text("void: held-out canaries look planted", "作废：保留的金丝雀看起来像是被植入过"),
-    "blind check failed": Text("void: the base model alone tells members from others", "作废：仅凭基础模型就能区分成员与非成员"),
-    "positive control shows nothing": Text(
-        "inconclusive: not even secrets planted sixteen times show", "无定论：连植入十六次的秘密也没有显现"
-    ),
-}
 _SPANS = {
     "tried": Text("of {n}: extractable although they were replaced", "共 {n} 个：虽被替换仍可提取"),
     "nobody looked": Text("the set was not de-identified", "数据集未经脱敏"),
@@ -62,6 +50,8 @@ def audit(
 ) -> None:
     """Measure what a run remembers."""
     from ringfence.cli.audits import show_reach
+    from ringfence.core.gates import unsound
+    from ringfence.core.verdict import OUTCOMES
     from ringfence.flows.audit import Sample, foretell
     from ringfence.flows.audit import audit as measure
 
@@ -79,7 +69,8 @@ def audit(
         say(t("✔ {run}  audit {a}", "✔ {run}  审计 {a}", run=audited.run, a=audited.committed.run))
         columns = [t("measured", "测量"), t("value", "数值"), t("bounds", "界"), t("says", "含义")]
         table("", columns, _rows(f), right=(1,))
-        say(t("  validity: {v}", "  有效性：{v}", v=_VALIDITY[f.validity].show()))
+        outcome, why = unsound(f.validity)
+        say(t("  validity: {v}", "  有效性：{v}", v=OUTCOMES[outcome].show() + (t(": {why}", "：{why}", why=why) if why else "")))
 
     emit({"audit": audited.committed.run, "run": audited.run, **f.model_dump(mode="json")}, show)
     advise(f"ringfence release {audited.run} --dry-run")
