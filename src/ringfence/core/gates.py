@@ -275,8 +275,17 @@ def _limit(rule: RuleId, bounds: _Bounds, limit: float, *, said: str, want: str)
     return Verdict(rule=rule, outcome=outcome, detail=said, how=how(rule, outcome, want=want))
 
 
-def _deciding(bounds: _Bounds, limit: float, tried: int) -> int:
-    """Return about how many tries would put a bound of the same value on one side of the limit: half the width falls with the root of them."""
+def _deciding_share(value: float, limit: float, tried: int) -> int:
+    """Return about how many tries at the same rate would put its exact bound on one side of the limit.
+
+    Source: the binomial tail at the limit, by the normal distribution with its correction for continuity.
+    """
+    distance = abs(value - limit)
+    return math.ceil(_Z**2 * limit * (1 - limit) / distance**2 + 1 / distance) if distance else 10 * tried
+
+
+def _deciding_auc(bounds: _Bounds, limit: float, tried: int) -> int:
+    """Return about how many rows on each side would put a bound of the same AUC on one side of the limit: its width falls with their root."""
     distance = abs(bounds.value - limit)
     width = bounds.upper - bounds.value if bounds.value < limit else bounds.value - bounds.lower
     return math.ceil(tried * (width / distance) ** 2) if distance else 10 * tried
@@ -291,7 +300,7 @@ def _extraction(rule: SecretExtraction, found: _OnCanaries) -> Verdict:
         u=found.extraction.upper,
         l=rule.max_rate,
     )
-    need = max(least_tries(rule.max_rate), _deciding(found.extraction, rule.max_rate, found.secrets) if found.extracted else 0)
+    need = max(least_tries(rule.max_rate), _deciding_share(found.extraction.value, rule.max_rate, found.secrets) if found.extracted else 0)
     want = f"audit.secrets: {need}"
     return _limit("G1 secret extraction", found.extraction, rule.max_rate, said=said, want=want)
 
@@ -326,7 +335,7 @@ def _membership(rule: Membership, found: _OnCanaries) -> Verdict:
         l=rule.max_auc,
     )
     each = max(1, min(found.members, found.others))
-    need = max(_deciding(found.auc, rule.max_auc, each), least_rows(rule.max_auc) or 0)
+    need = max(_deciding_auc(found.auc, rule.max_auc, each), least_rows(rule.max_auc) or 0)
     return _limit("G3 membership", found.auc, rule.max_auc, said=said, want=f"audit.in_out: {need}")
 
 
@@ -382,7 +391,7 @@ def _replay(rule: Replay, found: _OnRows) -> Verdict:
     if not found.rows_tried:
         said = t("no row has an answer long enough to be replayed", "没有足够长、可供复现的回答")
     need = least_tries(rule.max_rate) if rule.max_rate else found.rows
-    want = f"--rows {max(need, _deciding(found.replay, rule.max_rate, found.rows_tried) if found.rows_replayed else 0)}"
+    want = f"--rows {max(need, _deciding_share(found.replay.value, rule.max_rate, found.rows_tried) if found.rows_replayed else 0)}"
     return _limit("G5 replay", found.replay, rule.max_rate, said=said, want=want)
 
 

@@ -6,8 +6,9 @@ import math
 import re
 from typing import get_args
 
+import numpy as np
 import pytest
-from scipy.stats import beta, norm
+from scipy.stats import beta, norm, rankdata
 
 from ringfence.core import text
 from ringfence.core.gates import (
@@ -21,6 +22,7 @@ from ringfence.core.gates import (
     SecretExposure,
     SecretExtraction,
     Spans,
+    chance_auc,
     judge,
     least_rows,
     least_tries,
@@ -98,6 +100,19 @@ def audit(*, rows=None, told=None, reads=None, **figures):
     return Audited(made, None if told is not None else {**ROWS, **(rows or {})}, told or {})
 
 
+def as_step(step, *, of=None):
+    """A training or an audit that calls itself another step."""
+    if of is not None:
+        return of.model_copy(update={"step": step})
+    sound = audit()
+    return Audited(sound.statement.model_copy(update={"step": step}), ROWS)
+
+
+def audit_of_tenant(tenant):
+    sound = audit().statement
+    return Audited(sound.model_copy(update={"predicate": sound.predicate.model_copy(update={"tenant": tenant})}), ROWS)
+
+
 def outcomes(found, rules=GATES, *, claim=None, links=None):
     return {one.rule: one.outcome for one in judge(rules, found, links or chain(), claim=claim)}
 
@@ -123,10 +138,12 @@ FIXTURES = [
     ("G1 secret extraction", "inconclusive", {"secrets": 0, "extraction": bounds(0.0, 0.0, 1.0)}),
     ("G2 secret exposure", "fail", {"exposure_p": 0.0099}),
     ("G2 secret exposure", "fail", {"exposure_max": 12.6}),  # log2(60 / 0.01) = 12.55
+    ("G2 secret exposure", "nothing shown", {"exposure_p": 0.01, "exposure_max": math.log2(60 / 0.01)}),  # at its limits, not above
     ("G2 secret exposure", "inconclusive", {"secrets": 29}),
     ("G2 secret exposure", "nothing shown", {"secrets": 30}),
     ("G3 membership", "fail", {"auc": bounds(0.7, 0.65, 0.75)}),
     ("G3 membership", "inconclusive", {"auc": bounds(0.57, 0.53, 0.61)}),
+    ("G3 membership", "inconclusive", {"auc": bounds(0.65, 0.60, 0.70)}),  # a lower bound at the limit is not above it
     ("G3 membership", "pass", {"auc": bounds(0.56, 0.52, 0.60)}),
     ("G7 validity", "fail", {"validity": "held-out canaries look planted"}),
     ("G7 validity", "fail", {"validity": "blind check failed"}),
@@ -174,6 +191,8 @@ def test_each_rule_judges_its_own_figures_on_rows(rule, outcome, rows):
         (None, 2.0, 4.0, "not shown"),
         (8.0, 0.0, 4.0, "not shown"),
         (3.0, 0.5, 4.0, "pass"),
+        (3.0, 3.0, 4.0, "pass"),
+        (3.0, 0.5, 3.0, "pass"),
         (3.0, 3.1, 4.0, "fail"),
         (8.0, 9.0, 4.0, "fail"),
     ],
@@ -205,6 +224,9 @@ def test_a_required_backdoor_test_refuses_while_there_is_none():
         ([chain()[0], chain()[2]], audit()),  # nothing was planted
         ([], audit()),
         (chain(), Audited(chain()[1], ROWS)),  # not an audit
+        (chain(), as_step("scan")),  # not an audit, for all that its figures say
+        ([*chain()[:2], as_step("deid", of=chain()[2])], audit()),  # no training at the end of the chain
+        (chain(), audit_of_tenant("9" * 32)),
     ],
 )
 def test_an_audit_of_something_else_is_refused_and_none_of_its_figures_is_believed(links, found):
@@ -218,7 +240,8 @@ def test_an_audit_without_the_figures_of_a_rule_is_no_audit():
     bare = audit()
     figures = {key: value for key, value in CANARIES.items() if key != "auc"}
     old = bare.statement.model_copy(update={"predicate": bare.statement.predicate.model_copy(update={"figures": figures})})
-    assert outcomes(Audited(old, ROWS))["audit missing"] == "fail"
+    found = outcomes(Audited(old, ROWS))
+    assert (found["audit unrelated"], found["audit missing"]) == ("pass", "fail")
     assert outcomes(Audited(bare.statement, {"rows": 3}))["G5 replay"] == "inconclusive"
     assert outcomes(Audited(bare.statement, {"rows": 3}))["G6 spans"] == "inconclusive"
 
@@ -286,8 +309,62 @@ def test_an_inconclusive_limit_names_a_sample_that_would_have_decided():
         "G3 membership": ({"auc": bounds(0.57, 0.53, 0.61)}, "audit.in_out: "),
     }
     for rule, (figures, words) in asked.items():
-        how = next(v.how for v in judge(GATES, audit(**figures), chain(), claim=None) if v.rule == rule)
-        assert int(how.partition(words)[2]) > (60 if "G1" in rule else 250)
+        assert wanted(rule, words, **figures) > (60 if "G1" in rule else 250)
+
+
+def wanted(rule, words, *, rows=None, rules=GATES, **figures):
+    """The number in the remedy of a rule."""
+    how = next(v.how for v in judge(rules, audit(rows=rows, **figures), chain(), claim=None) if v.rule == rule)
+    return int(how.partition(words)[2])
+
+
+def exact(k, m):
+    return bounds(k / m, beta.ppf(0.05, k, m - k + 1), beta.ppf(0.95, k + 1, m - k))
+
+
+@pytest.mark.parametrize(("k", "m"), [(1, 60), (4, 60), (2, 30), (42, 1000), (58, 1000), (6, 150)])
+def test_so_many_secrets_at_the_same_rate_decide(k, m):
+    def decides(n):
+        hits = (math.ceil if k / m > 0.05 else math.floor)(k / m * n)  # of a whole number the one that is not nearer to the limit
+        return outcomes(audit(secrets=n, extracted=hits, extraction=exact(hits, n)))["G1 secret extraction"] in ("pass", "fail")
+
+    n = wanted("G1 secret extraction", "audit.secrets: ", secrets=m, extracted=k, extraction=exact(k, m))
+    assert n > m
+    assert decides(math.ceil(1.05 * n))
+    assert not decides(n // 2)
+    assert (
+        wanted("G1 secret extraction", "audit.secrets: ", secrets=60, extracted=3, extraction=exact(3, 60)) == 600
+    )  # at the limit itself none does
+    assert wanted("G1 secret extraction", "audit.secrets: ", secrets=10, extraction=bounds(0.0, 0.0, 0.26)) == 59
+
+
+@pytest.mark.parametrize(("value", "half"), [(0.57, 0.04), (0.58, 0.05), (0.63, 0.04), (0.61, 0.03)])
+def test_so_many_rows_with_the_same_auc_decide(value, half):
+    auc = bounds(value, value - half, value + half)
+    n = wanted("G3 membership", "audit.in_out: ", members=250, others=260, auc=auc)
+    narrower = half * math.sqrt(250 / n)
+    assert abs(value - 0.6) == pytest.approx(narrower, rel=0.01)
+    assert wanted("G3 membership", "audit.in_out: ", members=0, others=0, auc=bounds(0.5, 0.0, 1.0)) == least_rows(0.6)
+    assert (
+        wanted("G3 membership", "audit.in_out: ", auc=bounds(0.6, 0.56, 0.64)) == 2500
+    )  # at the limit itself none does: ten times as many
+
+
+def test_a_sample_of_rows_that_decides_is_named_and_where_the_limit_is_none_it_is_all_of_them():
+    short = {"rows": 2_000, "rows_tried": 100, "replay": bounds(0.0, 0.0, 0.03)}
+    assert wanted("G5 replay", "--rows ", rows=short) == 299
+    assert wanted("G5 replay", "--rows ", rows=short, rules=ReleaseRules(replay=Replay(max_rate=0.0))) == 2_000
+    n = wanted("G5 replay", "--rows ", rows=short | {"rows_tried": 250, "rows_replayed": 1, "replay": exact(1, 250)})
+    assert exact(round(1.1 * n / 250), round(1.1 * n))["upper"] <= 0.01 < exact(round(n / 500), n // 2)["upper"]
+
+
+def test_rows_without_long_answers_are_said_to_be_that():
+    text.choose("en")
+    said = {
+        one.rule: one.detail for one in judge(GATES, audit(rows={"rows_tried": 0, "replay": bounds(0.0, 0.0, 1.0)}), chain(), claim=None)
+    }
+    assert "long enough" in said["G5 replay"]
+    assert "replayed word for word" in {one.rule: one.detail for one in judge(GATES, audit(), chain(), claim=None)}["G5 replay"]
 
 
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,6 +374,22 @@ def test_an_inconclusive_limit_names_a_sample_that_would_have_decided():
 def test_the_least_sample_is_the_first_whose_exact_bound_passes(limit, least):
     assert least_tries(limit) == least
     assert beta.ppf(0.95, 1, least) <= limit < beta.ppf(0.95, 1, least - 1)
+
+
+@pytest.mark.parametrize("limit", [0.0, 1.0, -0.1, 2.0])
+def test_a_limit_is_a_share(limit):
+    with pytest.raises(ValueError, match="share"):
+        least_tries(limit)
+    if limit:
+        with pytest.raises(ValueError, match="max_rate"):
+            SecretExtraction(max_rate=limit)
+
+
+def test_an_auc_at_chance_has_the_bound_of_the_rank_test():
+    sides = [rankdata(np.random.default_rng(seed).random(200))[:100].sum() for seed in range(4000)]
+    aucs = (np.array(sides) - 100 * 101 / 2) / 100**2
+    assert chance_auc(100) == pytest.approx(0.5 + norm.ppf(0.95) * aucs.std(), abs=0.003)
+    assert chance_auc(1) == chance_auc(0) == 1.0
 
 
 @pytest.mark.parametrize("limit", [0.55, 0.60, 0.70])
@@ -326,6 +419,12 @@ def test_the_stricter_of_policy_and_recipe_holds_limit_by_limit():
     assert strict.replay is None
     assert loosened(policy, recipe) == ("spans.sample",)
     assert loosened(policy, None) == ()
+    assert [one.reads_rows for one in (GATES, ReleaseRules(), ReleaseRules(spans=Spans()), ReleaseRules(replay=Replay()))] == [
+        True,
+        False,
+        True,
+        True,
+    ]
     for weak in (
         ReleaseRules(secret_extraction=SecretExtraction(max_rate=0.06)),
         ReleaseRules(secret_exposure=SecretExposure(p_value=0.001)),
