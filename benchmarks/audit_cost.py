@@ -12,15 +12,14 @@ more than everything else.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import secrets
 import statistics
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
+
+from frame import clinic, tell, tiny_model
 
 RECORDS, EPOCHS, BATCH = 3_000, 3, 8
 GOALS = {"T1": 0.10, "T0": 0.03}
@@ -63,23 +62,12 @@ class Bench:
     """A workspace with a masked set."""
 
     def __init__(self, folder: Path, *, rows: int) -> None:
-        from ringfence.clinic.notes import write_jsonl
-        from ringfence.deid.profile import settings_for
-        from ringfence.flows.deid import deidentify
-        from ringfence.flows.import_ import import_file
         from ringfence.flows.init import init
-        from ringfence.flows.scan import scan
-        from ringfence.ingest.settings import ImportSettings
-        from ringfence.scan.settings import ScanSettings
         from ringfence.vault.keys import Passphrase
 
         self._folder, self._secret = folder, Passphrase(secrets.token_hex(16).encode())
         self._space = init(folder / "space", self._secret)
-        notes = folder / "clinic.jsonl"
-        write_jsonl(notes, rows, seed=rows)
-        import_file(self._space, notes, name="clinic", settings=ImportSettings(source=notes.name, unit="patient_id"))
-        scan(self._space, "clinic", settings=ScanSettings())
-        deidentify(self._space, "clinic", settings=settings_for("default"))
+        clinic(self._space, folder, rows=rows)
 
     def once(self, model: str, few: int, more: int) -> Cost:
         """Train twice and audit the longer run twice."""
@@ -119,8 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if quick:
-            os.environ["RINGFENCE_MODELS"] = str(folder / "models")
-            make_tiny_model(folder / "tiny")
+            tiny_model(folder)
         bench = Bench(folder, rows=700)
         seen = [bench.once(model, few, more) for _ in range(rounds)]
         for tier in GOALS:
@@ -138,14 +125,7 @@ def line(model: str, tier: str, seen: list[Cost]) -> None:
     row |= {"peer_value": round(statistics.median(one.training for one in seen), 1), "ratio": round(statistics.median(ratios), 4)}
     row |= {"arithmetic": f"{last.start:.1f} + ({RECORDS} + {last.planted}) × {EPOCHS} ÷ {BATCH} × {last.step:.3f} = {last.training:.0f}"}
     row |= {"goal": GOALS[tier], "min": round(min(ratios), 4), "max": round(max(ratios), 4), "runs": len(ratios)}
-    print(json.dumps(row | {"cpu": platform.machine(), "load": round(os.getloadavg()[0], 2)}, ensure_ascii=False), flush=True)
-
-
-def make_tiny_model(folder: Path) -> None:
-    from ringfence.models.store import register
-    from ringfence.models.tiny import write_tiny_model
-
-    register(write_tiny_model(folder), "tiny", licence="apache-2.0")
+    tell(row)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ Run: python benchmarks/cli_help.py >> benchmarks/results.jsonl
 
 from __future__ import annotations
 
-import json
 import resource
 import statistics
 import subprocess
 import sys
+
+from frame import tell
 
 ROUNDS = 3 if "--quick" in sys.argv else 10
 
@@ -33,4 +34,4 @@ assert not subprocess.run(
 pairs = [(cpu_seconds(OURS)[0], cpu_seconds(PEER)[0]) for _ in range(ROUNDS)]
 ours, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
 line = {"bench": "cli_help", "case": "--help", "metric": "CPU time", "unit": "s", "ours": round(ours, 3), "peer": "typer and rich imported"}
-print(json.dumps(line | {"peer_value": round(peer, 3), "ratio": round(ours / peer, 3)}))
+tell(line | {"peer_value": round(peer, 3), "ratio": round(ours / peer, 3)})

@@ -20,8 +20,6 @@ import functools
 import importlib
 import inspect
 import json
-import os
-import platform
 import secrets
 import statistics
 import tempfile
@@ -33,6 +31,8 @@ from pathlib import Path
 from types import GeneratorType
 from typing import Any
 from unittest import mock
+
+from frame import clinic, tell, tiny_model
 
 HERE = Path(__file__)
 COST = "cost.json"  # what the child's watch saw, beside the output slots; the run's end removes it
@@ -144,24 +144,13 @@ class Bench:
     """A workspace with a masked set, and runs on it."""
 
     def __init__(self, folder: Path, host: Watch, *, rows: int) -> None:
-        from ringfence.clinic.notes import write_jsonl
-        from ringfence.deid.profile import settings_for
-        from ringfence.flows.deid import deidentify
-        from ringfence.flows.import_ import import_file
         from ringfence.flows.init import init
-        from ringfence.flows.scan import scan
-        from ringfence.ingest.settings import ImportSettings
-        from ringfence.scan.settings import ScanSettings
         from ringfence.vault.keys import Passphrase
 
         self._host, self._imports = host, host.seconds
         self._folder, self._secret = folder / "space", Passphrase(secrets.token_hex(16).encode())
         space = init(self._folder, self._secret)
-        notes = folder / "clinic.jsonl"
-        write_jsonl(notes, rows, seed=7)
-        import_file(space, notes, name="clinic", settings=ImportSettings(source=notes.name, unit="patient_id"))
-        scan(space, "clinic", settings=ScanSettings())
-        deidentify(space, "clinic", settings=settings_for("default"))
+        clinic(space, folder, rows=rows)
 
     def run(self, recipe: str, *, is_filtered: bool, checkpoints: int) -> Cost:
         """Open the workspace, as every command does, and train."""
@@ -249,8 +238,8 @@ def line(case: str, metric: str, *, control: str, ours: list[float], peer: str, 
         "peer": peer,
     }
     row |= {"peer_value": round(statistics.median(theirs), 3), "ratio": round(statistics.median(ratios), 5), "goal": GOALS[control]}
-    row |= {"min": round(min(ratios), 5), "max": round(max(ratios), 5), "runs": len(ours), "cpu": platform.machine()}
-    print(json.dumps(row | {"load": round(os.getloadavg()[0], 2)}), flush=True)
+    row |= {"min": round(min(ratios), 5), "max": round(max(ratios), 5), "runs": len(ours)}
+    tell(row)
 
 
 def measure(folder: Path, model: str, *, rows: int, steps: int, rounds: int) -> None:
@@ -277,13 +266,6 @@ def measure(folder: Path, model: str, *, rows: int, steps: int, rounds: int) -> 
     line(case, "seccomp filter: the whole job", control="seccomp", ours=with_filter, peer="the same job, no filter", theirs=without)
 
 
-def make_tiny_model(folder: Path) -> None:
-    from ringfence.models.store import register
-    from ringfence.models.tiny import write_tiny_model
-
-    register(write_tiny_model(folder), "tiny", licence="apache-2.0")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="under a minute")
@@ -291,8 +273,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if quick:
-            os.environ["RINGFENCE_MODELS"] = str(folder / "models")
-            make_tiny_model(folder / "tiny")
+            tiny_model(folder)
         measure(folder, "tiny" if quick else "smollm2", rows=60 if quick else 240, steps=12 if quick else 60, rounds=1 if quick else 5)
 
 

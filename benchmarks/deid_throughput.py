@@ -8,12 +8,11 @@ set, rewrites, and looks again. One thread; rates count bytes of input per CPU s
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import random
 import time
 from collections.abc import Callable, Iterator
+
+from frame import tell
 
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine
@@ -99,24 +98,19 @@ def main() -> None:
                 outputs.append(out)
             assert outputs[0] == outputs[1], "a fast wrong answer is not a result"
         best = {name: sorted(values)[len(values) // 2] for name, values in rates.items()}
-        print(
-            json.dumps(
-                {
-                    "bench": "deid_throughput",
-                    "case": case,
-                    "metric": "JSON Lines in, per core",
-                    "unit": "MB/s",
-                    "ours": round(best["ours"], 2),
-                    "peer": "Python re, the same ten patterns",
-                    "peer_value": round(best["peer"], 2),
-                    "ratio": round(best["ours"] / best["peer"], 2),
-                    "min": round(min(rates["ours"]), 2),
-                    "max": round(max(rates["ours"]), 2),
-                    "cpu": platform.machine(),
-                    "load": os.getloadavg()[0],
-                }
-            ),
-            flush=True,
+        tell(
+            {
+                "bench": "deid_throughput",
+                "case": case,
+                "metric": "JSON Lines in, per core",
+                "unit": "MB/s",
+                "ours": round(best["ours"], 2),
+                "peer": "Python re, the same ten patterns",
+                "peer_value": round(best["peer"], 2),
+                "ratio": round(best["ours"] / best["peer"], 2),
+                "min": round(min(rates["ours"]), 2),
+                "max": round(max(rates["ours"]), 2),
+            }
         )
 
 

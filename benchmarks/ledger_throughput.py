@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -18,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from frame import tell
 
 from ringfence.core.digest import canonical
 from ringfence.ledger.log import Ledger, verify_log, verify_proof
@@ -59,7 +58,7 @@ def report(case: str, metric: str, *, unit: str, ours: list[float], peer: str, p
     mine, other = statistics.median(ours), statistics.median(peer_values)
     line = {"bench": "ledger_throughput", "case": case, "metric": metric, "unit": unit, "ours": round(mine, 1), "peer": peer}
     line |= {"peer_value": round(other, 1), "ratio": round(mine / other, 3), "min": round(min(ours), 1), "max": round(max(ours), 1)}
-    print(json.dumps(line | {"cpu": platform.machine(), "load": round(os.getloadavg()[0], 2)}), flush=True)
+    tell(line)
 
 
 def check(folder: Path, count: int) -> None:

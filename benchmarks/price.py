@@ -10,13 +10,12 @@ for the machine as it is when it is asked: run this on a quiet one.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import secrets
 import statistics
 import tempfile
 from pathlib import Path
+
+from frame import clinic, tell, tiny_model
 
 GOAL = (0.70, 1.30)
 RECIPE = """\
@@ -52,22 +51,7 @@ class Bench:
         self._folder = folder
         self._space = init(folder / "space", Passphrase(secrets.token_hex(16).encode()))
         for name, count in (("clinic", rows), ("held-out", rows // 4)):
-            self._masked(name, count)
-
-    def _masked(self, name: str, count: int) -> None:
-        from ringfence.clinic.notes import write_jsonl
-        from ringfence.deid.profile import settings_for
-        from ringfence.flows.deid import deidentify
-        from ringfence.flows.import_ import import_file
-        from ringfence.flows.scan import scan
-        from ringfence.ingest.settings import ImportSettings
-        from ringfence.scan.settings import ScanSettings
-
-        notes = self._folder / f"{name}.jsonl"
-        write_jsonl(notes, count, seed=count)
-        import_file(self._space, notes, name=name, settings=ImportSettings(source=notes.name, unit="patient_id"))
-        scan(self._space, name, settings=ScanSettings())
-        deidentify(self._space, name, settings=settings_for("default"))
+            clinic(self._space, folder, rows=count, name=name)
 
     def once(self, recipe: str) -> dict[str, tuple[float, float]]:
         """Price and train; return (foretold, taken) of each figure."""
@@ -90,8 +74,7 @@ def line(case: str, metric: str, told: list[float], taken: list[float]) -> None:
     row = {"bench": "price", "case": case, "metric": metric, "unit": "s" if metric == "seconds" else "bytes"}
     row |= {"ours": round(statistics.median(told), 1), "peer": "the finished run", "peer_value": round(statistics.median(taken), 1)}
     row |= {"ratio": round(statistics.median(ratios), 3), "goal": GOAL, "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
-    row |= {"runs": len(ratios), "cpu": platform.machine(), "load": round(os.getloadavg()[0], 2)}
-    print(json.dumps(row), flush=True)
+    tell(row | {"runs": len(ratios)})
 
 
 def main() -> None:
@@ -102,8 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if quick:
-            os.environ["RINGFENCE_MODELS"] = str(folder / "models")
-            make_tiny_model(folder / "tiny")
+            tiny_model(folder)
         bench = Bench(folder, rows=200)
         for cutoff, batch, groups, steps, more in CASES[::3] if quick else CASES:
             recipe = RECIPE.format(model=model, cutoff=cutoff, batch=batch, groups=groups, steps=steps) + more
@@ -111,13 +93,6 @@ def main() -> None:
             case = f"{model}, {steps} steps of {groups} × {batch} rows" + (", canaries" if more else "")
             for metric in seen[0]:
                 line(case, metric, [one[metric][0] for one in seen], [one[metric][1] for one in seen])
-
-
-def make_tiny_model(folder: Path) -> None:
-    from ringfence.models.store import register
-    from ringfence.models.tiny import write_tiny_model
-
-    register(write_tiny_model(folder), "tiny", licence="apache-2.0")
 
 
 if __name__ == "__main__":

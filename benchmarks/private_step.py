@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import statistics
@@ -19,6 +18,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from frame import tell
 
 ROWS, TOKENS = 8, 128
 TOLERANCE = 1e-4  # of the losses: the same sums in another order
@@ -134,9 +135,8 @@ def main() -> None:
             "ratio": round(statistics.median(ratios) if key == "seconds" else ours / peer, 3), "goal": GOAL,
             "spread": [round(min(ratios), 3), round(max(ratios), 3)], "steps": len(timed),
             "noise_s": round(statistics.median(a["noise"] for a, _ in timed), 3), "last_loss": round(timed[-1][0]["loss"], 5),
-            "cpu": platform.machine(), "load": os.getloadavg()[0],
         }  # fmt: skip
-        print(json.dumps(line), flush=True)
+        tell(line)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from frame import tell, tiny_model
 
 CUTOFF, FRAME = 256, 40  # tokens of a row, and those that the chat template may take of them
 COMMON = """\
@@ -135,8 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if asked.quick:
-            os.environ["RINGFENCE_MODELS"] = str(folder / "models")
-            make_tiny_model(folder / "tiny")
+            tiny_model(folder)
             asked.file, asked.rows, asked.held_out = make_notes(folder / "notes.jsonl"), 120, 20
         elif asked.file is None:
             parser.error("FILE is missing")
@@ -146,10 +145,10 @@ def main() -> None:
         replaced = sum(sum(one["spans"].values()) for one in found)
         common = COMMON.format(model=model, cutoff=CUTOFF) + ("bf16: false\n" if asked.dtype == "float32" else "")
         for kind, own in (("ordinary", ORDINARY), ("private", PRIVATE)):
-            tell(f"{asked.file.stem}, {len(rows) - asked.held_out} rows, {kind}", desk.run(common + own), replaced)
+            report(f"{asked.file.stem}, {len(rows) - asked.held_out} rows, {kind}", desk.run(common + own), replaced)
 
 
-def tell(case: str, told: dict[str, Any], replaced: int) -> None:
+def report(case: str, told: dict[str, Any], replaced: int) -> None:
     """Print what one run showed."""
     figures, audit = told["train"]["figures"], told["audit"]
     keys = ("steps", "eval_before", "eval_after", "seconds_per_step", "peak_memory", "dtype", "truncated", "dropped")
@@ -161,8 +160,7 @@ def tell(case: str, told: dict[str, Any], replaced: int) -> None:
     row = {"bench": "real_input", "case": case, "seconds": told["seconds"], "seconds_audit": told["seconds_audit"], "replaced": replaced}
     row |= {key: figures[key] for key in keys if key in figures} | {"plan": figures.get("plan")}
     row |= {key: audit[key] for key in audited}
-    row |= {"verdicts": {one["rule"]: one["verdict"] for one in told["judged"]["verdicts"]}}
-    print(json.dumps(row | {"cpu": platform.machine(), "load": round(os.getloadavg()[0], 2)}, ensure_ascii=False), flush=True)
+    tell(row | {"verdicts": {one["rule"]: one["verdict"] for one in told["judged"]["verdicts"]}})
 
 
 def make_notes(file: Path) -> Path:
@@ -170,13 +168,6 @@ def make_notes(file: Path) -> Path:
 
     write_jsonl(file, 120, seed=120)
     return file
-
-
-def make_tiny_model(folder: Path) -> None:
-    from ringfence.models.store import register
-    from ringfence.models.tiny import write_tiny_model
-
-    register(write_tiny_model(folder), "tiny", licence="apache-2.0")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ without its filter (seccomp). Twenty rounds (six with --quick), interleaved; eve
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import time
 from collections import defaultdict
+
+from frame import tell
 
 from ringfence.core.order import Limits, Tier
 from ringfence.sandbox.arguments import Mounts, bwrap_arguments, default_roots, interpreter
@@ -62,8 +62,7 @@ def line(case: str, metric: str, unit: str, *, ours: list[float], peer: str, the
     a, b = statistics.median(ours), statistics.median(theirs)
     row = {"bench": "sandbox_start", "case": case, "metric": metric, "unit": unit, "ours": round(a, 3), "peer": peer}
     row |= {"peer_value": round(b, 3), "ratio": round(a / b, 3), "min": round(min(ours), 3), "max": round(max(ours), 3)}
-    row |= {"rounds": len(ours), "cpu": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
-    print(json.dumps(row))
+    tell(row | {"rounds": len(ours)})
 
 
 def main() -> None:

@@ -10,15 +10,14 @@ within 1 s on smollm2; the front adds at most 10 ms.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import secrets
 import statistics
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from frame import tell, tiny_model
 
 QUESTION = "Patient, 54, has coughed for three weeks and lost some weight. Which examination would you order first, and why? Answer in two sentences."
 TOKENS = 16
@@ -97,8 +96,7 @@ def line(case: str, metric: str, *, ours: list[float], theirs: list[float]) -> N
     row = {"bench": "serve", "case": case, "metric": metric, "unit": "s", "ours": round(a, 4), "peer": "the engine's desk, no HTTP"}
     row |= {"peer_value": round(b, 4), "ratio": round(a / b, 3), "added_ms": round((a - b) * 1e3, 2)}
     row |= {"min": round(min(ours), 4), "max": round(max(ours), 4), "rounds": len(ours)}
-    row |= {"cpu": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
-    print(json.dumps(row), flush=True)
+    tell(row)
 
 
 def measure(opened, case: str, rounds: int) -> None:
@@ -132,8 +130,6 @@ def measure(opened, case: str, rounds: int) -> None:
 def main() -> None:
     """Measure and print."""
     from ringfence.core.environment import silence_libraries
-    from ringfence.models.store import register
-    from ringfence.models.tiny import write_tiny_model
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
@@ -142,8 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-serve-") as name:
         folder = Path(name)
         if is_quick:
-            os.environ["RINGFENCE_MODELS"] = str(folder / "models")
-            register(write_tiny_model(folder / "tiny"), "tiny", licence="apache-2.0")
+            tiny_model(folder)
         case = "tiny" if is_quick else "smollm2"
         measure(bundle(folder, case), case, 10 if is_quick else 20)
 

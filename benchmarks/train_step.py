@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -20,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from frame import tell
 
 BATCH, RATE, RANK = 8, 2e-4, 8
 TRL = Path(__file__).parents[1] / ".cache" / "trl-venv" / "bin" / "python"  # tests/environments.sh makes it
@@ -174,9 +175,8 @@ def compare(case: str, options: argparse.Namespace) -> None:
         "bench": "train_step", "case": case, "metric": "CPU time of a step of 8 rows", "unit": "s", "ours": round(ours_median, 3),
         "peer": "trl 1.16 SFTTrainer", "peer_value": round(peer_median, 3), "ratio": round(statistics.median(a / b for a, b in pairs), 3),
         "spread": [round(f(a / b for a, b in pairs), 3) for f in (min, max)], "steps": len(pairs), "first_loss": round(first[0]["loss"], 5),
-        "cpu": platform.machine(), "load": os.getloadavg()[0],
     }  # fmt: skip
-    print(json.dumps(line), flush=True)
+    tell(line)
 
 
 def main() -> None:

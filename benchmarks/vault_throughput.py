@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
-import platform
 import secrets
 import statistics
 import tempfile
@@ -18,6 +15,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+from frame import tell
 from tink import new_keyset_handle, proto_keyset_format, secret_key_access, streaming_aead
 
 from ringfence.core.order import Slot
@@ -137,7 +135,7 @@ def report(case: str, metric: str, unit: str, ours: list[float], **peers: list[f
         other = statistics.median(theirs)
         line = {"bench": "vault_throughput", "case": case, "metric": metric, "unit": unit, "ours": round(value, 3), "peer": peer}
         line |= {"peer_value": round(other, 3), "ratio": round(value / other, 3), "min": round(min(ours), 3), "max": round(max(ours), 3)}
-        print(json.dumps(line | {"cpu": platform.machine(), "load": round(os.getloadavg()[0], 1)}), flush=True)
+        tell(line)
 
 
 def throughput(size: int, *, total: int, rounds: int) -> None:

