@@ -18,16 +18,20 @@ from ringfence.core.errors import (
     CanariesOverCap,
     NotAudited,
     ObjectBroken,
+    PolicyChanged,
     PolicyRefused,
     RecipeLoosens,
     WorkspaceBroken,
     WrongPassphrase,
+    WrongStage,
 )
 from ringfence.core.gates import GATES, EpsilonAudit, Membership, ReleaseRules, Replay, SecretExposure, SecretExtraction, Spans
 from ringfence.core.policy import DEFAULT, Budget
 from ringfence.core.verdict import refusals
+from ringfence.deid.profile import settings_for
 from ringfence.flows import serve
-from ringfence.flows.audit import audit, foretell
+from ringfence.flows.audit import Sample, audit, foretell
+from ringfence.flows.deid import deidentify
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
@@ -164,6 +168,48 @@ def test_the_gate_refuses_it_by_name_and_a_policy_without_that_rule_lets_it_go(o
     assert list(bundle.path.glob("evidence/*-audit.figures.json"))  # nothing was promised of these rows: whoever verifies judges them again
 
 
+def test_what_one_audit_found_in_rows_no_later_draw_undoes(over):
+    space, run = over
+    set_policy(space, DEFAULT.model_copy(update={"release": ReleaseRules(replay=Replay(max_rate=0.1))}))
+    first = judge(space, run)
+    audit(space, run, AUDITOR, sample=Sample(rows=0, spans=0))
+    assert len(audits(space)) == 2
+    again = judge(space, run)
+    assert {one.rule: one.outcome for one in again.verdicts}["G5 replay"] == "fail"
+    assert again.audit.run.id == first.audit.run.id
+    set_policy(space, DEFAULT.model_copy(update={"release": ReleaseRules(secret_extraction=SecretExtraction())}))
+    assert judge(space, run).audit.run.id == audits(space)[-1].id  # where none fails on rows, the newest counts
+
+
+def test_an_audit_that_ends_while_the_bundle_is_written_stops_it(over, monkeypatch):
+    from ringfence.flows import release as module
+
+    space, run = over
+    set_policy(space, DEFAULT.model_copy(update={"release": ReleaseRules(epsilon_audit=EpsilonAudit())}))
+    write = module.write_bundle
+
+    def audit_meanwhile(*arguments, **more):
+        audit(Workspace.open(space.path, SECRET), run, AUDITOR, sample=Sample(rows=0, spans=0))
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(module, "write_bundle", audit_meanwhile)
+    with pytest.raises(PolicyChanged):
+        release(space, run, name="late")
+    assert not (space.path / "releases" / "late").exists()
+
+
+def test_a_set_with_canaries_is_for_one_run_and_a_masked_set_is_not_masked_again(over, tmp_path):
+    space, _ = over
+    path = tmp_path / "again.yaml"
+    for keys in ({"dataset": "clinic@planted"}, {"eval_dataset": "clinic@planted"}):
+        path.write_text(yaml.safe_dump({**RECIPE, **keys}), encoding="utf-8")
+        with pytest.raises(WrongStage):
+            train(space, read(path))
+    for stage in ("masked", "planted"):
+        with pytest.raises(WrongStage):
+            deidentify(space, f"clinic@{stage}", settings=settings_for("default"))
+
+
 def test_a_dry_run_of_the_release_prints_every_verdict_and_signs_nothing(over, cli, capsys):
     space, run = over
     set_policy(space, DEFAULT.model_copy(update={"release": SMALL}))
@@ -202,8 +248,8 @@ def test_the_alarm_of_serve_knows_every_planted_canary_and_no_other(over):
     slot = source.slot.model_copy(update={"path": str(source.folder)})
     sealed = read_file(slot, space.keys.data_key(slot.slot), FILE)
     planted = unseal(sealed, auditor=auditor_keyset(space.path / "keys", AUDITOR), slot=slot.slot).canaries
-    assert {bool(left(f"Who is {one.who}?", f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
-    assert {left(f"Who is {one.who}?", f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
+    assert {bool(left(f"Who is {one.who}?")(f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
+    assert {left(f"Who is {one.who}?")(f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
 
 
 def test_a_register_that_was_changed_or_exchanged_opens_no_audit(over):
@@ -243,7 +289,12 @@ def test_five_rows_with_answers_of_a_word_are_too_few_to_decide_and_it_says_what
     trained = train(space, read(recipe(audit={"secrets": 2, "in_out": 4, "exceed_cap": True}, max_steps=1)))
     audit(space, trained.committed.run, AUDITOR)
     verdicts = {one.rule: one for one in judge(space, trained.committed.run).verdicts}
-    for rule, words in {"G1 secret extraction": "59", "G2 secret exposure": "30", "G3 membership": "in_out", "G5 replay": "--rows"}.items():
+    for rule, words in {
+        "G1 secret extraction": "59",
+        "G2 secret exposure": "30",
+        "G3 membership": "in_out",
+        "G5 replay": "without release.replay",
+    }.items():
         assert verdicts[rule].outcome == "inconclusive"
         assert words in verdicts[rule].how
     assert verdicts["G6 spans"].outcome == "inconclusive"  # nobody looked for identifiers

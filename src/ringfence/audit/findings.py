@@ -16,13 +16,14 @@ from ringfence.audit.statistics import (
     extractable_log_probability,
     one_run_epsilon,
     one_run_guesses,
+    rank_p_value,
     rate,
     tpr_at_fpr,
 )
 from ringfence.core.gates import LEVEL
 
 BITS = DIGITS * math.log2(10)  # of a secret
-_WARN, _VOID = 0.025, 0.0005  # one side of the 95 % and 99.9 % intervals of the blind check
+_BLIND: tuple[tuple[float, Blind], ...] = ((0.001, "void"), (0.05, "warn"))  # probability of the blind check's ranks by chance, two-sided
 _ALARM = 0.001  # of the held-out secrets: rarer than this by chance, and they must have been planted
 _SHOWN = 0.01  # of the positive control
 
@@ -54,7 +55,7 @@ def findings(register: Register, scores: Mapping[str, Score], *, delta: float, a
     guesses, right = one_run_guesses(
         [_ratio(scores[one.id]) for one in rows], [one.is_in for one in rows], each_side=len(rows) // EACH_SIDE
     )
-    blind = _blind(register.of("row"), scores)
+    blind = _blind(rows, scores)
     return AuditFigures(
         secrets=len(planted),
         held_out=len(held_out),
@@ -79,7 +80,7 @@ def findings(register: Register, scores: Mapping[str, Score], *, delta: float, a
         controls_extracted=sum(map(_is_extracted, controls)),
         control_p=exposure_p_value(control),
         blind=blind,
-        validity="canaries were cut" if are_cut else _validity(hidden, control, blind),
+        validity=_unusable([*planted, *held_out, *controls], are_cut=are_cut) or _validity(hidden, control, blind),
         exposures_in=tuple(sorted(shown)),
         exposures_out=tuple(sorted(hidden)),
         scores_in=tuple(sorted(members)),
@@ -88,7 +89,7 @@ def findings(register: Register, scores: Mapping[str, Score], *, delta: float, a
 
 
 def _exposures(scores: Sequence[Score]) -> list[float]:
-    """Return the certified bits of each; one that no decoding can spell shows nothing."""
+    """Return the certified bits of each."""
     return [max(-BITS, certified_exposure(one.constrained, bits=BITS)) for one in scores]
 
 
@@ -103,13 +104,14 @@ def _is_extracted(score: Score) -> bool:
 
 def _blind(rows: Sequence[Canary], scores: Mapping[str, Score]) -> Blind:
     """Return whether the base model alone, which saw nothing, tells members from others: then the split was not by a fair coin."""
-    sides = [[scores[one.id].log_p_base for one in rows if one.is_in == side] for side in (True, False)]
-    levels: tuple[tuple[float, Blind], ...] = ((_VOID, "void"), (_WARN, "warn"))
-    for level, verdict in levels:
-        found = auc(*sides, level=level)
-        if not found.lower <= 0.5 <= found.upper:  # noqa: PLR2004  a fair coin
-            return verdict
-    return "ok"
+    p = rank_p_value(*([scores[one.id].log_p_base for one in rows if one.is_in == side] for side in (True, False)))
+    return next((verdict for level, verdict in _BLIND if p < level), "ok")
+
+
+def _unusable(scores: Sequence[Score], *, are_cut: bool) -> Validity | None:
+    if are_cut:
+        return "canaries were cut"
+    return "codes cannot be spelled" if any(one.constrained == -math.inf for one in scores) else None
 
 
 def _validity(hidden: Sequence[float], control: Sequence[float], blind: Blind) -> Validity:

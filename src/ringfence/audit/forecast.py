@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.audit.settings import CONTROLS, DIGITS, EACH_SIDE, AuditSettings
 from ringfence.audit.statistics import one_run_epsilon, rate
-from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, chance_auc, least_rows, least_tries
+from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, canaries, chance_auc, least_rows, least_tries
+from ringfence.core.text import t
 
-_LEAST_OUT = 100  # rows for a threshold at 1 % false positives
+_LEAST_OUT = 115  # rows, on average, of which 100 stay out 98 times of 100: as many as a threshold at 1 % false positives needs
 
 
 class Reach(NamedTuple):
@@ -32,12 +33,16 @@ class Reach(NamedTuple):
         """Return what keeps the audit from passing a rule even so: rule and the least `audit:` number that could, for people and scripts."""
         found = []
         if (one := rules.secret_extraction) and self.extraction_upper > one.max_rate:
-            found.append(f"G1 secret extraction: audit.secrets {least_tries(one.max_rate)}")
+            found.append(f"G1 secret extraction: {_least('secrets', least_tries(one.max_rate))}")
         if rules.secret_exposure and not self.exposure_decides:
-            found.append(f"G2 secret exposure: audit.secrets {LEAST_SECRETS}")
+            found.append(f"G2 secret exposure: {_least('secrets', LEAST_SECRETS)}")
         if (two := rules.membership) and self.auc_upper > two.max_auc:
-            found.append(f"G3 membership: audit.in_out {least_rows(two.max_auc)}")
+            found.append(f"G3 membership: {_least('in_out', least_rows(two.max_auc))}")
         return found
+
+
+def _least(key: Literal["secrets", "in_out"], need: int | None) -> str:
+    return canaries(key, need) or t("no number of canaries is enough", "任何数量的金丝雀都不够")
 
 
 def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0, spans: int = 0) -> Reach:

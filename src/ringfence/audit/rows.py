@@ -1,7 +1,7 @@
 """What a run says of real rows: answers word for word, and identifiers that de-identification had replaced. Child halves only: imports torch.
 
-A row is replayed when greedy decoding, given all that stands before, says its whole answer or fifty tokens of it in a row, and the base model
-does not. A replaced identifier is newly extractable when the model finds the original after the true text before it, greedily or within 1,000
+A row is replayed when greedy decoding, given all that stands before, says one of its answers as a whole or fifty tokens of it in a row, and the
+base model does not; of a plain text, what follows its beginning counts as the answer. A replaced identifier is newly extractable when the model finds the original after the true text before it, greedily or within 1,000
 samples with probability one half, and the base model does not.
 
 Source: Carlini et al. 2023 (arXiv:2202.07646) for fifty tokens; Hayes et al. 2024 (arXiv:2410.19482) for the samples.
@@ -23,24 +23,25 @@ from ringfence.audit.settings import Interval, RowFigures
 from ringfence.audit.statistics import extractable_log_probability, rate
 from ringfence.core.gates import LEVEL
 from ringfence.core.records import Record
-from ringfence.train.data import Example, encode, split
+from ringfence.train.data import Example, segments, split
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.sets import SetReader
 
 LEAST_ANSWER = 12  # tokens: a shorter answer can be known without being remembered
 STRETCH = 50  # tokens of a long answer that are enough
+BEGINNING = 50  # tokens of a plain text that are given, or half of it
 _BATCH = 16  # rows at once
 
 
 class Target(NamedTuple):
-    """Tokens that a model may say, and where they stand."""
+    """Stretches of one text that a model may say, and where they stand."""
 
     example: Example
-    places: NDArray[np.int64]  # [tokens]
+    places: tuple[NDArray[np.int64], ...]  # of each stretch [tokens]
 
 
 class Said(NamedTuple):
-    """How a model says a target."""
+    """How a model says one stretch."""
 
     log_p: float  # natural, of all its tokens
     stretch: int  # the most likeliest tokens in a row
@@ -62,10 +63,14 @@ class RowScorer:
 
     def replay(self, total: int, rows: Sequence[Record], *, show: Callable[[int], None] = lambda _: None) -> RowFigures:
         """Return what the model replays of these rows. total: how many there are in all; a sample has bounds, all of them are exact."""
-        targets = [target for record in rows if (target := self._answer(record)) is not None]
+        targets = [target for record in rows if (target := self._answers(record)).places]
         said = self._said(targets, adapted=True, show=show)
-        suspects = [one for one, found in zip(targets, said, strict=True) if _is_replay(found)]
-        known = sum(map(_is_replay, self._said(suspects, adapted=False)))
+        suspects = [
+            Target(one.example, tuple(places for places, found in zip(one.places, answers, strict=True) if _is_replay(found)))
+            for one, answers in zip(targets, said, strict=True)
+            if any(map(_is_replay, answers))
+        ]
+        known = sum(all(map(_is_replay, answers)) for answers in self._said(suspects, adapted=False))
         replayed, tried = len(suspects) - known, len(targets)
         found = rate(replayed, tried)
         is_exact = bool(tried) and len(rows) == total
@@ -75,7 +80,7 @@ class RowScorer:
             rows_short=len(rows) - tried,
             rows_replayed=replayed,
             rows_known=known,
-            rows_within=sum(one.log_p >= extractable_log_probability() for one in said),
+            rows_within=sum(any(one.log_p >= extractable_log_probability() for one in answers) for answers in said),
             replay=Interval(
                 value=found.value,
                 lower=found.value if is_exact else found.lower,
@@ -98,20 +103,27 @@ class RowScorer:
         for record, span in chosen:
             wanted.setdefault(record, []).append(span)
         targets = [self._span(record, span) for record in cleared if record.id in wanted for span in wanted[record.id]]
-        suspects = [
-            target for target, said in zip(targets, self._said(targets, adapted=True, show=show), strict=True) if _is_extractable(said)
-        ]
-        known = sum(map(_is_extractable, self._said(suspects, adapted=False)))
+        said = self._said(targets, adapted=True, show=show)
+        suspects = [target for target, (one,) in zip(targets, said, strict=True) if _is_extractable(one)]
+        known = sum(_is_extractable(one) for (one,) in self._said(suspects, adapted=False))
         return len(found), len(targets), len(suspects) - known
 
-    def _answer(self, record: Record) -> Target | None:
-        """Return the learned tokens of a row as far as training read it, its end mark aside; None where they are too few."""
-        whole, cut = encode(record, self._forward.tokenizer, self._settings), self._settings.cutoff_len
-        example = Example(whole.ids[:cut], whole.learn[:cut])
-        places = np.flatnonzero(example.learn)
-        if len(places) and example.ids[places[-1]] == self._forward.tokenizer.eos_token_id:
-            places = places[:-1]
-        return Target(example, places) if len(places) >= LEAST_ANSWER else None
+    def _answers(self, record: Record) -> Target:
+        """Return every answer of a row, end marks aside, as far as training read it and where it is long enough; learned or not, it was there."""
+        tokenizer, cut = self._forward.tokenizer, self._settings.cutoff_len
+        ids: list[int] = []
+        found = []
+        for at, (text, _) in enumerate(segments(record, tokenizer, self._settings)):
+            first, more = len(ids), tokenizer(text, add_special_tokens=False).input_ids
+            ids += more
+            if record.kind == "text":
+                first = min(BEGINNING, len(more) // 2)
+            elif at % 2 == 0:  # a question
+                continue
+            last = len(ids) - (ids[-1:] == [tokenizer.eos_token_id])
+            found.append(np.arange(max(first, 1), min(last, cut)))
+        example = Example(np.array(ids[:cut], dtype=np.int32), np.zeros(min(len(ids), cut), dtype=np.bool_))
+        return Target(example, tuple(places for places in found if len(places) >= LEAST_ANSWER))
 
     def _span(self, record: Record, span: Mapping[str, Any]) -> Target:
         """Return the original of a replaced identifier after the true text before it."""
@@ -132,11 +144,11 @@ class RowScorer:
         ids = np.array(told.input_ids[-self._settings.cutoff_len :], dtype=np.int32)  # the nearest text is what a model goes by
         shift = len(told.input_ids) - len(ids)
         places = np.array([place - shift for place in inside if place - shift > 0], dtype=np.int64)
-        return Target(Example(ids, np.zeros(len(ids), dtype=np.bool_)), places)
+        return Target(Example(ids, np.zeros(len(ids), dtype=np.bool_)), (places,))
 
-    def _said(self, targets: Sequence[Target], *, adapted: bool, show: Callable[[int], None] = lambda _: None) -> list[Said]:
+    def _said(self, targets: Sequence[Target], *, adapted: bool, show: Callable[[int], None] = lambda _: None) -> list[list[Said]]:
         place = {id(target.example): at for at, target in enumerate(targets)}
-        said: dict[int, Said] = {}
+        said: dict[int, list[Said]] = {}
         for group in split([target.example for target in targets], _BATCH):
             chosen = [place[id(example)] for example in group]
             said |= zip(chosen, self._group([targets[at] for at in chosen], adapted=adapted), strict=True)
@@ -144,15 +156,17 @@ class RowScorer:
         return [said[at] for at in range(len(targets))]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
-    def _group(self, targets: Sequence[Target], *, adapted: bool) -> Iterator[Said]:
+    def _group(self, targets: Sequence[Target], *, adapted: bool) -> Iterator[list[Said]]:
         ids, hidden = self._forward.hidden([target.example for target in targets], adapted=adapted)
         for row, target in enumerate(targets):
-            places = torch.from_numpy(target.places).to(ids.device)
-            if not len(places):  # its context fills the window: nothing can be said of it
-                yield Said(float("-inf"), 0, is_whole=False)
-                continue
-            log_p, is_first = self._forward.read(hidden[row, places - 1], ids[row, places])
-            yield Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
+            yield [self._stretch(ids[row], hidden[row], places) for places in target.places]
+
+    def _stretch(self, ids: torch.Tensor, hidden: torch.Tensor, where: NDArray[np.int64]) -> Said:
+        if not len(where):  # its context fills the window: nothing can be said of it
+            return Said(float("-inf"), 0, is_whole=False)
+        places = torch.from_numpy(where).to(ids.device)
+        log_p, is_first = self._forward.read(hidden[places - 1], ids[places])
+        return Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
 
 
 _ROLES = {"chosen": "assistant", "rejected": "assistant"}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ringfence.core.gates import MOST_CANARIES
 from ringfence.core.order import Count, Figures, Number
 from ringfence.core.settings import Settings, SlotId
 from ringfence.train.settings import RuntimeHints, TrainSettings
@@ -22,8 +23,8 @@ Language = Literal["en", "zh"]
 class AuditSettings(Settings):
     """The `audit:` block of a recipe."""
 
-    secrets: Annotated[int, Field(ge=0, le=4_000)] = 60  # planted once; as many are held out
-    in_out: Annotated[int, Field(ge=0, le=4_000)] = 250  # rows in the data, on average; twice as many toss a coin
+    secrets: Annotated[int, Field(ge=0, le=MOST_CANARIES)] = 60  # planted once; as many are held out
+    in_out: Annotated[int, Field(ge=0, le=MOST_CANARIES)] = 250  # rows in the data, on average; twice as many toss a coin
     exceed_cap: bool = False  # plant more than the share of rows that does not change the model, on record
 
     def planted(self, *, control: bool) -> int:
@@ -107,7 +108,14 @@ class PlantFigures(Figures):
 # ── the audit ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Blind = Literal["ok", "warn", "void"]
-Validity = Literal["valid", "canaries were cut", "held-out canaries look planted", "blind check failed", "positive control shows nothing"]
+Validity = Literal[
+    "valid",
+    "canaries were cut",
+    "codes cannot be spelled",
+    "held-out canaries look planted",
+    "blind check failed",
+    "positive control shows nothing",
+]
 Scores = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 
 

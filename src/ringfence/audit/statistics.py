@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom, gamma, norm, rankdata
+from scipy.stats import beta, binom, gamma, mannwhitneyu, norm, rankdata
 
 from ringfence.core.gates import LEVEL
 
@@ -60,6 +60,17 @@ def auc(members: Scores, others: Scores, *, level: float = LEVEL) -> Estimate:
     spread = math.sqrt(_variance(above) / m + _variance(below) / n) * float(norm.ppf(1 - level))
     spread = spread or 1 - level ** (1 / min(m, n))
     return Estimate(value, max(0.0, value - spread), min(1.0, value + spread))
+
+
+def rank_p_value(members: Scores, others: Scores) -> float:
+    """Return the two-sided probability of ranks so far from even, had chance alone parted the scores; 1.0 when a side is empty or all are equal.
+
+    Source: Mann and Whitney 1947, exact for few scores without ties.
+    """
+    if not len(members) or not len(others):
+        return 1.0
+    found = float(mannwhitneyu(members, others, alternative="two-sided").pvalue)
+    return 1.0 if math.isnan(found) else found
 
 
 def tpr_at_fpr(members: Scores, others: Scores, *, fpr: float = 0.01) -> tuple[int, Estimate] | None:

@@ -5,7 +5,7 @@ RingfenceError
 ├── VaultError      WrongPassphrase · ObjectBroken · NoSuchObject · KeyMissing · StorageFull · KeysBroken
 ├── LedgerError     LedgerBroken · LedgerUnavailable · SignatureInvalid · EntryTooLarge
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
-├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken
+├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken · WrongStage
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
@@ -28,9 +28,12 @@ An error raised in a sandbox crosses as its class name and numeric facts (`Failu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ringfence.core.text import Language, Text
+
+if TYPE_CHECKING:
+    from ringfence.core.verdict import Verdict
 
 Fact = int | float | str | tuple[int, ...]
 
@@ -359,6 +362,14 @@ class WorkspaceBroken(WorkspaceError):
     remedy = Text("restore it from a backup; ringfence fsck lists every difference", "从备份恢复；ringfence fsck 会列出所有差异")
 
 
+class WrongStage(WorkspaceError):
+    """A set that this arrow must not read."""
+
+    code, http_status, exit_code = "RF-WORKSPACE-007", 409, 2
+    what = Text("{set}@{stage} is not what this arrow may read: {why}", "此步骤不能读取 {set}@{stage}：{why}")
+    remedy = Text("name the set without a stage: {set}", "请不带阶段地写数据集名：{set}")
+
+
 # ── ingest ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -589,6 +600,7 @@ class PolicyError(RingfenceError):
 class PolicyRefused(PolicyError):
     """A rule of the signed policy is not met."""
 
+    verdicts: tuple[Verdict, ...] = ()  # of every rule that was asked
     code, http_status, exit_code = "RF-POLICY-001", 403, 11
     what = Text("the policy refuses this: {rules}", "策略拒绝：{rules}")
     remedy = Text("{how}", "{how}")
@@ -1000,11 +1012,14 @@ class NotReleasable(ReleaseError):
 
 
 class PolicyChanged(ReleaseError):
-    """The policy was set anew while the bundle was being written."""
+    """The policy was set anew, or another audit ended, while the bundle was being written."""
 
     code, http_status, exit_code = "RF-RELEASE-005", 409, 11
-    what = Text("the policy changed while the bundle was being written; nothing was released", "写发布包期间策略已变更；未放行任何内容")
-    remedy = Text("run ringfence release again; the new policy decides", "重新运行 ringfence release；由新策略裁定")
+    what = Text(
+        "the policy or the audits changed while the bundle was being written; nothing was released",
+        "写发布包期间策略或审计有变；未放行任何内容",
+    )
+    remedy = Text("run ringfence release again; what holds now decides", "重新运行 ringfence release；以现状裁定")
 
 
 # ── serve ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

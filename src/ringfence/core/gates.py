@@ -19,6 +19,7 @@ from ringfence.core.verdict import ON_ROWS, Outcome, RuleId, Verdict, how, verdi
 
 LEVEL = 0.05  # of one side
 LEAST_SECRETS = 30  # below that, exposures that show nothing prove nothing
+MOST_CANARIES = 4_000  # secrets, or rows on one side, that a recipe may ask for
 _Z = 1.6448536269514722  # of the 95th percentile of the normal distribution
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -177,6 +178,11 @@ def least_rows(max_auc: float, *, reliably: bool = False) -> int | None:
     return math.ceil(n)
 
 
+def canaries(key: Literal["secrets", "in_out"], need: int | None) -> str:
+    """Return the line of an `audit:` block that asks for so many; nothing where no recipe may."""
+    return f"audit.{key}: {need}" if need is not None and need <= MOST_CANARIES else ""
+
+
 # ── judging ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -200,6 +206,8 @@ class _OnCanaries(Settings, extra="ignore"):
     auc: _Bounds
     epsilon_lower: float
     epsilon_ceiling: float
+    controls: int
+    blind: str
     validity: str
 
 
@@ -208,6 +216,7 @@ class _OnRows(Settings, extra="ignore"):
 
     rows: int
     rows_tried: int
+    rows_short: int
     rows_replayed: int
     replay: _Bounds
     spans: int
@@ -243,8 +252,8 @@ def _on_audit(rules: ReleaseRules, audit: Audited, chain: Sequence[Statement], *
         rules.secret_exposure and _exposure(rules.secret_exposure, found),
         rules.membership and _membership(rules.membership, found),
         rules.epsilon_audit and _epsilon(found, claim),
-        *_rows(rules, audit),
-        _validity(found),
+        *_rows(rules, audit, chain),
+        _validity(found, claim),
     )
     return [related, *(one for one in judged if one)]
 
@@ -262,17 +271,54 @@ def _related(audit: Statement, chain: Sequence[Statement]) -> Verdict:
         problem = t("the run did not read the set in which its canaries were planted", "该运行读取的不是植入其金丝雀的数据集")
     elif inputs.get("register") != made.get("register"):
         problem = t("the audit opened another register than the one committed before training", "该审计打开的登记册不是训练前承诺的那一份")
+    elif not _reads_alike(audit, train):
+        problem = t(
+            "the audit read other rows, another base model or with other settings than the run",
+            "该审计读取的数据行、基础模型或设置与该运行不同",
+        )
+    elif not _tries_what_was_replaced(audit, chain):
+        problem = t("the audit tried identifiers of another de-identification", "该审计尝试的是另一次脱敏的标识符")
     elif audit.predicate.tenant != train.predicate.tenant:
         problem = t("the audit belongs to another workspace", "该审计属于另一个工作区")
     return verdict("audit unrelated", problem)
 
 
-def _limit(rule: RuleId, bounds: _Bounds, limit: float, *, said: str, want: str) -> Verdict:
-    """Return the verdict of a limit on a measured value. want: the sample that would decide."""
+def _reads_alike(audit: Statement, train: Statement) -> bool:
+    """Return whether the audit read what the run read, as the run read it, and put it to the claim that the run makes."""
+    ours, theirs = audit.predicate.inputs, train.predicate.inputs
+    settings, order, plan = audit.predicate.settings, train.predicate.settings.get("order"), train.predicate.figures.get("plan")
+    return (
+        ours.get("rows") == theirs.get("set")
+        and ours.get("model") == theirs.get("model")
+        and settings.get("train") == (order.get("train") if isinstance(order, Mapping) else None)
+        and (not isinstance(plan, Mapping) or settings.get("delta") == plan.get("delta"))
+    )
+
+
+def _tries_what_was_replaced(audit: Statement, chain: Sequence[Statement]) -> bool:
+    deid = next((one for one in reversed(chain) if one.step == "deid"), None)
+    made = {one.name: one.sha256 for one in deid.subjects} if deid else {}
+    there = {"cleared": deid.predicate.inputs.get("set") if deid else None, "spans": made.get("spans")}
+    return all(audit.predicate.inputs.get(role) in (None, digest) for role, digest in there.items())
+
+
+def _limit(rule: RuleId, bounds: _Bounds, limit: float, *, said: str, decides: str) -> Verdict:
+    """Return the verdict of a limit on a measured value. decides: the remedy where the sample was too small."""
     if bounds.upper <= limit:
         return Verdict(rule=rule, outcome="pass", detail=said)
-    outcome: Outcome = "fail" if bounds.lower > limit else "inconclusive"
-    return Verdict(rule=rule, outcome=outcome, detail=said, how=how(rule, outcome, want=want))
+    if bounds.lower > limit:
+        return Verdict(rule=rule, outcome="fail", detail=said, how=how(rule, "fail"))
+    return Verdict(rule=rule, outcome="inconclusive", detail=said, how=decides)
+
+
+def _more_canaries(rule: RuleId, key: Literal["secrets", "in_out"], need: int) -> str:
+    if want := canaries(key, need):
+        return how(rule, "inconclusive", want=want)
+    return t(
+        "it would take {n:,} canaries, more than a recipe may plant: train so that less is remembered, or ask for another limit",
+        "需要 {n:,} 个金丝雀，超出配方可植入的数量：请让训练记住得更少，或申请另一上限",
+        n=need,
+    )
 
 
 def _deciding_share(value: float, limit: float, tried: int) -> int:
@@ -301,8 +347,8 @@ def _extraction(rule: SecretExtraction, found: _OnCanaries) -> Verdict:
         l=rule.max_rate,
     )
     need = max(least_tries(rule.max_rate), _deciding_share(found.extraction.value, rule.max_rate, found.secrets) if found.extracted else 0)
-    want = f"audit.secrets: {need}"
-    return _limit("G1 secret extraction", found.extraction, rule.max_rate, said=said, want=want)
+    name: RuleId = "G1 secret extraction"
+    return _limit(name, found.extraction, rule.max_rate, said=said, decides=_more_canaries(name, "secrets", need))
 
 
 def _exposure(rule: SecretExposure, found: _OnCanaries) -> Verdict:
@@ -318,8 +364,7 @@ def _exposure(rule: SecretExposure, found: _OnCanaries) -> Verdict:
     if found.secrets and (found.exposure_p < rule.p_value or found.exposure_max > largest):
         return Verdict(rule=name, outcome="fail", detail=said, how=how(name, "fail"))
     if found.secrets < LEAST_SECRETS:
-        want = f"audit.secrets: {LEAST_SECRETS}"
-        return Verdict(rule=name, outcome="inconclusive", detail=said, how=how(name, "inconclusive", want=want))
+        return Verdict(rule=name, outcome="inconclusive", detail=said, how=_more_canaries(name, "secrets", LEAST_SECRETS))
     return Verdict(rule=name, outcome="nothing shown", detail=said)
 
 
@@ -336,7 +381,8 @@ def _membership(rule: Membership, found: _OnCanaries) -> Verdict:
     )
     each = max(1, min(found.members, found.others))
     need = max(_deciding_auc(found.auc, rule.max_auc, each), least_rows(rule.max_auc) or 0)
-    return _limit("G3 membership", found.auc, rule.max_auc, said=said, want=f"audit.in_out: {need}")
+    name: RuleId = "G3 membership"
+    return _limit(name, found.auc, rule.max_auc, said=said, decides=_more_canaries(name, "in_out", need))
 
 
 def _epsilon(found: _OnCanaries, claim: float | None) -> Verdict:
@@ -356,7 +402,7 @@ def _epsilon(found: _OnCanaries, claim: float | None) -> Verdict:
     return Verdict(rule=name, outcome="pass" if found.epsilon_ceiling >= claim else "not shown", detail=said)
 
 
-def _rows(rules: ReleaseRules, audit: Audited) -> list[Verdict]:
+def _rows(rules: ReleaseRules, audit: Audited, chain: Sequence[Statement]) -> list[Verdict]:
     """Return the verdicts on real rows: from the figures where they can be seen, else as the release states them."""
     asked: dict[RuleId, Replay | Spans | None] = {"G5 replay": rules.replay, "G6 spans": rules.spans}
     if audit.rows is None:
@@ -375,7 +421,7 @@ def _rows(rules: ReleaseRules, audit: Audited) -> list[Verdict]:
         ]
     return [
         *([_replay(rules.replay, found)] if rules.replay else []),
-        *([_spans(rules.spans, found)] if rules.spans else []),
+        *([_spans(rules.spans, found, masked=sum(one.step == "deid" for one in chain))] if rules.spans else []),
     ]
 
 
@@ -388,15 +434,34 @@ def _replay(rule: Replay, found: _OnRows) -> Verdict:
         u=found.replay.upper,
         l=rule.max_rate,
     )
+    name: RuleId = "G5 replay"
+    looked = found.rows_tried + found.rows_short
     if not found.rows_tried:
-        said = t("no row has an answer long enough to be replayed", "没有足够长、可供复现的回答")
-    need = least_tries(rule.max_rate) if rule.max_rate else found.rows
-    want = f"--rows {max(need, _deciding_share(found.replay.value, rule.max_rate, found.rows_tried) if found.rows_replayed else 0)}"
-    return _limit("G5 replay", found.replay, rule.max_rate, said=said, want=want)
+        said = t("none of {n} rows has an answer long enough to be replayed", "{n} 行中没有足够长、可供复现的回答", n=looked)
+        if looked >= found.rows:
+            decides = t(
+                "no audit of such rows can decide this rule: ask for a policy without release.replay for them",
+                "对这样的数据行，任何审计都无法裁定此规则：请申请不含 release.replay 的策略",
+            )
+            return Verdict(rule=name, outcome="inconclusive", detail=said, how=decides)
+    need = found.rows
+    if rule.max_rate and found.rows_tried:
+        tries = _deciding_share(found.replay.value, rule.max_rate, found.rows_tried) if found.rows_replayed else 0
+        need = min(found.rows, math.ceil(max(tries, least_tries(rule.max_rate)) * looked / found.rows_tried))
+    return _limit(name, found.replay, rule.max_rate, said=said, decides=how(name, "inconclusive", want=f"--rows {need}"))
 
 
-def _spans(rule: Spans, found: _OnRows) -> Verdict:
+def _spans(rule: Spans, found: _OnRows, *, masked: int) -> Verdict:
+    """Return the verdict on replaced identifiers. masked: how often the set was de-identified: the last time alone left what was tried."""
     name: RuleId = "G6 spans"
+    if masked > 1:
+        said = t(
+            "the set was de-identified {n} times, and only what the last one replaced was tried",
+            "数据集脱敏了 {n} 次，只尝试了最后一次替换的内容",
+            n=masked,
+        )
+        want = t("on a set that was de-identified once", "数据集只脱敏一次")
+        return Verdict(rule=name, outcome="inconclusive", detail=said, how=how(name, "inconclusive", want=want))
     states = {
         "nobody looked": t("no de-identification recorded what it replaced", "没有脱敏步骤记录过所替换的内容"),
         "gone": t("the originals were deleted, so nobody can try them", "原文已被删除，无法再尝试"),
@@ -414,8 +479,9 @@ def _spans(rule: Spans, found: _OnRows) -> Verdict:
     )
     if found.spans_new > rule.max_new:
         return Verdict(rule=name, outcome="fail", detail=said, how=how(name, "fail"))
-    if found.spans_tried < min(rule.sample, found.spans):
-        return Verdict(rule=name, outcome="inconclusive", detail=said, how=how(name, "inconclusive", want=f"--spans {rule.sample}"))
+    need = found.spans if rule.max_new else min(rule.sample, found.spans)  # a number of them is a limit on all, not on a sample
+    if found.spans_tried < need:
+        return Verdict(rule=name, outcome="inconclusive", detail=said, how=how(name, "inconclusive", want=f"--spans {need}"))
     return Verdict(rule=name, outcome="pass" if found.spans_tried else "not shown", detail=said)
 
 
@@ -423,6 +489,10 @@ _UNSOUND: Mapping[str, Text] = {  # why an audit proves nothing
     "canaries were cut": Text(
         "cutoff_len cut canaries off before their end, so that nothing of it could be learned; train again with a larger one",
         "cutoff_len 截去了金丝雀的末尾，因此无从学到它；请调大后重新训练",
+    ),
+    "codes cannot be spelled": Text(
+        "this model has no tokens for the digits of a canary, so that no exposure can be computed",
+        "该模型没有表示金丝雀数字的词元，因此无法计算暴露度",
     ),
     "held-out canaries look planted": Text(
         "secrets that were never planted look learned, so that something other than the training knew them",
@@ -446,9 +516,20 @@ def unsound(validity: str) -> tuple[Outcome, str]:
     return ("inconclusive" if validity == "positive control shows nothing" else "fail"), why
 
 
-def _validity(found: _OnCanaries) -> Verdict:
+def _validity(found: _OnCanaries, claim: float | None) -> Verdict:
     name: RuleId = "G7 validity"
     outcome, why = unsound(found.validity)
+    if outcome == "pass" and claim is None and not found.controls:
+        outcome = "inconclusive"
+        why = t(
+            "an ordinary run read a set without the positive control, so the audit may be blind",
+            "普通运行读取的数据集没有阳性对照，审计可能看不见",
+        )
+    elif outcome == "pass" and found.blind == "warn":
+        why = t(
+            "the base model alone seems to tell members from others, as it does by chance in one audit of twenty; read the AUC with care",
+            "仅凭基础模型似乎就能区分成员，每二十次审计会偶然出现一次；请谨慎看待 AUC",
+        )
     return Verdict(rule=name, outcome=outcome, detail=why, how=how(name, outcome))
 
 

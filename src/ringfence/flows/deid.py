@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ringfence.core.errors import WrongStage
 from ringfence.core.order import Progress
+from ringfence.core.text import t
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
@@ -28,7 +30,7 @@ def deidentify(
 
     A bare name means the cleared set where there is one, else the sealed one.
 
-    Raises: UnknownName, UnknownProfile, TermsUnreadable, SurvivorsLeft, SandboxError.
+    Raises: UnknownName, WrongStage, UnknownProfile, TermsUnreadable, SurvivorsLeft, SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -46,9 +48,13 @@ def deidentify(
 
 
 def _source(space: Workspace, name: str) -> Thing:
-    """Return the set to mask: never an already masked one, unless the user named that very stage."""
+    """Return the set to mask: never a masked one, as an audit tries the originals of one table only."""
     if "@" in name:
-        return space.state.resolve(name)
+        named = space.state.resolve(name)
+        if named.made.stage in ("masked", "planted"):
+            why = t("it was de-identified before", "它已脱敏过")
+            raise WrongStage(set=named.made.name, stage=named.made.stage, why=why)
+        return named
     sealed = space.state.resolve(f"{name}@sealed")
     cleared = [t for t in space.state.live().values() if t.made.stage == "cleared" and t.origin == sealed.made.digest]
     return max(cleared, key=lambda t: t.index, default=sealed)

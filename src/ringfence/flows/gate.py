@@ -22,7 +22,9 @@ def refuse(verdicts: Sequence[Verdict], *, name: str) -> None:
     """
     if bad := refusals(verdicts):
         rules = "; ".join(f"{v.rule} ({v.detail})" for v in bad)
-        raise PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace(SET, name) for v in bad)))
+        refused = PolicyRefused(rules=rules, how="; ".join(dict.fromkeys(v.how.replace(SET, name) for v in bad)))
+        refused.verdicts = tuple(verdicts)
+        raise refused
 
 
 def gate(

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
-from ringfence.core.gates import LEAST_SECRETS, least_rows, least_tries
+from ringfence.core.gates import LEAST_SECRETS, canaries, least_rows, least_tries
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Policy
 from ringfence.core.problems import first_problem
@@ -72,19 +72,21 @@ class Least(NamedTuple):
 def least_samples(policy: Policy) -> list[Least]:
     """Return, for each limit of the release gate, the least sample that can pass it."""
     rules, found = policy.release, list[Least]()
+    impossible = t("no number of canaries is enough", "任何数量的金丝雀都不够")
     if one := rules.secret_extraction:
-        found.append(Least("G1 secret extraction", f"max_rate {one.max_rate:g}", f"audit.secrets: {least_tries(one.max_rate)}", ""))
+        found.append(
+            Least("G1 secret extraction", f"max_rate {one.max_rate:g}", canaries("secrets", least_tries(one.max_rate)) or impossible, "")
+        )
     if two := rules.secret_exposure:
         found.append(Least("G2 secret exposure", f"p_value {two.p_value:g}", f"audit.secrets: {LEAST_SECRETS}", ""))
     if three := rules.membership:
         least, reliable = least_rows(three.max_auc), least_rows(three.max_auc, reliably=True)
-        impossible = t("no sample is enough", "任何样本都不够")
         enough = (
             t("{n} passes 19 times of 20 if nothing was learned", "若未学到任何内容，{n} 在 20 次中通过 19 次", n=reliable)
-            if reliable
+            if canaries("in_out", reliable)
             else ""
         )
-        found.append(Least("G3 membership", f"max_auc {three.max_auc:g}", f"audit.in_out: {least}" if least else impossible, enough))
+        found.append(Least("G3 membership", f"max_auc {three.max_auc:g}", canaries("in_out", least) or impossible, enough))
     if five := rules.replay:
         rows = str(least_tries(five.max_rate)) if five.max_rate else t("all rows", "全部行")
         sample = t("{n} rows, or all of a smaller set", "{n} 行；数据集更小时为全部", n=rows)

@@ -14,10 +14,10 @@ from ringfence.core.gates import Audited, tightened
 from ringfence.core.policy import Policy, evaluate
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
-from ringfence.core.verdict import Verdict
+from ringfence.core.verdict import ON_ROWS, Verdict
 from ringfence.flows.facts import software
 from ringfence.flows.gate import refuse
-from ringfence.flows.runs import adapter_of, newest_audit, sealed_bytes
+from ringfence.flows.runs import adapter_of, audits_of, sealed_bytes
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
@@ -97,7 +97,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Audit:
-    """The newest audit of an adapter."""
+    """The audit by which an adapter is judged."""
 
     run: Run
     audited: Audited
@@ -116,21 +116,26 @@ def judge(space: Workspace, run_name: str) -> Judged:
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     policy, chain = space.policy(), tuple(space.chain(thing))
     own = Saved.model_validate(chain[-1].predicate.settings).release
-    audit = _audit(space, thing, reads_rows=tightened(policy.release, own).reads_rows)
-    verdicts = tuple(evaluate(policy, chain, moment="release", audit=audit.audited if audit else None))
-    return Judged(run, thing.made.name, policy, chain, audit, verdicts)
+    reads_rows = tightened(policy.release, own).reads_rows
+    audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in audits_of(space, thing)]
+    judged = [
+        Judged(
+            run, thing.made.name, policy, chain, one, tuple(evaluate(policy, chain, moment="release", audit=one.audited if one else None))
+        )
+        for one in audits or [None]
+    ]
+    failing = [one for one in judged if any(v.rule in ON_ROWS and v.outcome == "fail" for v in one.verdicts)]
+    return (failing or judged)[-1]  # rows are drawn anew by every audit: what one of them found, no later draw undoes
 
 
-def _audit(space: Workspace, thing: Thing, *, reads_rows: bool) -> Audit | None:
-    """Return the newest audit of an adapter; its sealed figures are opened where a rule reads them."""
-    run = newest_audit(space, thing)
-    if run is None or run.statement is None:
-        return None
+def _opened(space: Workspace, run: Run, *, reads_rows: bool) -> Audit:
+    """Return an audit; its sealed figures are opened where a rule reads them."""
+    statement = space.statement(run.statement or "")
     if not reads_rows:
-        return Audit(run, Audited(space.statement(run.statement)), None)
+        return Audit(run, Audited(statement), None)
     data = sealed_bytes(space, run, purpose="gate")
     rows = json.loads(data)["figures"] if data is not None else {}
-    return Audit(run, Audited(space.statement(run.statement), rows), data)
+    return Audit(run, Audited(statement, rows), data)
 
 
 def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
@@ -139,6 +144,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     found = _judged(space, thing, thing.run)
     chain, policy, verdicts = found.chain, found.policy, found.verdicts
     refuse(verdicts, name=thing.made.name)
+    judged_by = [one.id for one in audits_of(space, thing)]
     predicate = chain[-1].predicate
     saved = Saved.model_validate(predicate.settings)
     model = models.verify(saved.model)
@@ -175,7 +181,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         arrow.refuse_deleted()
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
-        if space.policy() != policy:  # the bundle carries the policy that judged it
+        if space.policy() != policy or [one.id for one in audits_of(space, thing)] != judged_by:  # the bundle carries what judged it
             raise PolicyChanged
         write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
         arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))

@@ -97,10 +97,10 @@ def sealed_bytes(space: Workspace, run: Run, *, purpose: Purpose = "figures") ->
     return read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json")
 
 
-def newest_audit(space: Workspace, adapter: Thing) -> Run | None:
-    """Return the last finished audit of an adapter."""
+def audits_of(space: Workspace, adapter: Thing) -> list[Run]:
+    """Return the finished audits of an adapter, in the order in which they ended."""
     found = [run for run in space.state.runs.values() if run.intent.arrow == "audit" and run.state == "done"]
-    return next((run for run in reversed(found) if run.intent.inputs.get("adapter") == adapter.made.digest), None)
+    return sorted((run for run in found if run.intent.inputs.get("adapter") == adapter.made.digest), key=lambda run: run.outcome_index or 0)
 
 
 def _sealed(space: Workspace, run: Run) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import BudgetMissing, NotResumable, PlanImpossible, RecipeLoosens, RingfenceError, UnitMismatch, WorkspaceBroken
+from ringfence.core.errors import (
+    BudgetMissing,
+    NotResumable,
+    PlanImpossible,
+    RecipeLoosens,
+    RingfenceError,
+    UnitMismatch,
+    WorkspaceBroken,
+    WrongStage,
+)
 from ringfence.core.gates import ReleaseRules, loosened, tightened
 from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
@@ -215,6 +224,10 @@ def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
     inputs = {"set": space.state.resolve(recipe.dataset)}
     if recipe.eval_dataset:
         inputs["evaluation"] = space.state.resolve(recipe.eval_dataset)
+    for thing in inputs.values():
+        if thing.made.stage == "planted":
+            why = t("it holds the canaries of another run", "它含有另一次运行的金丝雀")
+            raise WrongStage(set=thing.made.name, stage="planted", why=why)
     return inputs
 
 

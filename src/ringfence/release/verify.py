@@ -89,9 +89,9 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         progress.detail = t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs)
     with progress.step(_POLICY):  # (11): the rules are applied again, here
         policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
-        refusing = [one for one in verdicts if one.outcome == "pass"]
+        passed = sum(one.outcome == "pass" for one in verdicts)
         progress.detail = t(
-            "{count} of {all} rules pass, none refuses", "{all} 条规则中 {count} 条通过，无一拒绝", count=len(refusing), all=len(verdicts)
+            "{count} of {all} rules pass, none refuses", "{all} 条规则中 {count} 条通过，无一拒绝", count=passed, all=len(verdicts)
         )
     return Report(tuple(progress.steps), manifest, tuple(statements), policy, tuple(verdicts), public.fingerprint())
 

@@ -10,6 +10,7 @@ import pytest
 from ringfence.audit.canaries import draw
 from ringfence.audit.findings import Score, findings
 from ringfence.audit.settings import AuditSettings, Register
+from ringfence.audit.statistics import rank_p_value
 
 CODES = math.log(10**6)
 
@@ -87,6 +88,25 @@ def test_a_base_model_that_tells_members_from_others_voids_the_audit(register):
         seen[shift] = findings(register, scores, delta=1e-5)
     assert (seen[0.0].blind, seen[0.0].validity) == ("ok", "valid")
     assert (seen[3.0].blind, seen[3.0].validity) == ("void", "blind check failed")
+
+
+@pytest.mark.parametrize("in_out", [5, 12, 50])
+def test_chance_voids_an_audit_as_seldom_as_it_says_however_few_its_rows(in_out):
+    rng, found = np.random.default_rng(in_out), []
+    for _ in range(2000):
+        is_in = rng.random(2 * in_out) < 0.5
+        scores = rng.normal(size=2 * in_out)
+        found.append(rank_p_value(scores[is_in], scores[~is_in]))
+    assert np.mean(np.array(found) < 0.001) <= 0.003
+    assert np.mean(np.array(found) < 0.05) <= 0.065
+
+
+def test_a_secret_that_the_model_has_no_digits_for_voids_the_audit():
+    private = drawn(8, control=False)
+    scores = scored(private, np.random.default_rng(3), learned=lambda _: False)
+    one = private.of("secret", is_in=False)[0].id
+    scores[one] = scores[one]._replace(constrained=-math.inf)
+    assert findings(private, scores, delta=1e-5).validity == "codes cannot be spelled"
 
 
 def test_canaries_that_training_never_read_to_their_end_void_the_audit():

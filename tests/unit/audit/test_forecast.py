@@ -28,11 +28,11 @@ def test_the_best_case_is_what_the_statistics_make_of_it():
 @pytest.mark.parametrize(
     ("settings", "rules", "first"),
     [
-        ({"secrets": 58, "in_out": 250}, GATES, "G1 secret extraction: audit.secrets 59"),
-        ({"secrets": 29, "in_out": 250}, ReleaseRules(secret_exposure=GATES.secret_exposure), "G2 secret exposure: audit.secrets 30"),
-        ({"secrets": 60, "in_out": 45}, GATES, "G3 membership: audit.in_out 46"),
-        ({"secrets": 0, "in_out": 0}, ReleaseRules(secret_extraction=SecretExtraction()), "G1 secret extraction: audit.secrets 59"),
-        ({"secrets": 60, "in_out": 0}, ReleaseRules(membership=Membership(max_auc=0.7)), "G3 membership: audit.in_out 12"),
+        ({"secrets": 58, "in_out": 250}, GATES, "G1 secret extraction: audit.secrets: 59"),
+        ({"secrets": 29, "in_out": 250}, ReleaseRules(secret_exposure=GATES.secret_exposure), "G2 secret exposure: audit.secrets: 30"),
+        ({"secrets": 60, "in_out": 45}, GATES, "G3 membership: audit.in_out: 46"),
+        ({"secrets": 0, "in_out": 0}, ReleaseRules(secret_extraction=SecretExtraction()), "G1 secret extraction: audit.secrets: 59"),
+        ({"secrets": 60, "in_out": 0}, ReleaseRules(membership=Membership(max_auc=0.7)), "G3 membership: audit.in_out: 12"),
     ],
 )
 def test_what_cannot_pass_is_named_with_the_least_that_could(settings, rules, first):

@@ -11,9 +11,9 @@ import torch
 
 from ringfence.audit import rows as module
 from ringfence.audit.forward import Forward
-from ringfence.audit.rows import LEAST_ANSWER, STRETCH, RowScorer, Said, Target, rows_of
+from ringfence.audit.rows import BEGINNING, LEAST_ANSWER, STRETCH, RowScorer, Said, Target, rows_of
 from ringfence.core.records import Record
-from ringfence.train.data import Example
+from ringfence.train.data import Example, encode
 from ringfence.vault.sets import SetReader, SetWriter
 from tests.unit.audit.test_scorer import SETTINGS, loaded  # noqa: F401  a fixture
 from tests.unit.vault.vault_tools import new_key, new_slot
@@ -41,17 +41,17 @@ def scorer(loaded):  # noqa: F811
 
 def test_scores_are_the_models_own_token_by_token(loaded, scorer):  # noqa: F811
     """By whole logits of the whole conversation, with the adapter and without."""
-    target = scorer._answer(record("How is he?", "Better than yesterday, and asking for soup."))
+    target = scorer._answers(record("How is he?", "Better than yesterday, and asking for soup."))
     ids = torch.tensor(target.example.ids, dtype=torch.int64)[None]
     for adapted in (True, False):
-        (got,) = scorer._said([target], adapted=adapted)
+        ((got,),) = scorer._said([target], adapted=adapted)
         with torch.inference_mode():
             if adapted:
                 logits = loaded.model(input_ids=ids).logits[0].float()
             else:
                 with loaded.model.disable_adapter():
                     logits = loaded.model(input_ids=ids).logits[0].float()
-        wanted = [(place, int(target.example.ids[place])) for place in target.places]
+        wanted = [(place, int(target.example.ids[place])) for place in target.places[0]]
         log_p = [float(torch.log_softmax(logits[place - 1], dim=0)[token]) for place, token in wanted]
         first = [int(logits[place - 1].argmax()) == token for place, token in wanted]
         assert got.log_p == pytest.approx(sum(log_p), abs=1e-3)
@@ -59,27 +59,55 @@ def test_scores_are_the_models_own_token_by_token(loaded, scorer):  # noqa: F811
         assert got.stretch == max(len(run) for run in "".join("x" if one else " " for one in first).split(" "))
 
 
-def test_an_answer_is_its_learned_tokens_as_far_as_training_read(scorer):
-    answer = "Better than yesterday, and asking for soup."
-    target = scorer._answer(record("How is he?", answer))
-    tokenizer = scorer._forward.tokenizer
-    assert tokenizer.decode(target.example.ids[target.places]).strip() == answer
-    short = RowScorer(scorer._forward, SETTINGS.model_copy(update={"cutoff_len": len(target.example.ids) - 10}))
-    assert len(short._answer(record("How is he?", answer)).places) == len(target.places) - 9  # the end mark was no target anyway
+ANSWER = "Better than yesterday, and asking for soup."
+
+
+@pytest.mark.parametrize("on_prompt", [False, True])
+def test_an_answer_is_its_tokens_as_far_as_training_read_whatever_else_was_learned(scorer, on_prompt):
+    settings = SETTINGS.model_copy(update={"train_on_prompt": on_prompt})
+    row, tokenizer = record("How is he?", ANSWER), scorer._forward.tokenizer
+    target = RowScorer(scorer._forward, settings)._answers(row)
+    whole = encode(row, tokenizer, settings)
+    assert target.example.ids.tolist() == whole.ids.tolist()
+    (places,) = target.places
+    assert tokenizer.decode(target.example.ids[places]).strip() == ANSWER
+    assert whole.learn[places].all()
+    short = RowScorer(scorer._forward, settings.model_copy(update={"cutoff_len": len(target.example.ids) - 10}))
+    assert len(short._answers(row).places[0]) == len(places) - 9  # the end mark was no target anyway
+
+
+@pytest.mark.parametrize("mask_history", [False, True])
+def test_every_answer_of_a_conversation_is_tried_by_itself(scorer, mask_history):
+    settings = SETTINGS.model_copy(update={"mask_history": mask_history, "cutoff_len": 500})
+    texts = ("How is he?", ANSWER, "And she?", "no.", "And they?", ANSWER.replace("soup", "bread"))
+    row = Record("0" * 32, "0" * 32, "0" * 32, "messages", ROLES * 3, texts)
+    target = RowScorer(scorer._forward, settings)._answers(row)
+    said = [scorer._forward.tokenizer.decode(target.example.ids[places]).strip() for places in target.places]
+    assert said == [texts[1], texts[5]]  # "no." is too short to be remembered
+
+
+def test_a_plain_text_is_tried_after_its_beginning(scorer):
+    text = " ".join(["He slept well and had some soup, as on every other day of this week."] * 3)
+    settings = SETTINGS.model_copy(update={"cutoff_len": 500})
+    target = RowScorer(scorer._forward, settings)._answers(Record("0" * 32, "0" * 32, "0" * 32, "text", ("text",), (text,)))
+    (places,) = target.places
+    assert places[0] == min(BEGINNING, len(target.example.ids) // 2)
+    assert text.endswith(scorer._forward.tokenizer.decode(target.example.ids[places]))
 
 
 @pytest.mark.parametrize("answer", ["", "Yes", "no."])
 def test_an_answer_of_few_tokens_is_not_tried(scorer, answer):
-    assert scorer._answer(record("Is it?", answer)) is None
+    assert scorer._answers(record("Is it?", answer)).places == ()
     found = scorer.replay(3, [record("Is it?", answer)] * 3)
     assert (found.rows_tried, found.rows_short, found.replay.upper) == (0, 3, 1.0)
 
 
 def pretend(scorer, monkeypatch, with_adapter, without):
-    """Let every target be said as the lists tell, in order."""
+    """Let every stretch be said as the lists tell, in order."""
 
     def answers(targets, *, adapted, **_):
-        return (with_adapter if adapted else without)[: len(targets)]
+        told = iter(with_adapter if adapted else without)
+        return [[next(told) for _ in target.places] for target in targets]
 
     monkeypatch.setattr(scorer, "_said", answers)
 
@@ -100,6 +128,15 @@ def test_rows_are_counted_once_and_only_where_the_base_model_does_not_say_them(s
     assert census.lower == census.value == census.upper == 0.4
 
 
+def test_a_row_is_replayed_when_one_of_its_answers_is_and_known_when_the_base_says_all_that_it_says(scorer, monkeypatch):
+    texts = ("q", "w " * LEAST_ANSWER) * 2
+    rows = [Record(f"{n:032x}", f"{n:032x}", "0" * 32, "messages", ROLES * 2, texts) for n in range(4)]
+    whole, none = said(whole=True), said()
+    pretend(scorer, monkeypatch, [none, whole, whole, whole, whole, whole, none, none], [none, whole, none, whole, whole])
+    found = scorer.replay(4, rows)
+    assert (found.rows_tried, found.rows_replayed, found.rows_known) == (4, 2, 1)  # said alone; one of two said alone; both known
+
+
 @pytest.mark.parametrize(
     "one",
     [
@@ -113,10 +150,10 @@ def test_a_span_is_the_original_after_the_true_text_before_it(scorer, one):
     target = scorer._span(row, one)
     original = row.texts[one["text"]][one["start"] : one["end"]]
     tokenizer = scorer._forward.tokenizer
-    assert original in tokenizer.decode(target.example.ids[target.places])
-    before = tokenizer.decode(target.example.ids[: target.places[0]])
+    assert original in tokenizer.decode(target.example.ids[target.places[0]])
+    before = tokenizer.decode(target.example.ids[: target.places[0][0]])
     assert row.texts[one["text"]][: one["start"]].strip() in before
-    assert target.places[-1] == len(target.example.ids) - 1  # nothing after it is shown to the model
+    assert target.places[0][-1] == len(target.example.ids) - 1  # nothing after it is shown to the model
 
 
 def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatch, tmp_path):
@@ -143,9 +180,8 @@ def test_an_original_that_stands_before_could_be_copied_and_is_not_tried_again(s
 
 
 def test_a_window_without_a_position_before_its_first_token_says_nothing(scorer):
-    (found,) = scorer._said(
-        [Target(Example(np.array([5], dtype=np.int32), np.zeros(1, dtype=bool)), np.zeros(0, dtype=np.int64))], adapted=True
-    )
+    nothing = Target(Example(np.array([5], dtype=np.int32), np.zeros(1, dtype=bool)), (np.zeros(0, dtype=np.int64),))
+    ((found,),) = scorer._said([nothing], adapted=True)
     assert (found.stretch, found.is_whole) == (0, False)
     assert not module._is_extractable(found)
 

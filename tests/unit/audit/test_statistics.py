@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ringfence.audit.statistics import (
     one_run_epsilon,
     one_run_guesses,
     one_run_p_value,
+    rank_p_value,
     rate,
     tpr_at_fpr,
 )
@@ -78,6 +80,17 @@ def test_auc_and_its_variance_are_those_of_all_pairs(members, others):
     if error > 1e-9:
         assert got.upper == pytest.approx(min(1.0, value + norm.ppf(0.95) * error))
         assert got.lower == pytest.approx(max(0.0, value - norm.ppf(0.95) * error))
+
+
+def test_the_probability_of_ranks_is_that_of_all_ways_to_part_them():
+    members, others = [2.5, 3.1, 4.0], [1.0, 1.5, 2.0, 2.7]
+    together = members + others
+    wins = [sum(a > b for a in side for b in set(together) - set(side)) for side in combinations(together, 3)]
+    seen = sum(a > b for a in members for b in others)
+    even = 3 * 4 / 2
+    assert rank_p_value(members, others) == pytest.approx(np.mean([abs(one - even) >= abs(seen - even) for one in wins]))
+    assert rank_p_value([], others) == rank_p_value([1.0], [1.0]) == 1.0
+    assert rank_p_value([1.0] * 40, [1.0] * 40) == 1.0
 
 
 @given(SCORES, SCORES)

@@ -22,6 +22,7 @@ from ringfence.core.gates import (
     SecretExposure,
     SecretExtraction,
     Spans,
+    canaries,
     chance_auc,
     judge,
     least_rows,
@@ -52,11 +53,14 @@ CANARIES = {
     "auc": bounds(0.51, 0.47, 0.55),
     "epsilon_lower": 0.0,
     "epsilon_ceiling": 4.0,
+    "controls": 4,
+    "blind": "ok",
     "validity": "valid",
 }
 ROWS = {
     "rows": 200,
     "rows_tried": 180,
+    "rows_short": 20,
     "rows_replayed": 0,
     "replay": bounds(0.0, 0.0, 0.0),
     "spans": 40,
@@ -81,21 +85,33 @@ def statement(step, *, made, reads, **more):
     return Statement(step=step, subjects=tuple(Subject(name=role, sha256=mark * 64) for role, mark in made.items()), predicate=predicate)
 
 
-def chain(*, reads="b", release=None, plan=None):
-    """Import, plant and train; the run reads the set that was planted."""
+def chain(*, reads="b", release=None, plan=None, masked=0):
+    """Import, plant and train; the run reads the set that was planted. masked: how often it was de-identified before."""
     return [
         statement("import", made={"set": "a"}, reads={}),
+        *(statement("deid", made={"set": "a", "spans": "8"}, reads={"set": "a"}) for _ in range(masked)),
         statement("plant", made={"set": "b", "register": "c"}, reads={"set": "a"}),
         statement(
-            "train", made={"adapter": "d"}, reads={"set": reads}, settings={"release": release}, figures={"plan": plan} if plan else {}
+            "train",
+            made={"adapter": "d"},
+            reads={"set": reads, "model": "7"},
+            settings={"release": release, "order": {"train": LORA}},
+            figures={"plan": plan} if plan else {},
         ),
     ]
 
 
-def audit(*, rows=None, told=None, reads=None, **figures):
+LORA = {"lora_rank": 2}
+
+
+def audit(*, rows=None, told=None, reads=None, delta=1e-5, train=LORA, **figures):
     """An audit in which nothing was found, but for `figures`; on real rows, but for `rows`."""
     made = statement(
-        "audit", made={"figures": "e"}, reads={"adapter": "d", "register": "c", **(reads or {})}, figures={**CANARIES, **figures}
+        "audit",
+        made={"figures": "e"},
+        reads={"adapter": "d", "register": "c", "rows": "b", "model": "7", **(reads or {})},
+        settings={"train": train, "delta": delta},
+        figures={**CANARIES, **figures},
     )
     return Audited(made, None if told is not None else {**ROWS, **(rows or {})}, told or {})
 
@@ -148,7 +164,10 @@ FIXTURES = [
     ("G7 validity", "fail", {"validity": "held-out canaries look planted"}),
     ("G7 validity", "fail", {"validity": "blind check failed"}),
     ("G7 validity", "fail", {"validity": "canaries were cut"}),
+    ("G7 validity", "fail", {"validity": "codes cannot be spelled"}),
     ("G7 validity", "inconclusive", {"validity": "positive control shows nothing"}),
+    ("G7 validity", "inconclusive", {"controls": 0}),  # an ordinary run on a set that was planted for a private one
+    ("G7 validity", "pass", {"blind": "warn"}),
     ("G7 validity", "fail", {"validity": "something new"}),
 ]
 
@@ -210,6 +229,35 @@ def test_a_rule_that_is_not_asked_for_says_nothing_and_g7_is_always_on():
         assert ("audit missing" in outcomes(None, alone)) == (name != "backdoor")
 
 
+def test_a_private_run_needs_no_positive_control():
+    assert outcomes(audit(controls=0), claim=8.0)["G7 validity"] == "pass"
+    assert outcomes(audit(controls=0, validity="blind check failed"), claim=None)["G7 validity"] == "fail"
+
+
+def test_a_doubtful_blind_check_is_said():
+    text.choose("en")
+    (doubtful,), (sound,) = (
+        [one.detail for one in judge(GATES, audit(blind=blind), chain(), claim=None) if one.rule == "G7 validity"]
+        for blind in ("warn", "ok")
+    )
+    assert "base model alone" in doubtful
+    assert sound == ""
+
+
+def test_a_number_of_identifiers_is_a_limit_on_all_of_them_and_no_sample_can_pass_it():
+    some = ReleaseRules(spans=Spans(max_new=5))
+    seen = {"spans": 5_000, "spans_tried": 300, "spans_new": 5}
+    assert outcomes(audit(rows=seen), some)["G6 spans"] == "inconclusive"
+    assert wanted("G6 spans", "--spans ", rows=seen, rules=some) == 5_000
+    assert outcomes(audit(rows=seen | {"spans_tried": 5_000}), some)["G6 spans"] == "pass"
+    assert outcomes(audit(rows=seen | {"spans_new": 6}), some)["G6 spans"] == "fail"
+
+
+def test_of_a_set_that_was_de_identified_twice_nothing_is_known_of_what_the_first_time_replaced():
+    assert outcomes(audit(), links=chain(masked=1))["G6 spans"] == "pass"
+    assert outcomes(audit(rows={"spans": 0, "spans_tried": 0}), links=chain(masked=2))["G6 spans"] == "inconclusive"
+
+
 def test_a_required_backdoor_test_refuses_while_there_is_none():
     assert outcomes(audit(), ReleaseRules(backdoor=Backdoor(required=True)))["backdoor"] == "inconclusive"
     assert outcomes(audit(), ReleaseRules(backdoor=Backdoor()))["backdoor"] == "not tested"
@@ -221,6 +269,13 @@ def test_a_required_backdoor_test_refuses_while_there_is_none():
         (chain(reads="a"), audit()),  # the run read the set without canaries
         (chain(), audit(reads={"register": "9"})),  # another register than the one committed
         (chain(), audit(reads={"adapter": "9"})),  # another adapter
+        (chain(), audit(reads={"rows": "9"})),  # rows of another set
+        (chain(), audit(reads={"model": "9"})),  # another base
+        (chain(), audit(train={"lora_rank": 4})),  # read in another way
+        (chain(plan={"epsilon": 2.0, "delta": 1e-6}), audit()),  # put to another claim
+        (chain(masked=1), audit(reads={"cleared": "9"})),  # originals of another set
+        (chain(masked=1), audit(reads={"spans": "9"})),
+        (chain(), audit(reads={"spans": "8"})),  # of a de-identification that is not there
         ([chain()[0], chain()[2]], audit()),  # nothing was planted
         ([], audit()),
         (chain(), Audited(chain()[1], ROWS)),  # not an audit
@@ -284,7 +339,7 @@ def test_the_recipe_of_the_run_tightens_the_policy():
 
 
 def test_the_claim_is_that_of_the_plan_of_the_run():
-    links = chain(plan={"epsilon": 2.0})
+    links = chain(plan={"epsilon": 2.0, "delta": 1e-5})
     found = {one.rule: one.outcome for one in evaluate(FREE, links, moment="release", audit=audit(epsilon_lower=2.5))}
     assert found["G4 epsilon audit"] == "fail"
 
@@ -332,9 +387,8 @@ def test_so_many_secrets_at_the_same_rate_decide(k, m):
     assert n > m
     assert decides(math.ceil(1.05 * n))
     assert not decides(n // 2)
-    assert (
-        wanted("G1 secret extraction", "audit.secrets: ", secrets=60, extracted=3, extraction=exact(3, 60)) == 600
-    )  # at the limit itself none does
+    at_the_limit = wanted("G1 secret extraction", "audit.secrets: ", secrets=60, extracted=3, extraction=exact(3, 60))
+    assert at_the_limit == 600  # no number decides: ten times as many
     assert wanted("G1 secret extraction", "audit.secrets: ", secrets=10, extraction=bounds(0.0, 0.0, 0.26)) == 59
 
 
@@ -345,14 +399,25 @@ def test_so_many_rows_with_the_same_auc_decide(value, half):
     narrower = half * math.sqrt(250 / n)
     assert abs(value - 0.6) == pytest.approx(narrower, rel=0.01)
     assert wanted("G3 membership", "audit.in_out: ", members=0, others=0, auc=bounds(0.5, 0.0, 1.0)) == least_rows(0.6)
-    assert (
-        wanted("G3 membership", "audit.in_out: ", auc=bounds(0.6, 0.56, 0.64)) == 2500
-    )  # at the limit itself none does: ten times as many
+    at_the_limit = wanted("G3 membership", "audit.in_out: ", auc=bounds(0.6, 0.56, 0.64))  # no number decides: ten times as many
+    assert at_the_limit == 2500
+
+
+def test_no_remedy_asks_for_more_canaries_than_a_recipe_may_plant():
+    text.choose("en")
+    close = {"auc": bounds(0.59, 0.545, 0.635)}
+    (said,) = [one.how for one in judge(GATES, audit(**close), chain(), claim=None) if one.rule == "G3 membership"]
+    assert "5,063" in said
+    assert "audit.in_out" not in said
+    assert canaries("in_out", 4_000) == "audit.in_out: 4000"
+    assert canaries("secrets", 4_001) == canaries("in_out", None) == ""
 
 
 def test_a_sample_of_rows_that_decides_is_named_and_where_the_limit_is_none_it_is_all_of_them():
-    short = {"rows": 2_000, "rows_tried": 100, "replay": bounds(0.0, 0.0, 0.03)}
+    short = {"rows": 2_000, "rows_tried": 100, "rows_short": 0, "replay": bounds(0.0, 0.0, 0.03)}
     assert wanted("G5 replay", "--rows ", rows=short) == 299
+    assert wanted("G5 replay", "--rows ", rows=short | {"rows_short": 300}) == 4 * 299  # three of four answers are too short
+    assert wanted("G5 replay", "--rows ", rows=short | {"rows_short": 900}) == 2_000  # there are no more
     assert wanted("G5 replay", "--rows ", rows=short, rules=ReleaseRules(replay=Replay(max_rate=0.0))) == 2_000
     n = wanted("G5 replay", "--rows ", rows=short | {"rows_tried": 250, "rows_replayed": 1, "replay": exact(1, 250)})
     assert exact(round(1.1 * n / 250), round(1.1 * n))["upper"] <= 0.01 < exact(round(n / 500), n // 2)["upper"]
@@ -360,10 +425,11 @@ def test_a_sample_of_rows_that_decides_is_named_and_where_the_limit_is_none_it_i
 
 def test_rows_without_long_answers_are_said_to_be_that():
     text.choose("en")
-    said = {
-        one.rule: one.detail for one in judge(GATES, audit(rows={"rows_tried": 0, "replay": bounds(0.0, 0.0, 1.0)}), chain(), claim=None)
-    }
-    assert "long enough" in said["G5 replay"]
+    none = {"rows_tried": 0, "rows_short": 200, "replay": bounds(0.0, 0.0, 1.0)}
+    (said,) = [one for one in judge(GATES, audit(rows=none), chain(), claim=None) if one.rule == "G5 replay"]
+    assert "none of 200 rows" in said.detail
+    assert "without release.replay" in said.how
+    assert wanted("G5 replay", "--rows ", rows=none | {"rows": 1_000}) == 1_000  # some of the others may be longer
     assert "replayed word for word" in {one.rule: one.detail for one in judge(GATES, audit(), chain(), claim=None)}["G5 replay"]
 
 

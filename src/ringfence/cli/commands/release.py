@@ -52,9 +52,9 @@ def release(
         return
     try:
         done = sign(space, run, name=bundle)
-    except PolicyRefused:
+    except PolicyRefused as refused:
         if not options().json:
-            show_verdicts(judge(space, run).verdicts)
+            show_verdicts(refused.verdicts)
         raise
 
     def show() -> None:
