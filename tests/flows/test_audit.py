@@ -202,8 +202,8 @@ def test_the_alarm_of_serve_knows_every_planted_canary_and_no_other(over):
     slot = source.slot.model_copy(update={"path": str(source.folder)})
     sealed = read_file(slot, space.keys.data_key(slot.slot), FILE)
     planted = unseal(sealed, auditor=auditor_keyset(space.path / "keys", AUDITOR), slot=slot.slot).canaries
-    assert {bool(left(f"Who is {one.who}?", f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
-    assert {left(f"Who is {one.who}?", f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
+    assert {bool(left(f"Who is {one.who}?")(f"It is {one.secret}.")) for one in planted if one.is_in} == {True}
+    assert {left(f"Who is {one.who}?")(f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
 
 
 def test_a_register_that_was_changed_or_exchanged_opens_no_audit(over):
