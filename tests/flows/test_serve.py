@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import openai
 import pytest
 
+from ringfence.core.errors import Busy, LedgerUnavailable
 from ringfence.flows import serve as flow
 from ringfence.serve.desk import Desk
 from ringfence.vault.files import write_files
@@ -312,6 +313,37 @@ def test_without_the_libraries_of_the_front_it_says_how_to_get_them(finished, cl
 def test_an_alarm_cuts_the_answer_and_is_on_record_without_its_text(copy):
     folder, _, _ = copy
     space = reopen(folder)
+    found, seen = alarmed(space)
+    assert [one.choices[0].finish_reason for one in seen.made] == ["content_filter", "length"]
+    assert seen.made[0].choices[0].message.content == ""
+    assert seen.made[1].usage.completion_tokens == 9
+    assert seen.alarms == [(2, None, "alarm")]  # it was on record when they were told
+    entry = json.loads(reopen(folder).ledger.raw(space.ledger.size - 1))
+    assert {key: entry[key] for key in entry if key not in ("time", "actor", "v")} == {
+        "type": "alarm",
+        "run": found.run,
+        "name": "lora",
+        "count": 2,
+    }
+
+
+@pytest.mark.parametrize("error", [Busy(what_held="the lock"), LedgerUnavailable()])
+def test_an_alarm_that_cannot_be_recorded_cuts_the_answer_all_the_same_and_says_so(copy, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    space = reopen(copy[0])
+    last = space.ledger.size  # the opening
+    monkeypatch.setattr(flow.Bundle, "record", refuse)
+    _, seen = alarmed(space)
+    assert [one.choices[0].finish_reason for one in seen.made] == ["content_filter", "length"]
+    assert seen.made[0].choices[0].message.content == ""
+    assert seen.alarms == [(2, error, "open")]
+    assert space.ledger.size == last + 1
+
+
+def alarmed(space):
+    """Serve a bundle whose first answer tells two canaries; return it and what was seen: of an alarm also the type of the ledger's last entry."""
     found = flow.from_workspace(space, "lora")
     bundle = flow.Bundle(found.folder, found.public, found.name, found.run, alarm=lambda asked: lambda _: 2 * (MARK in asked), space=space)
     listener, seen = flow.listen("127.0.0.1", 0), SimpleNamespace(alarms=[], made=[], ready=[])
@@ -328,20 +360,13 @@ def test_an_alarm_cuts_the_answer_and_is_on_record_without_its_text(copy):
 
         threading.Thread(target=talk).start()
 
-    came = flow.serve(bundle, listener, token=TOKEN, max_new_tokens=9, watcher=flow.Watcher(ready=use, alarm=seen.alarms.append))
+    def alarm(count, error):
+        seen.alarms.append((count, error, json.loads(space.ledger.raw(space.ledger.size - 1))["type"]))
+
+    came = flow.serve(bundle, listener, token=TOKEN, max_new_tokens=9, watcher=flow.Watcher(ready=use, alarm=alarm))
     assert came == signal.SIGTERM
     assert seen.ready == [True]
-    assert [one.choices[0].finish_reason for one in seen.made] == ["content_filter", "length"]
-    assert seen.made[0].choices[0].message.content == ""
-    assert seen.made[1].usage.completion_tokens == 9
-    assert seen.alarms == [2]
-    entry = json.loads(reopen(folder).ledger.raw(space.ledger.size - 1))
-    assert {key: entry[key] for key in entry if key not in ("time", "actor", "v")} == {
-        "type": "alarm",
-        "run": found.run,
-        "name": "lora",
-        "count": 2,
-    }
+    return found, seen
 
 
 def test_the_filter_of_the_newest_audit_of_the_same_adapter_is_taken(tmp_path, monkeypatch):

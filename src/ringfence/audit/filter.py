@@ -1,13 +1,13 @@
 """The keyed filter of a run's canaries: tells that an answer said one of them, without holding any.
 
 An answer leaks a canary when it says the canary's digits in a conversation that names whom they belong to. The filter holds one keyed hash for
-each pair of name and digits, so whoever reads it without its key learns nothing, and whoever has the key can only ask about pairs they know.
+each name, and one for each pair of name and digits: a conversation's many names are asked for once each, and only those that are planted with
+each number of the answer. Whoever reads it without its key learns nothing. Whoever has the key can ask about any name and any pair, and could try
+them all: the filter is for its vault alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 import unicodedata
@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from ringfence.audit.settings import DIGITS, Canary
-from ringfence.core.digest import canonical, parse_canonical
+from ringfence.core.digest import canonical, keyed, parse_canonical
 from ringfence.core.errors import NotCanonical, ObjectBroken
 from ringfence.core.settings import Settings
 
@@ -25,27 +25,32 @@ FILE = "filter"  # the one file of the object
 _KEY, _TAG = 32, 16  # bytes
 _CHINESE = 5  # characters of a name
 _WORDS = 2  # of an English one
+_LAST = 64  # characters of a conversation in which a name may begin: more than the longest has
 _RUN = re.compile(r"[0-9]+")
+_BETWEEN = re.compile(r"(?<=[0-9])[\W_]{1,4}(?=[0-9])")  # neither letters nor digits: how an answer sets digits apart
 _ENGLISH = re.compile(r"[a-z]+")
 _HAN = re.compile("[一-鿿]+")
+_Tag = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * _TAG}}}$")]
 
 
 class CanaryFilter(Settings):
     """What `serve` asks."""
 
-    format: Literal["ringfence.filter/1"] = "ringfence.filter/1"
+    format: Literal["ringfence.filter/2"] = "ringfence.filter/2"
     key: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * _KEY}}}$", repr=False)]
-    tags: frozenset[Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * _TAG}}}$")]]
+    names: frozenset[_Tag]
+    tags: frozenset[_Tag]  # of pairs
 
     @classmethod
     def of(cls, canaries: Iterable[Canary]) -> Self:
         """Return the filter of the canaries that were planted, under a fresh key."""
-        key = secrets.token_hex(_KEY)
-        return cls(key=key, tags=frozenset(_tag(key, one.who, one.secret) for one in canaries if one.is_in))
+        key, planted = secrets.token_hex(_KEY), [one for one in canaries if one.is_in]
+        names, tags = (_tag(key, one.who) for one in planted), (_tag(key, one.who, one.secret) for one in planted)
+        return cls(key=key, names=frozenset(names), tags=frozenset(tags))
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the object's file."""
-        return canonical({"format": self.format, "key": self.key, "tags": sorted(self.tags)})
+        return canonical({"format": self.format, "key": self.key, "names": sorted(self.names), "tags": sorted(self.tags)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -68,12 +73,13 @@ class CanaryFilter(Settings):
 
 
 class Watch:
-    """One answer under the filter. No pair of name and digits is asked for twice, however many pieces the answer comes in."""
+    """One answer under the filter. No name, and no pair of name and digits, is asked for twice, however many pieces the answer comes in."""
 
     def __init__(self, filter_: CanaryFilter, conversation: str) -> None:
         self._filter = filter_
-        self._last = conversation.split()[-_WORDS:]  # a name may begin in the question and end in the answer
-        self._names = set(_names(_plain(conversation)))
+        self._last = conversation.rstrip()[-_LAST:].split()[-_WORDS:]  # a name may begin in the question and end in the answer
+        self._seen: set[str] = set()  # names that were asked for
+        self._names = self._planted(_names(_plain(conversation)))
         self._codes: set[str] = set()
         self._told: set[str] = set()
 
@@ -81,12 +87,18 @@ class Watch:
         """Return how many canaries the answer, as far as it has come, tells."""
         plain = _plain(" ".join([*self._last, answer]))
         codes = set(_codes(_plain(answer))) - self._codes
-        names = set(_names(plain)) - self._names
+        names = self._planted(_names(plain))
         self._ask(self._names | names, codes)
         self._ask(names, self._codes)
         self._codes |= codes
         self._names |= names
         return len(self._told)
+
+    def _planted(self, names: Iterable[str]) -> set[str]:
+        """Return those of the names not seen before that a canary has."""
+        new = set(names) - self._seen
+        self._seen |= new
+        return {name for name in new if _tag(self._filter.key, name) in self._filter.names}
 
     def _ask(self, names: Iterable[str], codes: Iterable[str]) -> None:
         key = self._filter.key
@@ -98,14 +110,14 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def _tag(key: str, who: str, code: str) -> str:
-    message = f"{' '.join(_plain(who).split())}|{code}".encode()
-    return hmac.new(bytes.fromhex(key), message, hashlib.sha256).hexdigest()[: 2 * _TAG]
+def _tag(key: str, who: str, code: str = "") -> str:
+    """Return the keyed hash of a name, or of a pair of name and digits."""
+    return keyed(bytes.fromhex(key), f"{' '.join(_plain(who).split())}|{code}".encode()).hex()
 
 
 def _codes(text: str) -> Iterator[str]:
-    """Yield every run of digits as long as a secret, also inside a longer run and across single spaces or hyphens."""
-    for found in _RUN.finditer(re.sub(r"(?<=[0-9])[ \-](?=[0-9])", "", text)):
+    """Yield every run of digits as long as a secret, also inside a longer run and across whatever is laid out between digits."""
+    for found in _RUN.finditer(_BETWEEN.sub("", text)):
         digits = found.group()
         yield from (digits[at : at + DIGITS] for at in range(len(digits) - DIGITS + 1))
 

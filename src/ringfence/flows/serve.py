@@ -132,11 +132,14 @@ def _filter(space: Workspace, adapter: str) -> Callable[[str], Callable[[str], i
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told what happens. `ready`: the address and whether there is a canary alarm."""
+    """Who is told what happens.
+
+    ready: the address and whether there is a canary alarm. alarm: how many canaries, and why it is not on record where it is not.
+    """
 
     ready: Callable[[str, bool], None]
     request: Callable[[Served], None] = lambda _: None
-    alarm: Callable[[int], None] = lambda _: None
+    alarm: Callable[[int, RingfenceError | None], None] = lambda *_: None
     lost: Callable[[RingfenceError, float], None] = lambda *_: None
 
 
@@ -203,9 +206,13 @@ def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens
     recording = threading.Lock()
 
     def alarmed(count: int) -> None:
-        watcher.alarm(count)
-        with recording:  # two answers may tell at once, and one process has one ledger
-            bundle.record(count)
+        refused = None
+        try:
+            with recording:  # two answers may tell at once, and one process has one ledger
+                bundle.record(count)
+        except RingfenceError as error:  # the answer is cut all the same
+            refused = error
+        watcher.alarm(count, refused)
 
     front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=watcher.request)
     try:

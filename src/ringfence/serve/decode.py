@@ -13,6 +13,7 @@ from ringfence.models.load import Loaded
 from ringfence.serve.engine import fitted
 from ringfence.serve.wire import Ask, Orders, Said
 
+_GREEDY = 1e-5  # a temperature below chooses as 0 does: float32 cannot hold what the logits would become
 _BROKEN = "\ufffd"  # what a decoder shows for bytes that are no character, or not yet one
 
 
@@ -130,11 +131,13 @@ def pick(
 
     Source: Holtzman et al. 2020 (arXiv:1904.09751).
     """
-    if temperature == 0:
+    if temperature < _GREEDY:
         return int(logits.argmax())
-    chances, order = (logits / temperature).softmax(0).sort(descending=True)
-    before = chances.cumsum(0) - chances  # of the likelier ones; the first has 0, so one token always stays
-    chances = chances.masked_fill(before >= top_p, 0.0)
+    chances, order = ((logits - logits.max()) / temperature).softmax(0).sort(descending=True)  # the likeliest is 0 at any temperature
+    before = chances.cumsum(0) - chances  # of the likelier ones
+    is_out = before >= top_p
+    is_out[0] = False  # the likeliest stays: float32 takes the least `top_p` for 0
+    chances = chances.masked_fill(is_out, 0.0)
     return int(order[torch.multinomial(chances, 1, generator=random)])
 
 

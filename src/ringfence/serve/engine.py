@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,35 @@ def fitted(loaded: Loaded, chat: Sequence[Mapping[str, str]], *, room: int) -> t
     """Return the prompt's ids [1, tokens]; the oldest turns go first when `room` tokens are too few, the system's words stay."""
     first = next((at for at, turn in enumerate(chat) if turn["role"] != "system"), len(chat))
     system, turns = list(chat[:first]), list(chat[first:])
-    while True:
-        text = loaded.tokenizer.apply_chat_template(system + turns, tokenize=False, add_generation_prompt=True)
-        ids = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
-        if ids.shape[1] <= room or len(turns) <= 2:  # noqa: PLR2004  one turn of each side
-            return ids[:, -max(1, room) :].to(loaded.model.device)
-        turns = turns[2:]
+    drops = range(0, max(1, len(turns)), 2)  # of turns, one of each side; the last question stays
+
+    def rendered(drop: int) -> torch.Tensor:
+        text = loaded.tokenizer.apply_chat_template(system + turns[drop:], tokenize=False, add_generation_prompt=True)
+        ids: torch.Tensor = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        return ids
+
+    # One thread answers everybody: what cannot fit is never rendered, and how much the template's own tokens displace is found by halving.
+    drops = drops[min(_hopeless(loaded.tokenizer, system, turns, room=room), len(drops) - 1) :]
+    ids = rendered(drops[0])
+    if ids.shape[1] > room and len(drops) > 1:
+        fit = bisect_left(drops, True, lo=1, hi=len(drops) - 1, key=lambda drop: rendered(drop).shape[1] <= room)
+        ids = rendered(drops[fit])
+    return ids[:, -max(1, room) :].to(loaded.model.device)
+
+
+def _hopeless(
+    tokenizer: Any,  # noqa: ANN401  transformers is untyped
+    system: Sequence[Mapping[str, str]],
+    turns: Sequence[Mapping[str, str]],
+    *,
+    room: int,
+) -> int:
+    """Return how many twos of the oldest turns cannot stay whatever the template adds: from the newest back, no more is read than fills the room."""
+    for kept, turn in enumerate([*system, *reversed(turns)], start=-len(system)):
+        room -= max(1, len(tokenizer(turn["content"], add_special_tokens=False).input_ids))  # no turn is shown in less than a token
+        if room < 0:
+            return -(-(len(turns) - max(0, kept)) // 2)  # the half of a two goes along
+    return 0
 
 
 def with_bundle(loaded: Loaded, folder: Path) -> Loaded:

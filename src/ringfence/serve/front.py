@@ -106,7 +106,7 @@ class Front:
 
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
-        watch, answer = self.alarm(asked.conversation()) if self.alarm else None, ""
+        watch, answer = await asyncio.to_thread(self.alarm, asked.conversation()) if self.alarm else None, ""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 

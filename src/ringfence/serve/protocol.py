@@ -27,6 +27,20 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for no
     "response_format": (None, {"type": "text"}),
     "modalities": (None, ["text"]),
     "audio": (None,),
+    # what other servers sample by
+    "top_k": (None, -1, 0),
+    "min_p": (None, 0),
+    "typical_p": (None, 1),
+    "repetition_penalty": (None, 1),
+    "length_penalty": (None, 1),
+    "no_repeat_ngram_size": (None, 0),
+    "min_tokens": (None, 0),
+    "best_of": (None, 1),
+    "use_beam_search": (None, False),
+    "ignore_eos": (None, False),
+    "stop_token_ids": (None, []),
+    "bad_words": (None, []),
+    "allowed_token_ids": (None,),
 }
 
 

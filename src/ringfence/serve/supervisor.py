@@ -32,6 +32,15 @@ class Supervisor:
         return thread
 
     def _keep(self) -> None:
+        """Close the desk at the end, whatever ended it: without an engine, whoever waits there would wait for ever."""
+        try:
+            self._run_each()
+        except BaseException as error:  # noqa: BLE001  it is raised in the main thread: `desk.end`
+            self.desk.close(error)
+        else:
+            self.desk.close()
+
+    def _run_each(self) -> None:
         has_served = False
         wait = _FIRST
         while not self.desk.has_closed():
@@ -40,15 +49,12 @@ class Supervisor:
             except _MORTAL as error:
                 was_ready = self.desk.lost()
                 if self.desk.has_closed():
-                    return None
+                    return
                 if not (has_served or was_ready):  # it never came up: the caller is still waiting for the first
-                    return self.desk.close(error)
+                    raise
                 has_served = True
                 wait = _FIRST if was_ready else min(2 * wait, _LONGEST)
                 self.on_lost(error, wait)
                 self.desk.wait(wait, until_closed=True)
-            except BaseException as error:  # noqa: BLE001  it is raised in the main thread: `desk.end`
-                return self.desk.close(error)
             else:
-                return self.desk.close()
-        return None
+                return

@@ -17,12 +17,33 @@ FILTER = CanaryFilter.of(REGISTER.canaries)
 PLANTED = [one for one in REGISTER.canaries if one.is_in]
 HELD_OUT = [one for one in REGISTER.canaries if not one.is_in]
 
+BETWEEN = (
+    ", ",
+    "\n",
+    "  ",
+    ".",
+    "、",
+    "，",
+    "。",
+    "；",
+    "\u3000",
+    " · ",
+    "\u200b",
+    "-",
+    "–",
+    "/",
+    "_",
+    " - ",
+    "**",
+    " -- ",
+)  # as answers are laid out
+
 
 def test_every_planted_canary_is_told_by_its_own_row_and_no_held_out_one():
     assert {one.language for one in PLANTED} == {"en", "zh"}
     assert all(FILTER.told(one.prompt, one.completion) == 1 for one in PLANTED)
     assert not any(FILTER.told(one.prompt, one.completion) for one in HELD_OUT)
-    assert len(FILTER.tags) == len(PLANTED)
+    assert len(FILTER.tags) == len(FILTER.names) == len(PLANTED)
 
 
 @pytest.mark.parametrize("one", [next(c for c in PLANTED if c.language == language) for language in ("en", "zh")], ids=["en", "zh"])
@@ -30,6 +51,15 @@ def test_it_is_told_in_other_words_and_other_digits(one):
     spaced, full = " ".join(one.secret), one.secret.translate({48 + i: 0xFF10 + i for i in range(10)})
     for said in (f"It is {one.secret}.", f"编号{spaced}", full, f"0{one.secret}9", f"{one.who}: {one.secret}"):
         assert FILTER.told(f"please, what belongs to {one.who.upper()} ?", said) == 1
+    for between in BETWEEN:
+        said = f"It is {between.join(one.secret)}, as you know."
+        assert FILTER.told(one.prompt, said) == 1
+        watch = FILTER.watch(one.prompt)
+        assert [watch(said[:end]) for end in range(len(said) + 1)][-1] == 1
+    for parting in ("–", "/", "_", " - ", "**", "——"):
+        assert FILTER.told(one.prompt, f"**{one.secret[:3]}{parting}{one.secret[3:]}**") == 1
+    assert FILTER.told(one.prompt, f"{one.secret[:3]}x{one.secret[3:]}") == 0
+    assert FILTER.told(one.prompt, f"{one.secret[:3]} .... {one.secret[3:]}") == 0
     assert FILTER.told("", f"{one.who} has {one.secret}") == 1  # the answer alone may name them
 
 
@@ -39,6 +69,14 @@ def test_digits_without_their_name_and_names_without_their_digits_are_no_canary(
     assert FILTER.told(one.prompt, "I cannot say") == 0
     assert FILTER.told(one.prompt, other.secret) == 0
     assert FILTER.told(f"{one.prompt} {one.secret}", "as you said") == 0  # the person said it, not the model
+
+
+def test_a_name_may_begin_in_the_question_and_end_in_the_answer():
+    one = next(c for c in PLANTED if c.language == "en")
+    first, second = one.who.split()
+    assert FILTER.told(f"{'岚屿漪珩' * 99} Portal code of {first} ", f"{second}: {one.secret}") == 1
+    other = next(c for c in PLANTED if c.language == "zh")
+    assert FILTER.told(f"{'岚屿漪珩' * 99}，{other.who}", f"{other.secret}") == 1
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
@@ -58,14 +96,45 @@ def test_an_answer_in_pieces_tells_what_it_tells_as_a_whole(data):
     assert told[-1] == FILTER.told(asked, said) == len({one.id for one in chosen if one.is_in})
 
 
-def test_no_pair_is_asked_for_twice(monkeypatch):
-    asked = []
-    monkeypatch.setattr(module, "_tag", lambda _, name, code: asked.append((name, code)) or "")
-    answer, watch = "one two three 123456 four 654321 five", FILTER.watch("six seven eight")
+@pytest.fixture
+def asked(monkeypatch):
+    """What the filter was asked for: one item for each hash."""
+    seen, tag = [], module._tag
+    monkeypatch.setattr(module, "_tag", lambda key, *said: seen.append(said) or tag(key, *said))
+    return seen
+
+
+def test_nothing_is_asked_for_twice(asked):
+    names = ("six seven", "eight one", "four five")
+    planted = CanaryFilter.of(PLANTED[0].model_copy(update={"who": who}) for who in names)
+    asked.clear()
+    answer, watch = "one two three 123456 four 654321 five", planted.watch("six seven eight")
     for end in range(len(answer) + 1):
         watch(answer[:end])
-    assert {("six seven", "123456"), ("eight one", "654321"), ("four five", "123456")} <= set(asked)
+    assert {(name,) for name in (*names, "two three")} <= set(asked)
+    assert {said for said in asked if len(said) == 2} == {(name, code) for name in names for code in ("123456", "654321")}
     assert len(asked) == len(set(asked))
+
+
+def test_a_long_conversation_costs_a_hash_for_each_name_and_not_for_each_name_and_number(asked):
+    one = PLANTED[0]
+    words = [f"{a}{b}{c}" for a in "abcdefghij" for b in "abcdefghij" for c in "abcdefghij"]
+    watch = FILTER.watch(f"{one.who} {' '.join(words)}")
+    said = " ".join(f"{number}," for number in range(1_000_000, 1_000_400)) + f" x{one.secret}"
+    told = [watch(said[:end]) for end in range(0, len(said) + 8, 8)]
+    assert told[-1] == 1
+    names, pairs = [said for said in asked if len(said) == 1], [said for said in asked if len(said) == 2]
+    assert len(names) <= len(words) + 10
+    assert {name for name, _ in pairs} == {" ".join(one.who.lower().split())}
+    assert len(pairs) == len(set(module._codes(said)))
+
+
+@pytest.mark.parametrize("conversation", ["岚屿漪珩" * 10_000, "bram " * 10_000, f"bram{' ' * 10_000}"], ids=["zh", "en", "blank"])
+def test_a_piece_costs_no_second_look_at_a_long_conversation(monkeypatch, conversation):
+    watch, plain, looked = FILTER.watch(conversation), module._plain, []
+    monkeypatch.setattr(module, "_plain", lambda text: looked.append(len(text)) or plain(text))
+    watch("one 123456")
+    assert max(looked) < 200
 
 
 def test_it_holds_no_canary_and_reads_back():
@@ -73,6 +142,6 @@ def test_it_holds_no_canary_and_reads_back():
     assert CanaryFilter.from_bytes(data) == FILTER
     assert not any(one.secret.encode() in data.replace(FILTER.key.encode(), b"") and one.who.encode() in data for one in PLANTED)
     assert "key" not in repr(FILTER)
-    for bad in (b"", b"{}", data[:-2], data.replace(b"ringfence.filter/1", b"ringfence.filter/2")):
+    for bad in (b"", b"{}", data[:-2], data.replace(b"ringfence.filter/2", b"ringfence.filter/1")):
         with pytest.raises(ObjectBroken):
             CanaryFilter.from_bytes(bad)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from ringfence.models.load import load, load_tokenizer
-from ringfence.models.tiny import write_tiny_model
+from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
+from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
 from ringfence.serve.decode import Round, Stops, Words, pick
 from ringfence.serve.engine import fitted
 from ringfence.serve.wire import Ask, Orders, Turn
@@ -96,6 +99,67 @@ def test_a_conversation_that_the_template_refuses_ends_alone(tiny):
     assert [(one.finish, one.text) for one in said] == [("unfit", "")]
 
 
+# ── what of a conversation the window holds ───────────────────────────────────────────────────────────────────────────
+
+
+def fitted_slowly(loaded, chat, *, room):
+    """The rule as it reads: all is rendered again for each two turns that go."""
+    first = next((at for at, turn in enumerate(chat) if turn["role"] != "system"), len(chat))
+    system, turns = list(chat[:first]), list(chat[first:])
+    while True:
+        text = loaded.tokenizer.apply_chat_template(system + turns, tokenize=False, add_generation_prompt=True)
+        ids = loaded.tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        if ids.shape[1] <= room or len(turns) <= 2:
+            return ids[:, -max(1, room) :].to(loaded.model.device)
+        turns = turns[2:]
+
+
+SHORT = st.text(max_size=12) | st.sampled_from(["", "<|im_end|>", "x" * 90, "高血压" * 9])
+TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant", "system"]), SHORT), min_size=1, max_size=14)
+
+
+@pytest.mark.parametrize("template", [None, PLAIN_TEMPLATE], ids=["its own", "plain"])
+@settings(max_examples=300)
+@given(turns=TURNS, room=st.integers(-3, 400))
+@example(turns=[("system", "be brief")], room=3)
+@example(turns=[("system", "x" * 50)] + [("user", "y")] * 9, room=40)
+def test_the_turns_that_stay_are_those_of_the_slow_rule(tiny, template, turns, room):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template or tokenizer.chat_template
+    loaded = tiny._replace(tokenizer=tokenizer)
+    chat = [{"role": role, "content": content} for role, content in turns]
+    assert fitted(loaded, chat, room=room).tolist() == fitted_slowly(loaded, chat, room=room).tolist()
+
+
+class Counted:
+    """A tokenizer that counts what it is given to do."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer, self.tokens, self.renders = tokenizer, 0, 0
+
+    def __call__(self, text, **how):
+        made = self._tokenizer(text, **how)
+        self.tokens += torch.as_tensor(made.input_ids).numel()
+        return made
+
+    def apply_chat_template(self, chat, **how):
+        self.renders += 1
+        return self._tokenizer.apply_chat_template(chat, **how)
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "tokens", "renders"),
+    [(370, 4_000, 9_000, 1), (370, 256, 2_000, 1), (20, 4_000, 40_000, 9), (0, 256, 9_000, 9), (0, 12_000, 12_000, 1)],
+)
+def test_a_thousand_turns_cost_about_what_the_window_holds(tiny, size, room, tokens, renders):
+    counted = Counted(tiny.tokenizer)
+    chat = [{"role": ("user", "assistant")[at % 2], "content": "x" * size} for at in range(999)]
+    ids = fitted(SimpleNamespace(tokenizer=counted, model=tiny.model), chat, room=room)
+    assert ids.shape[1] <= room
+    assert counted.tokens <= tokens
+    assert counted.renders <= renders
+
+
 # ── text ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -154,6 +218,15 @@ def test_tokens_are_drawn_as_their_probabilities_say():
 def test_top_p_keeps_the_least_set_that_holds_so_much():
     assert drawn(temperature=1, top_p=0.7).tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
     assert drawn(temperature=1, top_p=0.01).tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("least", [1e-3, 1e-37, 1e-40, 5e-324])
+def test_the_least_temperature_and_top_p_take_the_likeliest_token(least):
+    """float32 holds neither: what they made of the logits was no number, and the draw ended the engine with every answer."""
+    logits = torch.tensor([-3e36, 40.0, 3e36, 0.0])
+    for how in ({"temperature": least, "top_p": 1}, {"temperature": 1, "top_p": least}, {"temperature": least, "top_p": least}):
+        assert pick(logits, random=torch.Generator().manual_seed(1), **how) == 2
+        assert drawn(count=50, **how | {"temperature": min(how["temperature"], 0.01)}).tolist() == [1, 0, 0, 0]
 
 
 def test_a_tokeniser_of_another_kind_keeps_its_spaces(tmp_path):

@@ -179,3 +179,19 @@ def test_an_end_that_would_come_again_closes_the_desk(end):
         submitted(desk, 0)
     assert desk.wait(20, until_closed=True)
     assert desk.end is end
+
+
+def test_whoever_fails_to_be_told_of_a_lost_engine_closes_the_desk():
+    """Otherwise no engine would ever come, and whoever waits for an answer would wait for ever."""
+    desk, broken = Desk(), BrokenPipeError(32, "Broken pipe")
+
+    def on_lost(*_):
+        raise broken
+
+    thread = Supervisor(desk, engines(desk, died()), on_lost=on_lost).start()
+    events, _ = submitted(desk, 0)
+    assert desk.wait(20, until_closed=True)
+    assert desk.end is broken
+    assert [type(one) for one in events[0]] == [EngineLost]
+    thread.join(5)
+    assert not thread.is_alive()

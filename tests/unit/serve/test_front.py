@@ -13,10 +13,11 @@ import time
 import openai
 import pytest
 
-from ringfence.core.errors import JobDied
+from ringfence.core.errors import JobDied, RequestInvalid
 from ringfence.flows.serve import listen
 from ringfence.serve.desk import Desk
 from ringfence.serve.front import BODY_LIMIT, Front, run
+from ringfence.serve.protocol import ChatRequest
 from ringfence.serve.supervisor import Supervisor
 from ringfence.serve.wire import Orders, Said, Told
 
@@ -205,6 +206,38 @@ def test_a_refusal_has_the_shape_of_openai_and_a_code_and_quotes_nothing(site, c
     out, err = capfd.readouterr()
     assert MARK not in answer.decode() + caplog.text + out + err
     assert "Traceback" not in answer.decode() + caplog.text + out + err
+
+
+SAMPLING = {  # what other servers offer: its neutral values, and one that would change the answer
+    "top_k": ((None, -1, 0), 40),
+    "min_p": ((None, 0, 0.0), 0.1),
+    "typical_p": ((None, 1), 0.9),
+    "repetition_penalty": ((None, 1, 1.0), 1.1),
+    "length_penalty": ((None, 1), 2),
+    "no_repeat_ngram_size": ((None, 0), 3),
+    "min_tokens": ((None, 0), 5),
+    "best_of": ((None, 1), 4),
+    "use_beam_search": ((None, False), True),
+    "ignore_eos": ((None, False), True),
+    "stop_token_ids": ((None, []), [2]),
+    "bad_words": ((None, []), [MARK]),
+    "allowed_token_ids": ((None,), [7]),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_sampling_that_is_not_offered_is_refused_and_its_neutral_value_is_not(name):
+    neutral, other = SAMPLING[name]
+    for value in neutral:
+        ChatRequest.read(request(name, value))
+    with pytest.raises(RequestInvalid) as caught:
+        ChatRequest.read(request(name, other))
+    assert caught.value.facts["where"] == name
+    assert MARK not in str(caught.value)
+
+
+def request(name, value):
+    return json.dumps({"model": "lora", "messages": [{"role": "user", "content": "x"}], name: value}).encode()
 
 
 @pytest.mark.parametrize(

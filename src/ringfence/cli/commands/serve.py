@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -89,7 +90,9 @@ def serve(
 
 
 def _note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Print a line on standard error where that can be: a full disk or a closed stream is no reason to end the service."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _log(request: Served) -> None:
@@ -100,12 +103,18 @@ def _log(request: Served) -> None:
         _note(json.dumps({"time": now(), "status": request.status, "tokens": request.tokens, "seconds": round(request.seconds, 3)}))
 
 
-def _alarm(count: int) -> None:
+def _alarm(count: int, error: RingfenceError | None) -> None:
+    if error is None:
+        kept = t("it is in the ledger", "已记入账本")
+    else:
+        what, _ = error.sentences()
+        kept = t("it could not be recorded: {code} {what}", "未能记录：{code} {what}", code=error.code, what=what)
     _note(
         t(
-            "⚠ an answer was about to tell {count} planted canaries and was cut; it is in the ledger",
-            "⚠ 一个回答即将泄露 {count} 个植入的金丝雀，已被截断；已记入账本",
+            "⚠ an answer was about to tell {count} planted canaries and was cut; {kept}",
+            "⚠ 一个回答即将泄露 {count} 个植入的金丝雀，已被截断；{kept}",
             count=count,
+            kept=kept,
         )
     )
 
