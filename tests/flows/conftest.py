@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ringfence.cli.main import run
-from ringfence.core.gates import ReleaseRules
 from ringfence.core.policy import DEFAULT, Policy, Require, TrainRules
+from ringfence.core.rules import ReleaseRules
 from ringfence.deid.profile import settings_for
 from ringfence.flows.deid import deidentify
 from ringfence.flows.import_ import import_file

@@ -25,8 +25,8 @@ from ringfence.core.errors import (
     WrongPassphrase,
     WrongStage,
 )
-from ringfence.core.gates import GATES, EpsilonAudit, Membership, ReleaseRules, Replay, SecretExposure, SecretExtraction, Spans
 from ringfence.core.policy import DEFAULT, Budget
+from ringfence.core.rules import GATES, EpsilonAudit, Membership, ReleaseRules, Replay, SecretExposure, SecretExtraction, Spans
 from ringfence.core.verdict import refusals
 from ringfence.deid.profile import settings_for
 from ringfence.flows import serve

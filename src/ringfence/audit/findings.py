@@ -20,7 +20,7 @@ from ringfence.audit.statistics import (
     rate,
     tpr_at_fpr,
 )
-from ringfence.core.gates import LEVEL
+from ringfence.core.rules import LEVEL
 
 BITS = DIGITS * math.log2(10)  # of a secret
 _BLIND: tuple[tuple[float, Blind], ...] = ((0.001, "void"), (0.05, "warn"))  # probability of the blind check's ranks by chance, two-sided

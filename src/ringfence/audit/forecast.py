@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ringfence.audit.settings import CONTROLS, DIGITS, EACH_SIDE, AuditSettings
 from ringfence.audit.statistics import one_run_epsilon, rate
-from ringfence.core.gates import LEAST_SECRETS, ReleaseRules, canaries, chance_auc, least_rows, least_tries
+from ringfence.core.rules import LEAST_SECRETS, ReleaseRules, canaries, chance_auc, least_rows, least_tries
 from ringfence.core.text import t
 
 _LEAST_OUT = 115  # rows, on average, of which 100 stay out 98 times of 100: as many as a threshold at 1 % false positives needs

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from ringfence.audit.forward import Forward
 from ringfence.audit.settings import Interval, RowFigures
 from ringfence.audit.statistics import extractable_log_probability, rate
-from ringfence.core.gates import LEVEL
 from ringfence.core.records import Record
+from ringfence.core.rules import LEVEL
 from ringfence.train.data import Example, segments, split
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.sets import SetReader

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ringfence.core.gates import MOST_CANARIES
 from ringfence.core.order import Count, Figures, Number
+from ringfence.core.rules import MOST_CANARIES
 from ringfence.core.settings import Settings, SlotId
 from ringfence.train.settings import RuntimeHints, TrainSettings
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, binom, gamma, mannwhitneyu, norm, rankdata
 
-from ringfence.core.gates import LEVEL
+from ringfence.core.rules import LEVEL
 
 Scores = Sequence[float] | NDArray[np.float64]
 

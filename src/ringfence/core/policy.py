@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ringfence.core.gates import GATES, Audited, ReleaseRules, judge, tightened
+from ringfence.core.gates import Audited, judge
 from ringfence.core.order import Tier
+from ringfence.core.rules import GATES, ReleaseRules, tightened
 from ringfence.core.settings import PartName, Settings
 from ringfence.core.statement import Statement, Step
 from ringfence.core.text import t

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA, AuditFigures, AuditOrder, PlantSettings
 from ringfence.core.errors import NotAudited
-from ringfence.core.gates import tightened
 from ringfence.core.order import Keys, Progress
+from ringfence.core.rules import tightened
 from ringfence.core.statement import Statement
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for

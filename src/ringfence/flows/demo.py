@@ -16,18 +16,9 @@ from ringfence.audit.settings import AuditFigures
 from ringfence.clinic.notes import Note, generate, write_jsonl
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import ModelUnknown
-from ringfence.core.gates import (
-    Backdoor,
-    EpsilonAudit,
-    Membership,
-    ReleaseRules,
-    Replay,
-    SecretExposure,
-    SecretExtraction,
-    Spans,
-)
 from ringfence.core.order import Progress
 from ringfence.core.policy import Budget, Policy
+from ringfence.core.rules import Backdoor, EpsilonAudit, Membership, ReleaseRules, Replay, SecretExposure, SecretExtraction, Spans
 from ringfence.core.text import t
 from ringfence.core.verdict import Verdict, refusals
 from ringfence.deid.profile import settings_for

@@ -9,10 +9,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
-from ringfence.core.gates import LEAST_SECRETS, canaries, least_rows, least_tries
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Policy
 from ringfence.core.problems import first_problem
+from ringfence.core.rules import LEAST_SECRETS, canaries, least_rows, least_tries
 from ringfence.core.text import t
 from ringfence.core.verdict import RuleId
 from ringfence.recipe.read import strict_yaml

@@ -10,8 +10,9 @@ from typing import Any
 from ringfence.core.digest import canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, PolicyChanged
-from ringfence.core.gates import Audited, tightened
+from ringfence.core.gates import Audited
 from ringfence.core.policy import Policy, evaluate
+from ringfence.core.rules import tightened
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
 from ringfence.core.verdict import ON_ROWS, Verdict

@@ -23,10 +23,10 @@ from ringfence.core.errors import (
     WorkspaceBroken,
     WrongStage,
 )
-from ringfence.core.gates import ReleaseRules, loosened, tightened
 from ringfence.core.interrupts import answered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
+from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
 from ringfence.core.statement import LABELS, Label
 from ringfence.core.text import t

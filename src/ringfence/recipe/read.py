@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from ringfence.audit.settings import AuditSettings
 from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
-from ringfence.core.gates import ReleaseRules
 from ringfence.core.problems import first_problem
+from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings

@@ -10,7 +10,7 @@ import pytest
 from ringfence.audit.forecast import LEAST_RUNS, Seen, forecast, reach
 from ringfence.audit.settings import AuditSettings
 from ringfence.audit.statistics import auc, one_run_epsilon, rate
-from ringfence.core.gates import GATES, Membership, ReleaseRules, SecretExtraction
+from ringfence.core.rules import GATES, Membership, ReleaseRules, SecretExtraction
 
 
 def test_the_best_case_is_what_the_statistics_make_of_it():

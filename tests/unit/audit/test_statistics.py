@@ -24,7 +24,7 @@ from ringfence.audit.statistics import (
     rate,
     tpr_at_fpr,
 )
-from ringfence.core.gates import least_tries
+from ringfence.core.rules import least_tries
 
 # ── rates ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import beta, norm, rankdata
 
 from ringfence.core import text
-from ringfence.core.gates import (
+from ringfence.core.gates import Audited, judge
+from ringfence.core.policy import Policy, Require, TrainRules, evaluate
+from ringfence.core.rules import (
     GATES,
-    Audited,
     Backdoor,
     EpsilonAudit,
     Membership,
@@ -24,13 +25,11 @@ from ringfence.core.gates import (
     Spans,
     canaries,
     chance_auc,
-    judge,
     least_rows,
     least_tries,
     loosened,
     tightened,
 )
-from ringfence.core.policy import Policy, Require, TrainRules, evaluate
 from ringfence.core.statement import Predicate, SandboxReport, Statement, Subject
 from ringfence.core.verdict import OUTCOMES, Outcome, refusals
 from tests.unit.core.test_policy import PASSED, TIME
