@@ -32,7 +32,7 @@ class Score(NamedTuple):
     """Natural logarithms of probabilities of one canary's unpredictable span; `constrained` among all codes of its length."""
 
     log_p: float  # with the adapter
-    log_p_base: float  # without
+    log_p_base: float  # without; no number for a code, whose membership nobody asks
     constrained: float
     is_greedy: bool = False  # decoding without chance, after the true question, spells it
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ringfence.models.load import Loaded
 from ringfence.train.data import Example, collate
 
+_LEAST_SHARED = 8  # tokens: for fewer a second call costs more than it saves
 _POSITIONS = 128  # whose logits are held at once: as wide as the vocabulary, in float32
 
 
@@ -35,10 +36,19 @@ class Forward:
         return self._head.device
 
     def hidden(self, examples: Sequence[Example], *, adapted: bool) -> tuple[Tensor, Tensor]:
-        """Return the rows' ids [rows, tokens] and last hidden states [rows, tokens, hidden]."""
-        batch = collate(examples, padding=self.tokenizer.eos_token_id, device=str(self.device))
+        """Return the rows' ids [rows, tokens] and last hidden states [rows, tokens, hidden].
+
+        How the rows begin alike, with the chat template's own words, is computed once for all of them.
+        """
+        ids = collate(examples, padding=self.tokenizer.eos_token_id, device=str(self.device)).ids
+        shared = _shared(ids, most=min(len(example.ids) for example in examples) - 1)
         with nullcontext() if adapted else self._model.disable_adapter():
-            return batch.ids, self._backbone(input_ids=batch.ids, use_cache=False).last_hidden_state
+            if not shared:
+                return ids, self._backbone(input_ids=ids, use_cache=False).last_hidden_state
+            begun = self._backbone(input_ids=ids[:1, :shared], use_cache=True)
+            begun.past_key_values.batch_repeat_interleave(len(ids))
+            rest = self._backbone(input_ids=ids[:, shared:], past_key_values=begun.past_key_values, use_cache=True)
+            return ids, torch.cat([begun.last_hidden_state.expand(len(ids), -1, -1), rest.last_hidden_state], dim=1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits [positions, vocabulary] of hidden states [positions, hidden]."""
@@ -55,3 +65,12 @@ class Forward:
             log_p.append(torch.log_softmax(logits, dim=1).gather(1, here[:, None]).squeeze(1))
             is_first.append(logits.argmax(dim=1) == here)
         return torch.cat(log_p), torch.cat(is_first)
+
+
+def _shared(ids: Tensor, *, most: int) -> int:
+    """Return how many tokens all rows of `ids` [rows, tokens] begin with, at most `most`; 0 where that saves nothing."""
+    if len(ids) == 1:
+        return 0
+    alike = (ids == ids[0]).all(dim=0).int().cumprod(dim=0).sum()
+    found = min(int(alike), most)
+    return found if found >= _LEAST_SHARED else 0

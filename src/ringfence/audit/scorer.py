@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ringfence.train.data import Example, encode, segments, split
 from ringfence.train.settings import TrainSettings
 
 _BATCH = 16  # rows at once: their logits, at the span's positions alone, are all that is held
-_NEVER = float("-inf")
+_NEVER = -math.inf
 
 
 class Span(NamedTuple):
@@ -26,6 +27,11 @@ class Span(NamedTuple):
     first: int  # position of the first of them
     digits: tuple[int, ...]  # how many digits each spells
     before: tuple[str, ...]  # what each spells before its digits: nothing, or a space
+
+    def read(self) -> Example:
+        """Return the row as far as the last unpredictable token is foretold: neither it nor what follows changes any score."""
+        end = self.first + len(self.digits) - 1
+        return Example(self.example.ids[:end], self.example.learn[:end])
 
 
 class CanaryScorer:
@@ -39,15 +45,17 @@ class CanaryScorer:
     def score(self, canaries: Sequence[Canary], *, show: Callable[[int], None] = lambda _: None) -> list[Score]:
         """Return the score of each canary. show: called with how many are done."""
         spans = [self.span(one) for one in canaries]
-        place = {id(span.example): at for at, span in enumerate(spans)}
         scores: list[Score | None] = [None] * len(spans)
         done = 0
-        for group in split([span.example for span in spans], _BATCH):
-            chosen = [place[id(example)] for example in group]
-            for at, score in zip(chosen, self._group([spans[at] for at in chosen]), strict=True):
-                scores[at] = score
-            done += len(group)
-            show(done)
+        for is_row in (True, False):  # of a secret nobody asks what the base model makes of it
+            read = {at: span.read() for at, span in enumerate(spans) if (canaries[at].kind == "row") == is_row}
+            place = {id(example): at for at, example in read.items()}
+            for group in split([*read.values()], _BATCH):
+                chosen = [place[id(example)] for example in group]
+                for at, score in zip(chosen, self._group([spans[at] for at in chosen], group, with_base=is_row), strict=True):
+                    scores[at] = score
+                done += len(group)
+                show(done)
         return [score for score in scores if score is not None]
 
     def is_cut(self, canary: Canary) -> bool:
@@ -69,16 +77,16 @@ class CanaryScorer:
         return Span(example, offset + inside[0], tuple(b - a for a, b, _ in pieces), tuple(text for _, _, text in pieces))
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
-    def _group(self, spans: Sequence[Span]) -> Iterator[Score]:
-        examples = [span.example for span in spans]
-        (ids, adapted), (_, plain) = (self._forward.hidden(examples, adapted=side) for side in (True, False))
+    def _group(self, spans: Sequence[Span], examples: Sequence[Example], *, with_base: bool) -> Iterator[Score]:
+        _, adapted = self._forward.hidden(examples, adapted=True)
+        plain = self._forward.hidden(examples, adapted=False)[1] if with_base else None
         for row, span in enumerate(spans):
-            places = torch.arange(span.first, span.first + len(span.digits), device=ids.device)
-            wanted = ids[row, places]  # [tokens of the span]
-            logits, base = (self._forward.logits(side[row, places - 1]) for side in (adapted, plain))  # [tokens of the span, vocabulary]
+            before = slice(span.first - 1, span.first + len(span.digits) - 1)
+            wanted = torch.from_numpy(span.example.ids[span.first : span.first + len(span.digits)]).long().to(adapted.device)
+            logits = self._forward.logits(adapted[row, before])  # [tokens of the span, vocabulary]
             yield Score(
                 log_p=float(_log_p(logits, wanted).sum()),
-                log_p_base=float(_log_p(base, wanted).sum()),
+                log_p_base=math.nan if plain is None else float(_log_p(self._forward.logits(plain[row, before]), wanted).sum()),
                 constrained=self._constrained(logits, wanted, span),
                 is_greedy=bool((logits.argmax(dim=1) == wanted).all()),
             )

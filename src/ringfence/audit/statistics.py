@@ -69,6 +69,8 @@ def rank_p_value(members: Scores, others: Scores) -> float:
     """
     if not len(members) or not len(others):
         return 1.0
+    if np.isnan([*members, *others]).any():
+        raise ValueError("a score is no number")
     found = float(mannwhitneyu(members, others, alternative="two-sided").pvalue)
     return 1.0 if math.isnan(found) else found
 

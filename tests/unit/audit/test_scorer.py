@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from ringfence.audit.settings import AuditSettings, Canary
 from ringfence.models.load import Loaded
 from ringfence.models.load import load as load_model_folder
 from ringfence.models.tiny import write_tiny_model
+from ringfence.train.data import Example
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
 
@@ -104,7 +106,34 @@ def test_scores_do_not_depend_on_company_or_order(loaded):
     for one, a, b in zip(canaries, together, seen, strict=True):
         (alone,) = scorer.score([one])
         for other in (b, alone):
-            assert (a.log_p, a.log_p_base, a.constrained) == pytest.approx((other.log_p, other.log_p_base, other.constrained), abs=1e-4)
+            told = (other.log_p, other.log_p_base, other.constrained)
+            assert (a.log_p, a.log_p_base, a.constrained) == pytest.approx(told, abs=1e-4, nan_ok=True)
+            assert math.isnan(a.log_p_base) == (one.kind != "row")
+
+
+@pytest.mark.parametrize("lengths", [(12, 20, 33), (30,), (9, 9), (40, 41, 42, 43)])
+@pytest.mark.parametrize("alike", [0, 7, 8, 25])
+def test_what_rows_begin_with_is_computed_once_and_changes_nothing(loaded, lengths, alike, monkeypatch):
+    rng, start = np.random.default_rng(alike), np.arange(20, 20 + alike)
+    rows = []
+    for number, length in enumerate(lengths):
+        ids = rng.integers(20, 60, size=length)
+        ids[: min(alike, length)] = start[:length]
+        ids[min(alike, length - 1)] = 70 + number  # from here on they differ
+        rows.append(Example(ids.astype(np.int32), np.zeros(length, dtype=bool)))
+    forward, seen = Forward(loaded), []
+    run = forward._backbone.forward
+    monkeypatch.setattr(forward._backbone, "forward", lambda **told: seen.append(told["input_ids"].numel()) or run(**told))
+    for adapted in (True, False):
+        seen.clear()
+        with torch.inference_mode():
+            ids, found = forward.hidden(rows, adapted=adapted)
+            once = sum(seen)
+            for row, example in enumerate(rows):
+                alone = forward.hidden([example], adapted=adapted)[1][0]
+                assert torch.allclose(found[row, : len(example.ids)], alone, atol=1e-4)
+        is_shared = len(rows) > 1 and alike >= 8 and min(lengths) > 8
+        assert (once < ids.numel()) == is_shared
 
 
 def test_a_code_that_no_single_tokens_spell_shows_nothing(loaded):

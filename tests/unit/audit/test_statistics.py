@@ -91,6 +91,8 @@ def test_the_probability_of_ranks_is_that_of_all_ways_to_part_them():
     assert rank_p_value(members, others) == pytest.approx(np.mean([abs(one - even) >= abs(seen - even) for one in wins]))
     assert rank_p_value([], others) == rank_p_value([1.0], [1.0]) == 1.0
     assert rank_p_value([1.0] * 40, [1.0] * 40) == 1.0
+    with pytest.raises(ValueError, match="no number"):
+        rank_p_value([1.0, math.nan], [2.0])
 
 
 @given(SCORES, SCORES)
