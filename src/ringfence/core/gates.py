@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ringfence.core.rules import (
     LEAST_SECRETS,
+    MOST_CANARIES,
     Backdoor,
     Membership,
     ReleaseRules,
@@ -218,10 +219,13 @@ def _membership(rule: Membership, found: _OnCanaries) -> Verdict:
         n=found.others,
         l=rule.max_auc,
     )
-    each = max(1, min(found.members, found.others))
-    need = max(deciding_auc(found.auc.value, (found.auc.lower, found.auc.upper), rule.max_auc, each), least_rows(rule.max_auc) or 0)
     name: RuleId = "G3 membership"
-    return _limit(name, found.auc, rule.max_auc, said=said, decides=_more_canaries(name, "in_out", need))
+    each, least = max(1, min(found.members, found.others)), least_rows(rule.max_auc)
+    need = max(deciding_auc(found.auc.value, (found.auc.lower, found.auc.upper), rule.max_auc, each), least or 0)
+    judged = _limit(name, found.auc, rule.max_auc, said=said, decides=_more_canaries(name, "in_out", need))
+    if judged.outcome == "pass" and (least is None or 2 * each < least):  # so few rows pass by luck alone, where the AUC comes out low
+        return Verdict(rule=name, outcome="inconclusive", detail=said, how=_more_canaries(name, "in_out", least or MOST_CANARIES + 1))
+    return judged
 
 
 def _epsilon(found: _OnCanaries, claim: float | None) -> Verdict:

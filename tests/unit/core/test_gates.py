@@ -402,6 +402,25 @@ def test_so_many_rows_with_the_same_auc_decide(value, half):
     assert at_the_limit == 2500
 
 
+@pytest.mark.parametrize(
+    ("limit", "rows", "outcome"), [(0.6, 22, "inconclusive"), (0.6, 23, "pass"), (0.7, 5, "inconclusive"), (0.7, 6, "pass")]
+)
+def test_a_low_auc_of_few_rows_is_luck_and_does_not_pass(limit, rows, outcome):
+    lucky = {"members": rows, "others": 90, "auc": bounds(0.2, 0.0, 0.45)}
+    assert outcomes(audit(**lucky), ReleaseRules(membership=Membership(max_auc=limit)))["G3 membership"] == outcome
+    if outcome == "inconclusive":
+        assert wanted("G3 membership", "audit.in_out: ", rules=ReleaseRules(membership=Membership(max_auc=limit)), **lucky) == least_rows(
+            limit
+        )
+
+
+def test_a_limit_at_chance_passes_no_sample():
+    half = ReleaseRules(membership=Membership(max_auc=0.5))
+    (said,) = [one for one in judge(half, audit(auc=bounds(0.3, 0.2, 0.4)), chain(), claim=None) if one.rule == "G3 membership"]
+    assert said.outcome == "inconclusive"
+    assert "audit.in_out" not in said.how
+
+
 def test_no_remedy_asks_for_more_canaries_than_a_recipe_may_plant():
     text.choose("en")
     close = {"auc": bounds(0.59, 0.545, 0.635)}
