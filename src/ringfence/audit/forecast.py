@@ -57,7 +57,7 @@ def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0
         auc_upper=chance_auc(n),
         has_tpr=n >= _LEAST_OUT,
         epsilon_ceiling=one_run_epsilon(canaries=2 * n, guesses=guesses, right=guesses, delta=delta),
-        forwards=2 * (2 * settings.secrets + 2 * n + (CONTROLS if control else 0)) + rows + spans,
+        forwards=2 * settings.secrets + (CONTROLS if control else 0) + 2 * 2 * n + rows + spans,  # of a code the base model is not asked
     )
 
 

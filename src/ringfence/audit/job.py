@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(child: Child[AuditOrder]) -> AuditFigures:
     """Return what the input "adapter" remembers, on the model of `files["model"]`; the output "filter" knows its canaries again.
 
-    One forward pass a canary of the input "register" with the adapter and one without. The purpose key "auditor" opens the register.
+    One forward pass a canary of the input "register" with the adapter, and of each row one without. The purpose key "auditor" opens the register.
     Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans",
     another, where these inputs are given.
 

@@ -334,8 +334,8 @@ _UNSOUND: Mapping[str, Text] = {  # why an audit proves nothing
         "cutoff_len 截去了金丝雀的末尾，因此无从学到它；请调大后重新训练",
     ),
     "codes cannot be spelled": Text(
-        "this model has no tokens for the digits of a canary, so that no exposure can be computed",
-        "该模型没有表示金丝雀数字的词元，因此无法计算暴露度",
+        "this base model has no tokens for the digits of a canary, so that no exposure can be computed; train on another one",
+        "该基础模型没有表示金丝雀数字的词元，因此无法计算暴露度；请换用另一个基础模型训练",
     ),
     "held-out canaries look planted": Text(
         "secrets that were never planted look learned, so that something other than the training knew them",
@@ -348,6 +348,13 @@ _UNSOUND: Mapping[str, Text] = {  # why an audit proves nothing
     "positive control shows nothing": Text(
         "not even secrets planted sixteen times show, so the audit may be blind", "连植入十六次的秘密也没有显现，审计可能看不见"
     ),
+}
+
+
+BLIND: Mapping[str, Text] = {  # the check that only the adapter can tell members from others
+    "ok": Text("passed", "通过"),
+    "warn": Text("doubtful", "存疑"),
+    "void": Text("failed", "未通过"),
 }
 
 

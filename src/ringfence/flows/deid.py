@@ -52,7 +52,7 @@ def _source(space: Workspace, name: str) -> Thing:
     if "@" in name:
         named = space.state.resolve(name)
         if named.made.stage in ("masked", "planted"):
-            why = t("it was de-identified before", "它已脱敏过")
+            why = t("it is what training reads, made from an earlier stage", "它是由更早阶段制成、供训练读取的数据集")
             raise WrongStage(set=named.made.name, stage=named.made.stage, why=why)
         return named
     sealed = space.state.resolve(f"{name}@sealed")

@@ -94,6 +94,7 @@ class Judged:
     chain: tuple[Statement, ...]
     audit: Audit | None
     verdicts: tuple[Verdict, ...]
+    audits: tuple[str, ...]  # every one that was looked at
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,15 @@ def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     policy, chain = space.policy(), tuple(space.chain(thing))
     own = Saved.model_validate(chain[-1].predicate.settings).release
     reads_rows = tightened(policy.release, own).reads_rows
-    audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in audits_of(space, thing)]
-    judged = [
-        Judged(
-            run, thing.made.name, policy, chain, one, tuple(evaluate(policy, chain, moment="release", audit=one.audited if one else None))
-        )
-        for one in audits or [None]
-    ]
+    runs = audits_of(space, thing)
+    audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in runs]
+    ids = tuple(one.id for one in runs)
+
+    def by(audit: Audit | None) -> Judged:
+        verdicts = evaluate(policy, chain, moment="release", audit=audit.audited if audit else None)
+        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids)
+
+    judged = [by(one) for one in audits or [None]]
     failing = [one for one in judged if any(v.rule in ON_ROWS and v.outcome == "fail" for v in one.verdicts)]
     return (failing or judged)[-1]  # rows are drawn anew by every audit: what one of them found, no later draw undoes
 
@@ -145,7 +148,6 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     found = _judged(space, thing, thing.run)
     chain, policy, verdicts = found.chain, found.policy, found.verdicts
     refuse(verdicts, name=thing.made.name)
-    judged_by = [one.id for one in audits_of(space, thing)]
     predicate = chain[-1].predicate
     saved = Saved.model_validate(predicate.settings)
     model = models.verify(saved.model)
@@ -182,7 +184,9 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         arrow.refuse_deleted()
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
-        if space.policy() != policy or [one.id for one in audits_of(space, thing)] != judged_by:  # the bundle carries what judged it
+        if (
+            space.policy() != policy or tuple(one.id for one in audits_of(space, thing)) != found.audits
+        ):  # the bundle carries what judged it
             raise PolicyChanged
         write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
         arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))

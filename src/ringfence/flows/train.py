@@ -93,7 +93,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
 
     started: called with the run's id as soon as its intent is in the ledger.
 
-    Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
+    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
@@ -127,7 +127,7 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
 def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
 
-    Raises: UnknownName, PolicyRefused, PrivacyError, ModelUnknown, SandboxError.
+    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, ModelUnknown, SandboxError.
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)

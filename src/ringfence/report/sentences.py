@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from ringfence.core.gates import unsound
-from ringfence.core.text import Text, t
+from ringfence.core.gates import BLIND, unsound
+from ringfence.core.text import t
 from ringfence.report.figures import AuditFacts, AuditShown, Bounds
 
 _SHOWN = 0.01  # a probability below this is not put down to chance
 _CHANCE = 0.5  # AUC of guessing
-_BLIND: Mapping[str, Text] = {
-    "ok": Text("passed", "通过"),
-    "warn": Text("doubtful", "存疑"),
-    "void": Text("failed", "未通过"),
-}
 
 
 class Row(NamedTuple):
@@ -277,7 +271,7 @@ def _held_out(f: AuditShown) -> Row:
 def _blind(f: AuditShown) -> Row:
     return Row(
         t("Blind check", "盲检"),
-        _BLIND.get(f.blind, _BLIND["void"]).show(),
+        BLIND.get(f.blind, BLIND["void"]).show(),
         "–",
         t("Whether the base model, which saw nothing, can tell rows in from rows out.", "没有见过数据的基础模型能否区分在内与在外的行。"),
         t(

@@ -106,7 +106,8 @@ class Front:
 
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
-        watch, answer = await asyncio.to_thread(self.alarm, asked.conversation()) if self.alarm else None, ""
+        watch = await asyncio.to_thread(self.alarm, asked.conversation()) if self.alarm else None
+        answer = ""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 

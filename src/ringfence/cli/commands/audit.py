@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ringfence.audit.settings import AuditFigures, Interval
 
 ORDER = 55
-_BLIND = {"ok": Text("passed", "通过"), "warn": Text("doubtful", "存疑"), "void": Text("failed", "未通过")}
 _SPANS = {
     "tried": Text("of {n}: extractable although they were replaced", "共 {n} 个：虽被替换仍可提取"),
     "nobody looked": Text("the set was not de-identified", "数据集未经脱敏"),
@@ -82,6 +81,8 @@ def _bounds(found: Interval) -> str:
 
 
 def _rows(f: AuditFigures) -> list[list[str]]:
+    from ringfence.core.gates import BLIND
+
     return [
         [
             t("secrets extracted", "被提取的秘密"),
@@ -119,7 +120,7 @@ def _rows(f: AuditFigures) -> list[list[str]]:
             "",
             t("secrets planted sixteen times", "植入十六次的秘密") if f.controls else t("ordinary runs only", "仅普通运行"),
         ],
-        [t("blind check", "盲检"), _BLIND[f.blind].show(), "", t("the base model alone, on the same rows", "仅用基础模型，同样的行")],
+        [t("blind check", "盲检"), BLIND[f.blind].show(), "", t("the base model alone, on the same rows", "仅用基础模型，同样的行")],
         [
             t("rows replayed", "逐字复现的行"),
             f"{f.rows_replayed} / {f.rows_tried}",

@@ -107,8 +107,8 @@ def _alarm(count: int, error: RingfenceError | None) -> None:
     if error is None:
         kept = t("it is in the ledger", "已记入账本")
     else:
-        what, _ = error.sentences()
-        kept = t("it could not be recorded: {code} {what}", "未能记录：{code} {what}", code=error.code, what=what)
+        what, remedy = error.sentences()
+        kept = t("it could not be recorded: {code} {what}; {do}", "未能记录：{code} {what}；{do}", code=error.code, what=what, do=remedy)
     _note(
         t(
             "⚠ an answer was about to tell {count} planted canaries and was cut; {kept}",
