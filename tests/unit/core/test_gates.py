@@ -275,6 +275,7 @@ def test_a_required_backdoor_test_refuses_while_there_is_none():
     ("links", "found"),
     [
         (chain(reads="a"), audit()),  # the run read the set without canaries
+        (chain(reads="a"), audit(reads={"rows": "a"})),  # and so did the audit
         (chain(), audit(reads={"register": "9"})),  # another register than the one committed
         (chain(), audit(reads={"adapter": "9"})),  # another adapter
         (chain(), audit(reads={"rows": "9"})),  # rows of another set
@@ -421,6 +422,26 @@ def test_a_low_auc_of_few_rows_is_luck_and_does_not_pass(limit, rows, outcome):
         assert wanted("G3 membership", "audit.in_out: ", rules=ReleaseRules(membership=Membership(max_auc=limit)), **lucky) == least_rows(
             limit
         )
+
+
+def test_a_high_auc_of_few_rows_fails_all_the_same():
+    found = audit(members=5, others=5, auc=bounds(0.95, 0.9, 1.0))
+    assert outcomes(found)["G3 membership"] == "fail"
+
+
+def test_the_side_of_the_bound_that_looks_at_the_limit_decides_how_many_rows():
+    for auc in (bounds(0.57, 0.40, 0.61), bounds(0.63, 0.59, 0.80)):  # the other side is wide, and of no account
+        assert wanted("G3 membership", "audit.in_out: ", auc=auc) == pytest.approx(250 * (0.04 / 0.03) ** 2, abs=1)
+
+
+def test_why_an_audit_is_void_is_said_before_a_doubt():
+    text.choose("en")
+    (said,) = [
+        one.detail
+        for one in judge(GATES, audit(validity="held-out canaries look planted", blind="warn"), chain(), claim=None)
+        if one.rule == "G7 validity"
+    ]
+    assert "never planted" in said
 
 
 def test_a_limit_at_chance_passes_no_sample():
