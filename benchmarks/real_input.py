@@ -160,7 +160,7 @@ def report(case: str, told: dict[str, Any], replaced: int) -> None:
     row = {"bench": "real_input", "case": case, "seconds": told["seconds"], "seconds_audit": told["seconds_audit"], "replaced": replaced}
     row |= {key: figures[key] for key in keys if key in figures} | {"plan": figures.get("plan")}
     row |= {key: audit[key] for key in audited}
-    tell(row | {"verdicts": {one["rule"]: one["verdict"] for one in told["judged"]["verdicts"]}})
+    tell(row | {"verdicts": {one["rule"]: one["outcome"] for one in told["judged"]["verdicts"]}})
 
 
 def make_notes(file: Path) -> Path:

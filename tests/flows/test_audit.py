@@ -215,9 +215,9 @@ def test_a_dry_run_of_the_release_prints_every_verdict_and_signs_nothing(over, c
     set_policy(space, DEFAULT.model_copy(update={"release": SMALL}))
     code, told = cli("release", run, "--dry-run", workspace=space.path)
     assert (code, told["run"]) == (11, run)
-    verdicts = {one["rule"]: one["verdict"] for one in told["verdicts"]}
+    verdicts = {one["rule"]: one["outcome"] for one in told["verdicts"]}
     assert (verdicts["G5 replay"], verdicts["G6 spans"], verdicts["scan missing"]) == ("fail", "pass", "pass")
-    assert all(one["how"] for one in told["verdicts"] if one["verdict"] == "fail")
+    assert all(one["how"] for one in told["verdicts"] if one["outcome"] == "fail")
     assert list((space.path / "releases").iterdir()) == []
 
 

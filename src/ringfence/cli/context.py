@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Options:
 
 _options = Options()
 _held: Secret | None = None  # what opened the workspace
+_SECONDS_A_LINE = 30.0  # of progress, where no bar can be drawn
 _PHASES = {  # of a job; its main part needs no word
     "load": Text("load", "加载"),
     "read": Text("read", "读取"),
@@ -186,11 +188,48 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple
     Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(shown)
 
 
+def clock(seconds: float) -> str:
+    """Return a span of time as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _note(step: Progress) -> str:
+    return t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss) if step.loss is not None else _PHASES[step.phase].show()
+
+
+class _Lines:
+    """Progress for a file or a pipe: a line now and then, so that a log of an hour's training is a page long."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._first: tuple[float, Progress] | None = None
+        self._said = time.monotonic()  # short work says nothing
+
+    def __call__(self, step: Progress) -> None:
+        now = time.monotonic()
+        if self._first is None or self._first[1].phase != step.phase or step.done < self._first[1].done:
+            self._first = now, step
+        if now - self._said < _SECONDS_A_LINE:
+            return
+        self._said = now
+        began, first = self._first
+        parts = [self._title, f"{step.done}/{step.total or '?'}", _note(step)]
+        if step.done > first.done and step.total:
+            left = (now - began) / (step.done - first.done) * (step.total - step.done)
+            parts.append(t("{time} left", "剩余 {time}", time=clock(left)))
+        print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[Progress], None]]:
-    """Show a bar with time left on standard error; nothing where that is no terminal."""
-    if _options.quiet or _options.json or not sys.stderr.isatty():
+    """Show a bar with time left on standard error; where that is no terminal, a line every half a minute."""
+    if _options.quiet or _options.json:
         yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(title)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -209,8 +248,6 @@ def progress(title: str) -> Iterator[Callable[[Progress], None]]:
         task = bars.add_task(title, total=None, note="")
 
         def show(step: Progress) -> None:
-            loss = "" if step.loss is None else t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss)
-            note = loss or _PHASES[step.phase].show()
-            bars.update(task, completed=step.done, total=step.total or None, note=note)
+            bars.update(task, completed=step.done, total=step.total or None, note=_note(step))
 
         yield show

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ringfence.cli.context import advise, emit, options, progress, say, secret
+from ringfence.cli.context import advise, clock, emit, options, progress, say, secret
 from ringfence.cli.words import epsilon_told, word
 from ringfence.core import text
 from ringfence.core.errors import JobDied, OutOfMemory
@@ -158,7 +158,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 dtype=figures.dtype,
             )
         )
-        say(t("  time     about {time}", "  时间     约 {time}", time=_clock(figures.seconds)))
+        say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
         say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
         if price.plan:
             say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
@@ -216,12 +216,6 @@ def _memory(expected: Expected) -> Iterator[str]:
             b=often.bits,
             k=expected.repeats,
         )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def launch(arguments: list[str]) -> None:

@@ -22,4 +22,4 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     """Return verdicts for scripts."""
-    return [{"rule": one.rule, "verdict": one.outcome, "detail": one.detail, "how": one.how} for one in verdicts]
+    return [{"rule": one.rule, "outcome": one.outcome, "detail": one.detail, "how": one.how} for one in verdicts]

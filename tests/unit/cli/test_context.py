@@ -51,6 +51,38 @@ def test_without_a_terminal_the_options_are_named(monkeypatch):
 
 
 @pytest.mark.usefixtures("_terminal")
+def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left(monkeypatch):
+    made, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("sys.stderr", made)
+    monkeypatch.setattr(context.time, "monotonic", lambda: now[0])
+    with progress("train") as show:
+        for done in range(101):
+            show(Progress(done=done, total=100, loss=2.5))
+            now[0] += 1
+        show(Progress(done=0, total=0, phase="evaluate"))
+        now[0] += 30
+        show(Progress(done=4, total=0, phase="evaluate"))
+    assert made.getvalue().splitlines() == [
+        "train  30/100  loss 2.500  0:01:10 left",
+        "train  60/100  loss 2.500  0:00:40 left",
+        "train  90/100  loss 2.500  0:00:10 left",
+        "train  4/?  evaluate",
+    ]
+
+
+@pytest.mark.usefixtures("_terminal")
+@pytest.mark.parametrize("quiet", [Options(quiet=True), Options(json=True)])
+def test_progress_is_silent_for_scripts(monkeypatch, quiet):
+    made = io.StringIO()
+    monkeypatch.setattr("sys.stderr", made)
+    monkeypatch.setattr(context, "_options", quiet)
+    monkeypatch.setattr(context, "_SECONDS_A_LINE", -1.0)
+    with progress("train") as show:
+        show(Progress(done=1, total=2))
+    assert made.getvalue() == ""
+
+
+@pytest.mark.usefixtures("_terminal")
 def test_progress_shows_what_is_done_and_the_time_left(monkeypatch):
     made = Terminal()
     monkeypatch.setattr("sys.stderr", made)  # here: pytest puts its own back after the fixtures
