@@ -17,7 +17,10 @@ from ringfence.deid.profile import load, settings_for
 from ringfence.deid.recogniser import RECOGNISERS, redact
 from ringfence.deid.settings import kinds
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "recognisers.json").read_text(encoding="utf-8"))
+GOLDEN = {
+    file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted((Path(__file__).parents[1] / "golden" / "recognisers").glob("*.json"))
+}
 GLUED = Path(__file__).parents[3] / "shared" / "data" / "deid" / "zh-glued-ids" / "cases.jsonl"
 KIND_OF = {  # labels of that set that the ten recognisers cover
     "EMAIL": "EMAIL",

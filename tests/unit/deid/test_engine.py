@@ -23,7 +23,10 @@ from ringfence.deid.terms import folded_terms
 
 KEY = b"k" * 32
 TERMS = ("天枢平台", "天枢", "Project Tianshu", "AI")
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "recognisers.json").read_text(encoding="utf-8"))
+GOLDEN = {
+    file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted((Path(__file__).parents[2] / "golden" / "recognisers").glob("*.json"))
+}
 ROWS = [text for rows in GOLDEN.values() for text in [*(row[0] for row in rows["find"]), *rows["leave"]]]
 PIECE = st.one_of(
     st.sampled_from(ROWS),
