@@ -1,8 +1,14 @@
-"""Folding: one spelling for the many ways to write a digit, a letter or a separator, with the way back to the original characters."""
+"""Folding: one spelling for the many ways to write a digit, a letter or a separator, with the way back to the original characters.
+
+Two steps: first every character for itself, then what only several characters together tell: digits written in Chinese or with a space after each,
+and the @ and the dot that people spell out to keep an address from machines.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -35,6 +41,20 @@ _INVISIBLE = (
 )
 
 
+_LEAST_CHINESE = 4  # digits written in Chinese, in a run of at least seven digits: `13800138000一个` ends before its last character
+_CHINESE_DIGITS = "零〇○一二三四五六七八九壹贰叁肆伍陆柒捌玖貳參陸幺"
+_CHINESE = str.maketrans(_CHINESE_DIGITS, "0001234567891234567892361")
+_CHINESE_RUN = re.compile(f"[0-9{_CHINESE_DIGITS}](?:[ -]?[0-9{_CHINESE_DIGITS}]){{6,}}")
+_APART = re.compile(r"(?<![0-9])[0-9](?: [0-9]){6,}(?![0-9])")
+
+
+def _mark(mark: str, words: tuple[str, ...]) -> tuple[str, list[str], re.Pattern[str]]:
+    """Return a mark, strings of which a text that spells it out holds one, and the pattern of what is spelt out."""
+    hints = [word + gap + end for word in words for gap in ("", " ") for end in "])}>#"]
+    return mark, hints, re.compile(rf"(?<=[A-Za-z0-9]) ?[\[({{<#] ?(?:{'|'.join(words)}) ?[\])}}>#] ?(?=[A-Za-z0-9])")
+
+
+_MARKS = (_mark("@", ("at", "At", "AT")), _mark(".", ("dot", "Dot", "DOT", "点")))
 _RESIZED = 0x110000  # beyond Unicode: this character becomes none or several
 Codes = NDArray[np.uint32]
 
@@ -54,10 +74,19 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Return `text` with full-width and other compatibility forms as ASCII and invisible characters removed.
+    """Return `text` in one spelling: `１３８`, `1 3 8 0 0 …`, `一三八零零…` and `bob [at] corp [dot] com` as an identifier is usually written.
 
-    Only characters that an identifier may consist of are touched: `，` stays what it is.
+    Only what an identifier may consist of is touched: `，` stays what it is, and so do Chinese numbers of fewer than seven digits.
     """
+    folded = fold_characters(text)
+    for step in (_in_chinese, _apart, _spelt_out):
+        if edits := list(step(folded.text)):
+            folded = _edited(folded, edits)
+    return folded
+
+
+def fold_characters(text: str) -> Folded:
+    """Return `text` with full-width and other compatibility forms as ASCII and invisible characters removed."""
     if text.isascii():
         return Folded(text)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -73,6 +102,40 @@ def fold(text: str) -> Folded:
     inserted = "".join(several[code] for code in codes[resized].tolist())
     folded[folded == _RESIZED] = [ord(c) for c in inserted]
     return Folded(_decode(folded), origin)
+
+
+_Edit = tuple[int, int, str]  # a range, and what stands there instead: its characters, those without spaces, or one for all
+
+
+def _in_chinese(text: str) -> Iterator[_Edit]:
+    for match in () if text.isascii() else _CHINESE_RUN.finditer(text):
+        written = match[0].translate(_CHINESE)
+        if sum(a != b for a, b in zip(written, match[0], strict=True)) >= _LEAST_CHINESE:
+            yield match.start(), match.end(), written
+
+
+def _apart(text: str) -> Iterator[_Edit]:
+    return ((m.start(), m.end(), m[0].replace(" ", "")) for m in _APART.finditer(text))
+
+
+def _spelt_out(text: str) -> Iterator[_Edit]:
+    found = [(m.start(), m.end(), mark) for mark, hints, pattern in _MARKS if any(h in text for h in hints) for m in pattern.finditer(text)]
+    return iter(sorted(found))
+
+
+def _edited(folded: Folded, edits: list[_Edit]) -> Folded:
+    origin = np.arange(len(folded.text), dtype=np.int64) if folded.origin is None else folded.origin
+    texts, origins, at = [], [], 0
+    for start, end, written in edits:
+        places = np.arange(start, end)
+        if len(written) == 1:
+            places = places[:1]
+        elif len(written) < end - start:
+            places = places[[c != " " for c in folded.text[start:end]]]
+        texts += [folded.text[at:start], written]
+        origins += [origin[at:start], origin[places]]
+        at = end
+    return Folded("".join([*texts, folded.text[at:]]), np.concatenate([*origins, origin[at:]]))
 
 
 def _decode(codes: Codes) -> str:

@@ -8,21 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.deid.fold import _tables, fold
+from ringfence.deid.fold import _tables, fold, fold_characters
 
 ODD = st.text(st.sampled_from("1３八Ａａ＠．－：，。①⑩㎏½\u200b\u00ad\ufe0f\u202e𝟏𝟗٣é京 \t\ud800\U000e0041℡ſK"))
+
+SPELT = st.text(st.sampled_from("1389 零一八-[](at)dot点@.#x，\x00"), max_size=60)
 
 
 @given(st.one_of(st.text(), ODD))
 def test_folding_all_is_folding_each(text):
-    pieces = [fold(c).text for c in text]
-    folded = fold(text)
+    pieces = [fold_characters(c).text for c in text]
+    folded = fold_characters(text)
     assert folded.text == "".join(pieces)
     origin = [i for i, piece in enumerate(pieces) for _ in piece]
     assert [folded.original(i, i + 1) for i in range(len(folded.text))] == [(i, i + 1) for i in origin]
 
 
-@given(st.one_of(st.text(), ODD))
+@given(st.one_of(st.text(), ODD, SPELT))
 def test_folding_twice_is_folding_once(text):
     assert fold(fold(text).text).text == fold(text).text
 
@@ -47,6 +49,21 @@ def test_ascii_comes_from_nfkc_decimal_digits_hyphens_or_nothing(character):
         ("2–3－4", "2-3-4"),
         ("a\u3000b", "a b"),
         ("", ""),
+        ("电话一三八零零一三八零零零。", "电话13800138000。"),
+        ("壹叁捌 零零壹叁 捌零零零", "138 0013 8000"),
+        ("一 三 八 零 零 一 三 八 零 零 零", "13800138000"),
+        ("138零零一三八000", "13800138000"),
+        ("1 3 8 0 0 1 3 8 0 0 0", "13800138000"),
+        ("12 1 3 8 0 0 1 3 8 0 0 0 x", "12 13800138000 x"),
+        ("１ ３ ８ ０ ０ １ ３ ８ ０ ０ ０", "13800138000"),
+        ("bob [at] corp [dot] com", "bob@corp.com"),
+        ("bob(AT)corp.com, eve#at#corp点com", "bob@corp.com, eve@corp点com"),
+        ("eve at corp{点}com", "eve at corp.com"),
+        (
+            "13800138000一个、二〇二三年、一二三四五六",
+            "13800138000一个、二〇二三年、一二三四五六",
+        ),  # fewer than seven, or mostly not Chinese
+        ("rows 1 2 3 4 5 6; arr[at]", "rows 1 2 3 4 5 6; arr[at]"),
     ],
 )
 def test_known_spellings(text, folded):
@@ -58,6 +75,35 @@ def test_the_way_back_covers_what_was_removed_inside_a_span():
     folded = fold(text)
     start, end = folded.original(2, 13)
     assert text[start:end] == "138\u200b0013\u200b8000"
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "original"),
+    [
+        ("电话一 三 八 零 零 一 三 八 零 零 零。", 2, 13, "一 三 八 零 零 一 三 八 零 零 零"),
+        ("写给 bob [at] corp [dot] com 。", 3, 15, "bob [at] corp [dot] com"),
+        ("\u200b写给\u200b１ 3 8 0 0 1 3 8 0 0 0\u200b号", 2, 13, "１ 3 8 0 0 1 3 8 0 0 0"),
+    ],
+)
+def test_the_way_back_from_what_was_spelt_out(text, start, end, original):
+    first, last = fold(text).original(start, end)
+    assert text[first:last] == original
+
+
+@given(SPELT)
+def test_the_origin_of_every_folded_character_is_in_order(text):
+    folded = fold(text)
+    places = [folded.original(i, i + 1)[0] for i in range(len(folded.text))]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+    assert fold(folded.text).text.count("\x00") == text.count("\x00")
+
+
+@given(SPELT, SPELT)
+def test_a_text_is_folded_the_same_in_any_company(text, other):
+    assert fold(f"{other}\x00{text}\x00{other}").text.split("\x00")[1 + other.count("\x00") :][: text.count("\x00") + 1] == fold(
+        text
+    ).text.split("\x00")
 
 
 def test_the_table_touches_no_ascii():
