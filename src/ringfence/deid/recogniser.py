@@ -116,13 +116,16 @@ def search(part: Searchable, text: str, regions: Iterable[tuple[int, int]]) -> I
     Any regions that cover every match of the pattern give the same spans as the whole text does: that is what makes the two
     engines agree.
     """
-    find, at = compiled(part.pattern).search, 0
+    find, at, done = compiled(part.pattern).search, 0, 0
     for start, end in regions:
         at = max(at, start)
         while match := find(text, at, end):
             spans = part.check(text, match.start(), match.end())
             if spans:
-                yield from spans
+                for span in spans:  # a check that looks to the left must not claim again what was claimed
+                    if span.end > done:
+                        yield span if span.start >= done else Span(done, span.end, span.kind, span.score)
+                        done = span.end
                 at = max(match.end(), spans[-1].end)
             else:
                 at = max(match.start() + 1, match.end() - _BACK)
