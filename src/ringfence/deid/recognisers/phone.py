@@ -1,0 +1,114 @@
+"""Telephone numbers outside China."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid import dates
+from ringfence.deid.draw import DIGITS, Draw
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal, stands_alone
+
+_WORDS = re.compile(
+    r"(?<![A-Za-z])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering|number)"
+    r"(?![A-Za-z])|电话|電話|手机|手機|传真|傳真|致电|拨打|热线",
+    re.IGNORECASE,
+)
+_KEYS = "[Tt]el|TEL|[Pp]hone|PHONE|[Mm]obile|MOBILE|[Cc]ell|[Ff]ax|FAX|[Dd]esk|[Oo]ffice|[Cc]all|[Tt]ext|SMS|WhatsApp|[Hh]otline|[Cc]ontact"
+_NUMBER = re.compile(r"[+(]?[0-9][0-9 ().\-/]*")
+_EXTENSION = re.compile(r" ?(?:x|ext\.?|extension|#) ?[0-9]{1,6}(?![0-9A-Za-z])", re.IGNORECASE)
+_AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-]?[0-9]{4}")
+_TRUNK = re.compile(r"\(?0[1-9][0-9]*\)?(?:[ .\-/]\(?[0-9]{2,4}\)?){2,4}|\(?0[1-9][0-9]{1,4}\)?[ .\-/][0-9]{5,8}")
+_CODES = re.compile(  # countries of the world numbering plan. Source: ITU-T E.164, list of assigned codes
+    "1|7|2[07]|21[12368]|2[2-6][0-9]|29[0178]|3[0-469]|3[578][0-9]|4[013-9]|42[013]|5[1-8]|50[0-9]|59[0-9]|6[0-6]|67[02-9]|68[0-35-9]|69[0-2]|8[1246]"
+    "|85[02356]|88[068]|9[0-58]|96[0-8]|97[0-7]|99[2-68]"
+)
+_LEAST, _MOST = 7, 15  # digits. Source: ITU-T E.164
+_SHORT = 6
+
+
+@RECOGNISERS.add("phone.v1")
+class Phone(Shaped):
+    """A number behind + and a country's code; an American number in its groups; a number in groups behind a trunk 0; any other only near a key word."""
+
+    kinds = frozenset({"PHONE"})
+    example = "+44 20 7946 0018"
+    pattern: ClassVar[str] = (
+        r"\+[1-9][0-9 ().\-/]{6,22}[0-9]|00[1-9][0-9]{0,3}[ \-][0-9 ().\-]{5,18}[0-9]"
+        rf"|(?:{_KEYS})[a-z. ]{{0,6}}[:=]? ?\(?[0-9][0-9 ().\-/]{{4,18}}[0-9]"
+        r"|(?:1[ .\-])?\(?[0-9]{2,5}\)?[ .\-/](?:[0-9]{2,4}[ .\-/]){0,4}[0-9]{2,8}"
+    )
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number with its extension."""
+        if text[start] not in "+(" and not text[start].isdigit() and (number := _NUMBER.search(text, start, end)):
+            start = number.start()
+        if text.startswith(("+", "00"), start):
+            end = _cut(text, start, end)
+        score = _score(text, start, end)
+        extension = _EXTENSION.match(text, end)
+        last = extension.end() if extension else end
+        if score is None or not stands_alone(text, start, last) or in_decimal(text, start, last):
+            return ()
+        return (Span(start, last, "PHONE", score),)
+
+    def normalise(self, value: str) -> str:
+        """Return the digits, with + where the number has it."""
+        return ("+" if value.startswith("+") else "") + "".join(c for c in value if c in DIGITS)
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number that nobody has.
+
+        American: 555-0100 to 555-0199 (reserved for fiction; North American Numbering Plan Administrator). British mobiles: 07700 900000 to 900999 (Ofcom).
+        Behind +: country 999, which ITU-T E.164 assigns to none. Others begin with 000, where a trunk 0 is followed by no area.
+        """
+        digits = [c for c in value if c in DIGITS]
+        body = digits[: len(digits) - _extension_length(value)]
+        if value.startswith("+"):
+            fresh = "999" + draw.text(DIGITS, max(0, len(body) - 3))
+        elif _AMERICAN.match(value):
+            country = len(body) - 10
+            fresh = "".join(body[:country]) + draw.choice("23456789") + draw.text(DIGITS, 2) + "55501" + draw.text(DIGITS, 2)
+        elif "".join(body).startswith("07") and len(body) == 11:  # noqa: PLR2004  digits of a British mobile
+            fresh = "07700900" + draw.text(DIGITS, 3)
+        else:
+            fresh = "000" + draw.text(DIGITS, max(0, len(body) - 3))
+        return refill_digits(value, fresh[: len(body)] + draw.text(DIGITS, len(digits) - len(body)))
+
+
+def refill_digits(template: str, digits: str) -> str:
+    """Return `template` with its digits replaced in order."""
+    fresh = iter(digits)
+    return "".join(next(fresh) if c in DIGITS else c for c in template)
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Return where the number behind + ends: groups of digits beyond the longest number, or glued to a letter, belong to something else."""
+    while sum(c in DIGITS for c in text[start:end]) > _MOST or (cuts_a_word(text, end) and not _EXTENSION.match(text, end)):
+        shorter = max(text.rfind(gap, start + 1, end) for gap in " -./(")
+        if shorter < 0:
+            break
+        end = shorter
+    return end
+
+
+def _extension_length(value: str) -> int:
+    found = next((m for m in _EXTENSION.finditer(value) if m.end() == len(value)), None)
+    return sum(c in DIGITS for c in found[0]) if found else 0
+
+
+def _score(text: str, start: int, end: int) -> float | None:
+    """Return how sure it is that this is a telephone number."""
+    value = text[start:end]
+    digits = [c for c in value if c in DIGITS]
+    if not _SHORT <= len(digits) <= _MOST or value.count("(") != value.count(")") or dates.parse(value) or dates.parse(value[:10]):
+        return None
+    if value[0] == "+" or value.startswith("00"):
+        national = "".join(digits)[0 if value[0] == "+" else 2 :]
+        return CHECKED if len(national) >= _LEAST and _CODES.match(national) else None
+    if _AMERICAN.fullmatch(value):
+        return KEYWORDED
+    if _TRUNK.fullmatch(value) and len(digits) >= 9:  # noqa: PLR2004  digits of a number with its area
+        return SHAPE
+    return KEYWORDED if has_word(text, start, end, words=_WORDS) else None

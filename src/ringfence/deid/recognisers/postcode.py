@@ -1,0 +1,58 @@
+"""Postcodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import Draw
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span, stands_alone
+
+_VALUE = re.compile(
+    r"(?:[0-9]{4} ?[A-Z]{2}|[0-9]{2}-[0-9]{3}|[0-9]{3,6}(?:[ \-][0-9]{2,4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9])(?![0-9A-Za-z])",
+    re.IGNORECASE,
+)
+_STATE = re.compile(r"([A-Z]{2})[ ,]+")
+_BRITISH = re.compile(
+    r"(?:GIR 0AA|(?:[A-PR-UWYZ][0-9]{1,2}|[A-PR-UWYZ][A-HK-Y][0-9]{1,2}|[A-PR-UWYZ][0-9][A-HJKPS-UW]|[A-PR-UWYZ][A-HK-Y][0-9][ABEHMNPRV-Y]) [0-9][ABD-HJLNP-UW-Z]{2})"
+)
+_CANADIAN = re.compile(r"[ABCEGHJ-NPRSTVXY][0-9][ABCEGHJ-NPRSTV-Z] [0-9][ABCEGHJ-NPRSTV-Z][0-9]")
+_STATES = frozenset(
+    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR".split()
+)
+_REST = 8  # characters of a code that its key word's pattern may not have reached
+
+
+@RECOGNISERS.add("postcode.v1")
+class Postcode(Shaped):
+    """Behind a key word; British and Canadian ones by their form; American ones behind the letters of a state.
+
+    Sources: Royal Mail's programmer's guide to the postcode address file (British letters); Canada Post (letters); USPS Publication 28 (states).
+    """
+
+    kinds = frozenset({"POSTCODE"})
+    example = "邮编100080"
+    pattern: ClassVar[str] = (
+        r"(?:邮编|郵編|邮政编码|郵遞區號|邮递区号|[Zz][Ii][Pp](?: ?[Cc]ode)?|ZIP(?: ?CODE)?|[Pp]ost(?:al)? ?[Cc]ode|POST(?:AL)? ?CODE)(?: is|为|是)?[: ]{0,2}[0-9A-Za-z][0-9A-Za-z \-]{1,9}"
+        r"|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}|[A-Z][0-9][A-Z] [0-9][A-Z][0-9]|[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?"
+    )
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the code."""
+        if _BRITISH.fullmatch(text, start, end) or _CANADIAN.fullmatch(text, start, end):
+            return (Span(start, end, "POSTCODE", CHECKED),) if stands_alone(text, start, end) else ()
+        if state := _STATE.match(text, start, end):
+            is_one = state[1] in _STATES and stands_alone(text, start, end)
+            return (Span(state.end(), end, "POSTCODE", KEYWORDED),) if is_one else ()
+        value = (
+            _VALUE.search(text, start, min(len(text), end + _REST)) if text[start : start + 3].isalpha() or text[start] in "邮郵" else None
+        )
+        return (Span(value.start(), value.end(), "POSTCODE", KEYWORDED),) if value else ()
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a code of the same look: digits under 000, which no post of the covered countries uses; British and Canadian ones begin with Q, as no area does."""
+        letters = "".join(draw.choice("ABDEFGHJLNPQRSTUWXYZ") if c.isalpha() else c for c in draw.scramble(value))
+        if value[:1].isdigit():
+            return "000" + letters[3:] if len(value) > 3 else draw.scramble(value)  # noqa: PLR2004
+        return "Q" + letters[1:] if value[:1].isalpha() else draw.scramble(value)

@@ -1,0 +1,157 @@
+"""Addresses in the Latin alphabet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import Draw
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span
+
+_AFTER = (  # behind the name: 12 Baker Street
+    "Street St Str Avenue Ave Av Road Rd Boulevard Blvd Lane Ln Drive Dr Court Ct Place Pl Plaza Square Sq Terrace Ter Way Highway Hwy Parkway Pkwy"
+    " Close Crescent Cres Grove Gardens Mews Row Walk Circle Cir Loop Trail Alley Extension Extensions Bypass Green Greens Hill Hills Park Quay Rise Route"
+    " Turnpike Union Unions Crossing Junction Manor Meadow Meadows Ridge View Village Vista Estate Estates Heights Point Spur Viaduct"
+).split()
+_BEFORE = (  # before it: Rue Gafsa 62, ul. Grochowa 80
+    "Rue|Avenue|Av\\.|Ave\\.|Avda\\.|Avenida|Boulevard|Bd|Via|Viale|Piazza|Corso|Calle|Camino|Carrer|Paseo|Plaza|Rua|R\\.|Travessa|Praça|Largo|Estrada|Rúa"
+    "|Ulica|Ulice|Straße|Am|Im|Zum|Chemin|Impasse|Place|Quai"
+)
+_GLUED = (  # as its last part: Parijsstraat 8
+    "strasse|straße|str\\.|gasse|weg|platz|allee|ring|damm|ufer|steig|vägen|vagen|gatan|gata|gränd|stigen|veien|vegen|vei|gade|gårdsvej|vej|stræde|straat|laan"
+    "|plein|kade|dijk|singel|tie|katu|kuja|polku|tänav|stræti|straeti|stígur|stigur|vegur|braut"
+)
+_UNIT_WORDS = "Apt\\.?|APT\\.?|apt\\.?|Apartment|Suite|SUITE|suite|Ste\\.?|Flat"
+_LETTER = r"[^\W\d_]"
+_WORD = rf"{_LETTER}[\w'’.\-]*"
+_NUMBER = r"[0-9]{1,6}[A-Za-z]?(?:[/\-][0-9]{1,4}[A-Za-z]?)?"
+_GAP = r"[ ,\n>?]{1,8}"  # between the lines of an address, also quoted ones
+_LEFT_NUMBER = re.compile(rf"(?<!\w)(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}?$")
+_LEFT_OF_UNIT = re.compile(rf"(?<!\w)(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?{_GAP}$")
+_LEFT_NUMBERS = re.compile(rf"(?<!\w)(?:{_NUMBER} ){{1,2}}$")
+_NAME_AND_NUMBER = re.compile(rf" (?:[a-zà-ÿ]{{1,3}} )?(?:{_WORD} ){{0,4}}?{_WORD},? {_NUMBER}(?!\w)")
+_RIGHT_NUMBER = re.compile(rf" {_NUMBER}(?!\w)")
+_UNIT = re.compile(rf"{_GAP}(?:{_UNIT_WORDS}|Unit|Floor|Room|#) ?[0-9A-Z][0-9A-Za-z\-]{{0,5}}(?!\w)")
+_PLACE = rf"(?!PSC|Box|Unit|[AFD]PO){_WORD}(?: {_WORD}){{0,3}}"
+_PLACE = rf"(?!PSC|Box|Unit|[AFD]PO)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
+_POSTCODE = r"(?:(?:(?!PSC)[A-Z]{1,3}[ \-])?[0-9]{4,6}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2})(?!\w)"
+_CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?{_POSTCODE}")
+_LOOK, _MOST = 60, 90  # characters to the left and right
+_STREETS = tuple(
+    "Birchmere Oakhollow Fernvale Stonewick Larkfield Maplethorn Ashbourne Willowmere Thornfield Elmstead Brackenhurst Foxdale".split()
+)
+_KEPT = frozenset(
+    {
+        *_AFTER,
+        *map(str.upper, _AFTER),
+        "Apt",
+        "Apartment",
+        "Suite",
+        "Ste",
+        "Flat",
+        "Unit",
+        "Floor",
+        "Room",
+        "Box",
+        "PSC",
+        "APO",
+        "FPO",
+        "DPO",
+        "PO",
+    }
+    | {word.replace("\\.", "") for word in _BEFORE.split("|")}
+)
+_BOXES = ("P.O", "PO", "P. O", "PSC", "Unit", "APO", "FPO", "DPO", "P O")
+_UNIT_STARTS = ("Apt", "APT", "apt", "Suite", "SUITE", "suite", "Ste", "Flat")
+_WORDS = re.compile(rf"{_LETTER}+|[0-9]+")
+
+
+@RECOGNISERS.add("street-address.v1")
+class StreetAddress(Shaped):
+    """A number with a street, or a box or flat with its number; city, region and postcode when they follow.
+
+    The words for street are English, French, German, Dutch, the Nordic, Spanish, Portuguese, Italian, Polish, Czech and Estonian ones.
+    """
+
+    kinds = frozenset({"STREET_ADDRESS"})
+    example = "221 Baker Street, Apt. 4"
+    pattern: ClassVar[str] = (
+        rf" (?:{'|'.join(sorted({*_AFTER, *map(str.upper, _AFTER)}, key=lambda w: (-len(w), w)))})"
+        rf"|(?:{_GLUED})[ ,]{{1,2}}[0-9]{{1,4}}"
+        rf"|(?:{_BEFORE}|ul\.|ulica|ulice|út|utca|calle|rue|via) "
+        rf"|(?:{_UNIT_WORDS}) #?[0-9]{{1,5}}"
+        r"|P\.? ?O\.? ?Box [0-9]{1,6}|PSC [0-9]{1,5},? Box [0-9]{1,5}|Unit [0-9]{1,5},? Box [0-9]{1,5}|(?:APO|FPO|DPO) A[AEP] [0-9]{5}"
+    )
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the address around a word for a street, a unit or a box."""
+        core = _core(text, start, end)
+        if core is None:
+            return ()
+        (first, last), score = core, KEYWORDED
+        bound = min(len(text), last + _MOST)
+        if unit := _UNIT.match(text, last, bound):
+            last = unit.end()
+        if city := _CITY.match(text, last, bound):
+            last, score = city.end(), CHECKED
+        return (Span(first, last, "STREET_ADDRESS", score),)
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return an address of the same layout: invented names in place of words that are capitalised, other numbers; words for streets and units stay."""
+        return _WORDS.sub(lambda word: _another(word[0], draw), value)
+
+
+def _another(word: str, draw: Draw) -> str:
+    if word.isdigit():
+        return draw.choice("123456789") + draw.text("0123456789", len(word) - 1)
+    if word.rstrip(".") in _KEPT or len(word) < 3 or word.islower():  # noqa: PLR2004  of, de, la, OH
+        return word if word.rstrip(".") in _KEPT else draw.scramble(word)
+    name = draw.choice(_STREETS)
+    return name.upper() if word.isupper() else name
+
+
+_Range = tuple[int, int]
+
+
+def _core(text: str, start: int, end: int) -> _Range | None:
+    """Return the range of the line that has the number."""
+    found = text[start:end]
+    if found.startswith(_BOXES):
+        return _with_numbers(text, start), end
+    if found[0] == " ":
+        return _numbered(text, start, end)
+    if found[-1].isdigit():
+        return _unit(text, start, end) if found.startswith(_UNIT_STARTS) else _glued(text, start, end)
+    return _named(text, start, end)
+
+
+def _with_numbers(text: str, start: int) -> int:
+    """Return where the numbers begin that stand before `start`."""
+    numbers = _LEFT_NUMBERS.search(text, max(0, start - _LOOK), start)
+    return numbers.start() if numbers else start
+
+
+def _numbered(text: str, start: int, end: int) -> _Range | None:  # 12 Baker Street
+    number = _LEFT_NUMBER.search(text, max(0, start - _LOOK), start + 1)
+    if number is None or text[end : end + 1].isalnum():
+        return None
+    return number.start(), end + (text[end : end + 1] == ".")
+
+
+def _unit(text: str, start: int, end: int) -> _Range | None:  # Suite 380, and a street before it
+    street = _LEFT_OF_UNIT.search(text, max(0, start - _LOOK), start)
+    return None if text[start - 1 : start].isalnum() else (street.start() if street else start, end)
+
+
+def _glued(text: str, start: int, end: int) -> _Range | None:  # Parijsstraat 8
+    left = max(0, start - _LOOK)
+    while start > left and (text[start - 1].isalpha() or text[start - 1] in "-'’"):
+        start -= 1
+    is_name = text[start].isupper() and not text[end : end + 1].isalnum()
+    return (_with_numbers(text, start), end) if is_name else None
+
+
+def _named(text: str, start: int, end: int) -> _Range | None:  # Rue Gafsa 62
+    right = _NAME_AND_NUMBER.match(text, end - 1, min(len(text), end + _LOOK))
+    return None if right is None or text[start - 1 : start].isalnum() else (_with_numbers(text, start), right.end())
