@@ -27,6 +27,7 @@ DAY_AND_NAME = re.compile(
 NAME_AND_DAY = re.compile(
     rf"(?<![A-Za-z])(?P<month>{MONTHS})\.? (?:(?P<day>[0-9]{{1,2}}){_ORDINAL}(?![0-9A-Za-z.])(?:,? (?P<year>[0-9]{{4}})(?![0-9]))?|(?P<only>[0-9]{{4}})(?![0-9]))"
 )
+UNITS = "年月日号號"
 FORMS = (CHINESE, YEAR_FIRST, YEAR_LAST, COMPACT, DAY_AND_NAME, NAME_AND_DAY)
 _NUMBERS = {name[:3].lower(): n for n, name in enumerate(_NAMES, 1)}
 _FIRST_YEAR, _LAST_YEAR, _TURN, _DECEMBER = 1850, 2149, 50, 12
@@ -45,9 +46,10 @@ class Written:
 def read(match: re.Match[str]) -> Written | None:
     """Return the date that a match of one of the forms says; None if it is no day or month of the calendar."""
     parts = {name.replace("only", "year"): match.span(name) for name in match.groupdict() if name != "gap" and match.start(name) >= 0}
-    year, month, day = (_value(match.string, parts.get(name)) for name in ("year", "month", "day"))
-    if len(parts) == 1 or None in (year, month, day):
+    values = [_value(match.string, parts.get(name)) for name in ("year", "month", "day")]
+    if len(parts) == 1 or None in values:
         return None
+    year, month, day = (value or 0 for value in values)
     if match.re is YEAR_LAST:
         short = parts["year"][1] - parts["year"][0] == 2  # noqa: PLR2004  digits
         if short and (match["gap"] == "." or (match["gap"] == "-" and len(match[0]) < len("01-02-03"))):

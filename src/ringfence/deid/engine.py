@@ -17,12 +17,15 @@ from ringfence.deid import terms as dictionary
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
+from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
 from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
 from ringfence.deid.resolve import resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan
 from ringfence.deid.settings import DeidSettings, EngineName
 from ringfence.deid.surrogate import Surrogates
 
+_OTHERS = "*"  # stands for every kind that a profile does not name
+_SURROGATE = OPERATORS.create(DEFAULT)
 _BATCH = 1 << 20  # characters of text that are scanned at once
 
 
@@ -39,18 +42,22 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A record without its originals and fields, what was replaced in it, and how many originals are still in it."""
+    """A record without its originals and fields (None: dropped), what was replaced and kept in it, and how many originals are still in it."""
 
-    record: Record
-    found: tuple[Found, ...]
-    survivors: int
+    record: Record | None
+    found: tuple[Found, ...] = ()
+    kept: tuple[str, ...] = ()  # kinds
+    survivors: int = 0
 
 
 class Engine:
     """De-identifies records under one key. Holds originals in memory only."""
 
     def __init__(self, parts: Sequence[Recogniser], *, scanner: Scanner, terms: Sequence[str], settings: DeidSettings, key: bytes) -> None:
-        self._parts, self._scanner, self._operators = list(parts), scanner, settings.operators
+        self._parts, self._scanner = list(parts), scanner
+        self._operators: dict[str, list[tuple[When, Operator]]] = {
+            kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
+        }
         by_kind = {kind: part for part in parts for kind in part.kinds}
         self.known = Known()
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
@@ -76,21 +83,22 @@ class Engine:
         rows = block.by_text(resolve(self._claims(block.text)))
         return [[span for span, _ in rows.get(row, ())] for row in range(len(texts))]
 
-    def replace(self, text: str, spans: Iterable[Span]) -> str:
-        """Return `text` with spans that `find` returned replaced."""
-        return self._replaced(text, [(span, fold(text[span.start : span.end]).text) for span in spans])
+    def replace(self, text: str, spans: Iterable[Span], *, subject: bytes = b"") -> str | None:
+        """Return `text` with spans that `find` returned replaced; None when the profile drops a record that holds one of them."""
+        return self._replaced(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
 
     def learn(self, records: Iterable[Record]) -> None:
         """Remember every original in the texts and fields of `records`."""
         for batch in _batches(records):
             block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
             for span in self._claims(block.text):
-                if span.kind != dictionary.KIND:  # terms are in the dictionary and are found wherever they stand
-                    value = block.value(span)
-                    self.known.add(span.kind, value, normal=self._surrogates.normal(span.kind, value))
+                value = block.value(span)
+                is_term = span.kind == dictionary.KIND  # terms are in the dictionary and are found wherever they stand
+                if not is_term and not self._operator(span, value).keeps:
+                    self.known.add(span.kind, value, normal=self._surrogates.normal(span.kind, value), score=span.score)
 
-    def mask(self, record: Record, found: Counter[str]) -> Record:
-        """Return one record without originals or fields, and count what was replaced."""
+    def mask(self, record: Record, found: Counter[str]) -> Record | None:
+        """Return one record without originals or fields, None if the profile drops it, and count what was replaced."""
         self.learn([record])
         done = next(self.rewrite([record]))
         found.update(item.kind for item in done.found)
@@ -120,22 +128,33 @@ class Engine:
 
     def _rewrite_one(self, record: Record, rows: Mapping[int, list[tuple[Span, str]]]) -> Rewritten:
         if not rows:
-            return Rewritten(replace(record, fields={}) if record.fields else record, (), 0)
-        texts = tuple(self._replaced(text, rows[n]) if n in rows else text for n, text in enumerate(record.texts))
-        found = tuple(
-            Found(n, span.start, span.end, span.kind, record.texts[n][span.start : span.end]) for n in sorted(rows) for span, _ in rows[n]
-        )
-        return Rewritten(record.with_texts(texts, keep_fields=False), found, 0)
+            return Rewritten(replace(record, fields={}) if record.fields else record)
+        subject = record.unit.encode()
+        texts = [self._replaced(text, rows[n], subject) if n in rows else text for n, text in enumerate(record.texts)]
+        if None in texts:
+            return Rewritten(None)
+        spans = [(n, span, self._operator(span, value).keeps) for n in sorted(rows) for span, value in rows[n]]
+        found = tuple(Found(n, s.start, s.end, s.kind, record.texts[n][s.start : s.end]) for n, s, is_kept in spans if not is_kept)
+        kept = tuple(span.kind for _, span, is_kept in spans if is_kept)
+        return Rewritten(record.with_texts(tuple(text for text in texts if text is not None), keep_fields=False), found, kept)
 
-    def _replaced(self, text: str, spans: Iterable[tuple[Span, str]]) -> str:
+    def _replaced(self, text: str, spans: Iterable[tuple[Span, str]], subject: bytes) -> str | None:
         pieces, at = [], 0
         for span, value in spans:
-            pieces += [text[at : span.start], self._replacement(span.kind, value)]
+            operator = self._operator(span, value)
+            instead = (
+                text[span.start : span.end] if operator.keeps else operator.apply(Occurrence(span.kind, value, subject), self._surrogates)
+            )
+            if instead is None:
+                return None
+            pieces += [text[at : span.start], instead]
             at = span.end
         return "".join([*pieces, text[at:]])
 
-    def _replacement(self, kind: str, value: str) -> str:
-        return f"<{kind}>" if self._operators.get(kind) == "redact" else self._surrogates.of(kind, value)
+    def _operator(self, span: Span, value: str) -> Operator:
+        """Return the first operator of the span's kind whose condition holds; without one, surrogates."""
+        uses = self._operators.get(span.kind) or self._operators.get(_OTHERS, [])
+        return next((operator for when, operator in uses if when.holds(value, span.score)), _SURROGATE)
 
     def _looked_at_again(self, done: list[Rewritten]) -> Iterator[Rewritten]:
         """Yield the records with their number of survivors.
@@ -143,8 +162,9 @@ class Engine:
         A text in which nothing was found stands as it was searched, so only changed records are searched again.
         """
         changed = [item for item in done if item.found]
-        block = Block([text for item in changed for text in item.record.texts])
-        owners = [n for n, item in enumerate(changed) for _ in item.record.texts]
+        texts = [(n, text) for n, item in enumerate(changed) if item.record for text in item.record.texts]
+        block = Block([text for _, text in texts])
+        owners = [n for n, _ in texts]
         left = Counter(owners[row] for row, spans in block.by_text(self._survivors(block.text)).items() for _ in spans)
         counts = iter(range(len(changed)))
         for item in done:

@@ -29,7 +29,8 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         self.engine = Engine.build(child.order.settings, child.keys.purpose["surrogate"], terms=_terms(child))
         self.spans: Counter[str] = Counter()
-        self.records = self.survivors = self.characters = self.changed = 0
+        self.kept: Counter[str] = Counter()
+        self.records = self.survivors = self.dropped = self.characters = self.changed = 0
 
     def source(self, phase: Literal["read", "work"]) -> Iterator[Record]:
         for number, record in enumerate(self.reader):
@@ -49,18 +50,24 @@ class _Run:
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
         """Write every masked record and yield its lines of the span table."""
         for done in self.engine.rewrite(self.source("work")):
+            if done.record is None:
+                self.dropped += 1
+                continue
             writer.write(done.record)
+            self.kept.update(done.kept)
             self.survivors += done.survivors
             for item in done.found:
                 self.spans[item.kind] += 1
                 self.changed += item.end - item.start
             if done.found:
-                yield _line(done)
+                yield _line(done.record, done)
 
     def figures(self) -> DeidFigures:
         return DeidFigures(
             records=self.records,
             spans=dict(sorted(self.spans.items())),
+            kept=dict(sorted(self.kept.items())),
+            dropped=self.dropped,
             survivors=self.survivors,
             characters=self.characters,
             characters_changed=self.changed,
@@ -94,9 +101,6 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     return read_terms(Path(path))
 
 
-def _line(done: Rewritten) -> bytes:
+def _line(record: Record, done: Rewritten) -> bytes:
     spans = [{"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original} for f in done.found]
-    return (
-        json.dumps({"id": done.record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-        + b"\n"
-    )
+    return json.dumps({"id": record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"

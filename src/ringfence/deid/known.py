@@ -22,15 +22,22 @@ class Known:
 
     kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
     normal: set[tuple[str, str]] = field(default_factory=set)  # (kind, normal form)
+    _ranks: dict[str, tuple[float, str]] = field(default_factory=dict)
     _by_words: dict[tuple[str, ...], list[tuple[str, int]]] = field(default_factory=dict)  # words -> (value, offset of the first one in it)
     _lengths: dict[str, set[int]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
 
-    def add(self, kind: str, value: str, *, normal: str) -> None:
-        """Remember an original. A value without any ASCII letter or digit is remembered by its normal form alone."""
+    def add(self, kind: str, value: str, *, normal: str, score: float) -> None:
+        """Remember an original. A value without any ASCII letter or digit is remembered by its normal form alone.
+
+        Of several kinds the surest counts, of equally sure ones the first by the alphabet: the order in which they are seen decides nothing.
+        """
         self.normal.add((kind, normal))
-        if value in self.kinds:
+        rank = (-score, kind)
+        is_new = value not in self.kinds
+        if is_new or rank < self._ranks[value]:
+            self.kinds[value], self._ranks[value] = kind, rank
+        if not is_new:
             return
-        self.kinds[value] = kind
         if words := tuple(_WORD.findall(value)):
             self._by_words.setdefault(words, []).append((value, value.index(words[0])))
             self._lengths.setdefault(words[0], set()).add(len(words))

@@ -12,14 +12,15 @@ from pydantic import Field, ValidationError
 from ringfence.core.errors import InvalidSettings, UnknownProfile
 from ringfence.core.problems import first_problem
 from ringfence.core.settings import Digest, PartName, Settings
-from ringfence.deid.settings import DeidSettings, Operator
+from ringfence.deid.operator import Uses
+from ringfence.deid.settings import DeidSettings
 
 
 class Profile(Settings):
     """A named choice of parts and operators."""
 
     recognisers: Annotated[tuple[PartName, ...], Field(min_length=1)]
-    operators: Mapping[str, Operator] = {}
+    operators: Mapping[str, Uses] = {}
 
 
 def names(folder: Traversable | None = None) -> list[str]:

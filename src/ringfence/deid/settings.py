@@ -8,8 +8,8 @@ from typing import Literal
 
 from ringfence.core.order import Count, Counts, Figures
 from ringfence.core.settings import Digest, PartName, Settings
+from ringfence.deid.operator import Uses
 
-Operator = Literal["surrogate", "redact"]  # a consistent stand-in, or the kind in angle brackets
 EngineName = Literal["vectorscan", "re"]
 
 
@@ -18,7 +18,7 @@ class DeidSettings(Settings):
 
     profile: str = "default"
     parts: tuple[PartName, ...]
-    operators: Mapping[str, Operator] = {}  # by kind; a kind that is not named gets surrogates
+    operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     engine: Literal["auto", "re"] = "auto"
 
@@ -28,6 +28,8 @@ class DeidFigures(Figures):
 
     records: Count
     spans: Counts
+    kept: Counts  # found, and left by the profile's choice
+    dropped: Count  # records
     survivors: Count  # originals that the re-scan found in the output
     characters: Count
     characters_changed: Count

@@ -1,7 +1,8 @@
-"""Surrogates: for one key, one value always becomes the same stand-in, in every record, file and run."""
+"""What operators share: stand-ins and digests, for one key the same for one value in every record, file and run."""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 
 from ringfence.deid import terms as dictionary
@@ -12,14 +13,14 @@ _TRIES = 64
 
 
 class Surrogates:
-    """Makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
+    """The `Tools` of operators; makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
 
     def __init__(self, key: bytes, *, parts: Mapping[str, Recogniser], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
         self._key, self._parts, self._is_taken = key, parts, is_taken
         self._names = dictionary.neutral_names(terms)
         self._made: dict[tuple[str, str], str] = {}
 
-    def of(self, kind: str, value: str) -> str:
+    def surrogate(self, kind: str, value: str) -> str:
         """Return the stand-in of `value`.
 
         It keeps the separators of this spelling; letters and digits depend on the kind and the normal form alone.
@@ -44,6 +45,10 @@ class Surrogates:
         if kind == dictionary.KIND:
             return dictionary.stand_in(value, draw, names=self._names)
         return self._parts[kind].surrogate(value, draw)
+
+    def digest(self, purpose: str, data: bytes) -> bytes:
+        """Return HMAC-SHA256 of `data` under a key of this purpose."""
+        return hmac.digest(hmac.digest(self._key, f"operator {purpose}".encode(), "sha256"), data, "sha256")
 
     def normal(self, kind: str, value: str) -> str:
         """Return the normal form of a value."""

@@ -14,6 +14,7 @@ from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Keys, Order, Slot, StoredFile
 from ringfence.core.records import Record
 from ringfence.deid.job import run
+from ringfence.deid.operator import Use
 from ringfence.deid.profile import settings_for
 from ringfence.deid.settings import dictionary_digest
 from ringfence.vault.files import read_file
@@ -110,6 +111,8 @@ def test_a_set_becomes_a_masked_set_and_a_span_table(child):
         "survivors": 0,
         "characters": sum(len(t) for r in ROWS for t in r.texts),
         "characters_changed": 11 + 9 + 9 + 19,
+        "kept": {},
+        "dropped": 0,
         "engine": figures.engine,
     }
 
@@ -148,7 +151,7 @@ def test_survivors_stop_the_job(child, tmp_path):
     file = tmp_path / "terms.txt"
     file.write_text("天枢平台\nterm\n", encoding="utf-8")
     asked = with_terms(child, file, dictionary_digest(file.read_bytes(), CONTENT))
-    settings = asked.order.settings.model_copy(update={"operators": {"TERM": "redact"}})
+    settings = asked.order.settings.model_copy(update={"operators": {"TERM": (Use(use="redact.v1"),)}})
     with pytest.raises(SurvivorsLeft) as caught:
         run(replace(asked, order=asked.order.model_copy(update={"settings": settings})))
     assert caught.value.facts == {"survivors": 1}

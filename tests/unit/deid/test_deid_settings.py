@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.deid.operator import Use
 from ringfence.deid.profile import load, names, settings_for
 from ringfence.deid.settings import DeidFigures, kinds
 
@@ -21,10 +22,11 @@ def test_the_settings_hold_what_the_profile_stands_for():
 
 
 def test_a_profile_of_another_folder(tmp_path):
-    (tmp_path / "strict.json").write_text(json.dumps({"recognisers": ["email.v1"], "operators": {"EMAIL": "redact"}}))
+    (tmp_path / "strict.json").write_text(json.dumps({"recognisers": ["email.v1"], "operators": {"EMAIL": "redact.v1"}}))
     assert names(tmp_path) == ["strict"]
     made = settings_for("strict", folder=tmp_path)
-    assert (made.profile, made.parts, made.operators) == ("strict", ("email.v1",), {"EMAIL": "redact"})
+    assert (made.profile, made.parts) == ("strict", ("email.v1",))
+    assert made.operators == {"EMAIL": (Use(use="redact.v1"),)}
 
 
 def test_an_unknown_profile_names_the_known_ones():
@@ -42,7 +44,16 @@ def test_a_broken_profile_is_refused(tmp_path, text):
 
 
 def test_figures_take_kinds_of_the_vocabulary_only():
-    row = {"records": 1, "spans": {"EMAIL": 2}, "survivors": 0, "characters": 9, "characters_changed": 3, "engine": "re"}
+    row = {
+        "records": 1,
+        "spans": {"EMAIL": 2},
+        "kept": {},
+        "dropped": 0,
+        "survivors": 0,
+        "characters": 9,
+        "characters_changed": 3,
+        "engine": "re",
+    }
     assert DeidFigures.model_validate(row, context={"vocabulary": kinds()}).spans == {"EMAIL": 2}
     with pytest.raises(ValidationError):
         DeidFigures.model_validate(row | {"spans": {"张伟": 1}}, context={"vocabulary": kinds()})

@@ -56,7 +56,7 @@ FORMS = [  # kind, value, form of every stand-in, source of "never issued"
 @pytest.mark.parametrize(("kind", "value", "form", "source"), FORMS)
 def test_the_form_is_kept_and_nothing_is_issued(kind, value, form, source):
     for n in range(50):
-        made = surrogates(key=bytes([n]) * 32).of(kind, value)
+        made = surrogates(key=bytes([n]) * 32).surrogate(kind, value)
         assert re.fullmatch(form, made), source
         if kind == "BANK_CARD":
             assert luhn(made.replace(" ", ""))
@@ -71,28 +71,28 @@ def test_the_form_is_kept_and_nothing_is_issued(kind, value, form, source):
 def test_a_stand_in_is_not_taken_for_a_real_one(kind):
     values = {row[0]: row[1] for row in reversed(FORMS)}
     for n in range(50):
-        made = surrogates(key=bytes([n]) * 32).of(kind, values[kind])
+        made = surrogates(key=bytes([n]) * 32).surrogate(kind, values[kind])
         assert not list(PARTS[kind].find(made))
 
 
 def test_the_same_value_in_other_spelling_has_the_same_digits():
     make = surrogates()
-    plain, spaced = make.of("BANK_CARD", "4111111111111111"), make.of("BANK_CARD", "4111 1111 1111 1111")
+    plain, spaced = make.surrogate("BANK_CARD", "4111111111111111"), make.surrogate("BANK_CARD", "4111 1111 1111 1111")
     assert spaced.replace(" ", "") == plain
-    assert make.of("EMAIL", "Bob@Corp.com") == make.of("EMAIL", "bob@corp.com")
+    assert make.surrogate("EMAIL", "Bob@Corp.com") == make.surrogate("EMAIL", "bob@corp.com")
 
 
 def test_key_kind_and_value_each_matter():
-    assert surrogates().of("CN_MOBILE", "13800138000") == surrogates().of("CN_MOBILE", "13800138000")
-    assert surrogates().of("CN_MOBILE", "13800138000") != surrogates(b"x" * 32).of("CN_MOBILE", "13800138000")
-    assert surrogates().of("CN_MOBILE", "13800138000") != surrogates().of("CN_MOBILE", "13800138001")
+    assert surrogates().surrogate("CN_MOBILE", "13800138000") == surrogates().surrogate("CN_MOBILE", "13800138000")
+    assert surrogates().surrogate("CN_MOBILE", "13800138000") != surrogates(b"x" * 32).surrogate("CN_MOBILE", "13800138000")
+    assert surrogates().surrogate("CN_MOBILE", "13800138000") != surrogates().surrogate("CN_MOBILE", "13800138001")
 
 
 def test_a_taken_stand_in_is_drawn_again():
-    first = surrogates().of("US_SSN", "536-22-8726")
-    again = surrogates(is_taken=lambda _kind, value: value == first).of("US_SSN", "536-22-8726")
+    first = surrogates().surrogate("US_SSN", "536-22-8726")
+    again = surrogates(is_taken=lambda _kind, value: value == first).surrogate("US_SSN", "536-22-8726")
     assert again != first
-    assert again == surrogates(is_taken=lambda _kind, value: value == first).of("US_SSN", "536-22-8726")
+    assert again == surrogates(is_taken=lambda _kind, value: value == first).surrogate("US_SSN", "536-22-8726")
 
 
 def test_draws_are_spread_and_reproducible():

@@ -1,4 +1,4 @@
-"""Telephone numbers outside China."""
+"""Telephone numbers outside China, Hong Kong, Macau, Taiwan and Singapore."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from ringfence.deid import dates
 from ringfence.deid.draw import DIGITS, Draw
-from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal, stands_alone
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal, stands_alone
 
 _WORDS = re.compile(
-    r"(?<![A-Za-z])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering|number)"
+    r"(?<![A-Za-z])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
     r"(?![A-Za-z])|电话|電話|手机|手機|传真|傳真|致电|拨打|热线",
     re.IGNORECASE,
 )
@@ -24,6 +24,7 @@ _CODES = re.compile(  # countries of the world numbering plan. Source: ITU-T E.1
     "1|7|2[07]|21[12368]|2[2-6][0-9]|29[0178]|3[0-469]|3[578][0-9]|4[013-9]|42[013]|5[1-8]|50[0-9]|59[0-9]|6[0-6]|67[02-9]|68[0-35-9]|69[0-2]|8[1246]"
     "|85[02356]|88[068]|9[0-58]|96[0-8]|97[0-7]|99[2-68]"
 )
+_ELSEWHERE = re.compile("86|852|853|886|65")  # numbers with recognisers of their own
 _LEAST, _MOST = 7, 15  # digits. Source: ITU-T E.164
 _SHORT = 6
 
@@ -106,9 +107,11 @@ def _score(text: str, start: int, end: int) -> float | None:
         return None
     if value[0] == "+" or value.startswith("00"):
         national = "".join(digits)[0 if value[0] == "+" else 2 :]
-        return CHECKED if len(national) >= _LEAST and _CODES.match(national) else None
+        return KEYWORDED if len(national) >= _LEAST and _CODES.match(national) and not _ELSEWHERE.match(national) else None
+    if text[start - 1 : start] == "+":
+        return None  # of a country whose numbers have recognisers of their own
     if _AMERICAN.fullmatch(value):
-        return KEYWORDED
+        return SHAPE
     if _TRUNK.fullmatch(value) and len(digits) >= 9:  # noqa: PLR2004  digits of a number with its area
         return SHAPE
-    return KEYWORDED if has_word(text, start, end, words=_WORDS) else None
+    return SHAPE if has_word(text, start, end, words=_WORDS) else None

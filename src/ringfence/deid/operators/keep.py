@@ -1,0 +1,19 @@
+"""Nothing happens."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ringfence.core.settings import Settings
+from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+
+
+@OPERATORS.add("keep.v1")
+class Keep(Settings):
+    """The value stays as it is, and is counted as kept."""
+
+    keeps: ClassVar[bool] = True
+
+    def apply(self, occurrence: Occurrence, tools: Tools) -> str:  # noqa: ARG002
+        """Return the value; the engine writes the original spelling."""
+        return occurrence.value

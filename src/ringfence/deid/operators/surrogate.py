@@ -1,0 +1,19 @@
+"""A stand-in of the same look."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ringfence.core.settings import Settings
+from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+
+
+@OPERATORS.add("surrogate.v1")
+class Surrogate(Settings):
+    """One value always becomes the same stand-in, in every record, file and run under one key: the default for text that a model learns from."""
+
+    keeps: ClassVar[bool] = False
+
+    def apply(self, occurrence: Occurrence, tools: Tools) -> str:
+        """Return the stand-in."""
+        return tools.surrogate(occurrence.kind, occurrence.value)

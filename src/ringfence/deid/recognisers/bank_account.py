@@ -1,0 +1,63 @@
+"""Bank account numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, compiled, cuts_a_run, cuts_a_word, in_decimal
+
+# What may stand between a key word and its value.
+JOIN = r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|is|(?i:no)|：|（|）|[ :=#.()\"'_\-]){0,6}"
+_WORDS = (
+    r"(?:账|帐|賬|帳)(?:号|號|户|戶)"
+    r"|(?i:(?:account|acct|acc)[ _.\-]{0,2}(?:number|num|no|nr|#)|bank[ _]account|a/c(?:[ _.]{0,2}(?:number|no))?)"
+)
+_MEMBER = re.compile(r"(?:登录|登錄|登入|用户|用戶|会员|會員|游戏|遊戲|微信|QQ|支付宝|抖音|微博|淘宝|邮箱|郵箱)$", re.IGNORECASE)
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([ \-]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
+_MOBILE = re.compile(r"1[3-9][0-9]{9}")
+_VALUE = re.compile(  # small groups and spaces, one block or groups and hyphens, else both; a block never goes on behind a space
+    r"(?=[0-9](?: ?[0-9]){6})[0-9]{1,6}(?: [0-9]{1,6}){1,6}(?![0-9A-Za-z]|\.[0-9])|[0-9]{7,}(?:-[0-9]+)*|[0-9](?:[ \-]?[0-9]){6,29}"
+)
+_LONGEST, _REACH = 30, 60  # digits of an account number, and characters with its separators
+_AMOUNT = re.compile(r" ?(?:元|圆|万|萬|亿|億|美元|港元|港币|港幣|人民币)|,[0-9]{3}")
+
+
+def value_after_word(pattern: str, text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return the range of the last group of `pattern` in its match `start:end`, if the key word and the value are whole."""
+    match = compiled(pattern).match(text, start, end)
+    if match is None or cuts_a_word(text, start):
+        return None
+    first, last = match.span(match.lastindex or 0)
+    return None if cuts_a_run(text, first) or cuts_a_word(text, last) else (first, last)
+
+
+@RECOGNISERS.add("bank-account.v1")
+class BankAccount(Shaped):
+    """7 to 30 digits, in groups or not, behind a key word; not a date, an amount, a mobile number or a member's account."""
+
+    kinds = frozenset({"BANK_ACCOUNT"})
+    example = "开户行账号：0200 0013 0902 0123 456"
+    pattern: ClassVar[str] = rf"(?:{_WORDS}){JOIN}([0-9](?:[ \-]?[0-9]){{6}})"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the digits behind the key word."""
+        match = compiled(self.pattern).match(text, start, end)
+        value = _VALUE.match(text, match.start(1), match.start(1) + _REACH) if match else None
+        if value is None or cuts_a_word(text, start) or cuts_a_word(text, value.end()) or in_decimal(text, *value.span()):
+            return ()
+        number = self.normalise(value[0])
+        is_other = len(number) > _LONGEST or _DATE.match(value[0]) or _MOBILE.fullmatch(number)
+        is_amount = number == value[0] and _AMOUNT.match(text, value.end())
+        if is_other or is_amount or _MEMBER.search(text, max(0, start - 4), start):
+            return ()
+        return (Span(*value.span(), "BANK_ACCOUNT", KEYWORDED),)
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number of the same length under 0000.
+
+        No standard keeps a range free; the first digits are the bank's own code of a branch, product or currency, which none numbers 0000.
+        """
+        return refill(value, "0000" + draw.text(DIGITS, len(value)))

@@ -1,0 +1,53 @@
+"""Patient numbers of the National Health Service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word
+
+_WORDS = re.compile(
+    r"(?<![A-Za-z])(?:nhs|chi n(?:o|um))(?![A-Za-z])|chi number|national health service|国民保健|國民保健|国民医疗|國民醫療", re.IGNORECASE
+)
+_PHONE = re.compile(
+    r"(?<![A-Za-z])(?:tel|phone|telephone|mobile|cell|fax|call|desk|office)(?![A-Za-z])|电话|電話|传真|傳真|手机|手機", re.IGNORECASE
+)
+_FORM = re.compile(r"(?<![A-Za-z0-9])(?<![0-9][.\-])([0-9]{3})([ \-]?)[0-9]{3}\2[0-9]{4}(?![A-Za-z0-9])(?![.\-][0-9])")
+_ALONE = re.compile(r"(?<![+0-9)] )(?<!\+)[3467][0-9]{2} [0-9]{3} [0-9]{4}(?! [0-9])")  # first digits in England, Wales, Northern Ireland
+_TEST = "999"
+_LENGTH = 10
+
+
+def remainder11(number: str) -> int:
+    """Return the sum with weights 10 to 1 modulo 11; a valid number has 0. Source: NHS Data Dictionary, NHS NUMBER."""
+    return sum(weight * int(d) for weight, d in zip(range(_LENGTH, 0, -1), number, strict=True)) % 11
+
+
+@RECOGNISERS.add("uk-nhs.v1")
+class UkNhs(Shaped):
+    """Ten digits with a check digit: in spaced groups of 3-3-4 in an issued range, or in any form next to a key word."""
+
+    kinds = frozenset({"UK_NHS"})
+    example = "NHS 943 476 5919"
+    pattern: ClassVar[str] = r"[0-9]{3}[ \-]?[0-9]{3}[ \-]?[0-9]{4}"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number if its check digit is right and it is named, or grouped and no telephone number."""
+        form = _FORM.match(text, start)
+        if form is None or form[1] == _TEST or remainder11(self.normalise(text[start:end])):
+            return ()
+        is_alone = _ALONE.match(text, start) and not has_word(text, start, end, words=_PHONE)
+        fits = is_alone or has_word(text, start, end, words=_WORDS)
+        return (Span(start, end, "UK_NHS", CHECKED),) if fits else ()
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number under 999 that passes the check: NHS England keeps 999 for tests and issues none of it."""
+        if len(self.normalise(value)) != _LENGTH:
+            return draw.scramble(value)
+        body = _TEST + draw.text(DIGITS, 6)
+        while (rest := -remainder11(body + "0") % 11) == _LENGTH:  # 10 is no digit
+            body = _TEST + draw.text(DIGITS, 6)
+        return refill(value, body + str(rest))

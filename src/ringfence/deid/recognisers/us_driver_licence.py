@@ -1,0 +1,49 @@
+"""United States driver licences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import Draw, refill
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_run, cuts_a_word
+from ringfence.deid.recognisers.us_ein import LINK
+
+_WORDS = (
+    r"(?i:driver(?:'|’)?s?(?:'|’)?[ _\-]?(?:licen[cs]e|lic)|driving[ _\-]?licen[cs]e|dl[ _]?n(?:umber|um|o)?|dl ?#)"
+    r"|DL:|DL：|驾照|駕照|驾驶证|駕駛證|駕駛執照"
+)
+_SPACED = r"[A-Za-z]{0,2}[0-9]{2,5}(?: [0-9]{2,5}){2,4}"
+_FORM = re.compile(rf"(?:{_WORDS}){LINK}({_SPACED}|[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)(?![A-Za-z0-9])(?!\.[0-9])")
+_DATE = re.compile(r"(?:19|20)[0-9]{2}-[01]?[0-9]-[0-3]?[0-9]|[0-3]?[0-9]-[0-3]?[0-9]-(?:19|20)[0-9]{2}")
+_CHINESE = re.compile(r"[0-9]{15}|[0-9]{17}[0-9Xx]")  # there the licence has the resident number
+_LEAST_DIGITS, _LONGEST = 5, 19
+
+
+@RECOGNISERS.add("us-driver-licence.v1")
+class UsDriverLicence(Shaped):
+    """Letters, digits and hyphens with at least five digits, right after a key word: every state has forms of its own, few a check digit."""
+
+    kinds = frozenset({"US_DRIVER_LICENCE"})
+    example = "driver's license D1234567"
+    pattern: ClassVar[str] = rf"(?:{_WORDS}){LINK}[A-Za-z]{{0,3}}[0-9]"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number after the key word unless it is a date or the number of a Chinese licence."""
+        is_unit = text[max(0, start - 1) : start + 2].upper() == "/DL"  # G/DL: 12345
+        form = None if is_unit or cuts_a_word(text, start) else _FORM.match(text, start, end + 2 * _LONGEST)
+        if form is None or cuts_a_run(text, form.start(1)) or _DATE.fullmatch(form[1]) or _CHINESE.fullmatch(form[1]):
+            return ()
+        fits = sum(map(str.isdigit, form[1])) >= _LEAST_DIGITS and len(self.normalise(form[1])) <= _LONGEST
+        return (Span(*form.span(1), "US_DRIVER_LICENCE", KEYWORDED),) if fits else ()
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number whose digits begin 999 after a letter, else 000.
+
+        Soundex digits, which many states put after the letter, end at 6 and no social security number, which others used, begins 000.
+        The states with serial or random numbers publish no range that they never use: there it is only unlikely that it was issued.
+        """
+        number = self.normalise(value)
+        fresh = iter("999" if number[:1].isalpha() else "000")
+        return refill(value, "".join(next(fresh, draw.scramble(c)) if c.isdigit() else draw.scramble(c) for c in number))

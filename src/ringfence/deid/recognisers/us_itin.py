@@ -1,0 +1,43 @@
+"""United States individual taxpayer identification numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word
+
+_WORDS = re.compile(
+    r"(?<![A-Za-z])(?:itin|tin)(?![A-Za-z])|taxpayer id|tax id|纳税人|納稅人|个人税号|個人稅號|报税号|報稅號", re.IGNORECASE
+)
+# Groups 50-65, 70-88, 90-92, 94-99; not inside a longer number with hyphens.
+_FORM = re.compile(
+    r"(?<![A-Za-z0-9])(?<![0-9][.\-])9[0-9]{2}([ \-]?)(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])\1[0-9]{4}(?![A-Za-z0-9])(?![.\-][0-9])"
+)
+_LENGTH = 9
+
+
+@RECOGNISERS.add("us-itin.v1")
+class UsItin(Shaped):
+    """9, two digits, a group that the IRS assigns, four digits; next to a key word unless written with hyphens."""
+
+    kinds = frozenset({"US_ITIN"})
+    example = "912-70-3456"
+    pattern: ClassVar[str] = r"9[0-9]{2}[ \-]?[5-9][0-9][ \-]?[0-9]{4}"
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:
+        """Return the number if its group is assigned. Source: IRS, ITIN; IRM 3.21.263."""
+        form = _FORM.match(text, start)
+        if form is None:
+            return ()
+        if form[1] == "-":
+            return (Span(start, end, "US_ITIN", SHAPE),)
+        return (Span(start, end, "US_ITIN", KEYWORDED),) if has_word(text, start, end, words=_WORDS) else ()
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a number of group 00: the IRS assigns 50 and above, numbers of its own 01 to 39, and the SSA no group 00."""
+        if len(self.normalise(value)) != _LENGTH:
+            return draw.scramble(value)
+        return refill(value, f"9{draw.text(DIGITS, 2)}00{draw.text(DIGITS, 4)}")

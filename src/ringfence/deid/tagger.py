@@ -1,0 +1,26 @@
+"""What a tagger is: a model that finds persons, organisations and places in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ringfence.core.registry import Registry
+from ringfence.deid.recogniser import Span
+
+PERSON, ORGANISATION, LOCATION = "PERSON", "ORGANISATION", "LOCATION"
+NAMED = 0.6  # how sure a tagger's span is: below what a key word says, above a shape
+
+
+class Tagger(Protocol):
+    """Tags sentences in batches. Deterministic: a sentence gets the same spans in any company."""
+
+    kinds: frozenset[str]
+    language: str  # "zh" or "en": the sentences that it is asked about
+
+    def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
+        """Return the spans of each sentence, in order and disjoint."""
+        ...
+
+
+TAGGERS = Registry[Tagger]("tagger", package="ringfence.deid.taggers")

@@ -1,0 +1,1 @@
+"""Taggers: models that find names where no pattern can. One file each."""
