@@ -1,0 +1,128 @@
+"""Keys and tokens of many services, by the rules of gitleaks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from itertools import takewhile
+from typing import Any, ClassVar
+
+from ringfence.deid.draw import DIGITS, LOWER, UPPER, Draw
+from ringfence.deid.recogniser import RECOGNISERS, SECRET, SEPARATOR, Shaped, Span
+from ringfence.deid.recognisers.api_key import entropy
+
+_DATA = json.loads((files("ringfence.deid") / "data" / "gitleaks.json").read_text(encoding="utf-8"))
+_REACH, _LINE = 2_048, 200  # characters: behind a key word, and of a line before or behind a match
+_SHARPER = {"ey": "ey[a-z0-9]{12}", "sk": "sk[0-9a-f]{8}", "s.": r"s\.[a-z0-9]{12}"}  # key words that English is full of
+_IDENTIFIER = re.compile(r"[\w.-]{0,50}$", re.ASCII)
+_PEM = "-----BEGIN"
+_LONGEST = 64  # characters of a stand-in
+
+
+class _Allow:
+    """What a rule finds and is no secret."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self._target, self._words = data.get("target", "secret"), data.get("stopwords", ())
+        self._regexes = [re.compile(regex, re.ASCII) for regex in data.get("regexes", ())]
+
+    def holds(self, secret: str, *, match: str, line: str) -> bool:
+        target = {"secret": secret, "match": match, "line": line}[self._target]
+        lowered = secret.lower()
+        return any(regex.search(target) for regex in self._regexes) or any(word in lowered for word in self._words)
+
+
+class _Rule:
+    """One rule of gitleaks."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.id, self._data = data["id"], data
+        self.keywords: list[str] = data["keywords"]
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(self._data["regex"], re.ASCII)
+
+    @cached_property
+    def _allow(self) -> list[_Allow]:
+        return [_EVERYWHERE, *map(_Allow, self._data.get("allow", ()))]
+
+    def find(self, text: str, at: int) -> tuple[int, int] | None:
+        """Return the range of the first secret that the rule finds around the key word at `at`."""
+        reach, before = self._data.get("reach", _REACH), self._data.get("before", 0)
+        stop = text.find(SEPARATOR, at, at + reach)
+        stop = at + reach if stop < 0 else stop
+        if not before:
+            match = self._regex.match(text, at, stop)
+            return self._secret(match) if match else None
+        begin = max(text.rfind(SEPARATOR, max(0, at - before), at) + 1, at - before)
+        near = takewhile(lambda match: match.start() <= at + self._data["near"], self._regex.finditer(text, max(0, begin), stop))
+        return next((secret for match in near if (secret := self._secret(match))), None)
+
+    def _secret(self, match: re.Match[str]) -> tuple[int, int] | None:
+        group = self._data.get("group", next((n for n, found in enumerate(match.groups(), 1) if found), 0))
+        start, end = match.span(group)
+        secret = match.string[start:end]
+        trimmed = secret.strip("\n\"'")
+        start += secret.index(trimmed)
+        if not trimmed or entropy(trimmed) <= self._data.get("entropy", 0):
+            return None
+        line = _line(match)
+        identifier = _IDENTIFIER.search(line[0])
+        whole = (identifier[0] if identifier else "") + match[0]
+        if any(allow.holds(trimmed, match=whole, line="".join(line)) for allow in self._allow):
+            return None
+        return start, start + len(trimmed)
+
+
+def _line(match: re.Match[str]) -> tuple[str, str, str]:
+    """Return what stands on the lines of a match: before it, itself, behind it."""
+    text, (start, end) = match.string, match.span()
+    before = re.split(r"[\n\x00]", text[max(0, start - _LINE) : start])[-1]
+    return before, match[0], re.split(r"[\n\x00]", text[end : end + _LINE], maxsplit=1)[0]
+
+
+_EVERYWHERE = _Allow(_DATA["allow"])
+_RULES = [_Rule(data) for data in _DATA["rules"]]
+_KEYWORDS = sorted({word for rule in _RULES for word in rule.keywords}, key=lambda word: (-len(word), word))
+_BY_KEYWORD = {word: [rule for rule in _RULES if word in rule.keywords] for word in _KEYWORDS}
+_LENGTHS = sorted(set(map(len, _KEYWORDS)), reverse=True)
+
+
+def _any_of(words: Sequence[str]) -> str:
+    """Return a pattern of all words in any case, by first character: `re` then tries only those that begin like the text."""
+    by_first: dict[str, list[str]] = {}
+    for word in words:
+        by_first.setdefault(word[0], []).append(_SHARPER.get(word, word[:1] + re.escape(word[1:]))[1:])
+    return "|".join(f"[{re.escape(c)}{re.escape(c.upper())}](?i:{'|'.join(rests)})" for c, rests in sorted(by_first.items()))
+
+
+@RECOGNISERS.add("secret-rules.v1")
+class SecretRules(Shaped):
+    """What the rules of gitleaks find at their key words, with their gates of entropy and lists of what is none; the span is the secret alone."""
+
+    kinds = frozenset({"SECRET"})
+    example = "npm_x3KqP9mZ7vR2tYwB5nLdx3KqP9mZ7vR2tYw0"
+    pattern: ClassVar[str] = _any_of(_KEYWORDS)
+
+    def check(self, text: str, start: int, end: int) -> Sequence[Span]:  # noqa: ARG002  only where it begins matters
+        """Return the longest secret that a rule of the key word finds."""
+        lowered = text[start : start + _LENGTHS[0]].lower()
+        rules = [rule for length in _LENGTHS for rule in _BY_KEYWORD.get(lowered[:length], ())]
+        places = [place for rule in rules if (place := rule.find(text, start))]
+        return (Span(*max(places, key=lambda place: place[1] - place[0]), "SECRET", SECRET),) if places else ()
+
+    def normalise(self, value: str) -> str:
+        """Return the value as it is: secrets are case-sensitive."""
+        return value
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a value with the issuer's prefix and the word EXAMPLE, which no real key ends with."""
+        if value.startswith(_PEM):
+            return f"[private key {draw.text(LOWER + DIGITS, 8)}]"
+        prefix = next((word for word in _KEYWORDS if value.lower().startswith(word) and not word[-1].isalnum()), "")
+        alphabet = UPPER + DIGITS if value.isupper() else LOWER + DIGITS
+        return value[: len(prefix)] + draw.text(alphabet, max(6, min(len(value), _LONGEST) - len(prefix) - 7)) + "EXAMPLE"
