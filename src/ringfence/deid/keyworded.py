@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, Shaped, Span, compiled, cuts_a_run, cuts_a_word, in_decimal
-from ringfence.deid.recognisers.bank_account import JOIN
 
-__all__ = ["JOIN", "NO", "NUMBER", "Keyworded", "after_nines", "value_behind"]
-
+# What may stand between a key word and its value: in Chinese notes, and in forms of both languages.
+JOIN = r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|is|(?i:no)|：|（|）|[ :=#.()\"'_\-]){0,6}"
+LINK = r"(?:[ :#.()=/\"'_\-]|：|（|）|(?i:number|code|card|num|no|is|id)|代码|代碼|编号|編號|号|號|码|碼|为|為|是){0,8}"
 NO = r"(?:number|num|no|identifier|id|#)"  # behind an English key word
 NUMBER = r"((?:[A-Za-z][A-Za-z\-]{0,9})?[0-9][A-Za-z0-9\-]{1,28}[A-Za-z0-9])"
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([\-/])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])")

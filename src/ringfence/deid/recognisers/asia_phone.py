@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
+from ringfence.deid.keyworded import JOIN
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, compiled, cuts_a_word, has_word, in_decimal
-from ringfence.deid.recognisers.bank_account import JOIN
 from ringfence.deid.recognisers.cn_landline import with_bracket
 
 _CHINESE = "电话|電話|手机|手機|传真|傳真|热线|熱線|致电|致電"

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, compiled, cuts_a_run, cuts_a_word, in_decimal
+from ringfence.deid.keyworded import JOIN
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, compiled, cuts_a_word, in_decimal
 
-# What may stand between a key word and its value.
-JOIN = r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|is|(?i:no)|：|（|）|[ :=#.()\"'_\-]){0,6}"
 _WORDS = (
     r"(?:账|帐|賬|帳)(?:号|號|户|戶)"
     r"|(?i:(?:account|acct|acc)[ _.\-]{0,2}(?:number|num|no|nr|#)|bank[ _]account|a/c(?:[ _.]{0,2}(?:number|no))?)"
@@ -23,15 +22,6 @@ _VALUE = re.compile(  # small groups and spaces, one block or groups and hyphens
 )
 _LONGEST, _REACH = 30, 60  # digits of an account number, and characters with its separators
 _AMOUNT = re.compile(r" ?(?:元|圆|万|萬|亿|億|美元|港元|港币|港幣|人民币)|,[0-9]{3}")
-
-
-def value_after_word(pattern: str, text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return the range of the last group of `pattern` in its match `start:end`, if the key word and the value are whole."""
-    match = compiled(pattern).match(text, start, end)
-    if match is None or cuts_a_word(text, start):
-        return None
-    first, last = match.span(match.lastindex or 0)
-    return None if cuts_a_run(text, first) or cuts_a_word(text, last) else (first, last)
 
 
 @RECOGNISERS.add("bank-account.v1")

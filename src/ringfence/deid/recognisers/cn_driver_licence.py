@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
-from ringfence.deid.recognisers.bank_account import JOIN, value_after_word
 
 _WORDS = (
     r"(?:驾驶|駕駛)(?:证|證)|(?:驾|駕)照|(?:档案|檔案)(?:编|編)(?:号|號)"
@@ -27,7 +27,7 @@ class CnDriverLicence(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word."""
-        place = value_after_word(self.pattern, text, start, end)
+        place = value_behind(self.pattern, text, start, end)
         return (Span(*place, "CN_DRIVER_LICENCE", KEYWORDED),) if place else ()
 
     def surrogate(self, value: str, draw: Draw) -> str:

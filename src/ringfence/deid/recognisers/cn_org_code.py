@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
+from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span
-from ringfence.deid.recognisers.bank_account import JOIN, value_after_word
 
 _WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "0123456789X"
@@ -37,7 +37,7 @@ class CnOrgCode(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the code if its check character is right."""
-        place = value_after_word(self.pattern, text, start, end)
+        place = value_behind(self.pattern, text, start, end)
         if place is None:
             return ()
         code = self.normalise(text[slice(*place)])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
-from ringfence.deid.recognisers.bank_account import JOIN, value_after_word
 
 _INSURANCE = "社保|医保|醫保|健保|参保|參保|社会保障|社會保障|社会保险|社會保險|医疗保险|醫療保險|养老保险|養老保險"
 _WORDS = (
@@ -26,7 +26,7 @@ class CnSocialSecurity(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word."""
-        place = value_after_word(self.pattern, text, start, end)
+        place = value_behind(self.pattern, text, start, end)
         return (Span(*place, "CN_SOCIAL_SECURITY", KEYWORDED),) if place else ()
 
     def surrogate(self, value: str, draw: Draw) -> str:

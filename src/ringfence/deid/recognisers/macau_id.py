@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, has_word
-from ringfence.deid.recognisers.bank_account import JOIN, value_after_word
 
 _WORDS = r"(?:澳门|澳門)(?:特别行政区|特別行政區)?(?:永久性|非永久性)?(?:居民)?(?:身份|身分)(?:证|證)|(?i:bir|maca[uo][ _](?:resident )?(?:identity card|id))"
 _NEAR = re.compile(r"身份|身分|澳门|澳門|maca[uo]|(?<![A-Za-z])BIR(?![A-Za-z])|identity card", re.IGNORECASE)
@@ -27,7 +27,7 @@ class MacauId(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number if a key word is near."""
-        place = value_after_word(self.pattern, text, start, end)
+        place = value_behind(self.pattern, text, start, end)
         if place is None or (place[0] == start and not has_word(text, start, end, words=_NEAR)):
             return ()
         return (Span(*place, "MACAU_ID", KEYWORDED),)

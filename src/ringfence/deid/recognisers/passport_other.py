@@ -8,8 +8,8 @@ from itertools import cycle
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
+from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
-from ringfence.deid.recognisers.us_ein import LINK
 
 _WORDS = r"(?i:passport|travel document)|护照|護照|旅行证|旅行證"
 _FORM = re.compile(

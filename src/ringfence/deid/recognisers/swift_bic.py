@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import UPPER, Draw, refill
+from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_word
-from ringfence.deid.recognisers.us_ein import LINK
 
 # Source: ISO 3166-1 alpha-2, and XK of the ISO 9362 and ISO 13616 registries.
 COUNTRIES = frozenset(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
-from ringfence.deid.recognisers.bank_account import JOIN, value_after_word
 
 _WORDS = r"通行证|通行證|(?:回乡|回鄉|港澳|双程|雙程|大通)(?:证|證)|(?i:(?:travel|return|entry) permit(?: for [A-Za-z ]{5,40})?)"
 _TAIWAN = r"(?:台胞|臺胞)(?:证|證)|(?:大陆|大陸)通行(?:证|證)|(?i:taiwan (?:compatriot )?(?:travel )?permit|permit for taiwan residents)"
@@ -28,7 +28,7 @@ class TravelPermit(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word."""
-        place = value_after_word(self.pattern, text, start, end)
+        place = value_behind(self.pattern, text, start, end)
         return (Span(*place, "TRAVEL_PERMIT", KEYWORDED),) if place else ()
 
     def normalise(self, value: str) -> str:

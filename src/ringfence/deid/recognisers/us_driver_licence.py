@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
+from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_run, cuts_a_word
-from ringfence.deid.recognisers.us_ein import LINK
 
 _WORDS = (
     r"(?i:driver(?:'|’)?s?(?:'|’)?[ _\-]?(?:licen[cs]e|lic)|driving[ _\-]?licen[cs]e|dl[ _]?n(?:umber|um|o)?|dl ?#)"

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
+from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_word
 
-# What stands between a key word and its value: punctuation, `number is`, `号码为`.
-LINK = r"(?:[ :#.()=/\"'_\-]|：|（|）|(?i:number|code|card|num|no|is|id)|代码|代碼|编号|編號|号|號|码|碼|为|為|是){0,8}"
 _WORDS = (
     r"(?i:employer[ _]id(?:entification)?|tax[ _]id(?:entification)?|fein|ein)"
     r"|雇主识别|雇主識別|雇主身份|雇主税号|雇主稅號|联邦税号|聯邦稅號"
