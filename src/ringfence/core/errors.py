@@ -590,6 +590,31 @@ class SurvivorsLeft(DeidError):
     remedy = Text("report this with the profile's name; it is a fault of ringfence", "请附上方案名称报告；这是 ringfence 的缺陷")
 
 
+class TaggerMissing(DeidError):
+    """A profile names a tagger whose model is not registered."""
+
+    code, http_status, exit_code = "RF-DEID-004", 409, 2
+    what = Text(
+        "the profile finds names with {tagger}, and no model of the type {model} is registered",
+        "该方案用 {tagger} 识别人名等名称，而没有登记类型为 {model} 的模型",
+    )
+    remedy = Text(
+        "register it (`ringfence model import FILE`), or go without it: `--without {tagger}`, which the evidence then says",
+        "登记该模型（`ringfence model import FILE`），或不用它：`--without {tagger}`，证据中会写明",
+    )
+
+
+class TaggerNotInstalled(DeidError):
+    """A tagger's library is not installed."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-005", 409, 2, True
+    what = Text("a tagger of the profile needs a library that is not installed", "该方案的某个标注器需要未安装的库")
+    remedy = Text(
+        "install it (`pip install 'ringfence[names]'`), or go without the tagger (`--without TAGGER`), which the evidence then says",
+        "安装它（`pip install 'ringfence[names]'`），或不用该标注器（`--without TAGGER`），证据中会写明",
+    )
+
+
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -31,6 +31,10 @@ class Block:
         """Return the folded characters of a span of the block."""
         return self.text[span.start : span.end]
 
+    def reach(self, first: int, last: int) -> tuple[int, int]:
+        """Return the range of the folded text in which the texts `first` to `last` (exclusive) stand."""
+        return self._starts[first], self._starts[last] if last < len(self._starts) else len(self.text)
+
     def by_text(self, spans: Iterable[Span]) -> dict[int, list[tuple[Span, str]]]:
         """Return, per text that has any, its spans in its own original coordinates, each with its folded value."""
         rows: dict[int, list[tuple[Span, str]]] = {}

@@ -33,6 +33,17 @@ def is_province(name: str) -> bool:
     return name.startswith(_PROVINCES)
 
 
+def is_only_province(name: str) -> bool:
+    """Return True for the name of a province or the like and nothing besides: 广东, 广东省, 内蒙古自治区."""
+    province = next((p for p in _PROVINCES if name.startswith(p)), "")
+    return bool(province) and name.removeprefix(province) in ("", *_SUFFIXES)
+
+
+def first_province(text: str) -> str:
+    """Return the province, or what has its rank, that is named first in a text; empty if none is."""
+    return min((p for p in _PROVINCES if p in text), key=text.index, default="")
+
+
 def chain(text: str, at: int, end: int) -> tuple[int, int]:
     """Return where a row of divisions that begins at `at` ends, and how many there are: 北京市海淀区 is two."""
     count = 0
@@ -51,3 +62,8 @@ def _names() -> tuple[dict[str, bool], int]:
         if suffix and len(name) - len(suffix) >= _SHORTEST_SHORT:
             names.setdefault(name.removesuffix(suffix), False)
     return names, max(map(len, full))
+
+
+def all_names() -> frozenset[str]:
+    """Return every name, with and without its suffix."""
+    return frozenset(_names()[0])

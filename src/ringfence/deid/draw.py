@@ -16,9 +16,14 @@ LOWER = "abcdefghijklmnopqrstuvwxyz"
 class Draw:
     """A stream of choices, seeded by HMAC-SHA256(key, what is drawn for)."""
 
-    def __init__(self, key: bytes, seed: bytes) -> None:
-        self._key = hmac.digest(key, seed, "sha256")
+    def __init__(self, key: bytes, seed: bytes, *, attempt: int = 0) -> None:
+        self._root, self._attempt = key, attempt
+        self._key = hmac.digest(key, seed + b"\x00%d" % attempt, "sha256")
         self._pool, self._left, self._block = 0, 0, 0
+
+    def shared(self, part: str) -> Draw:
+        """Return a draw that is the same for every value that holds this part, a surname for one."""
+        return Draw(self._root, b"shared\x00" + part.encode("utf-8", "surrogatepass"), attempt=self._attempt)
 
     def below(self, limit: int) -> int:
         """Return an integer from 0 to limit - 1; the bias of 64 bits modulo a small limit is below 2^-40."""

@@ -6,23 +6,30 @@ every other occurrence of a known original, and counts the originals that are st
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
+from pathlib import Path
 from typing import Any
 
 from ringfence.core.records import Record
+from ringfence.core.settings import PartName
 from ringfence.deid import terms as dictionary
+from ringfence.deid import variants
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
+from ringfence.deid.named import PERSON, STAND_INS, StandIn
+from ringfence.deid.namer import Namer
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
 from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
-from ringfence.deid.resolve import resolve
+from ringfence.deid.resolve import joined, resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan
 from ringfence.deid.settings import DeidSettings, EngineName
 from ringfence.deid.surrogate import Surrogates
+from ringfence.deid.tagger import TAGGERS, Tagger
 
 _OTHERS = "*"  # stands for every kind that a profile does not name
 _SURROGATE = OPERATORS.create(DEFAULT)
@@ -53,25 +60,38 @@ class Rewritten:
 class Engine:
     """De-identifies records under one key. Holds originals in memory only."""
 
-    def __init__(self, parts: Sequence[Recogniser], *, scanner: Scanner, terms: Sequence[str], settings: DeidSettings, key: bytes) -> None:
-        self._parts, self._scanner = list(parts), scanner
+    def __init__(
+        self,
+        parts: Sequence[Recogniser],
+        *,
+        scanner: Scanner,
+        terms: Sequence[str],
+        settings: DeidSettings,
+        key: bytes,
+        taggers: Sequence[Tagger] = (),
+    ) -> None:
+        self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
-        by_kind = {kind: part for part in parts for kind in part.kinds}
+        by_kind: dict[str, StandIn] = {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
 
     @classmethod
-    def build(cls, settings: DeidSettings, surrogate_key: bytes, *, terms: Iterable[str] = ()) -> Engine:
-        """Return an engine with every part of the settings compiled into one scan.
+    def build(
+        cls, settings: DeidSettings, surrogate_key: bytes, *, terms: Iterable[str] = (), models: Mapping[PartName, Path] | None = None
+    ) -> Engine:
+        """Return an engine with every part of the settings compiled into one scan. `models`: the folder of each tagger that needs one.
 
         Raises: UnknownPart.
         """
+        taggers = [TAGGERS.create(name, **({"folder": models[name]} if models and name in models else {})) for name in settings.taggers]
         parts = [RECOGNISERS.create(name) for name in sorted(set(settings.parts))]
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
-        return cls(parts, scanner=kind([p.pattern for p in parts], words), terms=words, settings=settings, key=surrogate_key)
+        scanner = kind([p.pattern for p in parts], words)
+        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
 
     def find(self, text: str) -> list[Span]:
         """Return the spans of one text: disjoint, in order, in its own coordinates."""
@@ -80,7 +100,7 @@ class Engine:
     def find_many(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each text."""
         block = Block(texts)
-        rows = block.by_text(resolve(self._claims(block.text)))
+        rows = block.by_text(joined(resolve(self._named(block.text)), block.text))
         return [[span for span, _ in rows.get(row, ())] for row in range(len(texts))]
 
     def replace(self, text: str, spans: Iterable[Span], *, subject: bytes = b"") -> str | None:
@@ -91,11 +111,15 @@ class Engine:
         """Remember every original in the texts and fields of `records`."""
         for batch in _batches(records):
             block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
-            for span in self._claims(block.text):
+            for span in self._named(block.text):
                 value = block.value(span)
-                is_term = span.kind == dictionary.KIND  # terms are in the dictionary and are found wherever they stand
-                if not is_term and not self._operator(span, value).keeps:
-                    self.known.add(span.kind, value, normal=self._surrogates.normal(span.kind, value), score=span.score)
+                if span.kind == dictionary.KIND or self._operator(span, value).keeps:  # terms are found wherever they stand
+                    continue
+                normal = self._surrogates.normal(span.kind, value)
+                if variants.is_telling(span.kind, value, span.score):
+                    self.known.add(span.kind, value, normal=normal, score=span.score)
+                else:
+                    self.known.note(span.kind, normal=normal)
 
     def mask(self, record: Record, found: Counter[str]) -> Record | None:
         """Return one record without originals or fields, None if the profile drops it, and count what was replaced."""
@@ -107,14 +131,39 @@ class Engine:
     def rewrite(self, records: Iterable[Record]) -> Iterator[Rewritten]:
         """Yield each record rewritten; `learn` must have seen all of them."""
         for batch in _batches(records):
-            block = Block([text for record in batch for text in record.texts])
-            spans = resolve(chain(self._claims(block.text), self.known.find(block.text)))
-            rows = block.by_text(spans)
-            first, done = 0, []
-            for record in batch:
-                done.append(self._rewrite_one(record, {n: rows[first + n] for n in range(len(record.texts)) if first + n in rows}))
-                first += len(record.texts)
+            texts = [[*record.texts, *_field_texts(record.fields)] for record in batch]  # a person may be named in a field alone
+            block = Block(list(chain.from_iterable(texts)))
+            spans = joined(resolve(chain(self._named(block.text), self.known.find(block.text))), block.text)
+            firsts = list(accumulate(map(len, texts), initial=0))
+            rows = block.by_text(self._with_variants(block, spans, firsts))
+            done = [
+                self._rewrite_one(record, {n: rows[first + n] for n in range(len(record.texts)) if first + n in rows})
+                for record, first in zip(batch, firsts, strict=False)
+            ]
             yield from self._looked_at_again(done)
+
+    def _named(self, text: str) -> list[Span]:
+        """Return what recognisers, dictionary and taggers claim in a folded block."""
+        return [*self._claims(text), *self._namer.find(text)]
+
+    def _with_variants(self, block: Block, spans: list[Span], firsts: Sequence[int]) -> list[Span]:
+        """Return the spans with what else names the persons, organisations and places of each record in that record.
+
+        firsts: [records + 1], the number of each record's first text.
+        """
+        starts = [block.reach(first, first)[0] for first in firsts[:-1]]
+        named: dict[int, Known] = {}
+        for span in spans:
+            if span.kind in STAND_INS:
+                value = block.value(span)
+                known = named.setdefault(bisect_right(starts, span.start) - 1, Known())
+                for kind, form in ((span.kind, value), *(variants.of(value) if span.kind == PERSON else ())):
+                    known.add(kind, form, normal=form, score=span.score)
+        more: list[Span] = []
+        for number, known in named.items():
+            start, end = block.reach(firsts[number], firsts[number + 1])
+            more += [Span(start + s.start, start + s.end, s.kind, s.score) for s in known.find(block.text[start:end])]
+        return resolve(chain(spans, more)) if more else spans
 
     def _claims(self, text: str) -> list[Span]:
         """Return what recognisers and dictionary claim in a folded block; claims of different sources may overlap."""

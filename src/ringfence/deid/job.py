@@ -12,7 +12,7 @@ from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Rewritten, engine_name
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
@@ -27,7 +27,9 @@ class _Run:
         self.child = child
         slot = child.order.inputs["set"]
         self.reader = SetReader(slot, child.keys.data[slot.slot])
-        self.engine = Engine.build(child.order.settings, child.keys.purpose["surrogate"], terms=_terms(child))
+        settings, files = child.order.settings, child.order.files
+        models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
+        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.records = self.survivors = self.dropped = self.characters = self.changed = 0

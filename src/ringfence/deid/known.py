@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from ringfence.deid.recogniser import KNOWN, Span, cuts_a_run
 
 _WORD = re.compile(r"[0-9]+|[A-Za-z]+")
+_HAN = re.compile(r"[\u3400-\u9fff]{2,}")
+_STEM = 2  # characters under which a Chinese value is filed
 
 
 @dataclass
@@ -17,7 +19,8 @@ class Known:
 
     A value occurs in a text where its characters stand, unless a digit at its edge is followed by more digits or a letter by more letters:
     `tel13800138000` holds the number, `138001380001` does not. Values are filed under all their words, so that a text costs one pass over its
-    words however many values there are, and however many of them begin alike: every URL does, and the addresses of one network.
+    words however many values there are, and however many of them begin alike: every URL does, and the addresses of one network. A value without
+    such words, a Chinese name for one, is filed under its first two characters.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
@@ -25,11 +28,12 @@ class Known:
     _ranks: dict[str, tuple[float, str]] = field(default_factory=dict)
     _by_words: dict[tuple[str, ...], list[tuple[str, int]]] = field(default_factory=dict)  # words -> (value, offset of the first one in it)
     _lengths: dict[str, set[int]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
+    _by_stem: dict[str, list[str]] = field(default_factory=dict)  # first two characters of Han -> values
 
     def add(self, kind: str, value: str, *, normal: str, score: float) -> None:
-        """Remember an original. A value without any ASCII letter or digit is remembered by its normal form alone.
+        """Remember an original and look it up from now on.
 
-        Of several kinds the surest counts, of equally sure ones the first by the alphabet: the order in which they are seen decides nothing.
+        A value that has neither an ASCII letter or digit nor two Chinese characters to begin with is remembered by its normal form alone. Of several kinds the surest counts, of equally sure ones the first by the alphabet: the order in which they are seen decides nothing.
         """
         self.normal.add((kind, normal))
         rank = (-score, kind)
@@ -41,13 +45,28 @@ class Known:
         if words := tuple(_WORD.findall(value)):
             self._by_words.setdefault(words, []).append((value, value.index(words[0])))
             self._lengths.setdefault(words[0], set()).add(len(words))
+        elif _HAN.match(value):
+            self._by_stem.setdefault(value[:_STEM], []).append(value)
+
+    def note(self, kind: str, *, normal: str) -> None:
+        """Remember an original that is too short to be looked up anywhere: 高明 is a name in one record and an adjective in the next."""
+        self.normal.add((kind, normal))
 
     def find(self, text: str) -> list[Span]:
         """Return every occurrence of a known value in a folded text; occurrences may overlap."""
-        words = _WORD.findall(text)
-        if self._lengths.keys().isdisjoint(words):
-            return []
-        return list(self._occurrences(text, words))
+        found = list(self._chinese(text)) if self._by_stem else []
+        words = _WORD.findall(text) if self._lengths else []
+        if not self._lengths.keys().isdisjoint(words):
+            found += self._occurrences(text, words)
+        return found
+
+    def _chinese(self, text: str) -> Iterator[Span]:
+        stems = self._by_stem
+        for run in _HAN.finditer(text):
+            for start in range(run.start(), run.end() - 1):
+                for value in stems.get(text[start : start + _STEM], ()):
+                    if text.startswith(value, start):
+                        yield Span(start, start + len(value), self.kinds[value], KNOWN)
 
     def _occurrences(self, text: str, words: list[str]) -> Iterator[Span]:
         for number, word in enumerate(_WORD.finditer(text)):

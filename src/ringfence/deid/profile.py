@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.core.errors import InvalidSettings, UnknownPart, UnknownProfile
 from ringfence.core.problems import first_problem
 from ringfence.core.settings import Digest, PartName, Settings
 from ringfence.deid.operator import Uses
@@ -20,6 +20,7 @@ class Profile(Settings):
     """A named choice of parts and operators."""
 
     recognisers: Annotated[tuple[PartName, ...], Field(min_length=1)]
+    taggers: tuple[PartName, ...] = ()
     operators: Mapping[str, Uses] = {}
 
 
@@ -42,10 +43,21 @@ def load(name: str, *, folder: Traversable | None = None) -> Profile:
         raise InvalidSettings(where=f"profile {name}", problem=first_problem(cause)[1]) from cause
 
 
-def settings_for(name: str, *, terms_digest: Digest | None = None, folder: Traversable | None = None) -> DeidSettings:
-    """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name."""
+def settings_for(
+    name: str, *, terms_digest: Digest | None = None, without: Collection[str] = (), folder: Traversable | None = None
+) -> DeidSettings:
+    """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name.
+
+    without: taggers of the profile that are left out.
+
+    Raises: UnknownProfile, InvalidSettings, UnknownPart.
+    """
     profile = load(name, folder=folder)
-    return DeidSettings(profile=name, parts=profile.recognisers, operators=profile.operators, terms_digest=terms_digest)
+    for left_out in without:
+        if left_out not in profile.taggers:
+            raise UnknownPart(kind="tagger", name=left_out, known=", ".join(profile.taggers) or "-")
+    taggers = tuple(tagger for tagger in profile.taggers if tagger not in without)
+    return DeidSettings(profile=name, parts=profile.recognisers, taggers=taggers, operators=profile.operators, terms_digest=terms_digest)
 
 
 def _folder(folder: Traversable | None) -> Traversable:

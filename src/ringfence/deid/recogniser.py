@@ -37,6 +37,11 @@ class Span:
     kind: str
     score: float
 
+    @property
+    def type(self) -> str:
+        """The kind, under the name that other tools give it."""
+        return self.kind
+
 
 class Recogniser(Protocol):
     """Finds spans of one or more kinds in one text. Pure: no I/O, no state, no logging."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ringfence.deid.recogniser import Span
+
+
+_ADDRESSES = frozenset({"STREET_ADDRESS", "CN_ADDRESS"})
+_PLACES = _ADDRESSES | {"LOCATION", "REGION", "POSTCODE"}
+_GAP = re.compile(r"[ ,，、\n>?()]{0,8}")
 
 
 def resolve(spans: Iterable[Span]) -> list[Span]:
@@ -24,6 +30,23 @@ def resolve(spans: Iterable[Span]) -> list[Span]:
         end = max(end, span.end) if group else span.end
         group.append(span)
     return [*done, _one(group)] if group else done
+
+
+def joined(spans: Iterable[Span], text: str) -> list[Span]:
+    """Return the spans with an address, and the places, regions and postcodes that stand beside it, as one: between them are spaces and commas only.
+
+    spans: disjoint and in order; `text`: what they are spans of.
+    """
+    done: list[Span] = []
+    for span in spans:
+        before = done[-1] if done else None
+        kinds = {before.kind, span.kind} if before else set()
+        if before and kinds <= _PLACES and kinds & _ADDRESSES and _GAP.fullmatch(text, before.end, span.start):
+            kind = before.kind if before.kind in _ADDRESSES else span.kind
+            done[-1] = Span(before.start, span.end, kind, max(before.score, span.score))
+        else:
+            done.append(span)
+    return done
 
 
 def _one(group: list[Span]) -> Span:

@@ -18,6 +18,8 @@ class DeidSettings(Settings):
 
     profile: str = "default"
     parts: tuple[PartName, ...]
+    taggers: tuple[PartName, ...] = ()
+    models: Mapping[PartName, Digest] = {}  # the weights of each tagger that has some
     operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     engine: Literal["auto", "re"] = "auto"
@@ -41,6 +43,11 @@ class DeidFigures(Figures):
         return frozenset({"survivors", "engine"})
 
 
+def model_role(tagger: str) -> str:
+    """Return the name under which an order holds the folder of a tagger's model."""
+    return f"model-{tagger}"
+
+
 def dictionary_digest(data: bytes, key: bytes) -> Digest:
     """Return HMAC-SHA256 of a dictionary of terms in hex."""
     return hmac.digest(key, data, "sha256").hex()
@@ -48,7 +55,8 @@ def dictionary_digest(data: bytes, key: bytes) -> Digest:
 
 def kinds() -> tuple[str, ...]:
     """Return every kind that the registered recognisers and the dictionary can find, sorted: the vocabulary of `spans`."""
-    from ringfence.deid.recogniser import RECOGNISERS  # noqa: PLC0415  the settings stay light
+    from ringfence.deid.named import STAND_INS  # noqa: PLC0415  the settings stay light
+    from ringfence.deid.recogniser import RECOGNISERS  # noqa: PLC0415
     from ringfence.deid.terms import KIND  # noqa: PLC0415
 
-    return tuple(sorted({KIND, *(kind for name in RECOGNISERS.names() for kind in RECOGNISERS.create(name).kinds)}))
+    return tuple(sorted({KIND, *STAND_INS, *(kind for name in RECOGNISERS.names() for kind in RECOGNISERS.create(name).kinds)}))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ringfence.deid import terms as dictionary
 from ringfence.deid.draw import Draw
-from ringfence.deid.recogniser import Recogniser
+from ringfence.deid.named import StandIn
 
 _TRIES = 64
 
@@ -15,7 +15,7 @@ _TRIES = 64
 class Surrogates:
     """The `Tools` of operators; makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
 
-    def __init__(self, key: bytes, *, parts: Mapping[str, Recogniser], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
+    def __init__(self, key: bytes, *, parts: Mapping[str, StandIn], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
         self._key, self._parts, self._is_taken = key, parts, is_taken
         self._names = dictionary.neutral_names(terms)
         self._made: dict[tuple[str, str], str] = {}
@@ -33,9 +33,8 @@ class Surrogates:
     def _make(self, kind: str, value: str) -> str:
         candidate = ""
         for attempt in range(_TRIES):
-            draw = Draw(
-                self._key, b"\x00".join((kind.encode(), self.normal(kind, value).encode("utf-8", "surrogatepass"), b"%d" % attempt))
-            )
+            seed = b"\x00".join((kind.encode(), self.normal(kind, value).encode("utf-8", "surrogatepass")))
+            draw = Draw(self._key, seed, attempt=attempt)
             candidate = self._draw(kind, value, draw)
             if candidate != value and not self._is_taken(kind, candidate):
                 break

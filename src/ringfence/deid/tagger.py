@@ -8,7 +8,6 @@ from typing import Protocol
 from ringfence.core.registry import Registry
 from ringfence.deid.recogniser import Span
 
-PERSON, ORGANISATION, LOCATION = "PERSON", "ORGANISATION", "LOCATION"
 NAMED = 0.6  # how sure a tagger's span is: below what a key word says, above a shape
 
 
@@ -17,6 +16,7 @@ class Tagger(Protocol):
 
     kinds: frozenset[str]
     language: str  # "zh" or "en": the sentences that it is asked about
+    model: str | None  # the `model_type` of the registered model that it needs; such a tagger is made with its `folder`
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each sentence, in order and disjoint."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ringfence.core.errors import WrongStage
+from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Progress
 from ringfence.core.text import t
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds, model_role
+from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.models import store as models
 from ringfence.jobs.start import Handlers, start
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
@@ -30,7 +32,7 @@ def deidentify(
 
     A bare name means the cleared set where there is one, else the sealed one.
 
-    Raises: UnknownName, WrongStage, UnknownProfile, TermsUnreadable, SurvivorsLeft, SandboxError.
+    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -38,13 +40,28 @@ def deidentify(
     if terms is not None:
         files["terms"] = terms.resolve()
         settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
+    settings, models = _with_models(settings)
+    files |= models
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
     with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
         work = arrow.work(
             "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=kinds(), tier=tier_for(space.policy(), made.label)
         )
         done = start(work, DeidFigures, handlers=Handlers(progress=show))
-        return arrow.commit(done, Facts(parts=settings.parts, software=software())), done.figures
+        return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures
+
+
+def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
+    """Return the settings with the digest of each tagger's model, and the folders of the models by role."""
+    digests, folders = {}, {}
+    for tagger in settings.taggers:
+        if wanted := TAGGERS.create(tagger).model:
+            found = [entry for entry in models.listing() if entry.kind == "tagger" and entry.open().config["model_type"] == wanted]
+            if not found:
+                raise TaggerMissing(tagger=tagger, model=wanted)
+            entry = models.verify(min(found, key=lambda e: (e.name != wanted, e.name)).digest)
+            digests[tagger], folders[model_role(tagger)] = entry.digest, entry.path
+    return settings.model_copy(update={"models": digests}), folders
 
 
 def _source(space: Workspace, name: str) -> Thing:

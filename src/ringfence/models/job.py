@@ -1,4 +1,4 @@
-"""`model.v1`: rebuild a folder of safetensors from one GGUF file. The child half; runs in the sandbox."""
+"""`model.v1`: rebuild a folder of safetensors from one foreign file. The child half; runs in the sandbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,29 @@ _CONFIG = (
 
 
 def run(child: Child[ModelSettings]) -> ModelFigures:
-    """Write the model of `files["source"]` (GGUF) into `files["target"]` and return its sizes.
+    """Write the model of `files["source"]` into `files["target"]` and return its sizes.
+
+    Raises: ModelUnsupported.
+    """
+    return _tagger(child) if child.order.settings.source == "lac" else _decoder(child)
+
+
+def _tagger(child: Child[ModelSettings]) -> ModelFigures:
+    from ringfence.models import lac
+
+    child.channel.progress(Progress(done=0, total=1, phase="work"))
+    weights = lac.convert(Path(child.order.files["source"]), Path(child.order.files["target"]))
+    child.channel.progress(Progress(done=1, total=1, phase="work"))
+    return ModelFigures(
+        parameters=sum(tensor.size for tensor in weights.values()),
+        tensors=len(weights),
+        layers=lac.LAYERS,
+        vocabulary=weights["embedding"].shape[0],
+    )
+
+
+def _decoder(child: Child[ModelSettings]) -> ModelFigures:
+    """Rebuild a decoder from GGUF.
 
     transformers dequantises but refuses to save the result, so a clean configuration and state are built.
 

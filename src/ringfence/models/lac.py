@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ringfence.core.errors import ModelUnsupported
 
 Weights = NDArray[np.float32]
-HIDDEN = 128
+HIDDEN, LAYERS = 128, 2
 _FOLDER = "LAC/lac_model/"
 _FLOAT32 = 5  # the number of the type in Paddle's protocol
 _LARGEST = 64 << 20  # bytes of one file
@@ -67,7 +67,7 @@ def arranged(p: dict[str, Weights]) -> dict[str, Weights]:
 
     Paddle's update gate u keeps what is new, h' = (1 - u) h + u c; the one of ONNX, z, keeps what was, so z = 1 - u: its weights change sign.
     """
-    layers = [[_gru(p, 2 * layer + direction) for direction in (0, 1)] for layer in (0, 1)]
+    layers = [[_gru(p, 2 * layer + direction) for direction in (0, 1)] for layer in range(LAYERS)]
     made = {f"{name}{n}": np.stack([way[i] for way in layer]) for n, layer in enumerate(layers) for i, name in enumerate("WRB")}
     made |= {"embedding": p["word_emb"], "output": p["fc_4.w_0"], "bias": p["fc_4.b_0"].reshape(-1), "crf": p["crfw"]}
     return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in made.items()}

@@ -9,8 +9,9 @@ from ringfence.core.settings import Settings
 
 
 class ModelSettings(Settings):
-    """How a GGUF file becomes safetensors. bfloat16 keeps more digits than four-bit weights ever had."""
+    """What the source is and how it becomes safetensors. bfloat16 keeps more digits than four-bit weights ever had."""
 
+    source: Literal["gguf", "lac"] = "gguf"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
 
 

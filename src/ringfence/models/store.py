@@ -19,7 +19,7 @@ from ringfence.core.environment import model_store
 from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, NoModelStore, NotCanonical
 from ringfence.core.settings import Digest, Settings
 from ringfence.core.text import t
-from ringfence.models.folder import ModelFolder, check_folder
+from ringfence.models.folder import Kind, ModelFolder, check_folder
 
 _BLOCK = 1 << 20  # bytes read at a time
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -39,6 +39,7 @@ class ModelEntry(Settings):
 
     format: Literal["ringfence.model/1"] = "ringfence.model/1"
     name: Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
+    kind: Kind = "decoder"
     aliases: tuple[Annotated[str, Field(max_length=128)], ...] = ()
     digest: Digest
     licence: Annotated[str, Field(max_length=64)] = "unknown"
@@ -87,19 +88,21 @@ def listing() -> list[ModelEntry]:
     return sorted(map(_read_entry, paths), key=lambda entry: entry.name)
 
 
-def find(name: str) -> ModelEntry:
+def find(name: str, *, kind: Kind | None = None) -> ModelEntry:
     """Return the model registered under a name, an alias or a digest; a path to a folder registers that folder first.
 
     Raises: ModelUnknown, UnsafeFile, ModelUnsupported, ModelBroken.
     """
-    entries = listing()
+    entries = [entry for entry in listing() if kind in (None, entry.kind)]
     for entry in entries:
         if name in (entry.name, entry.digest, *entry.aliases):
             return entry
     folder = Path(name)
     if folder.is_dir():
         shown = re.sub(r"[^A-Za-z0-9._-]", "-", folder.resolve().name).lstrip(".-_")[:64] or "model"
-        return register(folder, shown)
+        entry = register(folder, shown)
+        if kind in (None, entry.kind):
+            return entry
     raise ModelUnknown(name=name, known=", ".join(entry.name for entry in entries) or "-")
 
 
@@ -117,15 +120,15 @@ def register(
             "a model's name is up to 64 letters, digits, dots, hyphens and underscores", "模型名称至多 64 个字母、数字、点、连字符或下划线"
         )
         raise ModelUnsupported(problem=shape)
-    names = check_folder(folder).names
+    found = check_folder(folder)
     store = ensure_store()
     temporary = store / f".{secrets.token_hex(8)}.tmp"
     with full_disk_as_error():
         temporary.mkdir(mode=0o700)
         try:
-            files = tuple(_copy(folder / each, temporary / each) for each in names)
+            files = tuple(_copy(folder / each, temporary / each) for each in found.names)
             check_folder(temporary)  # the copy is what is used, so the copy is what is judged
-            entry = _entry(name, files, licence=licence, source=source, aliases=aliases)
+            entry = _entry(name, files, kind=found.kind, licence=licence, source=source, aliases=aliases)
             sync_folder(temporary)
             if (store / entry.digest).exists():
                 shutil.rmtree(temporary)
@@ -140,12 +143,12 @@ def register(
     return entry
 
 
-def verify(name: str) -> ModelEntry:
+def verify(name: str, *, kind: Kind | None = None) -> ModelEntry:
     """Return the entry after recomputing the SHA-256 of every file.
 
     Raises: ModelBroken, ModelUnknown.
     """
-    entry = find(name)
+    entry = find(name, kind=kind)
     present = sorted(path.name for path in entry.path.iterdir()) if entry.path.is_dir() else []
     if present != sorted(file.name for file in entry.files):
         raise ModelBroken(name=entry.name)
@@ -160,9 +163,9 @@ def _unusable(folder: Path) -> NoModelStore:
     return NoModelStore(problem=t("{path} cannot be used by this account", "该账户无法使用 {path}", path=folder))
 
 
-def _entry(name: str, files: tuple[ModelFile, ...], *, licence: str, source: str, aliases: tuple[str, ...]) -> ModelEntry:
+def _entry(name: str, files: tuple[ModelFile, ...], *, kind: Kind, licence: str, source: str, aliases: tuple[str, ...]) -> ModelEntry:
     digest = object_digest((file.name, file.size, file.sha256) for file in files)
-    return ModelEntry(name=name, aliases=aliases, digest=digest, licence=licence, source=source, files=files)
+    return ModelEntry(name=name, kind=kind, aliases=aliases, digest=digest, licence=licence, source=source, files=files)
 
 
 def _release_name(entry: ModelEntry) -> None:

@@ -39,9 +39,24 @@ def test_a_value_at_the_end_and_glued_to_chinese():
 
 def test_a_value_without_a_word_is_known_by_its_normal_form_alone():
     known = Known()
-    known.add("K", "京沪", normal="京沪", score=0.5)
-    assert not known.find("京沪")
-    assert ("K", "京沪") in known.normal
+    known.add("K", "京·", normal="京·", score=0.5)
+    assert not known.find("京·")
+    assert ("K", "京·") in known.normal
+
+
+def test_a_chinese_value_is_found_inside_a_run_and_more_than_once():
+    known = Known()
+    known.add("PERSON", "张伟", normal="张伟", score=0.7)
+    known.add("PERSON", "张伟明", normal="张伟明", score=0.7)
+    text = "患者张伟明与张伟，张伟"
+    assert [(text[s.start : s.end], s.start) for s in known.find(text)] == [("张伟", 2), ("张伟明", 2), ("张伟", 6), ("张伟", 9)]
+
+
+def test_what_is_only_noted_is_not_looked_up():
+    known = Known()
+    known.note("PERSON", normal="高明")
+    assert not known.find("高明")
+    assert ("PERSON", "高明") in known.normal
 
 
 def test_of_values_that_begin_alike_only_those_that_stand_there_are_compared():

@@ -31,6 +31,10 @@ def deid(
     terms: Annotated[
         Path | None, typer.Option("--terms", metavar="FILE", help=t("Internal terms, one a line.", "内部术语，每行一个。"))
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
+    ] = None,
 ) -> None:
     """Replace identifiers by surrogates."""
     from ringfence.deid.profile import settings_for
@@ -38,7 +42,7 @@ def deid(
 
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
-        committed, figures = deidentify(space, name, settings=settings_for(profile), terms=terms, show=bar)
+        committed, figures = deidentify(space, name, settings=settings_for(profile, without=without or ()), terms=terms, show=bar)
     made = committed.things["set"].made
 
     def show() -> None:

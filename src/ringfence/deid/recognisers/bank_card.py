@@ -8,12 +8,16 @@ from itertools import pairwise
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
+from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
 
 _GROUP = re.compile(r"[0-9]+")
 _SHORTEST, _LONGEST = 13, 19
-# First digits of the networks: Visa, Mastercard, Amex, Diners, JCB, Discover, UnionPay, Maestro, and the old 9558 of ICBC.
+# First digits of the networks: Visa, Mastercard, Amex, Diners, JCB (its old numbers of 15 digits, too), Discover, UnionPay, Maestro, and the old 9558
+# of ICBC. Maestro has cards of twelve digits: a key word must tell them from other numbers. Source: ISO/IEC 7812 ranges as the networks publish them.
 _ISSUED = re.compile(r"4|5|2[2-7]|3[04-9]|6|8[1-2]|9558")
+_OLD_JCB = re.compile(r"(?:2131|1800)[0-9]{11}")
+_SHORT_MAESTRO = re.compile(r"(?:5[068]|6[0-9]|06)[0-9]{10}")
+_WORDS = re.compile(r"卡|card|CARD|Card|\bcc\b|maestro|Maestro")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -24,11 +28,11 @@ def luhn_sum(number: str) -> int:
 
 @RECOGNISERS.add("bank-card.v1")
 class BankCard(Shaped):
-    """13 to 19 digits that pass Luhn and begin like an issued card; in one block or in the groups that are printed on cards."""
+    """13 to 19 digits, 12 behind a key word, that pass Luhn and begin like an issued card; in one block or in the groups printed on cards."""
 
     kinds = frozenset({"BANK_CARD"})
     example = "4111111111111111"
-    pattern: ClassVar[str] = r"[0-9](?:[ \-]?[0-9]){12,}"
+    pattern: ClassVar[str] = r"[0-9](?:[ \-]?[0-9]){11,}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return every card in a run of digit groups, the longest first choice at each place."""
@@ -48,7 +52,7 @@ class BankCard(Shaped):
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same length under 9999, which is no country's, that passes Luhn."""
         number = self.normalise(value)
-        if not _SHORTEST <= len(number) <= _LONGEST or not number.isdigit():
+        if not _SHORTEST - 1 <= len(number) <= _LONGEST or not number.isdigit():
             return draw.scramble(value)
         body = "9999" + draw.text(DIGITS, len(number) - 5)
         return refill(value, body + str(-luhn_sum(body + "0") % 10))
@@ -57,10 +61,18 @@ class BankCard(Shaped):
 def _is_card(text: str, groups: Sequence[tuple[int, int]]) -> bool:
     start, end = groups[0][0], groups[-1][1]
     number = "".join(text[a:b] for a, b in groups)
-    if not _SHORTEST <= len(number) <= _LONGEST or not _ISSUED.match(number) or in_decimal(text, start, end):
+    if in_decimal(text, start, end) or not (_is_issued(number) or (_is_short(number) and has_word(text, start, end, words=_WORDS))):
         return False
     separators = {text[b:c] for (_, b), (c, _) in pairwise(groups)}
     return len(separators) <= 1 and _is_layout([b - a for a, b in groups]) and luhn_sum(number) % 10 == 0
+
+
+def _is_issued(number: str) -> bool:
+    return bool(_SHORTEST <= len(number) <= _LONGEST and (_ISSUED.match(number) or _OLD_JCB.fullmatch(number)))
+
+
+def _is_short(number: str) -> bool:
+    return len(number) == _SHORTEST - 1 and _SHORT_MAESTRO.fullmatch(number) is not None
 
 
 def _is_layout(sizes: list[int]) -> bool:

@@ -61,9 +61,8 @@ def _match(text: str, start: int, end: int) -> tuple[re.Match[str] | None, float
         found = dates.CHINESE.finditer(text, max(0, start - _LOOK), min(len(text), end + _LOOK))
         return next((m for m in found if m.start() <= start < m.end()), None), SHAPE
     if text[start].isdigit():
-        separator = text[start : start + 5].lstrip("0123456789")[:1]
         numeric = text[end - 1].isdigit()
-        form = dates.DAY_AND_NAME if not numeric else dates.YEAR_FIRST if text[start + 4 : start + 5] == separator else dates.YEAR_LAST
+        form = dates.DAY_AND_NAME if not numeric else dates.YEAR_FIRST if text[start : start + 4].isdigit() else dates.YEAR_LAST
         return form.match(text, start, last), SHAPE
     if dates.is_name(text[start:end]):
         return dates.NAME_AND_DAY.match(text, start, last), SHAPE

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+from ringfence.deid import people
 from ringfence.deid.draw import DIGITS, LOWER, Draw
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span
 
@@ -42,7 +43,7 @@ class Email(Shaped):
         return value.lower()
 
     def surrogate(self, value: str, draw: Draw) -> str:
-        """Return a mailbox of about the same length at a domain reserved for examples; after many collisions at one that cannot exist."""
-        local = len(value.partition("@")[0])
-        name = draw.choice(LOWER) + draw.text(LOWER + DIGITS, min(max(local, 6), 16) - 1)
+        """Return a mailbox of the stand-in of a person's name, or of about the same length, at a domain reserved for examples; after many collisions at one that cannot exist."""
+        local = value.partition("@")[0]
+        name = people.mailbox(local, draw) or draw.choice(LOWER) + draw.text(LOWER + DIGITS, min(max(len(local), 6), 16) - 1)
         return f"{name}@{draw.choice((*_DOMAINS, *_DOMAINS, _OTHERWISE))}"

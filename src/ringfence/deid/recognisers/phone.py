@@ -11,7 +11,7 @@ from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal, stands_alone
 
 _WORDS = re.compile(
-    r"(?<![A-Za-z])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
+    r"(?<![A-Za-z<])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
     r"(?![A-Za-z])|电话|電話|手机|手機|传真|傳真|致电|拨打|热线",
     re.IGNORECASE,
 )

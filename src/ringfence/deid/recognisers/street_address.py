@@ -28,15 +28,21 @@ _WORD = rf"{_LETTER}[\w'’.\-]*"
 _NUMBER = r"[0-9]{1,6}[A-Za-z]?(?:[/\-][0-9]{1,4}[A-Za-z]?)?"
 _GAP = r"[ ,\n>?]{1,8}"  # between the lines of an address, also quoted ones
 _LEFT_NUMBER = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}?$")
-_LEFT_OF_UNIT = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?{_GAP}$")
 _LEFT_NUMBERS = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}$")
 _NAME_AND_NUMBER = re.compile(rf" (?:[a-zà-ÿ]{{1,3}} )?(?:{_WORD} ){{0,4}}?{_WORD},? {_NUMBER}(?![0-9A-Za-z])")
 _RIGHT_NUMBER = re.compile(rf" {_NUMBER}(?![0-9A-Za-z])")
 _UNIT = re.compile(rf"{_GAP}(?:{_UNIT_WORDS}|Unit|Floor|Room|#) ?[0-9A-Z][0-9A-Za-z\-]{{0,5}}(?![0-9A-Za-z])")
-_PLACE = rf"(?!PSC|Box|Unit|[AFD]PO){_WORD}(?: {_WORD}){{0,3}}"
-_PLACE = rf"(?!PSC|Box|Unit|[AFD]PO)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
+_PLACE = rf"(?!(?:PSC|Box|Unit|[AFD]PO)\\b)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
 _POSTCODE = r"(?:(?:(?!PSC)[A-Z]{1,3}[ \-])?[0-9]{4,6}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2})(?![0-9A-Za-z])"
-_CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?{_POSTCODE}")
+_CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?(?:[0-9]{{1,3}} )?{_POSTCODE}")
+_CAPITALISED = r"(?:\(?[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f][\w'’.\-]*\)?|de|del|la|le|of|am|an|der)"
+_LEFT_OF_UNIT = re.compile(
+    rf"(?<![0-9A-Za-z])(?:(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?|(?:{_NUMBER} ){{0,2}}(?:{_CAPITALISED} ){{0,4}}(?:{_NUMBER} )?(?:{_CAPITALISED} ){{0,3}}"
+    rf"{_CAPITALISED}){_GAP}$"
+)
+_CORNER = re.compile(r"(?:the )?corner of $")
+_OTHER_STREET = re.compile(rf" and {_CAPITALISED}(?: {_CAPITALISED}){{0,3}}")
+_TOWN = re.compile(rf"(?:{_GAP}{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}){{1,3}}(?=\s{{0,3}}(?:[.?!;:)\x00]|\n|$))")  # to where the sentence or the line ends
 _LOOK, _MOST = 60, 90  # characters to the left and right
 _STREETS = tuple(
     "Birchmere Oakhollow Fernvale Stonewick Larkfield Maplethorn Ashbourne Willowmere Thornfield Elmstead Brackenhurst Foxdale".split()
@@ -62,7 +68,8 @@ _KEPT = frozenset(
     }
     | {word.replace("\\.", "") for word in _BEFORE.split("|")}
 )
-_BOXES = ("P.O", "PO", "P. O", "PSC", "Unit", "APO", "FPO", "DPO", "P O")
+_BOXES = ("p.o", "po", "p. o", "psc", "unit", "apo", "fpo", "dpo", "p o")
+_SHIP = re.compile(r"(?<![A-Za-z])(?i:uss|usns|uscgc|usnv|usnv) [^\W\d_]+(?:[ \-][^\W\d_]+){0,2}[ ,\n>?]{1,8}$")
 _UNIT_STARTS = ("Apt", "APT", "apt", "Suite", "SUITE", "suite", "Ste", "Flat")
 _WORDS = re.compile(rf"{_LETTER}+|[0-9]+")
 
@@ -81,7 +88,7 @@ class StreetAddress(Shaped):
         rf"|(?:{_GLUED})[ ,]{{1,2}}[0-9]{{1,4}}"
         rf"|(?:{_BEFORE}|ul\.|ulica|ulice|út|utca|calle|rue|via) "
         rf"|(?:{_UNIT_WORDS}) #?[0-9]{{1,5}}"
-        r"|P\.? ?O\.? ?Box [0-9]{1,6}|PSC [0-9]{1,5},? Box [0-9]{1,5}|Unit [0-9]{1,5},? Box [0-9]{1,5}|(?:APO|FPO|DPO) A[AEP] [0-9]{5}"
+        r"|P\.? ?O\.? ?Box [0-9]{1,6}|(?i:psc [0-9]{1,5},? box [0-9]{1,5}|unit [0-9]{1,5},? box [0-9]{1,5}|[afd]po a[aep] [0-9]{5})"
     )
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
@@ -91,10 +98,17 @@ class StreetAddress(Shaped):
             return ()
         (first, last), score = core, KEYWORDED
         bound = min(len(text), last + _MOST)
-        if unit := _UNIT.match(text, last, bound):
-            last = unit.end()
+        is_unit = text.startswith(_UNIT_STARTS, start)
+        while unit := _UNIT.match(text, last, bound):
+            last, is_unit = unit.end(), True
+        if corner := _CORNER.search(text, max(0, first - _LOOK), first):
+            first = corner.start()
+            if other := _OTHER_STREET.match(text, last, bound):
+                last = other.end() - (text[other.end() - 1] == ".")
         if city := _CITY.match(text, last, bound):
             last, score = city.end(), CHECKED
+        elif (is_unit or text[last : last + 1] in (",", "\n")) and (town := _TOWN.match(text, last, bound)):
+            last = town.end() - (text[town.end() - 1] == ".")
         return (Span(first, last, "STREET_ADDRESS", score),)
 
     def surrogate(self, value: str, draw: Draw) -> str:
@@ -117,8 +131,9 @@ _Range = tuple[int, int]
 def _core(text: str, start: int, end: int) -> _Range | None:
     """Return the range of the line that has the number."""
     found = text[start:end]
-    if found.startswith(_BOXES):
-        return _with_numbers(text, start), end
+    if found.lower().startswith(_BOXES):
+        ship = _SHIP.search(text, max(0, start - _LOOK), start)
+        return ship.start() if ship else _with_numbers(text, start), end
     if found[0] == " ":
         return _numbered(text, start, end)
     if found[-1].isdigit():

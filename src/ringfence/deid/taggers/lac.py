@@ -10,18 +10,26 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import LOCATION, NAMED, ORGANISATION, PERSON, TAGGERS
+from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
+from ringfence.deid.tagger import NAMED, TAGGERS
 
 _KIND = {"PER": PERSON, "nr": PERSON, "LOC": LOCATION, "ns": LOCATION, "ORG": ORGANISATION, "nt": ORGANISATION}
 _ALNUM = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-_BATCH = 64  # sentences
+_BATCH = 32  # sentences; more fit no cache
 _OUT_OF_VOCABULARY = "OOV"
+
+
+class _Vocabulary(NamedTuple):
+    words: dict[str, int]
+    read_as: dict[str, str]  # character -> the one as which it is read
+    cutter: Cutter
+    tags: list[tuple[str, str]]  # (tag, B or I)
 
 
 @TAGGERS.add("lac.v1")
@@ -30,14 +38,10 @@ class Lac:
 
     kinds = frozenset(_KIND.values())
     language = "zh"
+    model = "lac"
 
-    def __init__(self, *, folder: Path, threads: int = 1) -> None:
-        """Load the converted model of `folder` (see `ringfence model import LAC-2.1.2.tar.gz`)."""
-        vocabulary = json.loads((folder / "vocab.json").read_bytes())
-        self._words: dict[str, int] = vocabulary["words"]
-        self._read_as: dict[str, str] = vocabulary["read_as"]
-        self._cutter = Cutter(vocabulary["cuts"], vocabulary["occurrences"])
-        self._tags = [tag.rpartition("-")[::2] if "-" in tag else ("", tag) for tag in vocabulary["tags"]]  # (tag, B or I)
+    def __init__(self, *, folder: Path = Path(), threads: int = 1) -> None:
+        """`folder`: the converted model (see `ringfence model import LAC-2.1.2.tar.gz`), read when it is first needed."""
         self._folder, self._threads = folder, threads
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
@@ -53,8 +57,8 @@ class Lac:
 
     def _units(self, sentence: str) -> list[tuple[int, int]]:
         """Return (number, characters) of what the model reads: words that it knows, else single characters."""
-        units, words = [], self._words
-        for word in self._cutter.cut(sentence):
+        units, words = [], self._vocabulary.words
+        for word in self._vocabulary.cutter.cut(sentence):
             if word in words:
                 units.append((self._number(word), len(word)))
             else:
@@ -62,7 +66,8 @@ class Lac:
         return units
 
     def _number(self, word: str) -> int:
-        return self._words.get(self._read_as.get(word, word), self._words[_OUT_OF_VOCABULARY])
+        known = self._vocabulary
+        return known.words.get(known.read_as.get(word, word), known.words[_OUT_OF_VOCABULARY])
 
     def _tagged(self, rows: list[list[int]]) -> list[list[int]]:
         """Return the tag of every unit."""
@@ -76,7 +81,7 @@ class Lac:
     def _names(self, tags: list[int], lengths: list[int]) -> Iterator[Span]:
         start, kind, at = 0, "", 0
         for number, length in zip(tags, lengths, strict=True):
-            tag, place = self._tags[number]
+            tag, place = self._vocabulary.tags[number]
             here = _KIND.get(tag, "")
             if kind and (here != kind or place == "B"):
                 yield Span(start, at, kind, NAMED)
@@ -86,6 +91,16 @@ class Lac:
             at += length
         if kind:
             yield Span(start, at, kind, NAMED)
+
+    @cached_property
+    def _vocabulary(self) -> _Vocabulary:
+        read = json.loads((self._folder / "vocab.json").read_bytes())
+        return _Vocabulary(
+            words=read["words"],
+            read_as=read["read_as"],
+            cutter=Cutter(read["cuts"], read["occurrences"]),
+            tags=[tag.rpartition("-")[::2] if "-" in tag else ("", tag) for tag in read["tags"]],
+        )
 
     @cached_property
     def _weights(self) -> dict[str, NDArray[np.float32]]:
@@ -147,14 +162,17 @@ def viterbi(emissions: NDArray[np.float32], lengths: NDArray[np.int32], crf: NDA
 
     emissions: [time, batch, tags].  lengths: [batch].  crf: [2 + tags, tags]: scores of the first tag, of the last, and from tag to tag.
     """
-    first, last, between = crf[0], crf[1], crf[2:]
-    time, batch, _ = emissions.shape
+    first, last, between = crf[0], crf[1], np.ascontiguousarray(crf[2:].T)  # between: [to, from], so that the search runs along memory
+    time, batch, tags = emissions.shape
     score = emissions[0] + first  # [batch, tags]
-    back = np.zeros(emissions.shape, dtype=np.int16)
+    back = np.empty(emissions.shape, dtype=np.int16)
+    begins = np.arange(batch * tags) * tags
     for at in range(1, time):
-        reached = score[:, :, None] + between  # [batch, from, to]
-        back[at] = reached.argmax(axis=1)
-        score = np.where((at < lengths)[:, None], reached.max(axis=1) + emissions[at], score)
+        reached = (score[:, None, :] + between).reshape(batch * tags, tags)
+        best = reached.argmax(axis=1)
+        back[at] = best.reshape(batch, tags)
+        moved = reached.ravel()[begins + best].reshape(batch, tags) + emissions[at]
+        score = np.where((at < lengths)[:, None], moved, score)
     tag = (score + last).argmax(axis=1)  # [batch]
     rows = np.zeros((time, batch), dtype=np.int64)
     everyone = np.arange(batch)

@@ -1,0 +1,198 @@
+"""Terms that only insiders know: what a set says often, holds together, and no dictionary has.
+
+Sources: pointwise mutual information over the weakest cut (Bouma 2009, Normalized (Pointwise) Mutual Information in Collocation Extraction) and
+the entropy of neighbours (Jin and Tanaka-Ishii 2006, Unsupervised Segmentation of Chinese Text by Use of Branching Entropy).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from math import exp, log
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringfence.deid.features import words_en, words_zh
+
+_TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:[-/.+][A-Za-z0-9]+)*|[0-9]+|[\u3400-\u9fff]|.", re.DOTALL)
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_WORD = re.compile(r"[A-Za-z]")
+_LONGEST = 8  # tokens of a term
+_CUES_ZH = tuple(
+    "计划 平台 系统 项目 模型 方案 工程 专项 行动 引擎 框架 协议 中台 产品 算法 组件 服务 网关 数据库 实验室 专班 小组 战略 指数 基金 号机 芯片 版本 二期 一期".split()
+)
+_CUES_EN = frozenset("project platform system program programme initiative operation engine framework suite service portal gateway plan".split())
+_SHAPE = re.compile(r"[a-z]+[A-Z]|[A-Z]{2,}[a-z]|[A-Z][a-z]+[A-Z]|[A-Za-z]+[-_/]?[0-9]|[A-Z]{2,}")
+_FUNCTION = frozenset("的了是在和与及或就都也而但被把对从向到为于以之其这那有不个们吗呢吧啊很更最等将已并由如若则且即又再还只让给跟比按经过着可会能要请您你我他她它")
+_EDGES_EN = frozenset("the a an of and or to in on at for with by from is are was were be been it this that these those as we you they he she i our your his her their its not".split())
+_WITHIN = 0.8  # of a term's occurrences stand inside one longer term: then it is a fragment
+
+
+class Candidate(NamedTuple):
+    """A possible term: how often it occurs and how it was ranked."""
+
+    term: str
+    count: int
+    score: float
+
+
+def candidates(texts: Iterable[str], *, least: int = 3, most: int = 2_000) -> list[Candidate]:
+    """Return possible internal terms, the likeliest first.
+
+    texts: what a set holds, with NUL for every character that de-identification replaces anyway.
+    least: occurrences; what is said once or twice cannot be told from a slip.
+    """
+    tokens, starts = _numbered(texts)
+    names = sorted(tokens, key=tokens.__getitem__)
+    grams = _grams(starts, least=least, letters=names)
+    found = [made for length in range(1, _LONGEST + 1) for made in _judged(grams, length, starts, names)]
+    return sorted(found, key=lambda c: (-c.score, c.term))[:most]
+
+
+def _numbered(texts: Iterable[str]) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Return tokens by number and the texts as numbers: 0 for whatever ends a term."""
+    tokens: dict[str, int] = {"": 0}
+    row: list[int] = []
+    for text in texts:
+        for token in _TOKEN.findall(text):
+            if token == " ":
+                continue
+            is_part = _HAN.match(token) or _WORD.match(token) or token.isdigit()
+            row.append(tokens.setdefault(token, len(tokens)) if is_part else 0)
+        row.append(0)
+    return tokens, np.array(row or [0], dtype=np.int64)
+
+
+class _Grams(NamedTuple):
+    """Per length n, from 1: the number of the n-gram that begins at each place (0: too rare), and how often each number occurs."""
+
+    at: list[NDArray[np.int64]]
+    counts: list[NDArray[np.int64]]
+
+
+def _grams(row: NDArray[np.int64], *, least: int, letters: Sequence[str]) -> _Grams:
+    at, counts = [row], [np.bincount(row, minlength=len(letters))]
+    for n in range(2, _LONGEST + 1):
+        before, last = at[-1], np.concatenate([row[n - 1 :], np.zeros(n - 1, dtype=np.int64)])
+        suffix = np.concatenate([at[-1][1:], [0]])  # a frequent n-gram begins and ends with frequent ones
+        keys = np.where((before > 0) & (last > 0) & (suffix > 0), before * (int(row.max()) + 1) + last, 0)
+        values, numbers, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+        kept = (sizes >= least) & (values > 0)
+        fresh = np.where(kept, np.cumsum(kept), 0)
+        at.append(fresh[numbers])
+        counts.append(np.concatenate([[0], sizes[kept]]))
+        if not kept.any():
+            break
+    if len(at) > 1:
+        rare = counts[0] < least
+        at[0] = np.where(rare[row], 0, row)
+    return _Grams(at, counts)
+
+
+def _judged(grams: _Grams, n: int, row: NDArray[np.int64], names: Sequence[str]) -> Iterator[Candidate]:
+    if n > len(grams.at):
+        return
+    at, counts = grams.at[n - 1], grams.counts[n - 1]
+    places = np.flatnonzero(at)
+    if not len(places):
+        return
+    left = _entropy(at[places], np.where(places > 0, row[places - 1], 0), len(counts))
+    right = _entropy(at[places], row[np.minimum(places + n, len(row) - 1)], len(counts))
+    within = _within(grams, n, places, at, counts)
+    first = {}
+    for place, number in zip(places.tolist(), at[places].tolist(), strict=True):
+        first.setdefault(number, place)
+    total = float(len(row))
+    for number, place in first.items():
+        parts = [names[token] for token in row[place : place + n]]
+        term = _joined(parts)
+        if within[number] >= _WITHIN or not _is_possible(parts, term):
+            continue
+        cohesion = _cohesion(grams, n, place, total) if n > 1 else 0.0
+        score = _score(parts, term, int(counts[number]), cohesion, min(left[number], right[number]))
+        if score > 0:
+            yield Candidate(term, int(counts[number]), round(score, 4))
+
+
+def _entropy(numbers: NDArray[np.int64], neighbours: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Return the entropy (nats) of what stands beside each n-gram; every end of a clause is a neighbour of its own."""
+    ends = neighbours == 0
+    unique = np.where(ends, -np.arange(1, len(neighbours) + 1), neighbours)
+    _, counts, owners = _pairs(numbers, unique)
+    totals = np.bincount(owners, weights=counts, minlength=size)
+    share = counts / totals[owners]
+    return np.bincount(owners, weights=-share * np.log(share), minlength=size)
+
+
+def _pairs(numbers: NDArray[np.int64], others: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    order = np.lexsort((others, numbers))
+    a, b = numbers[order], others[order]
+    new = np.concatenate([[True], (a[1:] != a[:-1]) | (b[1:] != b[:-1])])
+    begins = np.flatnonzero(new)
+    return order[begins], np.diff(np.concatenate([begins, [len(a)]])), a[begins]
+
+
+def _within(grams: _Grams, n: int, places: NDArray[np.int64], at: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the largest share of each n-gram's occurrences that stand in one (n+1)-gram."""
+    share = np.zeros(len(counts))
+    if n >= len(grams.at):
+        return share
+    longer, sizes = grams.at[n], grams.counts[n]
+    np.maximum.at(share, at[places], sizes[longer[places]] / counts[at[places]])
+    behind = places[places > 0]
+    np.maximum.at(share, at[behind], sizes[longer[behind - 1]] / counts[at[behind]])
+    return share
+
+
+def _cohesion(grams: _Grams, n: int, place: int, total: float) -> float:
+    """Return the pointwise mutual information (nats) of the weakest cut."""
+    whole = float(grams.counts[n - 1][grams.at[n - 1][place]])
+    weakest = float("inf")
+    for k in range(1, n):
+        a = float(grams.counts[k - 1][grams.at[k - 1][place]])
+        b = float(grams.counts[n - k - 1][grams.at[n - k - 1][place + k]])
+        weakest = min(weakest, log(whole * total / (a * b)))
+    return weakest
+
+
+def _joined(parts: Sequence[str]) -> str:
+    made = parts[0]
+    for before, part in zip(parts, parts[1:], strict=False):
+        made += (" " if before.isascii() and part.isascii() else "") + part
+    return made
+
+
+def _is_possible(parts: Sequence[str], term: str) -> bool:
+    if parts[0] in _FUNCTION or parts[-1] in _FUNCTION or parts[0].lower() in _EDGES_EN or parts[-1].lower() in _EDGES_EN:
+        return False
+    if all(part.isdigit() for part in parts):
+        return False
+    if not _HAN.search(term):
+        return len(term) > 2 and not term.islower() and not all(part.lower() in words_en() and part.islower() for part in parts)  # noqa: PLR2004
+    return len(term) > 1 and term not in words_zh()
+
+
+def _score(parts: Sequence[str], term: str, count: int, cohesion: float, freedom: float) -> float:
+    """Return how likely a term is: it holds together, stands free, is in no dictionary, and looks like one."""
+    unknown = _unknown(parts, term)
+    cue = 1.6 if term.endswith(_CUES_ZH) or parts[-1].lower() in _CUES_EN or parts[0].lower() in _CUES_EN else 1.0
+    shape = 1.8 if _SHAPE.search(term) else 1.0
+    held = 1.0 if len(parts) == 1 else 1 / (1 + exp(-(cohesion - 4.0)))
+    free = 1 / (1 + exp(-3.0 * (freedom - 0.9)))
+    return unknown * cue * shape * held * free * log(1 + count)
+
+
+def _unknown(parts: Sequence[str], term: str) -> float:
+    """Return the share of a term's characters that no common word of two characters or more covers; latin words by the list of English."""
+    covered, at = 0, 0
+    known = words_zh()
+    while at < len(term):
+        length = next((n for n in range(min(6, len(term) - at), 1, -1) if term[at : at + n] in known), 0)
+        covered += length
+        at += length or 1
+    latin = [part for part in parts if part.isascii() and part.isalpha()]
+    if not _HAN.search(term):
+        return sum(part.lower() not in words_en() for part in latin) / max(1, len(parts)) if latin else 1.0
+    return max(0.05, 1 - covered / len(term))
