@@ -1,4 +1,4 @@
-"""Write words_zh.txt.gz and words_en.txt.gz into src/ringfence/deid/data: common words with how often they occur, names of persons excluded.
+"""Write words_zh.txt.gz and words_en.txt.gz into src/ringfence/deid/data: words with how often they occur, names of persons as minus their number.
 
 Run: python tools/words.py CHINESE ENGLISH
 CHINESE: `jieba/dict.txt` of the package jieba 0.42.1 (MIT).  ENGLISH: `frequency_dictionary_en_82_765.txt` of the package symspellpy 6.10 (MIT; made
@@ -14,7 +14,8 @@ from pathlib import Path
 from ringfence.deid import people
 
 TARGET = Path(__file__).parents[1] / "src" / "ringfence" / "deid" / "data"
-LEAST_ZH = 10  # occurrences in jieba's corpora
+LEAST_ZH = 3  # occurrences in jieba's corpora
+LEAST_NAME = 20  # of a name, which may well be a word that was taken for one: 休克, 子宫
 LONGEST = 8  # characters
 MOST_EN = 50_000  # words
 
@@ -25,9 +26,9 @@ def main(chinese: str, english: str) -> None:
     write(
         "words_zh",
         sorted(
-            (word, int(count))
+            (word, -int(count) if tag.startswith("nr") else int(count))
             for word, count, tag in rows
-            if 2 <= len(word) <= LONGEST and int(count) >= LEAST_ZH and not tag.startswith("nr") and all("\u3400" <= c <= "\u9fff" for c in word)
+            if 2 <= len(word) <= LONGEST and int(count) >= (LEAST_NAME if tag.startswith("nr") else LEAST_ZH) and all("\u3400" <= c <= "\u9fff" for c in word)
         ),
     )
     known = people.names()

@@ -116,7 +116,7 @@ def test_the_default_profile_runs_every_built_in_recogniser():
 
 @pytest.mark.skipif(not GLUED.exists(), reason="this machine has no ../shared/data")
 def test_identifiers_glued_to_chinese_characters():
-    engine = Engine.build(settings_for("default"), b"k" * 32)
+    engine = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
     rows = [json.loads(line) for line in GLUED.read_text(encoding="utf-8").splitlines()]
     missed = []
     for row in rows:

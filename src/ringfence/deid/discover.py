@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.deid.features import words_en, words_zh
+from ringfence.deid.features import all_words_zh, words_en
 
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:[-/.+][A-Za-z0-9]+)*|[0-9]+|[\u3400-\u9fff]|.", re.DOTALL)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -27,6 +27,10 @@ _CUES_EN = frozenset("project platform system program programme initiative opera
 _SHAPE = re.compile(r"[a-z]+[A-Z]|[A-Z]{2,}[a-z]|[A-Z][a-z]+[A-Z]|[A-Za-z]+[-_/]?[0-9]|[A-Z]{2,}")
 _FUNCTION = frozenset("的了是在和与及或就都也而但被把对从向到为于以之其这那有不个们吗呢吧啊很更最等将已并由如若则且即又再还只让给跟比按经过着可会能要请您你我他她它")
 _EDGES_EN = frozenset("the a an of and or to in on at for with by from is are was were be been it this that these those as we you they he she i our your his her their its not".split())
+_HELD = 10.0  # nats of mutual information from which more say nothing
+_OFTEN = 20  # occurrences from which more say nothing: a whole set speaks of MRI
+_NAMED = 2.5  # times as likely with a word like 平台 or Project beside it
+_SHORT = 4  # letters of an abbreviation that could be anything
 _WITHIN = 0.8  # of a term's occurrences stand inside one longer term: then it is a fragment
 
 
@@ -171,28 +175,35 @@ def _is_possible(parts: Sequence[str], term: str) -> bool:
         return False
     if not _HAN.search(term):
         return len(term) > 2 and not term.islower() and not all(part.lower() in words_en() and part.islower() for part in parts)  # noqa: PLR2004
-    return len(term) > 1 and term not in words_zh()
+    return len(term) > 1 and term not in all_words_zh()
 
 
 def _score(parts: Sequence[str], term: str, count: int, cohesion: float, freedom: float) -> float:
     """Return how likely a term is: it holds together, stands free, is in no dictionary, and looks like one."""
-    unknown = _unknown(parts, term)
-    cue = 1.6 if term.endswith(_CUES_ZH) or parts[-1].lower() in _CUES_EN or parts[0].lower() in _CUES_EN else 1.0
-    shape = 1.8 if _SHAPE.search(term) else 1.0
-    held = 1.0 if len(parts) == 1 else 1 / (1 + exp(-(cohesion - 4.0)))
+    cue = next((c for c in _CUES_ZH if term.endswith(c) and len(term) > len(c)), "")
+    is_named = bool(cue) or (len(parts) > 1 and bool(_CUES_EN & {parts[0].lower(), parts[-1].lower()}))
+    shape = _shape(term)
+    held = 1.0 if len(parts) == 1 else min(max(cohesion, 0.0), _HELD) / _HELD
     free = 1 / (1 + exp(-3.0 * (freedom - 0.9)))
-    return unknown * cue * shape * held * free * log(1 + count)
+    return _unknown(parts, term.removesuffix(cue) or term) * (_NAMED if is_named else 1.0) * shape * held * free * log(1 + min(count, _OFTEN))
 
 
-def _unknown(parts: Sequence[str], term: str) -> float:
-    """Return the share of a term's characters that no common word of two characters or more covers; latin words by the list of English."""
+def _shape(term: str) -> float:
+    """Return more for what is written like a name of a thing: AlphaGo, ABC-123, x9; an abbreviation of few letters is one of many."""
+    if not _SHAPE.search(term):
+        return 1.0
+    return 1.0 if term.isalpha() and term.isupper() and len(term) <= _SHORT else 1.8
+
+
+def _unknown(parts: Sequence[str], stem: str) -> float:
+    """Return the share of a stem's characters that no word of two characters or more covers; of Latin words, the share that is not English."""
+    if not _HAN.search(stem):
+        latin = [part for part in parts if part.isascii() and part.isalpha()]
+        return sum(part.lower() not in words_en() for part in latin) / max(1, len(parts)) if latin else 1.0
     covered, at = 0, 0
-    known = words_zh()
-    while at < len(term):
-        length = next((n for n in range(min(6, len(term) - at), 1, -1) if term[at : at + n] in known), 0)
+    known = all_words_zh()
+    while at < len(stem):
+        length = next((n for n in range(min(_LONGEST, len(stem) - at), 1, -1) if stem[at : at + n] in known), 0)
         covered += length
         at += length or 1
-    latin = [part for part in parts if part.isascii() and part.isalpha()]
-    if not _HAN.search(term):
-        return sum(part.lower() not in words_en() for part in latin) / max(1, len(parts)) if latin else 1.0
-    return max(0.05, 1 - covered / len(term))
+    return max(0.05, 1 - covered / len(stem))

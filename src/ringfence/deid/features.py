@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -13,6 +13,7 @@ from ringfence.deid import people
 _FOREIGN = frozenset(people.FOREIGN)
 _LATIN = re.compile(r"[A-Za-z]+")
 _WORK = re.compile(r"《[^《》]{1,30}(?:》|$)")
+_COMMON = 10  # occurrences from which a word counts as common
 _LONGEST_WORD = 6  # characters of a word that is looked up
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[^\w\s]|_")
 _SAYS = "说 称 表示 认为 指出 介绍 告诉 透露 强调 回忆 坦言 解释 补充 宣布 回应 接受 担任 出任 出席 主演 执导 饰演 先生 女士 小姐 教授 博士 医生 主任 经理 总监 律师 法官 老师 同志 同学".split()
@@ -23,18 +24,26 @@ _ORGANISATION = frozenset("inc ltd llc plc corp co company corporation group ban
 @cache
 def words_zh() -> frozenset[str]:
     """Return common Chinese words of two to six characters, names of persons excluded."""
-    return _words("zh")
+    return frozenset(word for word, count in _words("zh") if count >= _COMMON)
+
+
+@cache
+def all_words_zh() -> frozenset[str]:
+    """Return Chinese words of two to eight characters, rare ones and frequent names, too."""
+    return frozenset(word for word, _ in _words("zh"))
 
 
 @cache
 def words_en() -> frozenset[str]:
     """Return common English words in lower case, given names excluded that are no other word."""
-    return _words("en")
+    return frozenset(word for word, _ in _words("en"))
 
 
-def _words(language: str) -> frozenset[str]:
+def _words(language: str) -> Iterator[tuple[str, int]]:
     packed = (files("ringfence.deid") / "data" / f"words_{language}.txt.gz").read_bytes()
-    return frozenset(line.partition(" ")[0] for line in gzip.decompress(packed).decode().splitlines())
+    for line in gzip.decompress(packed).decode().splitlines():
+        word, _, count = line.partition(" ")
+        yield word, int(count)
 
 
 @cache

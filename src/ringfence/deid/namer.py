@@ -22,6 +22,7 @@ _CUTS = {"zh": "，、,: ", "en": ".;,) "}  # where a piece that is too long is 
 _LONGEST = {"zh": 200, "en": 1_000}  # characters
 _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
 _CAPITAL = re.compile(r"[A-Z][A-Za-z'.-]|[a-z][A-Z]|\b[A-Z]\b")
+_LONE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
@@ -37,6 +38,7 @@ class Namer:
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield the names of a folded block; those of different taggers may overlap."""
+        text = _LONE.sub("\ufffd", text)  # no model was made for half a character, and UTF-8 has none
         for language, taggers in self._by_language.items():
             if taggers:
                 pieces = [(start, piece) for start, piece in _pieces(text, language) if _may_hold_a_name(piece, language)]

@@ -78,7 +78,7 @@ def child(tmp_path):
         job="deid.v1",
         run="deid-" + "0" * 12,
         tenant=TENANT,
-        settings=settings_for("default"),
+        settings=settings_for("default").model_copy(update={"taggers": ()}),
         inputs={"set": stored(source)},
         outputs={"set": masked, "spans": spans},
     )

@@ -50,7 +50,7 @@ STAND_INS = [  # name, value, form of every stand-in
     ("wechat.v1", "1234567", r"0\d{6}"),
     ("alipay.v1", "2088102146225135", r"2080\d{12}"),
     ("alipay.v1", "13800138000", r"1[012]\d{9}"),
-    ("alipay.v1", "li.ming@corp.cn", r"[a-z][a-z0-9]{5,15}@(example\.(com|org|net)|mail\.invalid)"),
+    ("alipay.v1", "shop_x9@corp.cn", r"[a-z][a-z0-9]{5,15}@(example\.(com|org|net)|mail\.invalid)"),
     ("douyin.v1", "zhang.wei_88", r"-[a-z]{4}\.[a-z]{3}_\d\d"),
     ("douyin.v1", "95270001", r"0\d{7}"),
     ("medical-record.v1", "ZY20230415001", r"ZY9999\d{7}"),

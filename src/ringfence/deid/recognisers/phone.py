@@ -85,8 +85,12 @@ def refill_digits(template: str, digits: str) -> str:
 
 
 def _cut(text: str, start: int, end: int) -> int:
-    """Return where the number behind + ends: groups of digits beyond the longest number, or glued to a letter, belong to something else."""
-    while sum(c in DIGITS for c in text[start:end]) > _MOST or (cuts_a_word(text, end) and not _EXTENSION.match(text, end)):
+    """Return where the number behind + ends: groups of digits beyond the longest number, glued to a letter or in a decimal, belong to something else."""
+    while (
+        sum(c in DIGITS for c in text[start:end]) > _MOST
+        or (cuts_a_word(text, end) and not _EXTENSION.match(text, end))
+        or in_decimal(text, end, end)
+    ):
         shorter = max(text.rfind(gap, start + 1, end) for gap in " -./(")
         if shorter < 0:
             break
