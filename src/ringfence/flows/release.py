@@ -184,9 +184,8 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         arrow.refuse_deleted()
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
-        if (
-            space.policy() != policy or tuple(one.id for one in audits_of(space, thing)) != found.audits
-        ):  # the bundle carries what judged it
+        audits = tuple(one.id for one in audits_of(space, thing))
+        if space.policy() != policy or audits != found.audits:  # the bundle carries what judged it
             raise PolicyChanged
         write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
         arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
