@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ringfence.release.chain import Evidence
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.vault.files import read_file
+from ringfence.workspace.accounts import charges
 from ringfence.workspace.arrow import Arrow
 from ringfence.workspace.entries import Released, now
 from ringfence.workspace.space import Workspace
@@ -52,6 +53,7 @@ class Release:
     manifest: str
     files: int
     verdicts: tuple[Verdict, ...]
+    voids: bool  # the lifetime bound of the private runs on the same people holds no longer
 
 
 def release(space: Workspace, run_name: str, *, name: str) -> Release:
@@ -95,6 +97,7 @@ class Judged:
     audit: Audit | None
     verdicts: tuple[Verdict, ...]
     audits: tuple[str, ...]  # every one that was looked at
+    voids: bool = False  # its release ends the lifetime bound of the private runs on the same people
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,13 @@ def judge(space: Workspace, run_name: str) -> Judged:
     Raises: UnknownRun, NotReleasable.
     """
     run, thing = adapter_of(space, run_name)
-    return _judged(space, thing, run.id)
+    return replace(_judged(space, thing, run.id), voids=_voids(space, run, thing))
+
+
+def _voids(space: Workspace, run: Run, thing: Thing) -> bool:
+    """Return True for an ordinary run on people about whom private runs have promised something."""
+    group = space.state.accounts.group(space.state.accounts.of_set[thing.origin])
+    return run.reserve is None and bool(charges(space.state.runs.values(), group)[0])
 
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
@@ -212,7 +221,9 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         lock=space.locked(seconds=None),
         record=record,
     )
-    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts)
+    return Release(
+        folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, _voids(space, space.state.runs[thing.run], thing)
+    )
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:
