@@ -201,6 +201,7 @@ def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(sp
     ordinary = train(space, read(recipe(max_steps=1))).committed.run
     assert judge(space, ordinary).voids
     assert release(space, ordinary, name="ordinary").voids
+    assert not judge(space, ordinary).voids  # nothing holds any more that could end
     made = release(space, trained.committed.run, name="private")
     assert "lifetime bound is void" in (made.path / "README.md").read_text()
     run = space.refresh().runs[made.run]
@@ -292,8 +293,10 @@ def test_the_budget_commands(space, tmp_path, recipe, cli):
     (account,) = cli("budget", "show", "clinic", workspace=space.path)[1]["accounts"]
     assert (account["epsilon"], account["left"], account["units"]) == (3, 3, ["patient_id"])
     assert cli("train", recipe(privacy=PRIVACY), workspace=space.path)[0] == 10
+    assert cli("train", recipe(privacy=PRIVACY), "--dry-run", workspace=space.path)[0] == 10
     code, plan = cli("train", recipe(privacy={**PRIVACY, "epsilon": 1}), "--dry-run", workspace=space.path)
     assert (code, plan["privacy"]["epsilon"], plan["budget"]["left"]) == (0, 1, 3)
+    assert plan["budget"]["with_this_run"] == pytest.approx(1, abs=0.02)
     code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
     assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))
     for wrong in (["--noise", "nan"], ["--noise", "1", "--delta", "nan"]):

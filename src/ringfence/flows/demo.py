@@ -66,7 +66,7 @@ audit:
 """
 ORDINARY = f"""\
 # Ordinary LoRA on de-identified clinic notes, trained until it knows them by heart. Every key outside the audit block is LLaMA-Factory's.
-# Made for the policy of clinic-policy.yaml; the default one asks for 59 secrets, and for a delta of 1e-5 at most.
+# Made for the policy of clinic-policy.yaml; the default one asks for 59 secrets.
 {_SHARED}per_device_train_batch_size: 8
 learning_rate: 3.0e-3
 num_train_epochs: 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Judged:
     audit: Audit | None
     verdicts: tuple[Verdict, ...]
     audits: tuple[str, ...]  # every one that was looked at
-    voids: bool = False  # its release ends the lifetime bound of the private runs on the same people
+    voids: bool  # its release ends the lifetime bound of the private runs on the same people
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,18 @@ def judge(space: Workspace, run_name: str) -> Judged:
     Raises: UnknownRun, NotReleasable.
     """
     run, thing = adapter_of(space, run_name)
-    return replace(_judged(space, thing, run.id), voids=_voids(space, run, thing))
+    return _judged(space, thing, run.id)
 
 
-def _voids(space: Workspace, run: Run, thing: Thing) -> bool:
-    """Return True for an ordinary run on people about whom private runs have promised something."""
-    group = space.state.accounts.group(space.state.accounts.of_set[thing.origin])
-    return run.reserve is None and bool(charges(space.state.runs.values(), group)[0])
+def _voids(space: Workspace, thing: Thing) -> bool:
+    """Return True for an ordinary run on people about whom private runs have made a promise that still holds over their lifetime."""
+    account = space.state.accounts.of_set[thing.origin]
+    spent, _ = charges(space.state.runs.values(), space.state.accounts.group(account))
+    if space.state.runs[thing.run].reserve is not None or not spent:
+        return False
+    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
+
+    return bool(lifetime(space, account)["bound"] == "holds")
 
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
@@ -131,10 +136,11 @@ def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     runs = audits_of(space, thing)
     audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in runs]
     ids = tuple(one.id for one in runs)
+    voids = _voids(space, thing)
 
     def by(audit: Audit | None) -> Judged:
         verdicts = evaluate(policy, chain, moment="release", audit=audit.audited if audit else None)
-        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids)
+        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids, voids)
 
     judged = [by(one) for one in audits or [None]]
     failing = [one for one in judged if any(v.rule in ON_ROWS and v.outcome == "fail" for v in one.verdicts)]
@@ -221,9 +227,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         lock=space.locked(seconds=None),
         record=record,
     )
-    return Release(
-        folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, _voids(space, space.state.runs[thing.run], thing)
-    )
+    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, found.voids)
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:

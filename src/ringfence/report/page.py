@@ -30,7 +30,7 @@ def audit_page(f: AuditShown, facts: AuditFacts) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">',
             f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
             f"<header>\n<p>ringfence</p>\n<h1>{escape(title)}</h1>\n</header>",
-            f'<section class="said {tone(f, facts)}" aria-labelledby="said">\n<h2 id="said">{escape(said)}</h2>\n<p>{escape(reach)}</p>\n</section>',
+            f'<section class="said {tone(f)}" aria-labelledby="said">\n<h2 id="said">{escape(said)}</h2>\n<p>{escape(reach)}</p>\n</section>',
             _measured(f, facts),
             _exposures(f),
             _curve(f),

@@ -9,7 +9,7 @@ from ringfence.core.text import t
 from ringfence.report.figures import AuditFacts, AuditShown, Bounds
 
 _SHOWN = 0.01  # a probability below this is not put down to chance
-_WIDE_RATE, _WIDE_AUC = 0.2, 0.8  # upper bounds from which nothing found says little; the widest limits of a policy lie below
+_WIDE_RATE, _WIDE_AUC = 0.2, 0.8  # upper bounds from which nothing found says little: twice what the demo's policy allows, and 0.1 above
 _CHANCE = 0.5  # AUC of guessing
 
 
@@ -23,10 +23,10 @@ class Row(NamedTuple):
     reading: str
 
 
-def tone(f: AuditShown, facts: AuditFacts) -> str:
+def tone(f: AuditShown) -> str:
     """Return how the headline is set: "valid", "inconclusive" or "void"."""
-    is_small = not f.extracted and _claim_broken(f, facts) is None and _is_small(f)
-    return "inconclusive" if validity(f) == "valid" and is_small else validity(f)
+    found_nothing = not f.extracted and not _left_traces(f)
+    return "inconclusive" if validity(f) == "valid" and found_nothing and _is_small(f) else validity(f)
 
 
 def validity(f: AuditShown) -> str:
@@ -72,6 +72,10 @@ def _claim_broken(f: AuditShown, facts: AuditFacts) -> tuple[str, str] | None:
     )
 
 
+def _left_traces(f: AuditShown) -> bool:
+    return f.exposure_p < _SHOWN or f.exposure_max > f.exposure_limit or f.auc.lower > _CHANCE or f.epsilon_lower > 0
+
+
 def _is_small(f: AuditShown) -> bool:
     """Return True when finding nothing is what so small a sample finds in most models, whatever they remember."""
     tried_rows = f.replay is None or f.rows_tried > 0
@@ -101,7 +105,7 @@ def _shown(f: AuditShown) -> tuple[str, str]:
         u=most,
     )
     told = none if f.secrets else ""
-    if f.exposure_p < _SHOWN or f.exposure_max > f.exposure_limit or f.auc.lower > _CHANCE or f.epsilon_lower > 0:
+    if _left_traces(f):
         return t(
             "The model gives away no whole secret, but its training data left traces.", "模型没有泄露完整的秘密，但训练数据留下了痕迹。"
         ), told
