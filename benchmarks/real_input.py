@@ -1,9 +1,10 @@
 """An ordinary and a private run on rows of your own, by the commands a user types, each audited and put to the default policy.
 
-Run: python benchmarks/real_input.py FILE QUESTION ANSWER --rows 1000 --held-out 200 [--dtype float32]
+Run: python benchmarks/real_input.py FILE QUESTION ANSWER --rows 1000 --held-out 200 [--tokens 176] [--dtype float32]
      python benchmarks/real_input.py --quick
 
-FILE is a JSON object of rows, a JSON array, or JSON Lines; QUESTION and ANSWER name two of its columns; both are cut so that a row fits 256 tokens.
+FILE is a JSON object of rows, a JSON array, or JSON Lines; QUESTION and ANSWER name two of its columns; both are cut so that a row fits 256 tokens, or
+fewer where that is what a run has time for.
 Two epochs, rank 8 on all linear layers, 60 secrets and about 250 rows planted; each run is detached and watched to its end. The private run
 promises (8, 1e-5) per row. There is no peer: no other tool says what a run remembers. One JSON object a run: seconds, losses, what the audit
 measured with its bounds, and every verdict. --quick: generated notes, a two-layer model.
@@ -101,8 +102,8 @@ def rows_of(file: Path, question: str, answer: str) -> list[dict[str, str]]:
     return [{"prompt": row[question], "completion": row[answer]} for row in rows if row[question].strip() and row[answer].strip()]
 
 
-def fitted(rows: list[dict[str, str]], model: str) -> Iterator[dict[str, str]]:
-    """Yield rows whose answers are cut, at a token, to what is left of the window; a question may take half of it."""
+def fitted(rows: list[dict[str, str]], model: str, most: int) -> Iterator[dict[str, str]]:
+    """Yield rows whose answers are cut, at a token, to what is left of `most` tokens; a question may take half of them."""
     from ringfence.core.environment import silence_libraries
 
     silence_libraries()
@@ -112,13 +113,13 @@ def fitted(rows: list[dict[str, str]], model: str) -> Iterator[dict[str, str]]:
 
     tokenizer = AutoTokenizer.from_pretrained(find(model).path, local_files_only=True)
 
-    def cut(text: str, most: int) -> tuple[str, int]:
-        places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping[:most]
+    def cut(text: str, length: int) -> tuple[str, int]:
+        places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping[:length]
         return text[: places[-1][1]], len(places)
 
     for row in rows:
-        prompt, taken = cut(row["prompt"], CUTOFF // 2)
-        yield {"prompt": prompt, "completion": cut(row["completion"], CUTOFF - FRAME - taken)[0]}
+        prompt, taken = cut(row["prompt"], most // 2)
+        yield {"prompt": prompt, "completion": cut(row["completion"], most - FRAME - taken)[0]}
 
 
 def main() -> None:
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("answer", nargs="?", default="completion")
     parser.add_argument("--rows", type=int, default=1_000, help="of the file, the first")
     parser.add_argument("--held-out", type=int, default=200, help="among them, the last")
+    parser.add_argument("--tokens", type=int, default=CUTOFF, help="of a row at most: what is cut off shortens the run")
     parser.add_argument("--dtype", choices=["auto", "float32"], default="auto")
     parser.add_argument("--quick", action="store_true", help="about a minute")
     asked = parser.parse_args()
@@ -139,7 +141,7 @@ def main() -> None:
             asked.file, asked.rows, asked.held_out = make_notes(folder / "notes.jsonl"), 120, 20
         elif asked.file is None:
             parser.error("FILE is missing")
-        rows = list(fitted(rows_of(asked.file, asked.question, asked.answer)[: asked.rows], model))
+        rows = list(fitted(rows_of(asked.file, asked.question, asked.answer)[: asked.rows], model, asked.tokens))
         desk = Desk(folder)
         found = [desk.bring("rows", rows[: -asked.held_out]), desk.bring("held-out", rows[-asked.held_out :])]
         replaced = sum(sum(one["spans"].values()) for one in found)

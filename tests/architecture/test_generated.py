@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ringfence.core import text
-from ringfence.flows.demo import RECIPES
+from ringfence.flows.demo import POLICY, RECIPES
+from ringfence.flows.policy import read_policy
 from ringfence.recipe.read import read
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +34,12 @@ def test_the_demo_uses_the_example_recipes(name, recipe):
     assert (ROOT / "examples" / f"{name}.yaml").read_text(encoding="utf-8") == RECIPES[recipe]
 
 
+def test_the_demo_uses_the_example_policy():
+    assert read_policy(ROOT / "examples" / "clinic-policy.yaml") == POLICY
+
+
 def test_every_example_recipe_can_be_read():
-    examples = sorted((ROOT / "examples").glob("*.yaml"))
+    examples = sorted(path for path in (ROOT / "examples").glob("*.yaml") if "policy" not in path.name)
     assert examples
     for path in examples:
         assert read(path).dataset

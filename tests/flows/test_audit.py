@@ -37,7 +37,7 @@ from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.report import write_audit_page
 from ringfence.flows.runs import adapter_of
-from ringfence.flows.train import train
+from ringfence.flows.train import price, train
 from ringfence.models import store as models
 from ringfence.models.tiny import write_tiny_model
 from ringfence.recipe.read import read
@@ -342,6 +342,9 @@ def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_pat
     size = space.ledger.size
     with pytest.raises(CanariesOverCap):
         train(space, read(recipe(audit={"secrets": 12, "in_out": 30})))
+    with pytest.raises(CanariesOverCap) as refused:
+        price(space, read(recipe(audit={"secrets": 12, "in_out": 30})))
+    assert refused.value.facts["control"] == 64  # what the recipe did not ask for is told apart
     assert space.ledger.size == size
 
 

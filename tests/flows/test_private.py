@@ -17,9 +17,9 @@ from ringfence.flows.budget import accounts, find, overview, refuse_unaffordable
 from ringfence.flows.data import delete
 from ringfence.flows.import_ import import_file
 from ringfence.flows.policy import set_policy
-from ringfence.flows.release import release
+from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close, details, request_stop
-from ringfence.flows.train import resume, train
+from ringfence.flows.train import price, resume, train
 from ringfence.ingest.settings import ImportSettings
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
@@ -102,7 +102,13 @@ def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
     space.refresh()
     assert space.ledger.size == size  # refused before the intent: no data was opened, nothing is reserved
     assert overview(find(space, "clinic"))["reserved"] == 0
+    with pytest.raises(BudgetExceeded):
+        price(space, private())  # the dry run says beforehand what the run would say
+    found = price(space, private(epsilon=0.5))
+    told = overview(found.account, more=found.plan)
+    assert told["spent"] < told["with_this_run"] < 5
     train(space, private(epsilon=0.5))
+    assert overview(find(space, "clinic"))["spent"] == pytest.approx(told["with_this_run"], abs=1e-3)
 
 
 def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, tmp_path, private):
@@ -191,7 +197,11 @@ def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(sp
     set_policy(space, ungated())
     trained = train(space, private())
     assert trained.committed.statement.predicate.figures["lifetime"]["bound"] == "holds"
-    release(space, train(space, read(recipe(max_steps=1))).committed.run, name="ordinary")
+    assert not judge(space, trained.committed.run).voids
+    ordinary = train(space, read(recipe(max_steps=1))).committed.run
+    assert judge(space, ordinary).voids
+    assert release(space, ordinary, name="ordinary").voids
+    assert not judge(space, ordinary).voids  # nothing holds any more that could end
     made = release(space, trained.committed.run, name="private")
     assert "lifetime bound is void" in (made.path / "README.md").read_text()
     run = space.refresh().runs[made.run]
@@ -283,8 +293,10 @@ def test_the_budget_commands(space, tmp_path, recipe, cli):
     (account,) = cli("budget", "show", "clinic", workspace=space.path)[1]["accounts"]
     assert (account["epsilon"], account["left"], account["units"]) == (3, 3, ["patient_id"])
     assert cli("train", recipe(privacy=PRIVACY), workspace=space.path)[0] == 10
+    assert cli("train", recipe(privacy=PRIVACY), "--dry-run", workspace=space.path)[0] == 10
     code, plan = cli("train", recipe(privacy={**PRIVACY, "epsilon": 1}), "--dry-run", workspace=space.path)
     assert (code, plan["privacy"]["epsilon"], plan["budget"]["left"]) == (0, 1, 3)
+    assert plan["budget"]["with_this_run"] == pytest.approx(1, abs=0.02)
     code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
     assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))
     for wrong in (["--noise", "nan"], ["--noise", "1", "--delta", "nan"]):

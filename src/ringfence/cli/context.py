@@ -195,12 +195,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _note(step: Progress) -> str:
-    return t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss) if step.loss is not None else _PHASES[step.phase].show()
-
-
 class _Lines:
-    """Progress for a file or a pipe: a line now and then, so that a log of an hour's training is a page long."""
+    """Progress for a file or a pipe: a line now and then, so that a log of an hour's training is a page long.
+
+    Without losses: they are computed from real rows, and a log may go anywhere.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -215,7 +214,7 @@ class _Lines:
             return
         self._said = now
         began, first = self._first
-        parts = [self._title, f"{step.done}/{step.total or '?'}", _note(step)]
+        parts = [self._title, f"{step.done}/{step.total or '?'}", _PHASES[step.phase].show()]
         if step.done > first.done and step.total:
             left = (now - began) / (step.done - first.done) * (step.total - step.done)
             parts.append(t("{time} left", "剩余 {time}", time=clock(left)))
@@ -248,6 +247,8 @@ def progress(title: str) -> Iterator[Callable[[Progress], None]]:
         task = bars.add_task(title, total=None, note="")
 
         def show(step: Progress) -> None:
-            bars.update(task, completed=step.done, total=step.total or None, note=_note(step))
+            loss = "" if step.loss is None else t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss)
+            note = loss or _PHASES[step.phase].show()
+            bars.update(task, completed=step.done, total=step.total or None, note=note)
 
         yield show

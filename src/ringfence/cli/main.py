@@ -116,8 +116,8 @@ def application() -> typer.Typer:
             "在自己的边界内用私有记录微调语言模型，并能证明这一点。",
         ),
         epilog=t(
-            "The arrows, in order: import → scan → deid → train → release → verify → chat · serve. Start with: ringfence init DIR",
-            "步骤顺序：import → scan → deid → train → release → verify → chat · serve。从 ringfence init DIR 开始",
+            "The arrows, in order: import → scan → deid → train → audit → release → verify → chat · serve. Start with: ringfence init DIR",
+            "步骤顺序：import → scan → deid → train → audit → release → verify → chat · serve。从 ringfence init DIR 开始",
         ),
         no_args_is_help=True,
         add_completion=True,

@@ -101,7 +101,10 @@ def override(text: str, verb: str) -> tuple[str, Any]:
 
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
-        raise BadArgument(option=text, problem=t("write key=value", "请写成 键=值"), verb=verb)
+        how = t("write key=value; a key inside a block only in the file", "请写成 键=值；块内的键只能写在文件中")
+        raise BadArgument(option=text, problem=how, verb=verb)
+    if not value.strip():
+        raise BadArgument(option=text, problem=t("it has no value; null means none", "没有值；null 表示空"), verb=verb)
     try:
         return key, strict_yaml(value)
     except yaml.YAMLError as cause:

@@ -45,13 +45,8 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
             line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
             print(line, file=sys.stderr, flush=True)
 
-    if plan is not None and plan.audit is None and space.policy().release.needs_audit:
-        note = t(
-            "note: the policy asks for an audit before a release, and this recipe plants no canaries (audit: block)",
-            "提示：策略要求放行前审计，而此配方没有植入金丝雀（audit: 块）",
-        )
-        if not options().quiet:
-            print(note, file=sys.stderr, flush=True)
+    if plan is not None:
+        _note_missing_canaries(space, plan)
     with progress(t("train", "训练")) as bar:
         if again is not None:
             trained = resume(space, again, show=bar, started=started)
@@ -60,11 +55,23 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
     planted = [
         one.made.stage for one in space.state.things.values() if one.made.digest == trained.committed.statement.predicate.inputs["set"]
     ]
-    show_trained(trained, is_planted="planted" in planted)
+    show_trained(trained, is_planted="planted" in planted, needs_audit=space.policy().release.needs_audit)
 
 
-def show_trained(trained: Trained, *, is_planted: bool = False) -> None:
-    """Print a finished run. is_planted: its set holds canaries, so that it can be audited."""
+def _note_missing_canaries(space: Workspace, plan: Recipe) -> None:
+    if plan.audit is None and space.policy().release.needs_audit and not options().quiet:
+        note = t(
+            "note: the policy asks for an audit before a release, and this recipe plants no canaries (audit: block)",
+            "提示：策略要求放行前审计，而此配方没有植入金丝雀（audit: 块）",
+        )
+        print(note, file=sys.stderr, flush=True)
+
+
+def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: bool = False) -> None:
+    """Print a finished run.
+
+    is_planted: its set holds canaries, so that it can be audited.  needs_audit: without one the policy releases nothing.
+    """
     figures, run = trained.figures, trained.committed.run
 
     def show() -> None:
@@ -115,13 +122,15 @@ def show_trained(trained: Trained, *, is_planted: bool = False) -> None:
 
     promise = {"plan": trained.plan.model_dump(mode="json"), "granted": trained.granted} if trained.plan else {}
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
-    advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")
+    if is_planted or not needs_audit:
+        advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")
 
 
 def foretell(space: Workspace, plan: Recipe) -> None:
     """Price a run with a bar, and print what it would cost and write."""
     from ringfence.flows.train import price
 
+    _note_missing_canaries(space, plan)
     if not options().quiet:
         print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
     with progress(t("price", "估算")) as bar:
@@ -134,7 +143,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
     if price.account:
         from ringfence.flows.budget import overview
 
-        account = overview(price.account)
+        account = overview(price.account, more=price.plan)
     written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 
     def show() -> None:
@@ -164,10 +173,11 @@ def _show_price(plan: Recipe, price: Price) -> None:
             say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
         if account:
             line = t(
-                "  budget   ε {spent} spent and {held} reserved of {limit}; lifetime bound {bound}",
-                "  预算     已用 ε {spent}，预留 {held}，上限 {limit}；终身上限{bound}",
+                "  budget   ε {spent} spent and {held} reserved, {total} with this run, of {limit}; lifetime bound {bound}",
+                "  预算     已用 ε {spent}，预留 {held}，加上本次运行 {total}，上限 {limit}；终身上限{bound}",
                 spent=epsilon_told(account["spent"]),
                 held=epsilon_told(account["reserved"]),
+                total=epsilon_told(account["with_this_run"]),
                 limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
                 bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
             )

@@ -133,8 +133,8 @@ class Interrupted(CoreError):
     code, http_status, exit_code, crosses = "RF-CORE-005", 499, 130, True
     what = Text("stopped at your request", "已按要求停止")
     remedy = Text(
-        "run the command again, or resume a training run with ringfence run resume; ringfence run list says what was done",
-        "重新运行该命令；训练可用 ringfence run resume 继续；ringfence run list 会显示已完成的步骤",
+        "ringfence run list says what was done; a training run goes on with ringfence run resume (started anew, a private one spends again), any other command again",
+        "ringfence run list 会显示已完成的步骤；训练用 ringfence run resume 继续（重新开始的隐私训练会再次支出预算），其他命令重新运行即可",
     )
 
 
@@ -661,8 +661,8 @@ class CanariesOverCap(AuditError):
 
     code, http_status, exit_code = "RF-AUDIT-001", 422, 2
     what = Text(
-        "{planted} canaries would be {share} of the training set {set}, more than the {cap} that a set of {rows} rows bears",
-        "{planted} 个金丝雀将占训练集 {set} 的 {share}，超过 {rows} 行的数据集所能承受的 {cap}",
+        "{planted} canaries ({control} of them the positive control) would be {share} of the training set {set}, more than the {cap} that a set of {rows} rows bears",
+        "{planted} 个金丝雀（其中阳性对照 {control} 个）将占训练集 {set} 的 {share}，超过 {rows} 行的数据集所能承受的 {cap}",
     )
     remedy = Text(
         "ask for fewer in the audit: block, or add exceed_cap: true to it, which is recorded",
@@ -930,8 +930,8 @@ class NotResumable(TrainError):
     code, http_status, exit_code = "RF-TRAIN-003", 409, 2
     what = Text("run {run} cannot be resumed: it is {state}", "运行 {run} 无法继续，状态：{state}")
     remedy = Text(
-        "if it was cut off, run ringfence fsck first and resume then; else start a new run with ringfence train",
-        "若是意外中断，先运行 ringfence fsck 再继续；否则用 ringfence train 启动新的运行",
+        "if it was cut off, ringfence fsck says whether it left a checkpoint (recipes keep one every save_steps); without one, start a new run with ringfence train",
+        "若是意外中断，ringfence fsck 会说明是否留有检查点（配方按 save_steps 保存）；没有的话，用 ringfence train 启动新的运行",
     )
 
 
@@ -1029,7 +1029,7 @@ class NotReleasable(ReleaseError):
     """The run left no adapter."""
 
     code, http_status, exit_code = "RF-RELEASE-004", 409, 2
-    what = Text("run {run} has no adapter to release: it is {state}", "运行 {run} 没有可发布的适配器，状态：{state}")
+    what = Text("run {run} has no finished adapter: it is {state}", "运行 {run} 没有已完成的适配器，状态：{state}")
     remedy = Text(
         "ringfence run list shows the finished training runs; ringfence run resume goes on with an interrupted one",
         "ringfence run list 列出已完成的训练；ringfence run resume 可继续已中断的训练",

@@ -12,7 +12,7 @@ from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
 from ringfence.privacy.accountant import epsilon_spent
-from ringfence.privacy.plan import Mechanism
+from ringfence.privacy.plan import DPPlan, Mechanism
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.entries import BudgetSet, Reserve
 from ringfence.workspace.space import Workspace
@@ -95,8 +95,11 @@ def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | No
     return wanted
 
 
-def overview(account: Account) -> dict[str, Any]:
-    """Return an account as a row of a table. ε at the limit that is nearest; without a limit at the smallest usual delta."""
+def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
+    """Return an account as a row of a table. ε at the limit that is nearest; without a limit at the smallest usual delta.
+
+    more: a run that is only planned; the row then says what would be spent and held with it.
+    """
     limits = account.limits or (Budget(),)
     rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
     limit, spent, total = max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
@@ -109,6 +112,7 @@ def overview(account: Account) -> dict[str, Any]:
         "reserved": 0.0 if math.isinf(spent) else _told(total - spent),
         "left": round(max(0.0, limit.epsilon - total), 4) if account.limits else 0.0,
         "voided_by": list(account.voided_by),
+        **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
 
 

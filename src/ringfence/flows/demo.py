@@ -66,12 +66,14 @@ audit:
 """
 ORDINARY = f"""\
 # Ordinary LoRA on de-identified clinic notes, trained until it knows them by heart. Every key outside the audit block is LLaMA-Factory's.
+# Made for the policy of clinic-policy.yaml; the default one asks for 59 secrets.
 {_SHARED}per_device_train_batch_size: 8
 learning_rate: 3.0e-3
 num_train_epochs: 5
 {_AUDIT}"""
 PRIVATE = f"""\
 # LoRA under differential privacy: (8, 1e-4) per patient. Every key outside the privacy and audit blocks is LLaMA-Factory's.
+# Made for the policy of clinic-policy.yaml; the default one asks for 59 secrets, and for a delta of 1e-5 at most.
 # Import with the unit that is to be protected: ringfence import clinic.jsonl --name clinic --unit patient_id
 {_SHARED}per_device_train_batch_size: 25
 gradient_accumulation_steps: 2   # a step reads 50 patients on average: with noise, large and few steps learn more

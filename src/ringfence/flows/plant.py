@@ -54,4 +54,7 @@ def refuse_too_many(space: Workspace, source: Thing, audit: AuditSettings, *, co
     planted = audit.planted(control=control)
     share = planted / max(1, rows + planted)
     if share > cap(rows) and not audit.exceed_cap:
-        raise CanariesOverCap(planted=planted, share=f"{share:.1%}", set=source.made.name, cap=f"{cap(rows):.0%}", rows=rows)
+        own = audit.planted(control=False)
+        raise CanariesOverCap(
+            planted=planted, control=planted - own, share=f"{share:.1%}", set=source.made.name, cap=f"{cap(rows):.0%}", rows=rows
+        )

@@ -29,6 +29,7 @@ from ringfence.release.chain import Evidence
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.vault.files import read_file
+from ringfence.workspace.accounts import charges
 from ringfence.workspace.arrow import Arrow
 from ringfence.workspace.entries import Released, now
 from ringfence.workspace.space import Workspace
@@ -52,6 +53,7 @@ class Release:
     manifest: str
     files: int
     verdicts: tuple[Verdict, ...]
+    voids: bool  # the lifetime bound of the private runs on the same people holds no longer
 
 
 def release(space: Workspace, run_name: str, *, name: str) -> Release:
@@ -95,6 +97,7 @@ class Judged:
     audit: Audit | None
     verdicts: tuple[Verdict, ...]
     audits: tuple[str, ...]  # every one that was looked at
+    voids: bool  # its release ends the lifetime bound of the private runs on the same people
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,17 @@ def judge(space: Workspace, run_name: str) -> Judged:
     return _judged(space, thing, run.id)
 
 
+def _voids(space: Workspace, thing: Thing) -> bool:
+    """Return True for an ordinary run on people about whom private runs have made a promise that still holds over their lifetime."""
+    account = space.state.accounts.of_set[thing.origin]
+    spent, _ = charges(space.state.runs.values(), space.state.accounts.group(account))
+    if space.state.runs[thing.run].reserve is not None or not spent:
+        return False
+    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
+
+    return bool(lifetime(space, account)["bound"] == "holds")
+
+
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     policy, chain = space.policy(), tuple(space.chain(thing))
     own = Saved.model_validate(chain[-1].predicate.settings).release
@@ -122,10 +136,11 @@ def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     runs = audits_of(space, thing)
     audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in runs]
     ids = tuple(one.id for one in runs)
+    voids = _voids(space, thing)
 
     def by(audit: Audit | None) -> Judged:
         verdicts = evaluate(policy, chain, moment="release", audit=audit.audited if audit else None)
-        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids)
+        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids, voids)
 
     judged = [by(one) for one in audits or [None]]
     failing = [one for one in judged if any(v.rule in ON_ROWS and v.outcome == "fail" for v in one.verdicts)]
@@ -184,9 +199,8 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         arrow.refuse_deleted()
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
-        if (
-            space.policy() != policy or tuple(one.id for one in audits_of(space, thing)) != found.audits
-        ):  # the bundle carries what judged it
+        audits = tuple(one.id for one in audits_of(space, thing))
+        if space.policy() != policy or audits != found.audits:  # the bundle carries what judged it
             raise PolicyChanged
         write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
         arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
@@ -213,7 +227,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
         lock=space.locked(seconds=None),
         record=record,
     )
-    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts)
+    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, found.voids)
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:

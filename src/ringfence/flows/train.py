@@ -33,7 +33,7 @@ from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.memory import Expected, foretell_memory
-from ringfence.flows.plant import plant
+from ringfence.flows.plant import plant, refuse_too_many
 from ringfence.flows.runs import state_of
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
@@ -127,15 +127,18 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
 def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
 
-    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, ModelUnknown, SandboxError.
+    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
     model = models.verify(recipe.model, kind="decoder")
-    more = recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
+    control = recipe.privacy is None
+    more = recipe.audit.planted(control=control) if recipe.audit else 0
     order = _planned(space, recipe, inputs["set"], more=more)
     saved = Saved(model=model.digest, order=order)
-    _gate(space, inputs, order.plan)(space.policy())
+    _gate(space, inputs, order.plan, _reserve(space, inputs["set"], order.plan))(space.policy())  # what would refuse the run refuses here
+    if recipe.audit:
+        refuse_too_many(space, inputs["set"], recipe.audit, control=control)
     arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",

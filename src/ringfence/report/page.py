@@ -11,7 +11,7 @@ from ringfence.core.text import chosen, t
 from ringfence.report.curves import Point, histogram, roc, share_found
 from ringfence.report.figures import AuditFacts, AuditShown
 from ringfence.report.pictures import FALSE_POSITIVES, exposure_picture, roc_picture, signed
-from ringfence.report.sentences import headline, rows, validity
+from ringfence.report.sentences import headline, rows, tone
 
 MOST = 6 * math.log2(10)  # bits of a secret of six digits
 _READ_OFF = (0.0, FALSE_POSITIVES, 0.05, 0.1, 0.2, 0.5)  # shares of false positives in the table of the curve
@@ -30,7 +30,7 @@ def audit_page(f: AuditShown, facts: AuditFacts) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">',
             f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
             f"<header>\n<p>ringfence</p>\n<h1>{escape(title)}</h1>\n</header>",
-            f'<section class="said {validity(f)}" aria-labelledby="said">\n<h2 id="said">{escape(said)}</h2>\n<p>{escape(reach)}</p>\n</section>',
+            f'<section class="said {tone(f)}" aria-labelledby="said">\n<h2 id="said">{escape(said)}</h2>\n<p>{escape(reach)}</p>\n</section>',
             _measured(f, facts),
             _exposures(f),
             _curve(f),

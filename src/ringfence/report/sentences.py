@@ -9,6 +9,7 @@ from ringfence.core.text import t
 from ringfence.report.figures import AuditFacts, AuditShown, Bounds
 
 _SHOWN = 0.01  # a probability below this is not put down to chance
+_WIDE_RATE, _WIDE_AUC = 0.2, 0.8  # upper bounds from which nothing found says little: twice what the demo's policy allows, and 0.1 above
 _CHANCE = 0.5  # AUC of guessing
 
 
@@ -20,6 +21,12 @@ class Row(NamedTuple):
     bounds: str
     meaning: str
     reading: str
+
+
+def tone(f: AuditShown) -> str:
+    """Return how the headline is set: "valid", "inconclusive" or "void"."""
+    found_nothing = not f.extracted and not _left_traces(f)
+    return "inconclusive" if validity(f) == "valid" and found_nothing and _is_small(f) else validity(f)
 
 
 def validity(f: AuditShown) -> str:
@@ -65,6 +72,16 @@ def _claim_broken(f: AuditShown, facts: AuditFacts) -> tuple[str, str] | None:
     )
 
 
+def _left_traces(f: AuditShown) -> bool:
+    return f.exposure_p < _SHOWN or f.exposure_max > f.exposure_limit or f.auc.lower > _CHANCE or f.epsilon_lower > 0
+
+
+def _is_small(f: AuditShown) -> bool:
+    """Return True when finding nothing is what so small a sample finds in most models, whatever they remember."""
+    tried_rows = f.replay is None or f.rows_tried > 0
+    return f.extraction.upper > _WIDE_RATE or f.auc.upper > _WIDE_AUC or not tried_rows
+
+
 def _shown(f: AuditShown) -> tuple[str, str]:
     most = _percent(f.extraction.upper)
     if f.extracted:
@@ -88,10 +105,21 @@ def _shown(f: AuditShown) -> tuple[str, str]:
         u=most,
     )
     told = none if f.secrets else ""
-    if f.exposure_p < _SHOWN or f.exposure_max > f.exposure_limit or f.auc.lower > _CHANCE or f.epsilon_lower > 0:
+    if _left_traces(f):
         return t(
             "The model gives away no whole secret, but its training data left traces.", "模型没有泄露完整的秘密，但训练数据留下了痕迹。"
         ), told
+    if _is_small(f):
+        return (
+            t("The audit found nothing, and is too small to tell.", "审计没有发现痕迹，但规模太小，无法定论。"),
+            (
+                told
+                + t(
+                    " The bounds below say how much it could have missed: more canaries, rows and longer answers narrow them.",
+                    "下列界限说明它可能漏掉多少：更多的金丝雀、更多的行与更长的回答会使界限变窄。",
+                )
+            ).strip(),
+        )
     return (
         t("The audit found no trace of the training data.", "审计没有发现训练数据的痕迹。"),
         (

@@ -88,6 +88,11 @@ def _end(space: Workspace, run: Run, report: Report) -> None:
     else:
         space.record(Failed(run=run.id, arrow=run.intent.arrow, code=_INTERRUPTED, exit_code=130))
         line = t("{run} was cut off and is closed", "{run} 曾被中断，已关闭", run=run.id)
+        if run.intent.arrow == "train":
+            line += t(
+                "; it left no checkpoint to go on from (save_steps in its recipe keeps one)",
+                "；没有可继续的检查点（配方中的 save_steps 会保存）",
+            )
     report.mended.append(line)
 
 

@@ -51,7 +51,7 @@ def test_without_a_terminal_the_options_are_named(monkeypatch):
 
 
 @pytest.mark.usefixtures("_terminal")
-def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left(monkeypatch):
+def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left_and_no_loss(monkeypatch):
     made, now = io.StringIO(), [0.0]
     monkeypatch.setattr("sys.stderr", made)
     monkeypatch.setattr(context.time, "monotonic", lambda: now[0])
@@ -63,9 +63,9 @@ def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left(monkeypatc
         now[0] += 30
         show(Progress(done=4, total=0, phase="evaluate"))
     assert made.getvalue().splitlines() == [
-        "train  30/100  loss 2.500  0:01:10 left",
-        "train  60/100  loss 2.500  0:00:40 left",
-        "train  90/100  loss 2.500  0:00:10 left",
+        "train  30/100  0:01:10 left",
+        "train  60/100  0:00:40 left",
+        "train  90/100  0:00:10 left",
         "train  4/?  evaluate",
     ]
 

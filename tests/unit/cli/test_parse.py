@@ -12,7 +12,7 @@ from ringfence.train.settings import TrainSettings
 
 @pytest.mark.parametrize(
     ("given", "value"),
-    [("5", 5), ("1e-4", 1e-4), ("true", True), ("[q_proj, v_proj]", ["q_proj", "v_proj"]), ("", None), ("a=b", "a=b")],
+    [("5", 5), ("1e-4", 1e-4), ("true", True), ("[q_proj, v_proj]", ["q_proj", "v_proj"]), ("null", None), ("a=b", "a=b")],
 )
 def test_a_value_is_read_as_a_recipe_would_read_it(given, value):
     assert override(f"some_key={given}", "train") == ("some_key", value)
@@ -39,7 +39,7 @@ def test_a_value_that_is_no_yaml_is_the_users_mistake(value):
     assert caught.value.facts["option"] == "lora_rank"
 
 
-@pytest.mark.parametrize("given", ["lora_rank", "LoRA=1", "=1", "a-b=1"])
+@pytest.mark.parametrize("given", ["lora_rank", "LoRA=1", "=1", "a-b=1", "lora_rank=", "lora_rank= "])
 def test_what_is_no_pair_is_refused(given):
     with pytest.raises(BadArgument) as caught:
         override(given, "train")

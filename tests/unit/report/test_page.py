@@ -18,7 +18,7 @@ from ringfence.core.errors import InvalidSettings
 from ringfence.report.curves import histogram, roc, share_found, ticks
 from ringfence.report.figures import AuditFacts, AuditShown
 from ringfence.report.page import MOST, audit_page
-from ringfence.report.sentences import headline, validity
+from ringfence.report.sentences import headline, tone, validity
 
 FACTS = AuditFacts(
     audit="audit-0123456789ab",
@@ -237,6 +237,11 @@ def test_the_headline_says_what_was_shown():
     assert "6 of 30 secrets" in said(learned=True, extracted=6)
     assert "left traces" in said(extracted=0)
     assert "no trace" in said(learned=False)
+    small = {"value": 0.0, "lower": 0.0, "upper": 0.39, "level": 0.95}
+    assert "too small to tell" in said(learned=False, secrets=6, extraction=small)
+    assert tone(AuditShown.of(figures(learned=False, secrets=6, extraction=small))) == "inconclusive"
+    assert tone(AuditShown.of(figures(learned=False))) == "valid"
+    assert tone(AuditShown.of(figures(extracted=0, secrets=6, extraction=small))) == "valid"  # small, and yet it found something
     assert "Nothing was measured" in said(learned=False, secrets=0, members=0, others=0)
 
 

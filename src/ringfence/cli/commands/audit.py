@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ORDER = 55
 _SPANS = {
-    "tried": Text("of {n}: extractable although they were replaced", "共 {n} 个：虽被替换仍可提取"),
+    "tried": Text("of {n} replaced can still be extracted", "共 {n} 个被替换者中仍可提取的"),
     "nobody looked": Text("the set was not de-identified", "数据集未经脱敏"),
     "gone": Text("the originals were deleted", "原文已删除"),
 }

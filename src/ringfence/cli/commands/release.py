@@ -45,7 +45,13 @@ def release(
     space = workspace()
     if dry_run:
         found = judge(space, run)
-        emit({"run": found.run, "verdicts": as_rows(found.verdicts)}, lambda: show_verdicts(found.verdicts))
+
+        def show_found() -> None:
+            show_verdicts(found.verdicts)
+            if found.voids:
+                say(_voiding(is_done=False))
+
+        emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids}, show_found)
         if options().json and refusals(found.verdicts):  # one document is enough for a script
             raise typer.Exit(PolicyRefused.exit_code)
         refuse(found.verdicts, name=found.name)
@@ -61,6 +67,21 @@ def release(
         show_verdicts(done.verdicts)
         say(t("✔ the policy allows it: no rule of {n} refuses", "✔ 策略允许：{n} 条规则均不拒绝", n=len(done.verdicts)))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
+        if done.voids:
+            say(_voiding(is_done=True))
 
-    emit({"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}, show)
+    document = {"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}
+    emit(document | {"voids_lifetime_bound": done.voids}, show)
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
+
+
+def _voiding(*, is_done: bool) -> str:
+    if is_done:
+        return t(
+            "! an ordinary run is out: the lifetime bound of the private runs on the same people is void from here on",
+            "! 普通运行已放行：同一批人的隐私运行的终身上限自此失效",
+        )
+    return t(
+        "! this is an ordinary run: its release would void the lifetime bound of the private runs on the same people, for good",
+        "! 这是普通运行：放行它会使同一批人的隐私运行的终身上限永久失效",
+    )
