@@ -22,7 +22,14 @@ from ringfence.deid.profile import settings_for
 
 PRESIDIO = Path(__file__).parents[1] / ".cache" / "presidio-venv" / "bin" / "python"
 PEER = Path(__file__).parent / "peers" / "presidio.py"
-CLUENER = {"name": "PERSON", "address": "LOCATION", "organization": "ORGANISATION", "company": "ORGANISATION", "government": "ORGANISATION", "scene": "LOCATION"}
+CLUENER = {
+    "name": "PERSON",
+    "address": "LOCATION",
+    "organization": "ORGANISATION",
+    "company": "ORGANISATION",
+    "government": "ORGANISATION",
+    "scene": "LOCATION",
+}
 
 
 class Labelled(NamedTuple):
@@ -61,12 +68,20 @@ def synth(data: Path) -> Iterator[Labelled]:
 
 def wnut(data: Path) -> Iterator[Labelled]:
     """Yield the noisy English texts."""
-    yield from _conll((data / "en-wnut17" / "emerging.test.annotated").read_text(encoding="utf-8"), "\t", {"person": "PERSON", "location": "LOCATION", "corporation": "ORGANISATION", "group": "ORGANISATION"})
+    yield from _conll(
+        (data / "en-wnut17" / "emerging.test.annotated").read_text(encoding="utf-8"),
+        "\t",
+        {"person": "PERSON", "location": "LOCATION", "corporation": "ORGANISATION", "group": "ORGANISATION"},
+    )
 
 
 def wikigold(data: Path) -> Iterator[Labelled]:
     """Yield sentences of Wikipedia."""
-    yield from _conll((data / "en-wikigold" / "wikigold.conll.txt").read_text(encoding="utf-8"), " ", {"PER": "PERSON", "LOC": "LOCATION", "ORG": "ORGANISATION"})
+    yield from _conll(
+        (data / "en-wikigold" / "wikigold.conll.txt").read_text(encoding="utf-8"),
+        " ",
+        {"PER": "PERSON", "LOC": "LOCATION", "ORG": "ORGANISATION"},
+    )
 
 
 def _conll(text: str, mark: str, kinds: dict[str, str]) -> Iterator[Labelled]:
@@ -86,7 +101,13 @@ def _conll(text: str, mark: str, kinds: dict[str, str]) -> Iterator[Labelled]:
             yield Labelled(" ".join(words), tuple(spans))
 
 
-SETS = {"zh-glued-ids": (glued, None), "zh-cluener-dev": (cluener, "PERSON"), "en-presidio-synth": (synth, None), "en-wnut17": (wnut, "PERSON"), "en-wikigold": (wikigold, "PERSON")}
+SETS = {
+    "zh-glued-ids": (glued, None),
+    "zh-cluener-dev": (cluener, "PERSON"),
+    "en-presidio-synth": (synth, None),
+    "en-wnut17": (wnut, "PERSON"),
+    "en-wikigold": (wikigold, "PERSON"),
+}
 
 
 def measured(rows: Sequence[Labelled], found: Sequence[Sequence[tuple[int, int]]], kind: str | None) -> dict[str, Any]:
@@ -132,7 +153,9 @@ def ours(texts: Sequence[str], taggers: dict[str, Path | None]) -> tuple[list[li
 
 def presidio(texts: Sequence[str], mode: str) -> tuple[list[list[tuple[int, int]]], float]:
     """Return what Presidio finds, and CPU seconds."""
-    done = subprocess.run([PRESIDIO, PEER, mode], input="".join(json.dumps(t) + "\n" for t in texts), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [PRESIDIO, PEER, mode], input="".join(json.dumps(t) + "\n" for t in texts), capture_output=True, text=True, check=True
+    )
     *rows, last = map(json.loads, done.stdout.splitlines())
     return [[(a, b) for a, b, _ in row] for row in rows], last["cpu_seconds"]
 
@@ -144,9 +167,13 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--taggers", default="zh-names.v1,en-names.v1")
     parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--misses", type=int, default=0, help="print so many labelled spans that were not covered; never commit what it prints")
+    parser.add_argument(
+        "--misses", type=int, default=0, help="print so many labelled spans that were not covered; never commit what it prints"
+    )
     given = parser.parse_args()
-    taggers = {name: Path(folder) if folder else None for name, _, folder in (one.partition("=") for one in given.taggers.split(",") if one)}
+    taggers = {
+        name: Path(folder) if folder else None for name, _, folder in (one.partition("=") for one in given.taggers.split(",") if one)
+    }
     for name in given.sets.split(","):
         read, kind = SETS[name]
         rows = list(read(given.data))
@@ -157,7 +184,17 @@ def main() -> None:
             systems |= {f"presidio {mode}": lambda mode=mode, texts=texts: presidio(texts, mode) for mode in ("analyze", "batch")}
         for system, run in systems.items():
             found, seconds = run()
-            tell({"bench": "deid_quality", "case": name, "system": system, "taggers": sorted(taggers), "characters_per_cpu_second": round(characters / seconds), "kind": kind} | measured(rows, found, kind))
+            tell(
+                {
+                    "bench": "deid_quality",
+                    "case": name,
+                    "system": system,
+                    "taggers": sorted(taggers),
+                    "characters_per_cpu_second": round(characters / seconds),
+                    "kind": kind,
+                }
+                | measured(rows, found, kind)
+            )
             if system == "ringfence" and given.misses:
                 _show_misses(rows, found, kind, given.misses)
 
@@ -167,7 +204,11 @@ def _show_misses(rows: Sequence[Labelled], found: Sequence[Sequence[tuple[int, i
         for start, end, label in row.spans:
             if kind in (None, label) and not any(a <= start and end <= b for a, b in ranges) and most > 0:
                 most -= 1
-                print(f"#   {label}: {row.text[max(0, start - 12) : start]}[{row.text[start:end]}]{row.text[end : end + 12]}".replace("\n", "⏎"))
+                print(
+                    f"#   {label}: {row.text[max(0, start - 12) : start]}[{row.text[start:end]}]{row.text[end : end + 12]}".replace(
+                        "\n", "⏎"
+                    )
+                )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ def _cli() -> str:
 
 def _walk(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
     found = [(name, command)]
-    for sub in getattr(command, "commands", {}).values():
-        found += _walk(sub, f"{name} {sub.name}")
+    if isinstance(command, click.Group):
+        for sub in command.list_commands(click.Context(command)):
+            found += _walk(command.commands[sub], f"{name} {sub}")
     return found
 
 

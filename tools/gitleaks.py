@@ -6,7 +6,7 @@ at a line of code there, and at a sentence here:
 - What joins a name and its secret is also a colon of full width; what may end a secret also a comma, a bracket, a full stop or a character
   of another script.
 - A text begins and ends at a NUL.
-"""  # noqa: INP001  a script
+"""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _translated(rule: dict[str, Any]) -> dict[str, Any]:
         made["group"] = rule.get("secretGroup", 0)
     if rule["id"] in _REACH:
         made["reach"] = _REACH[rule["id"]]
-    dice = random.Random(0)  # noqa: S311  examples
+    dice = random.Random(0)
     samples = [sample(regex, dice).lower() for _ in range(_SAMPLES)]
     if not all(text.startswith(tuple(keywords)) for text in samples):  # the match does not begin with the key word
         width = min(_MOST, int(_parsed(regex).getwidth()[1]))

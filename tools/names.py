@@ -59,7 +59,7 @@ STATES = (
     "Louisiana Maine Maryland Massachusetts Michigan Minnesota Mississippi Missouri Montana Nebraska Nevada Ohio Oklahoma Oregon Pennsylvania "
     "Tennessee Texas Utah Vermont Virginia Wisconsin Wyoming England Scotland Wales Britain Ontario Quebec Alberta Manitoba Saskatchewan "
     "Queensland Tasmania Europe Asia"
-).split() + [
+).split() + [  # noqa: RUF005
     "New Hampshire", "New Jersey", "New Mexico", "North Carolina", "North Dakota", "Rhode Island", "South Carolina", "South Dakota",
     "West Virginia", "British Columbia", "Nova Scotia", "New South Wales", "Northern Ireland", "Great Britain", "Western Australia", "South Australia",
     "USA", "U.S.", "U.S.A.", "US", "UK", "U.K.", "EU", "UAE", "America", "Korea", "Holland", "the United States", "the U.S.", "the UK",
@@ -105,7 +105,9 @@ def main() -> None:
     both = english["f"].keys() & english["m"].keys()
     names = {
         "zh": {"surnames": surnames, "compound": COMPOUND.split(), "given": given, "readings": readings(), "traditional": dict(PAIRS)},
-        "en": {group: sorted(name for name in english[group] if name.isascii() and name.isalpha() and name not in both) for group in english},
+        "en": {
+            group: sorted(name for name in english[group] if name.isascii() and name.isalpha() and name not in both) for group in english
+        },
     }
     names["en"]["n"] = sorted(name for name in both if name.isascii() and name.isalpha())
     (TARGET / "places.json").write_text(json.dumps(large_places(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ from ringfence.deid.sentences import Chinese, English, Labelled
 
 LOCALES = "en_US en_GB en_IN de_DE fr_FR es_ES it_IT nl_NL pl_PL pt_BR sv_SE tr_TR no_NO fi_FI cs_CZ ga_IE en_NG yo_NG zu_ZA vi_VN id_ID ro_RO hu_HU da_DK hr_HR".split()
 
+
 def tagged_zh(parts: Labelled) -> tuple[list[list[str]], list[str]]:
     """Return features and tags of a sentence, character by character."""
     text = "".join(piece for piece, _ in parts)
@@ -67,9 +68,11 @@ def western() -> tuple[list[str], list[str]]:
     last: dict[str, None] = {}
     for locale in LOCALES:
         person: Any = import_module(f"faker.providers.person.{locale}").Provider
-        for names, fields in ((first, ("first_names", "first_names_female", "first_names_male")), (last, ("last_names",))):
+        for listed, fields in ((first, ("first_names", "first_names_female", "first_names_male")), (last, ("last_names",))):
             for field in fields:
-                names |= dict.fromkeys(str(name) for name in getattr(person, field, ()) if str(name).isascii() and len(str(name)) > 1)
+                listed |= dict.fromkeys(  # noqa: PLW2901  in place
+                    str(name) for name in getattr(person, field, ()) if str(name).isascii() and len(str(name)) > 1
+                )
     return list(first), list(last)
 
 
@@ -98,9 +101,13 @@ def main() -> None:
     draw = random.Random(given.seed)
     text = clauses(given.text, given.language) if given.text else []
     trainer = pycrfsuite.Trainer(verbose=True)
-    trainer.set_params({"c1": 0.1, "c2": 0.01, "max_iterations": given.iterations, "feature.minfreq": given.least, "feature.possible_transitions": True})
+    trainer.set_params(
+        {"c1": 0.1, "c2": 0.01, "max_iterations": given.iterations, "feature.minfreq": given.least, "feature.possible_transitions": True}
+    )
     if given.language == "zh":
-        writer: Chinese | English = Chinese(draw, foreign=given.foreign.read_text(encoding="utf-8").split() if given.foreign else [], text=text)
+        writer: Chinese | English = Chinese(
+            draw, foreign=given.foreign.read_text(encoding="utf-8").split() if given.foreign else [], text=text
+        )
     else:
         writer = English(draw, text=text, names=western())
     tagged = tagged_zh if given.language == "zh" else tagged_en

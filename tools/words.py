@@ -28,7 +28,9 @@ def main(chinese: str, english: str) -> None:
         sorted(
             (word, -int(count) if tag.startswith("nr") else int(count))
             for word, count, tag in rows
-            if 2 <= len(word) <= LONGEST and int(count) >= (LEAST_NAME if tag.startswith("nr") else LEAST_ZH) and all("\u3400" <= c <= "\u9fff" for c in word)
+            if 2 <= len(word) <= LONGEST
+            and int(count) >= (LEAST_NAME if tag.startswith("nr") else LEAST_ZH)
+            and all("\u3400" <= c <= "\u9fff" for c in word)
         ),
     )
     known = people.names()

@@ -87,6 +87,11 @@ class _Group(TyperGroup):
         except BrokenPipeError as cause:
             raise _BrokenPipe(cause) from cause
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the library's signature
+        """Return the names in the order of the data; Typer would put those that have commands of their own last."""
+        order = {module.__name__.rpartition(".")[2].rstrip("_"): module.ORDER for module in _modules()}
+        return sorted(self.commands, key=order.__getitem__)
+
 
 def hoisted(arguments: list[str]) -> list[str]:
     """Return the arguments with global options moved to the front, so that they may stand anywhere before `--`."""
@@ -125,10 +130,15 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    modules = [importlib.import_module(f"{commands.__name__}.{found.name}") for found in pkgutil.iter_modules(commands.__path__)]
-    for module in sorted(modules, key=lambda module: module.ORDER):
+    for module in _modules():
         module.register(app)
     return app
+
+
+def _modules() -> list[Any]:
+    """Return the modules of the folder `commands`, each named like its command, in their order."""
+    modules = [importlib.import_module(f"{commands.__name__}.{found.name}") for found in pkgutil.iter_modules(commands.__path__)]
+    return sorted(modules, key=lambda module: module.ORDER)
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from math import exp, log
 from typing import NamedTuple
 
@@ -23,10 +24,16 @@ _LONGEST = 8  # tokens of a term
 _CUES_ZH = tuple(
     "计划 平台 系统 项目 模型 方案 工程 专项 行动 引擎 框架 协议 中台 产品 算法 组件 服务 网关 数据库 实验室 专班 小组 战略 指数 基金 号机 芯片 版本 二期 一期".split()
 )
-_CUES_EN = frozenset("project platform system program programme initiative operation engine framework suite service portal gateway plan".split())
+_CUES_EN = frozenset(
+    "project platform system program programme initiative operation engine framework suite service portal gateway plan".split()
+)
 _SHAPE = re.compile(r"[a-z]+[A-Z]|[A-Z]{2,}[a-z]|[A-Z][a-z]+[A-Z]|[A-Za-z]+[-_/]?[0-9]|[A-Z]{2,}")
-_FUNCTION = frozenset("的了是在和与及或就都也而但被把对从向到为于以之其这那有不个们吗呢吧啊很更最等将已并由如若则且即又再还只让给跟比按经过着可会能要请您你我他她它")
-_EDGES_EN = frozenset("the a an of and or to in on at for with by from is are was were be been it this that these those as we you they he she i our your his her their its not".split())
+_FUNCTION = frozenset(
+    "的了是在和与及或就都也而但被把对从向到为于以之其这那有不个们吗呢吧啊很更最等将已并由如若则且即又再还只让给跟比按经过着可会能要请您你我他她它"
+)
+_EDGES_EN = frozenset(
+    "the a an of and or to in on at for with by from is are was were be been it this that these those as we you they he she i our your his her their its not".split()
+)
 _HELD = 10.0  # nats of mutual information from which more say nothing
 _OFTEN = 20  # occurrences from which more say nothing: a whole set speaks of MRI
 _NAMED = 2.5  # times as likely with a word like 平台 or Project beside it
@@ -38,7 +45,7 @@ class Candidate(NamedTuple):
     """A possible term: how often it occurs and how it was ranked."""
 
     term: str
-    count: int
+    occurrences: int
     score: float
 
 
@@ -60,11 +67,11 @@ def _numbered(texts: Iterable[str]) -> tuple[dict[str, int], NDArray[np.int64]]:
     tokens: dict[str, int] = {"": 0}
     row: list[int] = []
     for text in texts:
-        for token in _TOKEN.findall(text):
-            if token == " ":
+        for piece in _TOKEN.findall(text):
+            if piece == " ":
                 continue
-            is_part = _HAN.match(token) or _WORD.match(token) or token.isdigit()
-            row.append(tokens.setdefault(token, len(tokens)) if is_part else 0)
+            is_part = _HAN.match(piece) or _WORD.match(piece) or piece.isdigit()
+            row.append(tokens.setdefault(piece, len(tokens)) if is_part else 0)
         row.append(0)
     return tokens, np.array(row or [0], dtype=np.int64)
 
@@ -105,7 +112,7 @@ def _judged(grams: _Grams, n: int, row: NDArray[np.int64], names: Sequence[str])
     left = _entropy(at[places], np.where(places > 0, row[places - 1], 0), len(counts))
     right = _entropy(at[places], row[np.minimum(places + n, len(row) - 1)], len(counts))
     within = _within(grams, n, places, at, counts)
-    first = {}
+    first: dict[int, int] = {}
     for place, number in zip(places.tolist(), at[places].tolist(), strict=True):
         first.setdefault(number, place)
     total = float(len(row))
@@ -127,7 +134,7 @@ def _entropy(numbers: NDArray[np.int64], neighbours: NDArray[np.int64], size: in
     _, counts, owners = _pairs(numbers, unique)
     totals = np.bincount(owners, weights=counts, minlength=size)
     share = counts / totals[owners]
-    return np.bincount(owners, weights=-share * np.log(share), minlength=size)
+    return np.bincount(owners, weights=-share * np.log(share), minlength=size).astype(np.float64)
 
 
 def _pairs(numbers: NDArray[np.int64], others: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -163,7 +170,7 @@ def _cohesion(grams: _Grams, n: int, place: int, total: float) -> float:
 
 def _joined(parts: Sequence[str]) -> str:
     made = parts[0]
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in pairwise(parts):
         made += (" " if before.isascii() and part.isascii() else "") + part
     return made
 
@@ -185,7 +192,9 @@ def _score(parts: Sequence[str], term: str, count: int, cohesion: float, freedom
     shape = _shape(term)
     held = 1.0 if len(parts) == 1 else min(max(cohesion, 0.0), _HELD) / _HELD
     free = 1 / (1 + exp(-3.0 * (freedom - 0.9)))
-    return _unknown(parts, term.removesuffix(cue) or term) * (_NAMED if is_named else 1.0) * shape * held * free * log(1 + min(count, _OFTEN))
+    return (
+        _unknown(parts, term.removesuffix(cue) or term) * (_NAMED if is_named else 1.0) * shape * held * free * log(1 + min(count, _OFTEN))
+    )
 
 
 def _shape(term: str) -> float:

@@ -18,7 +18,9 @@ _LONGEST_WORD = 6  # characters of a word that is looked up
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[^\w\s]|_")
 _SAYS = "说 称 表示 认为 指出 介绍 告诉 透露 强调 回忆 坦言 解释 补充 宣布 回应 接受 担任 出任 出席 主演 执导 饰演 先生 女士 小姐 教授 博士 医生 主任 经理 总监 律师 法官 老师 同志 同学".split()
 _ROLES = "记者 导演 主演 演员 主帅 教练 球员 队长 选手 歌手 作者 教授 博士 主席 总统 总理 部长 市长 局长 书记 院长 校长 主任 经理 总监 总裁 董事长 律师 法官 医生 患者 原告 被告 同事 专家 先生 女士 小姐 老师 同学 姓名 联系人 负责人 分析师 研究员 玩家 编剧 前锋 后卫 中场 门将 女星 男星 明星 艺人 主持人 设计师 创始人".split()
-_ORGANISATION = frozenset("inc ltd llc plc corp co company corporation group bank hospital clinic university college school court ministry agency institute foundation association council partners holdings church party club fc united committee commission department".split())
+_ORGANISATION = frozenset(
+    "inc ltd llc plc corp co company corporation group bank hospital clinic university college school court ministry agency institute foundation association council partners holdings church party club fc united committee commission department".split()
+)
 
 
 @cache
@@ -90,7 +92,7 @@ def characters(text: str) -> list[list[str]]:
     titles = _titles(text)
     rows = []
     for i in range(n):
-        a, b, c, d, e = padded[i : i + 5]
+        a, b, c, d, e = tuple(padded[i : i + 5])
         p, q, r, s, t = classes[i : i + 5]
         x, y, z = cuts[i + 1 : i + 4]
         row = [
@@ -118,7 +120,7 @@ _ROLES_PATTERN = re.compile("|".join(sorted(_ROLES, key=len, reverse=True)))
 
 def _latin(text: str) -> dict[int, list[str]]:
     """Return, for the letters of each Latin word, what the lists say about it and its shape."""
-    found = {}
+    found: dict[int, list[str]] = {}
     for match in _LATIN.finditer(text):
         word = match[0]
         told = [f"L{_lists(word)}", f"S{_shape(word)}{min(len(word), 8)}"] + (["common"] if word.lower() in words_en() else [])

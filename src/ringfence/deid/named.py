@@ -20,7 +20,9 @@ _ORGANISATION_EN = re.compile(
     r"Department|Ministry|Agency|Institute|Foundation|Association|Council|Partners|Holdings|Insurance|Church))$",
     re.IGNORECASE,
 )
-_LOCATION_ZH = re.compile(r"(?:自治区|自治州|自治县|省|市|州|盟|县|区|旗|乡|镇|村|屯|街道|街|路|巷|弄|里|道|桥|山|河|江|湖|海|岛|湾|港|站|机场|大厦|广场|公园|小区|花园|苑)$")
+_LOCATION_ZH = re.compile(
+    r"(?:自治区|自治州|自治县|省|市|州|盟|县|区|旗|乡|镇|村|屯|街道|街|路|巷|弄|里|道|桥|山|河|江|湖|海|岛|湾|港|站|机场|大厦|广场|公园|小区|花园|苑)$"
+)
 _LOCATION_EN = re.compile(
     r"\s+(?:Street|St|Road|Rd|Avenue|Ave|Lane|Drive|Square|Park|County|City|Island|Islands|River|Lake|Bay|Hill|Hills|Valley|Airport|Station|Bridge)\.?$",
     re.IGNORECASE,
@@ -28,8 +30,14 @@ _LOCATION_EN = re.compile(
 # Coined: none of them is made to be the name of anything.
 _COINED_ZH = ("恒瑞宏嘉泰永兴盛源景明辉腾远卓越启", "澜禾序屿岫珩渥槿沅铖垚翀衍骅祺峤")
 _PLACE_ZH = ("云清安平青白松柏桐枫银碧翠岚雁鹭鹤枕", "渡坞畔峪汀浦砦墩圩垸埠陂磴甸塬峁")
-_COINED_EN = ("Vel Tar Mor Quin Bel Cor Dax Fen Gal Hol Jas Kel Lum Nor Orv Pel Rus Sol Thal Wex".split(), "mora dyne vance tis lo nova ris quor dell phos zan bry mex thon via".split())
-_PLACE_EN = ("Ash Brack Clare Dun Elder Fern Glen Hazel Ivy Kess Lark Moss North Oaken Pell Quill Rook Stan Thorn Wick".split(), "wickham borough stow mere leigh combe holt thwaite den hurst".split())
+_COINED_EN = (
+    "Vel Tar Mor Quin Bel Cor Dax Fen Gal Hol Jas Kel Lum Nor Orv Pel Rus Sol Thal Wex".split(),
+    "mora dyne vance tis lo nova ris quor dell phos zan bry mex thon via".split(),
+)
+_PLACE_EN = (
+    "Ash Brack Clare Dun Elder Fern Glen Hazel Ivy Kess Lark Moss North Oaken Pell Quill Rook Stan Thorn Wick".split(),
+    "wickham borough stow mere leigh combe holt thwaite den hurst".split(),
+)
 
 
 class StandIn(Protocol):
@@ -67,7 +75,9 @@ class GivenName(Person):
 class Coined:
     """Names that are a coined word with what kind of thing it is: 恒澜医院, Veldyne Ltd, 云渡镇, Ashmere County."""
 
-    def __init__(self, *, suffixes: tuple[re.Pattern[str], re.Pattern[str]], parts: tuple[tuple[str, str], tuple[list[str], list[str]]]) -> None:
+    def __init__(
+        self, *, suffixes: tuple[re.Pattern[str], re.Pattern[str]], parts: tuple[tuple[str, str], tuple[list[str], list[str]]]
+    ) -> None:
         self._suffixes, self._parts = suffixes, parts
 
     def normalise(self, value: str) -> str:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ringfence.deid import people, places
-from ringfence.deid.recogniser import SEPARATOR, Span
 from ringfence.deid.named import LOCATION, REGION
+from ringfence.deid.recogniser import SEPARATOR, Span
 from ringfence.deid.tagger import Tagger
 
 _PIECES = {  # sentences of Chinese; lines of English, whose taggers find sentences themselves
@@ -52,8 +52,8 @@ class Namer:
     def _ask(self, language: str, taggers: Sequence[Tagger], pieces: list[str]) -> None:
         found: list[list[Span]] = [[] for _ in pieces]
         for tagger in taggers:
-            for spans, more in zip(found, tagger.tag(pieces), strict=True):
-                spans += more
+            for known, more in zip(found, tagger.tag(pieces), strict=True):
+                known += more  # noqa: PLW2901  in place
         for piece, spans in zip(pieces, found, strict=True):
             self._known[language, piece] = tuple(_sized(span, piece) for span in spans)
             self._size += len(piece)

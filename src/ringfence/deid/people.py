@@ -24,7 +24,9 @@ _TITLE_ZH = re.compile(rf"(?<=.)(?:{_TITLES_ZH})$")
 _BEFORE_ZH = re.compile(r"^[老小阿](?=.$)")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-TITLES_EN = frozenset("dr mr mrs ms miss mx prof sir dame lord lady rev hon capt col gen lt sgt maj jr sr ii iii iv md phd esq rn do".split())
+TITLES_EN = frozenset(
+    "dr mr mrs ms miss mx prof sir dame lord lady rev hon capt col gen lt sgt maj jr sr ii iii iv md phd esq rn do".split()
+)
 FOREIGN = "阿艾安奥巴贝本比伯博布查达戴丹德迪杜多恩法菲费弗盖戈格哈汉赫霍基吉加杰卡凯科克库拉莱兰朗劳勒雷里利列林琳卢鲁罗洛玛迈曼梅蒙米莫默纳尼诺帕佩皮普奇乔萨塞桑莎斯史丝索塔泰坦汤特托瓦维温沃乌西夏谢休雅亚扬耶伊尤约泽扎詹朱"
 _COMPOUND = "欧阳 上官 司马 诸葛 皇甫 慕容 令狐 司徒 端木 东方 南宫 尉迟 公孙 夏侯".split()
 _FOREIGN_AT_LEAST = 4  # characters of a Chinese name that begins with no surname
@@ -246,7 +248,9 @@ def _western(value: str, draw: Draw) -> str:
         elif n == last:
             made.append(draw.shared(f"last {low}").choice(known.last))
         else:
-            made.append(draw.shared(f"first {low}").choice(known.first.get(known.group_of.get(low, ""), ()) or known.first["f"] + known.first["m"]))
+            made.append(
+                draw.shared(f"first {low}").choice(known.first.get(known.group_of.get(low, ""), ()) or known.first["f"] + known.first["m"])
+            )
     return _rewritten(value, words, made)
 
 
@@ -261,8 +265,8 @@ def _last_place(value: str, words: list[str], parts: list[int]) -> int | None:
         return parts[0] if is_titled or (low in known.last_known and low not in known.group_of) else None
     if re.match(r"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*\s*,", value):
         return parts[0]
-    low = [words[n].lower() for n in parts]
-    swapped = low[0] in known.last_known and low[0] not in known.group_of and low[-1] in known.group_of
+    first, last = words[parts[0]].lower(), words[parts[-1]].lower()
+    swapped = first in known.last_known and first not in known.group_of and last in known.group_of
     return parts[0] if swapped else parts[-1]
 
 

@@ -42,41 +42,41 @@ def planted(texts: Sequence[str], parts: Iterable[Recogniser], draw: random.Rand
 
     texts: at least one.  Identifiers are drawn anew for every call, persons with a clause in which they do something.
     """
-    made = [_hidden(*specimen(part, draw), draw.choice(texts), draw) for part in parts for _ in range(each)]
-    writers = {True: Chinese(draw), False: English(draw)}
+    made = [_hidden(specimen(part, draw), draw.choice(texts), draw) for part in parts for _ in range(each)]
+    writers: dict[bool, Chinese | English] = {True: Chinese(draw), False: English(draw)}
     for _ in range(each):
         text = draw.choice(texts)
-        made.append(_hidden(PERSON, *_person(writers[bool(_HAN.search(text))]), text, draw))
+        made.append(_hidden(_person(writers[bool(_HAN.search(text))]), text, draw))
     return made
 
 
-def specimen(part: Recogniser, draw: random.Random) -> tuple[str, str, int, int]:
-    """Return (kind, text, start, end): a value that the recogniser takes for one of its own, with the key word that it needs."""
+def specimen(part: Recogniser, draw: random.Random) -> Planted:
+    """Return a value that the recogniser takes for one of its own, with the key word that it needs."""
     (span, *_) = part.find(part.example)
     value, before, after = part.example[span.start : span.end], part.example[: span.start], part.example[span.end :]
     for _ in range(_TRIES):
         text = before + Draw(draw.randbytes(32), b"specimen").scramble(value) + after
         if any((s.start, s.end) == (span.start, span.end) for s in part.find(text)):
-            return span.kind, text, span.start, span.end
-    return span.kind, part.example, span.start, span.end
+            return Planted(span.kind, text, span.start, span.end)
+    return Planted(span.kind, part.example, span.start, span.end)
 
 
-def _person(writer: Chinese | English) -> tuple[str, int, int]:
-    """Return a clause and where its first person stands in it."""
+def _person(writer: Chinese | English) -> Planted:
+    """Return a clause in which a person stands."""
     while True:
         clause = writer.clause()
         for n, (piece, kind) in enumerate(clause):
             if kind == "P":
                 start = sum(len(text) for text, _ in clause[:n])
-                return "".join(text for text, _ in clause), start, start + len(piece)
+                return Planted(PERSON, "".join(text for text, _ in clause), start, start + len(piece))
 
 
-def _hidden(kind: str, planted_text: str, start: int, end: int, text: str, draw: random.Random) -> Planted:
+def _hidden(item: Planted, text: str, draw: random.Random) -> Planted:
     places = [0, *(n for n in range(1, len(text)) if not (text[n - 1].isalnum() and text[n].isalnum() and text[n].isascii())), len(text)]
     at = draw.choice(places)
-    glue = "" if _HAN.search(text) and draw.random() < 0.5 else " "
+    glue = draw.choice(("", " ")) if _HAN.search(text) else " "
     before = text[:at] + glue
-    return Planted(kind, before + planted_text + glue + text[at:], len(before) + start, len(before) + end)
+    return Planted(item.kind, before + item.text + glue + text[at:], len(before) + item.start, len(before) + item.end)
 
 
 def recall(hidden: Sequence[Planted], find: Find) -> tuple[Counter[str], Counter[str]]:

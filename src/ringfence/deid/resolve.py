@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from ringfence.deid.recogniser import Span
 
-
 _ADDRESSES = frozenset({"STREET_ADDRESS", "CN_ADDRESS"})
 _PLACES = _ADDRESSES | {"LOCATION", "REGION", "POSTCODE"}
 _GAP = re.compile(r"[ ,，、\n>?()]{0,8}")

@@ -31,7 +31,7 @@ CLAUSES_ZH = """
 {P}著|{P}的小说|诗人{P}|作家{P}|画家{P}|{P}译|{P}的作品|{P}所写|{P}发明|{P}提出的理论|皇帝{P}|将军{P}|{P}率军|{P}攻打{L}|{P}之子|{P}大战{P}|主角{P}|{P}（{E}饰）|{P}({E})|{P}（{E}）|{E}和{P}|主持人{E}|{E}表示|{E}说|选手{E}|球员{E}打进一球|歌手{E}|by {E}|@{E}|编辑：{E}|{T}{E}|{E}的粉丝|翻译{E}|找{E}确认|联系{E}|《{W}》|《{W}》上映|小说《{W}》|游戏《{W}》|专辑《{W}》|读《{W}》有感|《{W}》作者{P}|{P}的《{W}》|{P}主演《{W}》|《{W}》杂志|{A}公司|用{A}打开|{A}发布会|安装{A}|{A}版本|{A}选手|{A}系统
 住在{L}|位于{L}的{O}|来自{L}|前往{L}|在{L}举行|{L}发生地震|从{L}到{L}|{L}地区|{L}居民|{L}市场|在{L}工作|{L}的天气|飞往{L}|{L}机场|{L}警方|{L}街头|去{L}旅游|家住{L}|现住{L}|籍贯{L}
 {O}宣布|{O}发布公告|{O}表示|{O}推出新产品|{O}的股价|由{O}主办|{O}员工|{O}获得冠军|{O}击败{O}|{O}迎战{O}|在{O}工作|就读于{O}|转入{O}治疗|{O}负责人|{O}有关人士|向{O}投诉|{O}发言人|入职{O}|供职{O}
-""".strip()  # noqa: E501
+""".strip()
 TITLES_ZH = "教授 博士 主任 经理 总经理 董事长 总裁 副总裁 院长 校长 所长 局长 处长 部长 市长 书记 主席 律师 法官 医生 老师 先生 女士 小姐 同志 记者 导演 演员 主帅 教练 工程师 分析师 研究员 总监 秘书长 发言人 会长 设计师 专家 警官".split()
 HONORIFICS_ZH = "先生 女士 小姐 太太 总 医生 老师 师傅 教授 主任 经理 哥 姐 某 某某 律师 局长 同学 阿姨 大爷".split()
 ORGANISATIONS_ZH = "有限公司 股份有限公司 集团 公司 银行 证券 医院 人民医院 中医院 大学 学院 中学 小学 法院 检察院 公安局 教育局 税务局 律师事务所 研究所 研究院 委员会 协会 基金会 出版社 电视台 日报 队 俱乐部 保险 科技 基金 物业 药业 地产 网络科技有限公司 人寿保险 工商银行 第一中学 师范大学 交警大队 派出所 居委会".split()
@@ -44,10 +44,60 @@ this is {P} speaking|Dear {P}|Hi {P}|Hello {P}|Regards, {P}|Best, {P}|Sincerely,
 {P} v. {P}|plaintiff {P}|defendant {P}|witness {P}|{P} filed a complaint|Judge {P}|attorney {P}|signed by {P}|{P} scored twice|{P} beat {P}|coach {P}|{P} won the title|President {P}|Senator {P}|Prime Minister {P}|{P} wrote|{P} directed|starring {P}|actor {P}|singer {P}
 lol {P} is here|omg {P}|rt @someone: {P}|I love {P}|saw {P} at {L}|{P} in {L} tonight|happy birthday {P}|with {P} and {P} at {L}|listening to {P}|{P} is so funny|can't believe {P}|watching {P}|{P} followed me|new video from {P}|#{P}|follow {P}|miss you {P}
 in {L}|at {L}|from {L} to {L}|near {L}|the city of {L}|{L} police|in downtown {L}|flew to {L}|the {L} area|a trip to {L}|{O} announced|shares of {O}|{O} reported|at {O}|{O}'s profit|the {O} board|sued {O}|customers of {O}|an account with {O}|employee of {O}
-""".strip()  # noqa: E501
+""".strip()
 TITLES_EN = "Dr. Mr. Mrs. Ms. Prof. Mr Mrs Ms Dr Professor Doctor Captain Sergeant Sir Miss Officer Detective".split()
-ORGANISATIONS_EN = ["Inc", "Inc.", "Ltd", "LLC", "Corp", "Group", "Bank", "Hospital", "Medical Center", "University", "College", "High School", "Partners", "Holdings", "Insurance", "Systems", "Technologies", "Foundation", "Institute", "Clinic", "Records", "and Sons", "& Co", "United", "FC", "City Council", "Airlines", "Energy", "Labs"]
-PLACES_EN = ["ville", "ton", "field", "burg", "ford", "wood", " Beach", " Park", " City", " County", " Falls", " Springs", " Heights", " Island", "port", " Lake", " Street", " Road", " Avenue"]
+ORGANISATIONS_EN = [
+    "Inc",
+    "Inc.",
+    "Ltd",
+    "LLC",
+    "Corp",
+    "Group",
+    "Bank",
+    "Hospital",
+    "Medical Center",
+    "University",
+    "College",
+    "High School",
+    "Partners",
+    "Holdings",
+    "Insurance",
+    "Systems",
+    "Technologies",
+    "Foundation",
+    "Institute",
+    "Clinic",
+    "Records",
+    "and Sons",
+    "& Co",
+    "United",
+    "FC",
+    "City Council",
+    "Airlines",
+    "Energy",
+    "Labs",
+]
+PLACES_EN = [
+    "ville",
+    "ton",
+    "field",
+    "burg",
+    "ford",
+    "wood",
+    " Beach",
+    " Park",
+    " City",
+    " County",
+    " Falls",
+    " Springs",
+    " Heights",
+    " Island",
+    "port",
+    " Lake",
+    " Street",
+    " Road",
+    " Avenue",
+]
 
 
 class Chinese:
@@ -123,9 +173,8 @@ class Chinese:
         if kind < 0.94:
             title = draw.choice(HONORIFICS_ZH)
             return [(surname, "P"), (title, "P" if title in ("某", "某某", "哥", "姐", "总") else "")]
-        if kind < 0.97:
-            return [(draw.choice("小老阿大") + draw.choice((surname, draw.choice(self._given))), "P")]
-        return [(draw.choice(self._given) * 2, "P")]
+        familiar = draw.choice("小老阿大") + draw.choice((surname, draw.choice(self._given)))
+        return [(familiar if kind < 0.97 else draw.choice(self._given) * 2, "P")]
 
     def _latin(self) -> Labelled:
         draw = self._draw
@@ -183,7 +232,9 @@ class English:
         """Return one clause."""
         made: Labelled = []
         for piece in re.split(r"(\{[A-Z]\})", self._draw.choice(self._clauses)):
-            made += {"{P}": self._person, "{O}": self._organisation, "{L}": self._place}.get(piece, lambda piece=piece: [(self._other(piece), "")])()
+            made += {"{P}": self._person, "{O}": self._organisation, "{L}": self._place}.get(
+                piece, lambda piece=piece: [(self._other(piece), "")]
+            )()
         if made and self._draw.random() < 0.5 and not made[0][1]:
             made[0] = (made[0][0][:1].upper() + made[0][0][1:], "")
         return made
@@ -206,16 +257,35 @@ class English:
         elif kind < 0.76:
             name = last
         elif kind < 0.86:
-            name = draw.choice([f"{first} {draw.choice('ABCDEFGHJKLMNPRSTW')}. {last}", f"{draw.choice('ABCDEFGHJKLMNPRSTW')}. {last}", f"{first} {draw.choice(self._first)} {last}"])
+            name = draw.choice(
+                [
+                    f"{first} {draw.choice('ABCDEFGHJKLMNPRSTW')}. {last}",
+                    f"{draw.choice('ABCDEFGHJKLMNPRSTW')}. {last}",
+                    f"{first} {draw.choice(self._first)} {last}",
+                ]
+            )
         elif kind < 0.93:
-            name = draw.choice([f"{last}, {first}", f"{first} {last}-{draw.choice(self._last)}", f"{first} {draw.choice(['de', 'van', 'von', 'del', 'bin', 'Mc', 'O’'])} {last}"])
+            name = draw.choice(
+                [
+                    f"{last}, {first}",
+                    f"{first} {last}-{draw.choice(self._last)}",
+                    f"{first} {draw.choice(['de', 'van', 'von', 'del', 'bin', 'Mc', 'O’'])} {last}",
+                ]
+            )
         else:
             name = f"{first} {last}".upper()
         return [(name, "P")]
 
     def _organisation(self) -> Labelled:
         draw = self._draw
-        name = draw.choice([draw.choice(self._last), f"{draw.choice(self._last)} {draw.choice(self._last)}", f"{draw.choice(self._last)}, {draw.choice(self._last)} and {draw.choice(self._last)}", "".join(draw.choice("ABCDEFGHILMNOPRSTU") for _ in range(draw.randint(2, 4)))])
+        name = draw.choice(
+            [
+                draw.choice(self._last),
+                f"{draw.choice(self._last)} {draw.choice(self._last)}",
+                f"{draw.choice(self._last)}, {draw.choice(self._last)} and {draw.choice(self._last)}",
+                "".join(draw.choice("ABCDEFGHILMNOPRSTU") for _ in range(draw.randint(2, 4))),
+            ]
+        )
         return [(name + (" " + draw.choice(ORGANISATIONS_EN) if draw.random() < 0.8 else ""), "O")]
 
     def _place(self) -> Labelled:
@@ -223,4 +293,6 @@ class English:
         if draw.random() < 0.35:
             return [(draw.choice(self._last), "L")]
         name = draw.choice(self._last) + draw.choice(PLACES_EN)
-        return [(name if draw.random() < 0.7 else f"{name}, {draw.choice(['TX', 'CA', 'NY', 'FL', 'IL', 'OH', 'WA', 'UK', 'GA', 'MA'])}", "L")]
+        return [
+            (name if draw.random() < 0.7 else f"{name}, {draw.choice(['TX', 'CA', 'NY', 'FL', 'IL', 'OH', 'WA', 'UK', 'GA', 'MA'])}", "L")
+        ]

@@ -14,9 +14,20 @@ NAMED = 0.6  # how sure a tagger's span is: below what a key word says, above a 
 class Tagger(Protocol):
     """Tags sentences in batches. Deterministic: a sentence gets the same spans in any company."""
 
-    kinds: frozenset[str]
-    language: str  # "zh" or "en": the sentences that it is asked about
-    model: str | None  # the `model_type` of the registered model that it needs; such a tagger is made with its `folder`
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which kinds its spans have."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """Which sentences it is asked about: `zh` or `en`."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """The `model_type` of the registered model that it needs; such a tagger is made with its `folder`."""
+        ...
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each sentence, in order and disjoint."""

@@ -10,7 +10,7 @@ from ringfence.deid.named import GIVEN_NAME, PERSON, REGION, STAND_INS
 from ringfence.deid.recogniser import KEYWORDED
 
 _HAN = re.compile(r"[\u3400-\u9fff]+")
-_CODED = re.compile(r"[A-Za-z0-9]")
+_CODED = re.compile(r"(?:[^A-Za-z0-9]*[A-Za-z0-9]){4}")
 _TITLES = "先生 女士 小姐 太太 夫人 老师 教授 博士 医生 医师 大夫 护士 主任 院长 律师 法官 经理 总 工 某 某某 阿姨 叔叔 大爷 大妈 同学 师傅 警官".split()
 _TELLING_PERSON, _TELLING_OTHER = 3, 4  # Chinese characters
 _SHORTEST_PART = 2  # letters of a word of an English name
@@ -21,12 +21,12 @@ def is_telling(kind: str, value: str, score: float) -> bool:
 
     What a tagger calls a name counts in other records only if it is long enough not to be a word there: three Chinese characters of a person's
     name, four of an organisation or place, two words in Latin letters. What stands in a column for names, or behind a key word, always does.
-    Of other kinds, whatever has an ASCII letter or digit; a number in Chinese is one in many places.
+    Of other kinds, whatever has four ASCII letters or digits: an age of 90 is a number in many places, and so is one in Chinese.
     """
     if kind in (GIVEN_NAME, REGION):
         return False
     if kind not in STAND_INS:
-        return _CODED.search(value) is not None
+        return _CODED.match(value) is not None
     if score >= KEYWORDED:
         return True
     if _HAN.search(value):
@@ -63,7 +63,12 @@ def _chinese(name: str) -> Iterator[tuple[str, str]]:
     if not all((first, *last)):
         return
     whole, apart = "".join(last), " ".join(last)
-    for family, personal in ((first, whole), (first.title(), whole.title()), (first.upper(), whole.upper()), (first.upper(), whole.title())):
+    for family, personal in (
+        (first, whole),
+        (first.title(), whole.title()),
+        (first.upper(), whole.upper()),
+        (first.upper(), whole.title()),
+    ):
         yield PERSON, f"{family} {personal}"
         yield PERSON, f"{personal} {family}"
         yield PERSON, f"{family}, {personal}"

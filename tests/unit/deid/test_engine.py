@@ -81,6 +81,7 @@ def test_no_original_survives_a_rewrite(texts):
     done = list(engine.rewrite(rows))
     assert sum(item.survivors for item in done) == 0
     originals = {fold(f.original).text for item in done for f in item.found if f.kind != "TERM"}
+    originals = {value for value in originals if not value.isascii() or sum(map(str.isalnum, value)) > 3}  # 90 is a number in many places
     for item, text in zip(done, texts, strict=True):
         assert all(text[f.start : f.end] == f.original for f in item.found)
         assert not [value for value in originals if stands_in(value, fold(item.record.texts[0]).text)]

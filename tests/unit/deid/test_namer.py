@@ -79,7 +79,15 @@ def engine(*taggers, **changes):
 
 
 def record(number, *texts, **fields):
-    return Record(f"{number:032x}", f"{number:032x}", "file", "pair" if len(texts) == 2 else "text", ("user", "assistant")[: len(texts)], texts, fields)
+    return Record(
+        f"{number:032x}",
+        f"{number:032x}",
+        "file",
+        "pair" if len(texts) == 2 else "text",
+        ("user", "assistant")[: len(texts)],
+        texts,
+        fields,
+    )
 
 
 def rewritten(tool, *records):
@@ -90,7 +98,9 @@ def rewritten(tool, *records):
 def test_who_is_named_in_a_record_is_found_in_it_in_other_words_too():
     tool = engine(Listed("zh", {"张伟明": PERSON}))
     (text, other), (elsewhere,) = rewritten(
-        tool, record(1, "患者张伟明入院。", "张先生诉头痛，伟明之妻陪同，Zhang Weiming签字，联系zhang.weiming@corp.cn"), record(2, "张先生是另一位，伟明另有其人")
+        tool,
+        record(1, "患者张伟明入院。", "张先生诉头痛，伟明之妻陪同，Zhang Weiming签字，联系zhang.weiming@corp.cn"),
+        record(2, "张先生是另一位，伟明另有其人"),
     )
     for original in ("张伟明", "张先生", "伟明", "Zhang Weiming", "zhang.weiming"):
         assert original not in text + other
@@ -106,7 +116,9 @@ def test_a_person_of_a_field_is_found_in_the_texts():
 
 
 def test_a_short_name_counts_in_its_record_alone():
-    (near, again), (far,) = rewritten(engine(Listed("zh", {"高明来": PERSON, "高明，": PERSON, "高明": PERSON})), record(1, "高明昨天", "见高明"), record(2, "x"))
+    (near, again), (far,) = rewritten(
+        engine(Listed("zh", {"高明来": PERSON, "高明，": PERSON, "高明": PERSON})), record(1, "高明昨天", "见高明"), record(2, "x")
+    )
     assert "高明" not in near + again
     tool = engine(Listed("zh", {"高明昨": PERSON}))
     (near,), (far,) = rewritten(tool, record(1, "高明昨天"), record(2, "医术高明"))

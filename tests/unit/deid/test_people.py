@@ -20,7 +20,9 @@ def made(value, key=KEYS[0], attempt=0):
     return people.stand_in(value, Draw(key, value.encode(), attempt=attempt))
 
 
-@pytest.mark.parametrize("value", ["张伟", "王芳芳", "欧阳修", "司马相如", "小王", "老李头", "张某某", "史蒂夫·乔布斯", "克里斯蒂亚诺", "伟", "陳建國"])
+@pytest.mark.parametrize(
+    "value", ["张伟", "王芳芳", "欧阳修", "司马相如", "小王", "老李头", "张某某", "史蒂夫·乔布斯", "克里斯蒂亚诺", "伟", "陳建國"]
+)
 def test_a_chinese_name_keeps_its_script_and_its_length(value):
     for key in KEYS:
         new = made(value, key)
@@ -29,7 +31,8 @@ def test_a_chinese_name_keeps_its_script_and_its_length(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "kept"), [("张伟先生", "先生"), ("王医生", "医生"), ("李某", "某"), ("Dr. John A. Smith Jr.", "Dr."), ("Mrs Jones", "Mrs"), ("Lee PhD", "PhD")]
+    ("value", "kept"),
+    [("张伟先生", "先生"), ("王医生", "医生"), ("李某", "某"), ("Dr. John A. Smith Jr.", "Dr."), ("Mrs Jones", "Mrs"), ("Lee PhD", "PhD")],
 )
 def test_titles_stay(value, kept):
     new = made(value)
@@ -44,11 +47,16 @@ def test_a_family_keeps_sharing_its_surname_and_a_compound_one_stays_compound():
         assert made("John Smith", key).split()[-1] == made("Mary Smith", key).split()[-1]
 
 
-@pytest.mark.parametrize(("name", "local"), [("张伟", "zhang.wei"), ("张伟", "wei.zhang"), ("张伟明", "zhangweiming"), ("欧阳修", "ouyangxiu")])
+@pytest.mark.parametrize(
+    ("name", "local"), [("张伟", "zhang.wei"), ("张伟", "wei.zhang"), ("张伟明", "zhangweiming"), ("欧阳修", "ouyangxiu")]
+)
 def test_an_address_is_made_of_the_stand_in_of_the_name(name, local):
     for key in KEYS:
         stand_in = made(name, key)
-        sounds = {people.sound_of_surname(people.surname_of(stand_in)), *(people.sound(c) for c in stand_in.removeprefix(people.surname_of(stand_in)))}
+        sounds = {
+            people.sound_of_surname(people.surname_of(stand_in)),
+            *(people.sound(c) for c in stand_in.removeprefix(people.surname_of(stand_in))),
+        }
         address = people.mailbox(local, Draw(key, b"x"))
         rest = address.replace(".", "")
         for sound in sorted(sounds, key=len, reverse=True):
@@ -122,7 +130,18 @@ def test_a_given_name_alone_is_that_of_the_whole_name():
 
 def test_variants_of_a_chinese_name():
     forms = dict.fromkeys(form for _, form in variants.of("张伟明"))
-    assert {"张先生", "张医生", "小张", "张某", "张 伟 明", "Zhang Weiming", "Weiming Zhang", "zhangweiming", "ZHANG Weiming", "Zhang Wei-Ming"} <= forms.keys()
+    assert {
+        "张先生",
+        "张医生",
+        "小张",
+        "张某",
+        "张 伟 明",
+        "Zhang Weiming",
+        "Weiming Zhang",
+        "zhangweiming",
+        "ZHANG Weiming",
+        "Zhang Wei-Ming",
+    } <= forms.keys()
     assert (GIVEN_NAME, "伟明") in list(variants.of("张伟明"))
     assert not [form for kind, form in variants.of("张伟") if kind == GIVEN_NAME]  # 伟 alone is a character, not a name
     assert {form for _, form in variants.of("张伟明先生")} == set(forms)
@@ -148,6 +167,8 @@ def test_variants_of_a_western_name():
         (ORGANISATION, "协和医院", 0.6, True),
         (GIVEN_NAME, "伟明", 0.9, False),
         ("QQ", "12345", 0.5, True),
+        ("AGE", "90", 0.7, False),
+        ("DATE", "5月3日", 0.7, False),
     ],
 )
 def test_what_counts_in_the_whole_set(kind, value, score, telling):
@@ -156,7 +177,17 @@ def test_what_counts_in_the_whole_set(kind, value, score, telling):
 
 @pytest.mark.parametrize(
     ("name", "large"),
-    [("美国", True), ("United States", True), ("广东省", True), ("广东", True), ("广州", False), ("Texas", True), ("London", False), ("内蒙古自治区", True), ("广东广州", False)],
+    [
+        ("美国", True),
+        ("United States", True),
+        ("广东省", True),
+        ("广东", True),
+        ("广州", False),
+        ("Texas", True),
+        ("London", False),
+        ("内蒙古自治区", True),
+        ("广东广州", False),
+    ],
 )
 def test_places_that_tell_nobody(name, large):
     assert places.is_large(name) is large

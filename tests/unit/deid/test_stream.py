@@ -12,7 +12,9 @@ from ringfence.deid.stream import StreamFilter
 
 ENGINE = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
 TEXT = "您好。请拨打13800138000，或写信到bob@corp.internal。The account of Dr. Smith\nis 4111111111111111. Thank you!\n住院号：ZY20230415001；谢谢"
-PIECES = st.lists(st.sampled_from([*TEXT, "13800138000", "\n", "。", ". ", "bob@corp.internal", "手机", "电话：", "x" * 90]), max_size=40).map("".join)
+PIECES = st.lists(
+    st.sampled_from([*TEXT, "13800138000", "\n", "。", ". ", "bob@corp.internal", "手机", "电话：", "x" * 90]), max_size=40
+).map("".join)
 
 
 def through(text, cuts):

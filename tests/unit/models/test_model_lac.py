@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import tarfile
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +137,7 @@ def test_viterbi_finds_what_trying_everything_finds():
 
     def total(row, path):
         steps = sum(scores[t, row, tag] for t, tag in enumerate(path)) + crf[0, path[0]] + crf[1, path[-1]]
-        return steps + sum(crf[2 + a, b] for a, b in zip(path, path[1:], strict=False))
+        return steps + sum(crf[2 + a, b] for a, b in pairwise(path))
 
     for row, found in enumerate(viterbi(scores, lengths, crf)):
         best = max(product(range(tags), repeat=int(lengths[row])), key=lambda path, row=row: total(row, path))

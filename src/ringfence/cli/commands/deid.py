@@ -1,70 +1,45 @@
-"""`ringfence deid`."""
+"""`ringfence deid SET` and the commands below `ringfence deid`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import importlib
+import pkgutil
 
+import click
 import typer
+from typer.core import TyperGroup
 
-from ringfence.cli.context import advise, emit, progress, say, table, workspace
+from ringfence.cli import deid
 from ringfence.core.text import t
 
 ORDER = 40
+_DEFAULT = "mask"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(
-        "deid",
+    """Add the commands."""
+    group = typer.Typer(
+        cls=_MaskByDefault,
         help=t(
-            "Replace identifiers and internal terms by consistent surrogates; no original survives, or nothing is written.\n\n"
-            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt",
-            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt",
+            "De-identification: mask a set, and what belongs to it. `deid SET` is short for `deid mask SET`.\n\n"
+            "Examples:\n\n  ringfence deid clinic --profile medical-zh\n\n  ringfence deid mask --help",
+            "脱敏：处理数据集及相关事项。`deid SET` 是 `deid mask SET` 的简写。\n\n"
+            "示例：\n\n  ringfence deid clinic --profile medical-zh\n\n  ringfence deid mask --help",
         ),
-    )(deid)
+        no_args_is_help=True,
+    )
+    modules = [importlib.import_module(f"{deid.__name__}.{found.name}") for found in pkgutil.iter_modules(deid.__path__)]
+    for module in sorted(modules, key=lambda module: module.ORDER):
+        module.register(group)
+    app.add_typer(group, name="deid")
 
 
-def deid(
-    name: Annotated[str, typer.Argument(metavar="SET", help=t("Set to de-identify.", "要脱敏的数据集。"))],
-    profile: Annotated[str, typer.Option("--profile", help=t("De-identification profile.", "脱敏方案。"))] = "default",
-    terms: Annotated[
-        Path | None, typer.Option("--terms", metavar="FILE", help=t("Internal terms, one a line.", "内部术语，每行一个。"))
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
-    ] = None,
-) -> None:
-    """Replace identifiers by surrogates."""
-    from ringfence.deid.profile import settings_for
-    from ringfence.flows.deid import deidentify
+class _MaskByDefault(TyperGroup):
+    """Reads what is no command as the arguments of `mask`; a set that is called like a command is masked by `deid mask SET`."""
 
-    space = workspace()
-    with progress(t("deid", "脱敏")) as bar:
-        committed, figures = deidentify(space, name, settings=settings_for(profile, without=without or ()), terms=terms, show=bar)
-    made = committed.things["set"].made
-
-    def show() -> None:
-        total = sum(figures.spans.values())
-        say(
-            t(
-                "✔ {name}@masked:{p}  {n} identifiers in {rows} rows replaced, {left} originals survive",
-                "✔ {name}@masked:{p}  替换了 {rows} 行中的 {n} 个标识符，残留原文 {left}",
-                name=made.name,
-                p=profile,
-                n=total,
-                rows=figures.records,
-                left=figures.survivors,
-            )
-        )
-        found = [[kind, str(count)] for kind, count in sorted(figures.spans.items(), key=lambda item: -item[1]) if count]
-        if found:
-            table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
-
-    emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
-    source = space.state.things[committed.statement.predicate.inputs["set"]].made
-    if source.stage == "sealed":  # the default policy asks for both, in this order
-        advise(f"ringfence scan {made.name} && ringfence deid {made.name}")
-    else:
-        advise("ringfence train RECIPE")
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments of the group."""
+        asks_for_help = bool(args) and args[0] in ctx.help_option_names
+        if args and args[0] not in self.commands and not asks_for_help:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)

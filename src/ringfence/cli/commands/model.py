@@ -40,13 +40,18 @@ def list_() -> None:
     emit(
         {"models": [e.model_dump(mode="json") for e in entries]},
         lambda: table(
-            "", [t("name", "名称"), t("kind", "类型"), t("digest", "摘要"), t("licence", "许可"), t("source", "来源"), t("bytes", "字节")], rows, right=(5,)
+            "",
+            [t("name", "名称"), t("kind", "类型"), t("digest", "摘要"), t("licence", "许可"), t("source", "来源"), t("bytes", "字节")],
+            rows,
+            right=(5,),
         ),
     )
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help=t("Folder, .gguf file, wheel or source package.", "文件夹、.gguf 文件、wheel 或源码包。"))],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help=t("Folder, .gguf file, wheel or source package.", "文件夹、.gguf 文件、wheel 或源码包。"))
+    ],
     name: Annotated[str | None, typer.Option("--name", help=t("Name in recipes.", "在配方中使用的名称。"))] = None,
     licence: Annotated[str | None, typer.Option("--licence", help=t("Its licence, for the model card.", "许可证，写入模型卡。"))] = None,
 ) -> None:

@@ -12,6 +12,8 @@ from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, in_d
 
 _VALUE = re.compile(f"[0-9]{{1,3}}|[{NUMERALS}]{{1,4}}")
 _NUMERAL_BEFORE = re.compile(f"[{NUMERALS}百]$")
+_BAND_BEFORE = re.compile(r"(?<![0-9])[0-9]{1,3}[-~]$")  # 40-49 says no more than that
+_BAND_AFTER = re.compile(r"\+|[-~][0-9]{1,3}(?![0-9])")
 _SENTENCE_GOES_ON = re.compile(r"[.,;!?)\n\x00]|$| (?:and|when|now|years)(?![a-z])")
 _OLDEST = 125  # years; the oldest person on record reached 122
 _BAND = 5  # years: a stand-in says the same about a person's stage of life
@@ -37,6 +39,8 @@ class Age(Shaped):
         first, last = place.span()
         years = number(place[0])
         if years is None or years > _OLDEST or in_decimal(text, first, last) or _NUMERAL_BEFORE.search(text, max(0, first - 1), first):
+            return ()
+        if _BAND_BEFORE.search(text, max(0, first - 4), first) or _BAND_AFTER.match(text, last):
             return ()
         if text[start] in "HhI" and not _SENTENCE_GOES_ON.match(text, end):  # I am 5 minutes late
             return ()

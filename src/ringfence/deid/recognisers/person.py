@@ -24,14 +24,18 @@ _LATIN = (
     r"signed[ _]by|prepared[ _]by|reviewed[ _]by|approved[ _]by|contact[ _]person|attn|name)"
 )
 _COLON = r"(?:：|:|=)"
-_HAN = re.compile(r"[\u3400-\u9fff]{1,2} [\u3400-\u9fff]{1,2}(?: [\u3400-\u9fff])?(?![\u3400-\u9fff])|[\u3400-\u9fff]+(?:·[\u3400-\u9fff]+)*")
+_HAN = re.compile(
+    r"[\u3400-\u9fff]{1,2} [\u3400-\u9fff]{1,2}(?: [\u3400-\u9fff])?(?![\u3400-\u9fff])|[\u3400-\u9fff]+(?:·[\u3400-\u9fff]+)*"
+)
 _ORGANISATION = re.compile(r"(?:公司|集团|银行|医院|大学|学院|学校|法院|中心|协会|委员会|事务所)$")
 _WORD = r"[^\W\d_]++(?:['’-][^\W\d_]++)*+\.?"
 _SURNAME_FIRST = re.compile(rf"{_WORD}, {_WORD}(?: [A-Z]\b\.?)?(?! [A-Za-z])")
 _WORDS = re.compile(rf"{_WORD}(?: {_WORD}){{0,3}}")
 _LONGEST_SHORT = 3  # letters of what is written with a dot inside a name
 _MOST_HAN = 4  # characters of a Chinese name without a dot
-_NO_NAME = frozenset("unknown none null nil na n/a tbd same self redacted anonymous the see and or not yes no male female is was has had with in on of to for".split())
+_NO_NAME = frozenset(
+    "unknown none null nil na n/a tbd same self redacted anonymous the see and or not yes no male female is was has had with in on of to for".split()
+)
 
 
 @RECOGNISERS.add("person.v1")
@@ -50,7 +54,7 @@ class PersonBehindKeyWord(Shaped):
         while at < min(len(text), end + 3) and text[at] in " \"'　":
             at += 1
         if match := _HAN.match(text, at):
-            return _chinese(text, match)
+            return _chinese(match)
         match = _SURNAME_FIRST.match(text, at) or _WORDS.match(text, at)
         return _western(match) if match else ()
 
@@ -63,7 +67,7 @@ class PersonBehindKeyWord(Shaped):
         return people.stand_in(value, draw)
 
 
-def _chinese(text: str, match: re.Match[str]) -> Sequence[Span]:
+def _chinese(match: re.Match[str]) -> Sequence[Span]:
     value = match[0]
     if _ORGANISATION.search(value):
         return ()

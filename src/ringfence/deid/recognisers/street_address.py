@@ -42,7 +42,9 @@ _LEFT_OF_UNIT = re.compile(
 )
 _CORNER = re.compile(r"(?:the )?corner of $")
 _OTHER_STREET = re.compile(rf" and {_CAPITALISED}(?: {_CAPITALISED}){{0,3}}")
-_TOWN = re.compile(rf"(?:{_GAP}{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}){{1,3}}(?=\s{{0,3}}(?:[.?!;:)\x00]|\n|$))")  # to where the sentence or the line ends
+_TOWN = re.compile(
+    rf"(?:{_GAP}{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}){{1,3}}(?=\s{{0,3}}(?:[.?!;:)\x00]|\n|$))"
+)  # to where the sentence or the line ends
 _LOOK, _MOST = 60, 90  # characters to the left and right
 _STREETS = tuple(
     "Birchmere Oakhollow Fernvale Stonewick Larkfield Maplethorn Ashbourne Willowmere Thornfield Elmstead Brackenhurst Foxdale".split()

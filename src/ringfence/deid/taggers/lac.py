@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.deid.recogniser import Span
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
+from ringfence.deid.recogniser import Span
 from ringfence.deid.tagger import NAMED, TAGGERS
 
 _KIND = {"PER": PERSON, "nr": PERSON, "LOC": LOCATION, "ns": LOCATION, "ORG": ORGANISATION, "nt": ORGANISATION}

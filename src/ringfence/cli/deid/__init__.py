@@ -1,0 +1,1 @@
+"""The commands below `ringfence deid`: one module each, with `ORDER` and `register(group)`."""
