@@ -54,12 +54,13 @@ PAIRS = [(s, t) for s, t in zip(
 ) if s != t]  # fmt: skip
 
 
-STATES = (
-    "Alabama Alaska Arizona Arkansas California Colorado Connecticut Delaware Florida Georgia Hawaii Idaho Illinois Indiana Iowa Kansas Kentucky "
-    "Louisiana Maine Maryland Massachusetts Michigan Minnesota Mississippi Missouri Montana Nebraska Nevada Ohio Oklahoma Oregon Pennsylvania "
-    "Tennessee Texas Utah Vermont Virginia Wisconsin Wyoming England Scotland Wales Britain Ontario Quebec Alberta Manitoba Saskatchewan "
-    "Queensland Tasmania Europe Asia"
-).split() + [  # noqa: RUF005
+STATES = [
+    *(
+        "Alabama Alaska Arizona Arkansas California Colorado Connecticut Delaware Florida Georgia Hawaii Idaho Illinois Indiana Iowa Kansas Kentucky "
+        "Louisiana Maine Maryland Massachusetts Michigan Minnesota Mississippi Missouri Montana Nebraska Nevada Ohio Oklahoma Oregon Pennsylvania "
+        "Tennessee Texas Utah Vermont Virginia Wisconsin Wyoming England Scotland Wales Britain Ontario Quebec Alberta Manitoba Saskatchewan "
+        "Queensland Tasmania Europe Asia"
+    ).split(),
     "New Hampshire", "New Jersey", "New Mexico", "North Carolina", "North Dakota", "Rhode Island", "South Carolina", "South Dakota",
     "West Virginia", "British Columbia", "Nova Scotia", "New South Wales", "Northern Ireland", "Great Britain", "Western Australia", "South Australia",
     "USA", "U.S.", "U.S.A.", "US", "UK", "U.K.", "EU", "UAE", "America", "Korea", "Holland", "the United States", "the U.S.", "the UK",
