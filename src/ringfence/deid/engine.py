@@ -22,7 +22,7 @@ from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
 from ringfence.deid.named import PERSON, STAND_INS, StandIn
-from ringfence.deid.namer import Namer
+from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
 from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
 from ringfence.deid.resolve import joined, resolve
@@ -123,6 +123,11 @@ class Engine:
                     self.known.add(span.kind, value, normal=normal, score=span.score)
                 else:
                     self.known.note(span.kind, normal=normal)
+
+    @property
+    def seen(self) -> Mapping[str, Seen]:
+        """How many persons two taggers of one language saw in what was searched so far, and how many both."""
+        return self._namer.seen
 
     def mask(self, record: Record, found: Counter[str]) -> Record | None:
         """Return one record without originals or fields, None if the profile drops it, and count what was replaced."""

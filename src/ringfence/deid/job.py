@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,16 @@ from typing import Literal
 from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
-from ringfence.deid.engine import Engine, Rewritten, engine_name
+from ringfence.deid.engine import Engine, Found, Rewritten, engine_name
+from ringfence.deid.named import STAND_INS
+from ringfence.deid.recogniser import RECOGNISERS
+from ringfence.deid.residual import Crowd, Sample, planted, recall
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
+_SAMPLE = 500  # records, in whose texts identifiers are hidden to see whether they are found
 _SAY_EVERY = 1_000  # records between two messages to the host
 
 
@@ -32,6 +38,8 @@ class _Run:
         self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
+        self.sample = Sample(_SAMPLE)
+        self.crowd = Crowd(has_units=self.reader.index.unit_table is not None)
         self.records = self.survivors = self.dropped = self.characters = self.changed = 0
 
     def source(self, phase: Literal["read", "work"]) -> Iterator[Record]:
@@ -42,11 +50,13 @@ class _Run:
 
     def learn(self) -> None:
         self.engine.learn(self._counted())
+        self.seen = dict(self.engine.seen)  # before the same texts are read again
 
     def _counted(self) -> Iterator[Record]:
         for record in self.source("read"):
             self.records += 1
             self.characters += sum(map(len, record.texts))
+            self.sample.see(record)
             yield record
 
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
@@ -58,6 +68,7 @@ class _Run:
             writer.write(done.record)
             self.kept.update(item.kind for item in done.kept)
             self.survivors += done.survivors
+            self.crowd.see(done.record, ((item.kind, item.instead) for item in sorted((*done.found, *done.kept), key=_place)))
             for item in done.found:
                 self.spans[item.kind] += 1
                 self.changed += item.end - item.start
@@ -65,6 +76,7 @@ class _Run:
                 yield _line(done.record, done)
 
     def figures(self) -> DeidFigures:
+        found, hidden = self._recall()
         return DeidFigures(
             records=self.records,
             spans=dict(sorted(self.spans.items())),
@@ -74,7 +86,34 @@ class _Run:
             characters=self.characters,
             characters_changed=self.changed,
             engine=engine_name(self.child.order.settings),
+            hidden=dict(sorted(hidden.items())),
+            hidden_found=dict(sorted(found.items())),
+            people=self.crowd.people(),
+            people_few=self.crowd.small(),
+            few_without=dict(self.crowd.helps()),
+            seen_first={language: seen.first for language, seen in self.seen.items()},
+            seen_second={language: seen.second for language, seen in self.seen.items()},
+            seen_both={language: seen.both for language, seen in self.seen.items()},
         )
+
+    def _recall(self) -> tuple[Counter[str], Counter[str]]:
+        """Return how many identifiers were found that were hidden in copies of the set's texts, and how many were hidden, by kind.
+
+        Each text is searched for itself, those of patterns without taggers: what else the engine knows of the set could only help.
+        """
+        settings, texts = self.child.order.settings, [text for text in self.sample.texts() if text.strip()]
+        if not texts or not settings.plant:
+            return Counter(), Counter()
+        draw = random.Random(hmac.digest(self.child.keys.purpose["surrogate"], b"planted", "sha256"))  # noqa: S311  nothing depends on its being secret
+        parts = [RECOGNISERS.create(name) for name in sorted(settings.parts)]
+        hidden = planted(texts, parts, draw, each=settings.plant)
+        by_tagger = [item for item in hidden if item.kind in STAND_INS]
+        by_pattern = [item for item in hidden if item.kind not in STAND_INS]
+        found, tried = recall(by_pattern, lambda some: self.engine.find_many(some, taggers=False))
+        more, also = recall(by_tagger, self.engine.find_many)
+        found.update(more)
+        tried.update(also)
+        return found, tried
 
 
 def run(child: Child[DeidSettings]) -> DeidFigures:
@@ -103,6 +142,12 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     return read_terms(Path(path))
 
 
+def _place(item: Found) -> tuple[int, int]:
+    return item.text, item.start
+
+
 def _line(record: Record, done: Rewritten) -> bytes:
-    spans = [{"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original, "instead": f.instead} for f in done.found]
+    spans = [
+        {"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original, "instead": f.instead} for f in done.found
+    ]
     return json.dumps({"id": record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ringfence.deid import people, places
-from ringfence.deid.named import LOCATION, REGION
+from ringfence.deid.named import LOCATION, PERSON, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
 from ringfence.deid.tagger import Tagger
 
@@ -28,12 +29,28 @@ _LATIN = re.compile(r"[A-Za-z]")
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
 
 
+class Seen(NamedTuple):
+    """How many persons the first tagger of a language saw, how many the second, and how many both."""
+
+    first: int = 0
+    second: int = 0
+    both: int = 0
+
+    def plus(self, more: Seen) -> Seen:
+        """Return the sums."""
+        return Seen(self.first + more.first, self.second + more.second, self.both + more.both)
+
+
 class Namer:
-    """Asks taggers about the pieces of a block and remembers what they said."""
+    """Asks taggers about the pieces of a block and remembers what they said.
+
+    seen: by language, over everything that was searched, for languages with two taggers.
+    """
 
     def __init__(self, taggers: Sequence[Tagger]) -> None:
         self._by_language = {language: [t for t in taggers if t.language == language] for language in _PIECES}
-        self._known: dict[tuple[str, str], tuple[Span, ...]] = {}
+        self.seen: dict[str, Seen] = {language: Seen() for language, taggers in self._by_language.items() if len(taggers) > 1}
+        self._known: dict[tuple[str, str], tuple[tuple[Span, ...], Seen]] = {}
         self._size = 0
 
     def find(self, text: str) -> Iterator[Span]:
@@ -44,18 +61,18 @@ class Namer:
                 pieces = [(start, piece) for start, piece in _pieces(text, language) if _may_hold_a_name(piece, language)]
                 self._ask(language, taggers, list(dict.fromkeys(piece for _, piece in pieces if (language, piece) not in self._known)))
                 for start, piece in pieces:
-                    for span in self._known[language, piece]:
+                    spans, seen = self._known[language, piece]
+                    if language in self.seen:
+                        self.seen[language] = self.seen[language].plus(seen)
+                    for span in spans:
                         yield Span(start + span.start, start + span.end, span.kind, span.score)
         if self._size > _MOST_KEPT:  # begins anew: a piece gets the same spans again
             self._known, self._size = {}, 0
 
     def _ask(self, language: str, taggers: Sequence[Tagger], pieces: list[str]) -> None:
-        found: list[list[Span]] = [[] for _ in pieces]
-        for tagger in taggers:
-            for known, more in zip(found, tagger.tag(pieces), strict=True):
-                known += more  # noqa: PLW2901  in place
-        for piece, spans in zip(pieces, found, strict=True):
-            self._known[language, piece] = tuple(_sized(span, piece) for span in spans)
+        for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
+            seen = _seen(*found[:2]) if len(found) > 1 else Seen()
+            self._known[language, piece] = tuple(_sized(span, piece) for spans in found for span in spans), seen
             self._size += len(piece)
 
 
@@ -77,6 +94,12 @@ def _may_hold_a_name(piece: str, language: str) -> bool:
     if 2 * len(_LATIN.findall(piece)) <= len(piece):
         return False
     return _CAPITAL.search(piece) is not None or not people.names().group_of.keys().isdisjoint(_WORD.findall(piece))
+
+
+def _seen(first: Sequence[Span], second: Sequence[Span]) -> Seen:
+    mine, others = ([span for span in spans if span.kind == PERSON] for spans in (first, second))
+    both = sum(any(a.start < b.end and b.start < a.end for b in others) for a in mine)
+    return Seen(len(mine), len(others), both)
 
 
 def _sized(span: Span, piece: str) -> Span:

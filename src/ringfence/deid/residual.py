@@ -1,31 +1,55 @@
 """What de-identification leaves: how many planted identifiers it finds in this very set, and how many people one can still tell apart.
 
-Sources: Chapman 1951 for two taggers as two captures; Sweeney 2002, k-Anonymity, for classes of like people.
+Source: Sweeney 2002, k-Anonymity, for classes of like people.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import heappush, heapreplace
 from typing import NamedTuple
 
 from ringfence.core.records import Record
 from ringfence.deid import dates, divisions
-from ringfence.deid.draw import Draw
-from ringfence.deid.named import PERSON
+from ringfence.deid.named import LOCATION, ORGANISATION, PERSON, REGION
 from ringfence.deid.numerals import number
 from ringfence.deid.recogniser import Recogniser, Span
 from ringfence.deid.sentences import Chinese, English
 
 _TRIES = 60  # draws until a recogniser takes a value for one of its own; the example stands in if it takes none
+_WINDOW = 160  # characters of a text in which something is planted
 _SMALL = 5  # people in a class: fewer are too few to hide among
 _BANDS = (10, 20)  # years of age
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_LETTERS = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}  # as the generator of sentences calls them
+_DIGITS = re.compile(r"[0-9]{1,3}")
+_PLACES = frozenset({"CN_ADDRESS", LOCATION, REGION})
 _GENDER = re.compile(r"(?P<m>男|\b(?:[Mm]ale|[Mm]an|MALE)\b)|(?P<f>女|\b(?:[Ff]emale|[Ww]oman|FEMALE)\b)")
 
 Find = Callable[[Sequence[str]], list[list[Span]]]
+
+
+class Sample:
+    """The records with the least ids, which are keyed digests: a sample that depends neither on their order nor on who looks at which of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: list[tuple[int, str]] = []  # a heap of (minus the id, a text)
+
+    def see(self, record: Record) -> None:
+        """Look at a record."""
+        rank = -int(record.id, 16)
+        if len(self._kept) < self._size or rank > self._kept[0][0]:
+            text = record.texts[-rank % len(record.texts)]
+            (heappush if len(self._kept) < self._size else heapreplace)(self._kept, (rank, text))
+
+    def texts(self) -> list[str]:
+        """Return one text of each."""
+        return [text for _, text in sorted(self._kept, reverse=True)]
 
 
 class Planted(NamedTuple):
@@ -40,43 +64,80 @@ class Planted(NamedTuple):
 def planted(texts: Sequence[str], parts: Iterable[Recogniser], draw: random.Random, *, each: int) -> list[Planted]:
     """Return `each` texts of the set per kind, with one identifier planted in every one: where a word, a number or a character may begin.
 
-    texts: at least one.  Identifiers are drawn anew for every call, persons with a clause in which they do something.
+    texts: at least one.  Names come with a clause of the generator by whose sentences the taggers learned, so that those of the set may be harder.
     """
-    made = [_hidden(specimen(part, draw), draw.choice(texts), draw) for part in parts for _ in range(each)]
+    by_pattern = [part for part in parts if part.kinds != {PERSON}]
+    made = [_hidden(specimen(part, draw), draw.choice(texts), draw) for part in by_pattern for _ in range(each)]
     writers: dict[bool, Chinese | English] = {True: Chinese(draw), False: English(draw)}
-    for _ in range(each):
-        text = draw.choice(texts)
-        made.append(_hidden(_person(writers[bool(_HAN.search(text))]), text, draw))
+    for letter in _LETTERS:
+        for _ in range(each):
+            text = draw.choice(texts)
+            made.append(_hidden(_named(writers[bool(_HAN.search(text))], letter), text, draw))
     return made
 
 
 def specimen(part: Recogniser, draw: random.Random) -> Planted:
-    """Return a value that the recogniser takes for one of its own, with the key word that it needs."""
+    """Return a value that the recogniser takes for one of its own, with the key word that it needs: its example, changed as far as it allows."""
     (span, *_) = part.find(part.example)
     value, before, after = part.example[span.start : span.end], part.example[: span.start], part.example[span.end :]
-    for _ in range(_TRIES):
-        text = before + Draw(draw.randbytes(32), b"specimen").scramble(value) + after
-        if any((s.start, s.end) == (span.start, span.end) for s in part.find(text)):
+    for attempt in range(_TRIES):
+        text = before + _changed(value, draw, attempt % len(_CHANGES)) + after
+        if text != part.example and any((s.start, s.end) == (span.start, span.end) for s in part.find(text)):
             return Planted(span.kind, text, span.start, span.end)
     return Planted(span.kind, part.example, span.start, span.end)
 
 
-def _person(writer: Chinese | English) -> Planted:
-    """Return a clause in which a person stands."""
+def _changed(value: str, draw: random.Random, way: int) -> str:
+    """Return a value of the same shape: with other characters everywhere, other digits, another end, or one other character."""
+    alphabets = [string.digits, *_HEX] if way == _AS_HEX else [string.digits, string.ascii_lowercase, string.ascii_uppercase]
+    places = [n for n, c in enumerate(value) if any(c in alphabet for alphabet in alphabets)]
+    made = list(value)
+    for n in _CHANGES[way](places, value, draw):
+        made[n] = draw.choice(next(alphabet for alphabet in alphabets if value[n] in alphabet))
+    return "".join(made)
+
+
+_HEX = ("abcdef", "ABCDEF")
+_CHANGES: tuple[Callable[[list[int], str, random.Random], list[int]], ...] = (
+    lambda places, _, __: places,
+    lambda places, value, _: [n for n in places if value[n].isdigit()],
+    lambda places, _, __: places[-4:],
+    lambda places, _, __: places,
+    lambda places, _, draw: draw.sample(places, min(2, len(places))),
+)
+_AS_HEX = 3  # the way that takes letters for digits of base 16
+
+
+def _named(writer: Chinese | English, letter: str) -> Planted:
+    """Return a clause in which a person, an organisation or a place stands."""
     while True:
         clause = writer.clause()
         for n, (piece, kind) in enumerate(clause):
-            if kind == "P":
+            if kind == letter:
                 start = sum(len(text) for text, _ in clause[:n])
-                return Planted(PERSON, "".join(text for text, _ in clause), start, start + len(piece))
+                return Planted(_LETTERS[letter], "".join(text for text, _ in clause), start, start + len(piece))
 
 
 def _hidden(item: Planted, text: str, draw: random.Random) -> Planted:
-    places = [0, *(n for n in range(1, len(text)) if not (text[n - 1].isalnum() and text[n].isalnum() and text[n].isascii())), len(text)]
+    begin = draw.randrange(max(1, len(text) - _WINDOW))
+    text = text[begin : begin + _WINDOW]
+    places = [0, *(n for n in range(1, len(text)) if _is_gap(text[n - 1], text[n])), len(text)]
     at = draw.choice(places)
-    glue = draw.choice(("", " ")) if _HAN.search(text) else " "
-    before = text[:at] + glue
-    return Planted(item.kind, before + item.text + glue + text[at:], len(before) + item.start, len(before) + item.end)
+    between = ("", " ") if _HAN.search(text) else (" ",)
+    before = _apart(text[:at], draw.choice(between) if _is_gap(text[at - 1 : at], item.text[0]) else ", ", item.text, draw)
+    after = _apart(item.text, draw.choice(between), text[at:], draw)[len(item.text) :]
+    return Planted(item.kind, before + item.text + after + text[at:], len(before) + item.start, len(before) + item.end)
+
+
+def _is_gap(left: str, right: str) -> bool:
+    """Return True when something may be written between two characters: not inside or right beside a word or number in ASCII."""
+    return all(inner.isspace() or not (outer.isascii() and outer.isalnum()) for outer, inner in ((left, right), (right, left)))
+
+
+def _apart(left: str, between: str, right: str, draw: random.Random) -> str:
+    """Return `left` and what is written between it and `right`: more than a space where numbers would run into each other."""
+    is_run = all(c.isascii() and c.isalnum() for c in (left[-1:], right[:1]))
+    return left + (draw.choice((", ", "; ", " - ")) if is_run else between)
 
 
 def recall(hidden: Sequence[Planted], find: Find) -> tuple[Counter[str], Counter[str]]:
@@ -87,62 +148,82 @@ def recall(hidden: Sequence[Planted], find: Find) -> tuple[Counter[str], Counter
     return found, Counter(item.kind for item in hidden)
 
 
-def chapman(first: int, second: int, both: int) -> float:
-    """Return how many there are by two searches that know nothing of each other; taggers do know, so there are more. Chapman 1951."""
-    return (first + 1) * (second + 1) / (both + 1) - 1
+class Looks(NamedTuple):
+    """What a masked record says about a person; empty where it says nothing."""
+
+    age: str = ""  # years, of a band its first
+    sex: str = ""
+    region: str = ""
+    month: str = ""
+
+    def joined(self, more: Looks) -> Looks:
+        """Return these looks, with those of another record of the same person where these say nothing."""
+        return Looks(*(mine or other for mine, other in zip(self, more, strict=True)))
 
 
 class Crowd:
-    """Counts people who look alike: age, sex, region and month of the first date, as far as the masked texts say them."""
+    """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them.
 
-    names = ("age", "sex", "region", "month")
+    has_units: several records may be one person's; without, each record is a person, and memory grows with the classes alone.
+    """
 
-    def __init__(self) -> None:
-        self._people: dict[str, dict[str, str]] = {}
+    def __init__(self, *, has_units: bool) -> None:
+        self._people: dict[str, Looks] | None = {} if has_units else None
+        self._classes: Counter[Looks] = Counter()
 
-    def see(self, record: Record, ages: Iterable[str]) -> None:
-        """Look at a masked record. ages: what stands there for ages."""
-        person = self._people.setdefault(record.unit, {})
-        years = next((n for n in map(number, ages) if n is not None), None)
-        if years is not None:
-            person.setdefault("age", str(years))
-        for text in record.texts:
-            for name, value in _looks(text).items():
-                person.setdefault(name, value)
-
-    def small(self, *, without: str | None = None, band: int = _BANDS[0]) -> int:
-        """Return how many people are in classes of fewer than five."""
-        classes = Counter(self._class(person, without, band) for person in self._people.values())
-        return sum(size for size in classes.values() if size < _SMALL)
+    def see(self, record: Record, values: Iterable[tuple[str, str]]) -> None:
+        """Look at a masked record. values: (kind, what stands there now) of the spans that were found in it, in order."""
+        looks = _looks(record.texts, values)
+        if self._people is None:
+            self._classes[looks] += 1
+        else:
+            known = self._people.get(record.unit)
+            self._people[record.unit] = known.joined(looks) if known else looks
 
     def people(self) -> int:
         """Return how many people there are."""
-        return len(self._people)
+        return sum(self._counted().values())
+
+    def small(self, *, without: str | None = None, band: int = _BANDS[0]) -> int:
+        """Return how many people are in classes of fewer than five, ages counted in bands of so many years."""
+        classes: Counter[Looks] = Counter()
+        for looks, size in self._counted().items():
+            age = str(int(looks.age) // band) if looks.age else ""
+            said = looks._replace(age=age)
+            classes[said._replace(**{without: ""}) if without else said] += size
+        return sum(size for size in classes.values() if size < _SMALL)
 
     def helps(self) -> Mapping[str, int]:
         """Return, per way to say less, how many people would no longer be in a small class."""
         now = self.small()
-        ways = {f"without {name}": now - self.small(without=name) for name in self.names}
-        return ways | {"age in bands of 20": now - self.small(band=_BANDS[1])}
+        ways = {name: now - self.small(without=name) for name in Looks._fields}
+        return ways | {"band": now - self.small(band=_BANDS[1])}
 
-    def _class(self, person: Mapping[str, str], without: str | None, band: int) -> tuple[str, ...]:
-        return tuple(self._value(name, person.get(name, ""), band) for name in self.names if name != without)
-
-    @staticmethod
-    def _value(name: str, value: str, band: int) -> str:
-        return str(int(value) // band) if name == "age" and value else value
+    def _counted(self) -> Counter[Looks]:
+        return self._classes if self._people is None else Counter(self._people.values())
 
 
-def _looks(text: str) -> dict[str, str]:
-    found = {}
-    if match := _GENDER.search(text):
-        found["sex"] = match.lastgroup or ""
-    if region := divisions.first_province(text):
-        found["region"] = region
-    for form in dates.FORMS:
-        if match := form.search(text):
-            groups = match.groupdict()
-            if groups.get("month"):
-                found["month"] = f"{groups.get('year') or ''}-{groups['month']}"
-                break
-    return found
+def _looks(texts: Iterable[str], values: Iterable[tuple[str, str]]) -> Looks:
+    age = month = region = ""
+    for kind, value in values:
+        if kind == "AGE" and not age:
+            age = _years(value)
+        elif kind == "DATE" and not month:
+            month = _month(value)
+        elif kind in _PLACES and not region:
+            region = divisions.first_province(value)
+    sex = next((match.lastgroup or "" for text in texts if (match := _GENDER.search(text))), "")
+    return Looks(age, sex, region, month)
+
+
+def _years(value: str) -> str:
+    first = _DIGITS.match(value)
+    years = int(first[0]) if first else number(value)
+    return "" if years is None else str(years)
+
+
+def _month(value: str) -> str:
+    found = dates.parse(value)
+    if found is None:
+        return ""
+    return f"{found.value.year if 'year' in found.parts else ''}-{found.value.month}"

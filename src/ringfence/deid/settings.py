@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ringfence.core.order import Count, Counts, Figures
 from ringfence.core.settings import Digest, PartName, Settings
 from ringfence.deid.operator import Uses
 
+LANGUAGES = ("zh", "en")  # of taggers
+LOOKS = ("age", "sex", "region", "month")  # by which people are told apart
 EngineName = Literal["vectorscan", "re"]
 
 
@@ -23,10 +27,13 @@ class DeidSettings(Settings):
     operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     engine: Literal["auto", "re"] = "auto"
+    plant: Annotated[int, Field(ge=0, le=1_000)] = (
+        60  # identifiers of each kind that are hidden in copies of rows: 60 of 60 found is at least 95 %
+    )
 
 
 class DeidFigures(Figures):
-    """What was found and replaced. Characters are those of the texts before the change."""
+    """What was found and replaced, and what may be left. Characters are those of the texts before the change."""
 
     records: Count
     spans: Counts
@@ -36,6 +43,16 @@ class DeidFigures(Figures):
     characters: Count
     characters_changed: Count
     engine: EngineName
+    hidden: Counts  # identifiers that were hidden in copies of the set's own texts, by kind
+    hidden_found: Counts  # of these, covered whole
+    people: Count
+    people_few: Count  # in classes of fewer than five that look alike
+    few_without: (
+        Counts  # how many fewer it would be if the masked texts said less: without age, sex, region, month, or with bands of 20 years
+    )
+    seen_first: Counts  # persons that the first tagger of a language saw, where it has two
+    seen_second: Counts
+    seen_both: Counts
 
     @classmethod
     def public(cls) -> frozenset[str]:
@@ -51,6 +68,11 @@ def model_role(tagger: str) -> str:
 def dictionary_digest(data: bytes, key: bytes) -> Digest:
     """Return HMAC-SHA256 of a dictionary of terms in hex."""
     return hmac.digest(key, data, "sha256").hex()
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Return the only words by which figures may count."""
+    return (*kinds(), *LOOKS, "band", *LANGUAGES)
 
 
 def kinds() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Progress
 from ringfence.core.text import t
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds, model_role
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, vocabulary
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
@@ -45,7 +45,7 @@ def deidentify(
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
     with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
         work = arrow.work(
-            "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=kinds(), tier=tier_for(space.policy(), made.label)
+            "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=vocabulary(), tier=tier_for(space.policy(), made.label)
         )
         done = start(work, DeidFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures

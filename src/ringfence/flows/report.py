@@ -1,17 +1,21 @@
-"""Report: the audit of a run as a page for people."""
+"""Report: a run as a page for people, an audit or a de-identification."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ringfence import __version__
+from ringfence.audit.statistics import rate
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, BadArgument, ModelError, NotAudited
 from ringfence.core.text import t
+from ringfence.deid.settings import DeidSettings
 from ringfence.flows.runs import details
 from ringfence.flows.train import Saved
 from ringfence.models import store as models
-from ringfence.report.figures import AuditFacts, AuditShown
+from ringfence.report.figures import AuditFacts, AuditShown, Bounds
+from ringfence.report.masked import MaskedFacts, MaskedShown, masked_page
 from ringfence.report.page import audit_page
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run
@@ -31,6 +35,44 @@ def write_audit_page(space: Workspace, name: str, path: Path) -> Path:
     shown = AuditShown.of(details(space, audit.id)["figures"])
     write_atomic(path, audit_page(shown, facts).encode())
     return path
+
+
+def write_page(space: Workspace, name: str, path: Path) -> Path:
+    """Write the page of a run in the chosen language and return its path: of a de-identification its own, of others the audit's.
+
+    Raises: UnknownRun, AmbiguousName, AlreadyExists, NotAudited, BadArgument, StorageFull.
+    """
+    run = space.state.run(name)
+    if run.intent.arrow != "deid" or not run.statement:
+        return write_audit_page(space, name, path)
+    if path.exists():
+        raise AlreadyExists(path=str(path))
+    shown = MaskedShown.of(details(space, run.id)["figures"])
+    write_atomic(path, masked_page(shown, _masked_facts(space, run, shown)).encode())
+    return path
+
+
+def recall_bounds(planted: Mapping[str, int], found: Mapping[str, int]) -> dict[str, Bounds]:
+    """Return, per kind, the share of planted identifiers that was found, with its exact one-sided bounds at 95 % each."""
+    rates = {kind: rate(found.get(kind, 0), tried) for kind, tried in planted.items()}
+    return {kind: Bounds(value=one.value, lower=one.lower, upper=one.upper) for kind, one in rates.items()}
+
+
+def _masked_facts(space: Workspace, run: Run, shown: MaskedShown) -> MaskedFacts:
+    assert run.statement  # noqa: S101  it is done
+    predicate = space.statement(run.statement).predicate
+    settings = DeidSettings.model_validate(predicate.settings)
+    return MaskedFacts(
+        run=run.id,
+        data_set=run.intent.name,
+        profile=settings.profile,
+        parts=settings.taggers,
+        source=predicate.inputs["set"],
+        ended=run.ended or "",
+        statement=run.statement,
+        version=__version__,
+        recall=recall_bounds(shown.hidden, shown.hidden_found),
+    )
 
 
 def _audited(space: Workspace, name: str) -> tuple[Run, Run]:

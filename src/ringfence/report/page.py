@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 
-from ringfence.core.text import chosen, t
+from ringfence.core.text import t
+from ringfence.report import html
 from ringfence.report.curves import Point, histogram, roc, share_found
 from ringfence.report.figures import AuditFacts, AuditShown
 from ringfence.report.pictures import FALSE_POSITIVES, exposure_picture, roc_picture, signed
@@ -15,30 +15,14 @@ from ringfence.report.sentences import headline, rows, tone
 
 MOST = 6 * math.log2(10)  # bits of a secret of six digits
 _READ_OFF = (0.0, FALSE_POSITIVES, 0.05, 0.1, 0.2, 0.5)  # shares of false positives in the table of the curve
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def audit_page(f: AuditShown, facts: AuditFacts) -> str:
     """Return the page in the chosen language."""
     title = t("Audit of {run}", "{run} 的审计", run=facts.run)
     said, reach = headline(f, facts)
-    style = files("ringfence.report").joinpath("page.css").read_text(encoding="utf-8")
-    return "\n".join(
-        [
-            f'<!DOCTYPE html>\n<html lang="{"zh-Hans" if chosen() == "zh" else "en"}">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
-            f"<header>\n<p>ringfence</p>\n<h1>{escape(title)}</h1>\n</header>",
-            f'<section class="said {tone(f)}" aria-labelledby="said">\n<h2 id="said">{escape(said)}</h2>\n<p>{escape(reach)}</p>\n</section>',
-            _measured(f, facts),
-            _exposures(f),
-            _curve(f),
-            _about(facts),
-            _foot(facts),
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
+    parts = [html.said(said, reach, tone=tone(f)), _measured(f, facts), _exposures(f), _curve(f), _about(facts), _foot(facts)]
+    return html.document(title, parts)
 
 
 def _measured(f: AuditShown, facts: AuditFacts) -> str:
@@ -48,15 +32,15 @@ def _measured(f: AuditShown, facts: AuditFacts) -> str:
         for row in rows(f, facts)
     ]
     note = t("Bounds are one-sided, at 95 % confidence each.", "界限为单侧，置信度各为 95 %。")
-    return _section("measured", t("What was measured", "测量结果"), _table(note, names, body, kind="measured"))
+    return html.section("measured", t("What was measured", "测量结果"), html.table(note, names, body, kind="measured"))
 
 
 def _exposures(f: AuditShown) -> str:
     title = t("Exposure of secrets", "秘密的暴露度")
     if f.exposures_in is None or f.exposures_out is None:
-        return _section("exposures", title, _sealed())
+        return html.section("exposures", title, _sealed())
     if not (f.exposures_in or f.exposures_out):
-        return _section("exposures", title, f"<p>{escape(t('No secrets were planted.', '没有植入秘密。'))}</p>")
+        return html.section("exposures", title, f"<p>{escape(t('No secrets were planted.', '没有植入秘密。'))}</p>")
     bins = histogram(f.exposures_in, f.exposures_out, reach=MOST)
     caption = t(
         "{a} secrets planted once, {b} held out. Bars to the right of the limit line are not chance. "
@@ -71,16 +55,18 @@ def _exposures(f: AuditShown) -> str:
         (f"{signed(one.lower)} – {signed(one.upper)}", str(one.planted), str(one.held_out)) for one in bins if one.planted or one.held_out
     ]
     picture = exposure_picture(bins, limit=f.exposure_limit, most=MOST)
-    return _section("exposures", title, _figure(picture, caption, _table(t("The same as numbers", "同样内容的数字"), names, body)))
+    return html.section(
+        "exposures", title, html.figure(picture, caption, html.table(t("The same as numbers", "同样内容的数字"), names, body))
+    )
 
 
 def _curve(f: AuditShown) -> str:
     title = t("Members told from others", "区分成员与非成员")
     if f.scores_in is None or f.scores_out is None:
-        return _section("members", title, _sealed())
+        return html.section("members", title, _sealed())
     if not (f.scores_in and f.scores_out):
         nothing = t("There is no curve: no rows on one side or on both.", "没有曲线：一侧或两侧没有行。")
-        return _section("members", title, f"<p>{escape(nothing)}</p>")
+        return html.section("members", title, f"<p>{escape(nothing)}</p>")
     points = roc(f.scores_in, f.scores_out)
     caption = t(
         "Area under the curve (AUC) {v:.3f}, bounds {a:.3f} – {b:.3f}. The dashed diagonal is guessing; the further above it, the more is given away. "
@@ -91,8 +77,8 @@ def _curve(f: AuditShown) -> str:
         b=f.auc.upper,
     )
     names = [t("false positives, at most", "误报至多"), t("members found", "检出的成员")]
-    table = _table(t("The same as numbers", "同样内容的数字"), names, _read_off(points))
-    return _section("members", title, _figure(roc_picture(points), caption, table))
+    table = html.table(t("The same as numbers", "同样内容的数字"), names, _read_off(points))
+    return html.section("members", title, html.figure(roc_picture(points), caption, table))
 
 
 def _read_off(points: Sequence[Point]) -> list[tuple[str, ...]]:
@@ -115,8 +101,7 @@ def _about(facts: AuditFacts) -> str:
         (t("audit ended", "审计结束"), facts.audited),
         (t("signed statement", "签名声明"), facts.statement),
     ]
-    body = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in told)
-    return _section("about", t("What was audited", "审计对象"), f"<dl>\n{body}\n</dl>")
+    return html.section("about", t("What was audited", "审计对象"), html.facts(told))
 
 
 def _foot(facts: AuditFacts) -> str:
@@ -127,28 +112,9 @@ def _foot(facts: AuditFacts) -> str:
         "本页未签名；上面所列的声明已签名。由 ringfence {v} 生成。",
         v=facts.version,
     )
-    return f"<footer>\n<p>{escape(words)}</p>\n</footer>"
+    return html.footer(words)
 
 
 def _sealed() -> str:
     words = t("The single scores behind this picture are no longer there.", "此图所需的逐项得分已不存在。")
     return f"<p>{escape(words)}</p>"
-
-
-def _section(name: str, title: str, inner: str) -> str:
-    return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{escape(title)}</h2>\n{inner}\n</section>'
-
-
-def _figure(picture: str, caption: str, table: str) -> str:
-    """Return a picture and the same as a table, side by side where there is room."""
-    return f'<div class="pair">\n<figure>\n{picture}\n<figcaption>{escape(caption)}</figcaption>\n</figure>\n{table}\n</div>'
-
-
-def _table(caption: str, names: Sequence[str], body: Sequence[Sequence[str]], *, kind: str = "numbers") -> str:
-    """Return a table; the cells of `body` are HTML."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    lines = "\n".join(f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in body)
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}">\n<table class="{kind}">\n<caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>\n</div>"
-    )

@@ -16,11 +16,14 @@ from ringfence.core.records import Record
 from ringfence.deid.job import run
 from ringfence.deid.operator import Use
 from ringfence.deid.profile import settings_for
+from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.settings import dictionary_digest
 from ringfence.vault.files import read_file
 from ringfence.vault.sets import SetReader, SetWriter
 
 streaming_aead.register()
+RESIDUAL = {"hidden", "hidden_found", "people", "people_few", "few_without", "seen_first", "seen_second", "seen_both"}
+NAMED = {"PERSON", "ORGANISATION", "LOCATION"}
 CONTENT, TENANT = b"c" * 32, "a" * 32
 ROWS = [
     Record(
@@ -90,6 +93,10 @@ def with_terms(child, path, digest):
     return replace(child, order=child.order.model_copy(update={"settings": settings, "files": {"terms": str(path)}}))
 
 
+def with_plant(child, number):
+    return replace(child, order=child.order.model_copy(update={"settings": child.order.settings.model_copy(update={"plant": number})}))
+
+
 def masked_rows(child):
     slot = stored(child.order.outputs["set"])
     return SetReader(slot, child.keys.data[slot.slot])
@@ -105,7 +112,7 @@ def test_a_set_becomes_a_masked_set_and_a_span_table(child):
     assert not any(original in written for original in ("13800138000", "E12345678", "4111"))
     assert rows[2].texts == ROWS[2].texts
     assert reader.index.unit_table is not None
-    assert figures.model_dump() == {
+    assert figures.model_dump(exclude=RESIDUAL) == {
         "records": 3,
         "spans": {"BANK_CARD": 1, "CN_MOBILE": 1, "PASSPORT": 2},
         "survivors": 0,
@@ -117,12 +124,36 @@ def test_a_set_becomes_a_masked_set_and_a_span_table(child):
     }
 
 
+def test_what_may_be_left_is_counted(child):
+    figures = run(with_plant(child, 5))
+    with_patterns = {RECOGNISERS.create(name).kinds for name in child.order.settings.parts}
+    assert figures.hidden.keys() >= NAMED
+    assert all(kinds & figures.hidden.keys() for kinds in with_patterns)
+    assert set(figures.hidden.values()) == {5}
+    assert {kind for kind, count in figures.hidden_found.items() if not count} == NAMED, "no tagger ran"
+    assert (figures.people, figures.people_few) == (2, 2)
+    assert figures.few_without == {"age": 0, "sex": 0, "region": 0, "month": 0, "band": 0}
+    assert figures.seen_first == figures.seen_both == {}, "that takes two taggers"
+
+
+def test_nothing_need_be_planted(child):
+    assert run(with_plant(child, 0)).hidden == {}
+
+
+def test_two_taggers_are_compared(child):
+    settings = child.order.settings.model_copy(update={"taggers": ("en-names.v1", "spacy-en-md.v1"), "plant": 0})
+    figures = run(replace(child, order=child.order.model_copy(update={"settings": settings})))
+    assert figures.seen_first.keys() == figures.seen_both.keys() == {"en"}
+    assert figures.seen_both["en"] <= min(figures.seen_first["en"], figures.seen_second["en"])
+
+
 def test_the_span_table_leads_back_to_every_original(child):
     run(child)
     slot = stored(child.order.outputs["spans"])
     lines = [json.loads(line) for line in read_file(slot, child.keys.data[slot.slot], "spans.jsonl").splitlines()]
     assert [line["id"] for line in lines] == [ROWS[0].id, ROWS[1].id]
-    for line, row in zip(lines, ROWS, strict=False):
+    for line, row, masked in zip(lines, ROWS, masked_rows(child), strict=False):
+        assert all(s["instead"] in masked.texts[s["text"]] for s in line["spans"])
         assert all(row.texts[s["text"]][s["start"] : s["end"]] == s["original"] for s in line["spans"])
 
 

@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
     group.command(
         "show",
         help=t(
-            "Show one run: figures, seconds per control, its statement. With --html, write its audit as a page in the chosen language.",
-            "显示一次运行：数据、各项控制的耗时与声明。加 --html 则把它的审计写成所选语言的网页。",
+            "Show one run: figures, seconds per control, its statement. With --html, write a page in the chosen language: of a de-identification what it found and may have left, of another run its audit.",
+            "显示一次运行：数据、各项控制的耗时与声明。加 --html 则写成所选语言的网页：脱敏运行写其发现与可能的残留，其他运行写其审计。",
         ),
     )(show)
     group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
@@ -60,15 +60,15 @@ def show(
         typer.Option(
             "--html",
             metavar="FILE",
-            help=t("Write its audit to FILE, as a page with pictures: figures only.", "把它的审计写成带图的网页 FILE：仅含数字。"),
+            help=t("Write its page to FILE: figures only.", "把它的网页写到 FILE：仅含数字。"),
         ),
     ] = None,
 ) -> None:
     """Show one run, or write its audit as a page."""
     if html is not None:
-        from ringfence.flows.report import write_audit_page
+        from ringfence.flows.report import write_page
 
-        written = write_audit_page(workspace(), run, new_path(html, "--html", "run show"))
+        written = write_page(workspace(), run, new_path(html, "--html", "run show"))
         emit({"html": str(written)}, lambda: say(t("✔ {path}", "✔ {path}", path=written)))
         return
     from ringfence.flows.runs import details

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.deid.settings import DeidFigures
+    from ringfence.report.figures import Bounds
 
 ORDER = 10
 
@@ -39,6 +44,8 @@ def mask(
     """Replace identifiers by surrogates."""
     from ringfence.deid.profile import settings_for
     from ringfence.flows.deid import deidentify
+    from ringfence.flows.report import recall_bounds
+    from ringfence.report.masked import MaskedShown, crowd_sentence, planted_sentence, taggers_sentences
 
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
@@ -58,9 +65,17 @@ def mask(
                 left=figures.survivors,
             )
         )
-        found = [[kind, str(count)] for kind, count in sorted(figures.spans.items(), key=lambda item: -item[1]) if count]
-        if found:
-            table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
+        recall = recall_bounds(figures.hidden, figures.hidden_found)
+        kinds = sorted({*figures.spans, *figures.kept}, key=lambda kind: (-figures.spans.get(kind, 0), kind))
+        rows = [[kind, str(figures.spans.get(kind, 0)), str(figures.kept.get(kind, 0)), _recall(figures, recall, kind)] for kind in kinds]
+        if rows:
+            names = [t("kind", "类型"), t("replaced", "替换"), t("kept", "保留"), t("planted ones found", "找到的植入标识符")]
+            table("", names, rows, right=(1, 2))
+        shown = MaskedShown.of(figures.model_dump(mode="json"))
+        for sentence in [planted_sentence(shown, recall), crowd_sentence(shown), *taggers_sentences(shown)]:
+            if sentence:
+                say(sentence)
+        say(t("More: ringfence run show {run} --html deid.html", "详见：ringfence run show {run} --html deid.html", run=committed.run))
 
     emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
     source = space.state.things[committed.statement.predicate.inputs["set"]].made
@@ -68,3 +83,9 @@ def mask(
         advise(f"ringfence scan {made.name} && ringfence deid {made.name}")
     else:
         advise("ringfence train RECIPE")
+
+
+def _recall(figures: DeidFigures, recall: Mapping[str, Bounds], kind: str) -> str:
+    from ringfence.report.masked import recall_text
+
+    return recall_text(figures.hidden_found.get(kind, 0), figures.hidden[kind], recall[kind]) if kind in recall else "–"

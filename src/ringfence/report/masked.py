@@ -1,0 +1,243 @@
+"""A de-identification as sentences and as a page: what was replaced, what may be left, and not a word of a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ringfence.core.errors import InvalidSettings
+from ringfence.core.order import Count, Counts
+from ringfence.core.problems import first_problem
+from ringfence.core.settings import Settings
+from ringfence.core.text import Text, t
+from ringfence.report import html
+from ringfence.report.figures import Bounds
+
+_LESS = {  # ways to say less in the masked texts
+    "age": Text("leaving out ages", "去掉年龄"),
+    "sex": Text("leaving out sex", "去掉性别"),
+    "region": Text("leaving out regions", "去掉地区"),
+    "month": Text("leaving out dates", "去掉日期"),
+    "band": Text("ages in bands of 20 years", "年龄按 20 岁分段"),
+}
+_LANGUAGES = {"zh": Text("Chinese", "中文"), "en": Text("English", "英文")}
+
+
+class MaskedShown(Settings):
+    """The figures of a de-identification that a page shows; their meaning: `DeidFigures`."""
+
+    records: Count
+    spans: Counts
+    kept: Counts
+    dropped: Count
+    survivors: Count
+    characters: Count
+    characters_changed: Count
+    hidden: Counts = Field(default_factory=dict)
+    hidden_found: Counts = Field(default_factory=dict)
+    people: Count = 0
+    people_few: Count = 0
+    few_without: Counts = Field(default_factory=dict)
+    seen_first: Counts = Field(default_factory=dict)
+    seen_second: Counts = Field(default_factory=dict)
+    seen_both: Counts = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> MaskedShown:
+        """Return the figures that a page knows; others are left out.
+
+        Raises: InvalidSettings when one that it needs is missing or is not a number.
+        """
+        known = {name: value for name, value in figures.items() if name in cls.model_fields}
+        try:
+            return cls.model_validate_json(json.dumps(known), strict=True)
+        except (ValidationError, ValueError, TypeError) as cause:
+            where, problem = first_problem(cause) if isinstance(cause, ValidationError) else ((), type(cause).__name__)
+            raise InvalidSettings(where=".".join(["figures", *map(str, where)]), problem=problem) from cause
+
+
+@dataclass(frozen=True)
+class MaskedFacts:
+    """What was masked. Names that users chose are escaped on the page. recall: per kind, of planted identifiers."""
+
+    run: str
+    data_set: str
+    profile: str
+    parts: tuple[str, ...]
+    source: str  # digest of the set that was read
+    ended: str  # UTC
+    statement: str  # digest of the signed statement
+    version: str  # of ringfence
+    recall: Mapping[str, Bounds]
+
+
+def recall_text(found: int, tried: int, bounds: Bounds) -> str:
+    """Return how many planted identifiers were found, and the share that is sure."""
+    return t("{a} of {b}, at least {p:.1%}", "{b} 个中 {a} 个，至少 {p:.1%}", a=found, b=tried, p=bounds.lower)
+
+
+def planted_sentence(f: MaskedShown, recall: Mapping[str, Bounds]) -> str | None:
+    """Return how planted identifiers fared, the worst kind by name; None if none were planted."""
+    if not f.hidden:
+        return None
+    worst = min(recall, key=lambda kind: (recall[kind].lower, kind))
+    return t(
+        "Of {n} identifiers planted in copies of rows, {m} were found; the least sure is {kind}: {text}.",
+        "在行的副本中植入的 {n} 个标识符里找到 {m} 个；最不确定的是 {kind}：{text}。",
+        n=sum(f.hidden.values()),
+        m=sum(f.hidden_found.values()),
+        kind=worst,
+        text=recall_text(f.hidden_found.get(worst, 0), f.hidden[worst], recall[worst]),
+    )
+
+
+def crowd_sentence(f: MaskedShown) -> str:
+    """Return how many people stand out, and what would hide most of them."""
+    if not f.people_few:
+        return t(
+            "Everybody shares age, sex, region and month with at least four others, as far as the masked texts say them.",
+            "就掩蔽后文本所述的年龄、性别、地区与月份而言，每个人都与至少四个他人相同。",
+        )
+    best = max(f.few_without, key=lambda way: (f.few_without[way], way), default="age")
+    first = t(
+        "{few} of {people} people share age, sex, region and month with fewer than four others.",
+        "{people} 人中有 {few} 人的年龄、性别、地区与月份组合少于五人相同。",
+        few=f.people_few,
+        people=f.people,
+    )
+    if not f.few_without.get(best):
+        return first
+    more = t(
+        "{way} would hide {n} of them.",
+        "{way}可使其中 {n} 人不再突出。",
+        way=_LESS[best].show().capitalize(),
+        n=f.few_without[best],
+    )
+    return t("{first} {more}", "{first}{more}", first=first, more=more)
+
+
+def taggers_sentences(f: MaskedShown) -> list[str]:
+    """Return, per language with two taggers, how many names of persons both together may have missed."""
+    return [
+        t(
+            "{language}: the two taggers saw {a} and {b} names of persons, {both} of them alike. If they erred independently, about {x} more were "
+            "seen by neither (Chapman); they do not quite, so take it as a warning and not as a bound.",
+            "{language}：两个标注器分别看到 {a} 与 {b} 个人名，其中 {both} 个相同。若两者的错误相互独立，则约有 {x} 个均未被看到（Chapman 估计）；"
+            "它们并不完全独立，请视为提示而非界限。",
+            language=_LANGUAGES[language].show(),
+            a=f.seen_first[language],
+            b=f.seen_second[language],
+            both=f.seen_both[language],
+            x=unseen(f.seen_first[language], f.seen_second[language], f.seen_both[language]),
+        )
+        for language in sorted(f.seen_first)
+        if language in _LANGUAGES and f.seen_both.get(language)
+    ]
+
+
+def unseen(first: int, second: int, both: int) -> int:
+    """Return how many neither of two independent searches saw, rounded up. Source: Chapman 1951."""
+    return max(0, -((first + 1) * (second + 1) // -(both + 1)) - 1 - (first + second - both))
+
+
+def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
+    """Return the page in the chosen language."""
+    title = t("De-identification of {name}", "{name} 的脱敏", name=facts.data_set)
+    headline = t(
+        "{n} identifiers in {rows} rows were replaced; {left} originals are left.",
+        "替换了 {rows} 行中的 {n} 个标识符；残留原文 {left}。",
+        n=sum(f.spans.values()),
+        rows=f.records,
+        left=f.survivors,
+    )
+    reach = t(
+        "Every value that was found was looked for again in the whole output. What nothing found cannot be counted: the planted identifiers below "
+        "say how often that happens, and a sample that people read says it for the texts themselves. Pseudonymised is not anonymous.",
+        "对找到的每个值都在全部输出中再次查找。没有被找到的无法计数：下面植入的标识符说明其发生的频率，由人阅读的抽样则针对文本本身说明。去标识化不等于匿名化。",
+    )
+    tone = "void" if f.survivors else "valid"
+    return html.document(
+        title,
+        [
+            html.said(headline, reach, tone=tone),
+            html.section("found", t("Found, by kind", "按类型统计"), _kinds(f, facts)),
+            html.section("people", t("People who stand out", "突出的个人"), _people(f)),
+            *(
+                html.section("taggers", t("What two taggers see", "两个标注器所见"), "\n".join(_paragraphs(said)))
+                for said in [taggers_sentences(f)]
+                if said
+            ),
+            html.section("about", t("What was de-identified", "脱敏对象"), _about(f, facts)),
+            html.footer(_foot(facts)),
+        ],
+    )
+
+
+def _kinds(f: MaskedShown, facts: MaskedFacts) -> str:
+    kinds = sorted(f.spans.keys() | f.kept.keys() | f.hidden.keys(), key=lambda kind: (-f.spans.get(kind, 0), -f.kept.get(kind, 0), kind))
+    body = [(escape(kind), _count(f.spans, kind), _count(f.kept, kind), escape(_recall(f, facts, kind))) for kind in kinds]
+    caption = t(
+        "Planted: identifiers of each kind hidden in copies of this set's own rows and looked for in the same way. The share is a one-sided bound at 95 % "
+        "(Clopper-Pearson). Names of persons, organisations and places are planted in sentences of our own making: those of the rows may be harder.",
+        "植入：把各类标识符藏入本数据集自身行的副本中，用同样方式查找。比例为 95 % 的单侧界限（Clopper-Pearson）。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。",
+    )
+    names = [t("kind", "类型"), t("replaced", "替换"), t("kept by the profile", "按方案保留"), t("planted ones found", "找到的植入标识符")]
+    return html.table(caption, names, body)
+
+
+def _people(f: MaskedShown) -> str:
+    rows = [
+        (escape(text.show()), str(f.few_without[way]))
+        for way, text in sorted(_LESS.items(), key=lambda pair: -f.few_without.get(pair[0], 0))
+        if f.few_without.get(way)
+    ]
+    caption = t(
+        "What would hide how many of them. A person is a unit of the import, or a row where none was named.",
+        "各措施可使多少人不再突出。个人即导入时的单位；未指定单位时为一行。",
+    )
+    names = [t("saying less", "少说一些"), t("people", "人数")]
+    return "\n".join([*_paragraphs([crowd_sentence(f)]), *([html.table(caption, names, rows)] if rows else [])])
+
+
+def _about(f: MaskedShown, facts: MaskedFacts) -> str:
+    share = f.characters_changed / f.characters if f.characters else 0.0
+    return html.facts(
+        [
+            (t("data set", "数据集"), facts.data_set),
+            (t("profile", "方案"), facts.profile),
+            (t("taggers", "标注器"), ", ".join(facts.parts) or t("none", "无")),
+            (t("characters changed", "改动的字符"), f"{share:.1%}"),
+            (t("rows dropped", "丢弃的行"), str(f.dropped)),
+            (t("read from", "读自"), facts.source),
+            (t("run", "运行"), facts.run),
+            (t("ended", "结束"), facts.ended),
+            (t("signed statement", "签名声明"), facts.statement),
+        ]
+    )
+
+
+def _foot(facts: MaskedFacts) -> str:
+    return t(
+        "Figures only: this page holds no text of a record. It is not signed; the statement named above is. Made by ringfence {v}.",
+        "仅含数字：本页不含记录的任何原文。本页未签名；上面所列的声明已签名。由 ringfence {v} 生成。",
+        v=facts.version,
+    )
+
+
+def _recall(f: MaskedShown, facts: MaskedFacts, kind: str) -> str:
+    if kind not in f.hidden or kind not in facts.recall:
+        return "–"
+    return recall_text(f.hidden_found.get(kind, 0), f.hidden[kind], facts.recall[kind])
+
+
+def _count(counts: Mapping[str, int], kind: str) -> str:
+    return str(counts[kind]) if counts.get(kind) else "–"
+
+
+def _paragraphs(sentences: list[str]) -> list[str]:
+    return [f"<p>{escape(sentence)}</p>" for sentence in sentences]
