@@ -118,6 +118,8 @@ def problem_with(call):
         skip = _GLOBAL.get(word, False)
     command = tree()
     while isinstance(command, click.Group) and arguments:
+        if command.name == "deid" and arguments[0] not in command.commands:
+            arguments.insert(0, "mask")  # its commands, or the set that is to be masked
         name = arguments.pop(0)
         if name not in command.commands:
             return f"there is no {name}"

@@ -23,6 +23,8 @@ _CUTS = {"zh": "，、,: ", "en": ".;,) "}  # where a piece that is too long is 
 _LONGEST = {"zh": 200, "en": 1_000}  # characters
 _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
 _CAPITAL = re.compile(r"[A-Z][A-Za-z'.-]|[a-z][A-Z]|\b[A-Z]\b")
+_ADDRESS_BEFORE = frozenset("@/\\")
+_ADDRESS_AFTER = re.compile(r"@|://")
 _LONE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -72,7 +74,10 @@ class Namer:
     def _ask(self, language: str, taggers: Sequence[Tagger], pieces: list[str]) -> None:
         for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
             seen = _seen(*found[:2]) if len(found) > 1 else Seen()
-            self._known[language, piece] = tuple(_sized(span, piece) for spans in found for span in spans), seen
+            self._known[language, piece] = (
+                tuple(_sized(span, piece) for spans in found for span in spans if _stands_free(span, piece)),
+                seen,
+            )
             self._size += len(piece)
 
 
@@ -100,6 +105,11 @@ def _seen(first: Sequence[Span], second: Sequence[Span]) -> Seen:
     mine, others = ([span for span in spans if span.kind == PERSON] for spans in (first, second))
     both = sum(any(a.start < b.end and b.start < a.end for b in others) for a in mine)
     return Seen(len(mine), len(others), both)
+
+
+def _stands_free(span: Span, piece: str) -> bool:
+    """Return False inside of an e-mail or other address of the net, which patterns know better."""
+    return not (piece[span.start - 1 : span.start] in _ADDRESS_BEFORE or _ADDRESS_AFTER.match(piece, span.end))
 
 
 def _sized(span: Span, piece: str) -> Span:

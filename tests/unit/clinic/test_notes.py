@@ -21,7 +21,8 @@ def test_the_same_seed_gives_the_same_notes():
 
 def test_labels_lie_on_identifiers_of_all_ten_kinds():
     counts = Counter(i.kind for n in NOTES for i in n.identifiers)
-    assert set(counts) == set(kinds()) - {"TERM"}
+    assert len(counts) == 10
+    assert set(counts) < set(kinds())
     assert min(counts.values()) > 60
     for note in NOTES:
         for i in note.identifiers:
@@ -75,11 +76,31 @@ def test_the_files_hold_the_notes_and_their_labels(tmp_path):
     assert [len(m["identifiers"]) for m in marks] == [len(n.identifiers) for n in NOTES[:20]]
 
 
-def test_the_default_profile_finds_every_identifier_and_nothing_else():
-    engine = Engine.build(settings_for("default"), b"k" * 32)
+def found_in_notes(**changes):
+    """Return (row, part, start, end, kind) of what the default profile finds."""
+    engine = Engine.build(settings_for("default").model_copy(update=changes), b"k" * 32)
     found = iter(engine.find_many([text for n in NOTES for text in (n.prompt, n.completion)]))
-    wanted = {(row, i.part, i.start, i.end, i.kind) for row, n in enumerate(NOTES) for i in n.identifiers}
-    got = {(row, part, s.start, s.end, s.kind) for row in range(len(NOTES)) for part in ("prompt", "completion") for s in next(found)}
-    recall, precision = len(got & wanted) / len(wanted), len(got & wanted) / len(got)
-    print(f"clinic notes: {len(wanted)} identifiers in {len(NOTES)} rows, recall {recall:.4f}, precision {precision:.4f}")
-    assert (recall, precision) == (1.0, 1.0)
+    return {(row, part, s.start, s.end, s.kind) for row in range(len(NOTES)) for part in ("prompt", "completion") for s in next(found)}
+
+
+WANTED = {(row, i.part, i.start, i.end, i.kind) for row, n in enumerate(NOTES) for i in n.identifiers}
+
+
+def test_the_patterns_of_the_default_profile_find_every_identifier_and_nothing_else():
+    assert found_in_notes(taggers=()) == WANTED
+
+
+def test_its_taggers_find_the_patients_and_hide_no_identifier():
+    got = found_in_notes()
+    assert WANTED <= got
+    names = {(row, 0, len(n.prompt.split()[0])) for row, n in enumerate(NOTES)}
+    heads = {(row, start, end) for row, part, start, end, kind in got if part == "prompt" and kind == "PERSON"}
+    said = [name for name in names if any(row == name[0] and start <= name[1] and name[2] <= end for row, start, end in heads)]
+    beside = [
+        one
+        for one in got - WANTED
+        if one[1] == "prompt" and one[4] == "PERSON" and one[2:4] not in {name[1:] for name in names if name[0] == one[0]}
+    ]
+    print(f"clinic notes: names {len(said)} of {len(names)}, beside them {len(beside)}")
+    assert len(said) > 0.8 * len(names)  # made up of syllables, so that no list holds them
+    assert len(beside) < 0.05 * len(names)

@@ -63,8 +63,16 @@ class EnglishNames(_Crf):
         for sentence in sentences:
             ranges = features.tokens(sentence)
             tags = self._field.tag(features.words([sentence[a:b] for a, b in ranges])) if ranges else []
-            found.append(spans(tags, ranges))
+            found.append([cut for span in spans(tags, ranges) if (cut := _whole(span, ranges, sentence))])
         return found
+
+
+def _whole(span: Span, ranges: Sequence[tuple[int, int]], sentence: str) -> Span | None:
+    """Return the span without a last word that digits follow at once: of `Muzin M72` the name alone."""
+    if not sentence[span.end : span.end + 1].isdigit():
+        return span
+    ends = [end for start, end in ranges if span.start <= start and end < span.end]
+    return Span(span.start, ends[-1], span.kind, span.score) if ends else None
 
 
 def spans(tags: Sequence[str], ranges: Sequence[tuple[int, int]]) -> list[Span]:
