@@ -83,6 +83,8 @@ _CHINESE: Mapping[str, str] = {
     "survivors": "残留原文",
     "engine": "引擎",
     "kept": "保留的类型",
+    "asked": "询问的替代值",
+    "revealed": "还原的替代值",
     "hidden": "植入的标识符",
     "hidden_found": "找到的植入标识符",
     "people": "人数（无单位时为行数）",

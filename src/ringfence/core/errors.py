@@ -615,6 +615,17 @@ class TaggerNotInstalled(DeidError):
     )
 
 
+class RevealRefused(DeidError):
+    """Originals behind stand-ins are asked for, and the policy does not allow it."""
+
+    code, http_status, exit_code = "RF-DEID-006", 403, 5
+    what = Text("the policy does not allow originals to be shown again", "策略不允许重新显示原文")
+    remedy = Text(
+        "the privacy officer decides: `reveal: allow` in the policy, `ringfence policy set policy.yaml`, and `reveal: refuse` again afterwards",
+        "由隐私负责人决定：在策略中写 `reveal: allow`，执行 `ringfence policy set policy.yaml`，事后改回 `reveal: refuse`",
+    )
+
+
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -16,6 +16,7 @@ from ringfence.core.statement import Statement, Step
 from ringfence.core.text import t
 from ringfence.core.verdict import Verdict, verdict
 
+Reveal = Literal["allow", "refuse"]
 Ordinary = Literal["allow", "internal-only", "refuse"]
 
 
@@ -63,6 +64,7 @@ class Policy(Settings):
     train: TrainRules = TrainRules()
     budget: Budget | None = None  # None: no private run may start
     release: ReleaseRules = ReleaseRules()
+    reveal: Reveal = "refuse"  # the originals behind stand-ins: a right of its own
 
 
 DEFAULT = Policy(budget=Budget(), release=GATES)  # of a new workspace

@@ -39,7 +39,7 @@ class _Run:
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.sample = Sample(_SAMPLE)
-        self.crowd = Crowd(has_units=self.reader.index.unit_table is not None)
+        self.crowd = Crowd(has_units=self.reader.index.units() < len(self.reader))
         self.records = self.survivors = self.dropped = self.characters = self.changed = 0
 
     def source(self, phase: Literal["read", "work"]) -> Iterator[Record]:

@@ -1,19 +1,30 @@
-"""Profiles: which recognisers run and what happens to each kind. A profile is a JSON file; the built-in ones lie in `profiles/`."""
+"""Profiles: which recognisers run and what happens to each kind. A profile is a JSON file; the built-in ones lie in `profiles/`.
+
+A profile of one's own is named by its file and its content, so that a policy that names it means this content and no other.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownPart, UnknownProfile
 from ringfence.core.problems import first_problem
 from ringfence.core.settings import Digest, PartName, Settings
 from ringfence.deid.operator import Uses
+from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.settings import DeidSettings
+from ringfence.deid.tagger import TAGGERS
+
+_SUFFIX = ".json"
+_LONGEST, _DIGITS = 40, 12  # characters of a name, of the digest behind it
 
 
 class Profile(Settings):
@@ -37,8 +48,29 @@ def load(name: str, *, folder: Traversable | None = None) -> Profile:
     known = names(folder)
     if name not in known:
         raise UnknownProfile(name=name, known=", ".join(known))
+    return _parsed(name, (_folder(folder) / f"{name}.json").read_bytes())
+
+
+def own(path: Path) -> tuple[str, Profile]:
+    """Return a profile of one's own and its name: that of the file and the first digits of the content's SHA-256.
+
+    Raises: UnknownProfile, InvalidSettings, UnknownPart.
+    """
     try:
-        return Profile.model_validate_json((_folder(folder) / f"{name}.json").read_text(encoding="utf-8"))
+        data = path.read_bytes()
+    except OSError as cause:
+        raise UnknownProfile(name=path.name, known=", ".join(names())) from cause
+    profile = _parsed(path.name, data)
+    for registry, parts in ((RECOGNISERS, profile.recognisers), (TAGGERS, profile.taggers)):
+        for part in parts:
+            registry.create(part)
+    name = re.sub(r"[^\w.-]", "-", path.name.removesuffix(_SUFFIX))[:_LONGEST]
+    return f"{name}-{settings_digest(profile)[:_DIGITS]}", profile
+
+
+def _parsed(name: str, data: bytes) -> Profile:
+    try:
+        return Profile.model_validate_json(data)
     except ValidationError as cause:
         raise InvalidSettings(where=f"profile {name}", problem=first_problem(cause)[1]) from cause
 
@@ -48,11 +80,15 @@ def settings_for(
 ) -> DeidSettings:
     """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name.
 
+    name: of a built-in profile, or the path of one's own, which ends in `.json`.
     without: taggers of the profile that are left out.
 
     Raises: UnknownProfile, InvalidSettings, UnknownPart.
     """
-    profile = load(name, folder=folder)
+    if name.endswith(_SUFFIX):
+        name, profile = own(Path(name))
+    else:
+        profile = load(name, folder=folder)
     for left_out in without:
         if left_out not in profile.taggers:
             raise UnknownPart(kind="tagger", name=left_out, known=", ".join(profile.taggers) or "-")

@@ -60,6 +60,19 @@ class DeidFigures(Figures):
         return frozenset({"survivors", "engine"})
 
 
+class RevealSettings(Settings):
+    """Why originals are asked for: the number of a decision that is kept elsewhere, never a text."""
+
+    ticket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,39}$")]
+
+
+class RevealFigures(Figures):
+    """How many stand-ins were asked about, and behind how many there was an original."""
+
+    asked: Count
+    revealed: Count
+
+
 def model_role(tagger: str) -> str:
     """Return the name under which an order holds the folder of a tagger's model."""
     return f"model-{tagger}"

@@ -187,6 +187,15 @@ class Opened(Entry):
     purpose: Purpose
 
 
+class Revealed(Entry):
+    """Somebody asked for the original behind a stand-in of a masked set. Whoever holds the set's keys can tell which one it was."""
+
+    type: Literal["reveal"] = "reveal"
+    object: Digest  # the span table
+    ticket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,39}$")]
+    stand_in: Digest  # HMAC
+
+
 class Alarm(Entry):
     """A served bundle was about to tell canaries that were planted in its training; the answer was cut before."""
 
@@ -221,6 +230,7 @@ AnyEntry = Annotated[
     | Delete
     | Deleted
     | Opened
+    | Revealed
     | Alarm
     | Released,
     Field(discriminator="type"),

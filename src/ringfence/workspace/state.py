@@ -28,6 +28,7 @@ from ringfence.workspace.entries import (
     Released,
     Reserve,
     Resumed,
+    Revealed,
 )
 
 RunState = Literal["open", "done", "failed", "interrupted"]
@@ -141,7 +142,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened() | Alarm():
+            case Opened() | Revealed() | Alarm():
                 pass
 
     def live(self) -> dict[str, Thing]:

@@ -32,7 +32,14 @@ def register(group: typer.Typer) -> None:
 
 def mask(
     name: Annotated[str, typer.Argument(metavar="SET", help=t("Set to de-identify.", "要脱敏的数据集。"))],
-    profile: Annotated[str, typer.Option("--profile", help=t("De-identification profile.", "脱敏方案。"))] = "default",
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="NAME|FILE.json",
+            help=t("De-identification profile, or a file of your own.", "脱敏方案，或自定义方案文件。"),
+        ),
+    ] = "default",
     terms: Annotated[
         Path | None, typer.Option("--terms", metavar="FILE", help=t("Internal terms, one a line.", "内部术语，每行一个。"))
     ] = None,

@@ -1,0 +1,80 @@
+"""Reveal: what stood where a stand-in stands now. Allowed by the policy alone, and every question is put on record before it is answered."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+from ringfence.core.errors import BadArgument, NoSuchObject, RevealRefused, WrongStage
+from ringfence.core.order import Keys
+from ringfence.core.text import t
+from ringfence.core.work import Work
+from ringfence.deid.reveal import ANSWER, Original
+from ringfence.deid.settings import RevealFigures, RevealSettings
+from ringfence.flows.gate import tier_for
+from ringfence.jobs.start import Handlers, start
+from ringfence.workspace.entries import Revealed
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+_LONGEST = 10_000  # characters of a stand-in
+
+
+def reveal(
+    space: Workspace,
+    name: str,
+    *,
+    settings: RevealSettings,
+    hear: Callable[[], str | None],
+    show: Callable[[str, tuple[Original, ...]], None],
+) -> RevealFigures:
+    """Answer which originals stand behind the stand-ins that `hear` returns until it returns None.
+
+    The settings say why; that stands in the ledger beside a keyed digest of each stand-in.
+
+    Raises: RevealRefused, UnknownName, WrongStage, NoSuchObject, BadArgument, SandboxError, LedgerUnavailable.
+    """
+    if space.policy().reveal != "allow":
+        raise RevealRefused
+    masked, spans = _spans(space, name)
+    source, key = space.input(spans), space.keys.purpose("content")
+    asked: list[str] = []
+
+    def heard() -> str | None:
+        stand_in = hear()
+        if stand_in is None:
+            return None
+        if len(stand_in) > _LONGEST:
+            raise BadArgument(option="STAND-IN", problem=t("more than {n} characters", "超过 {n} 个字符", n=_LONGEST), verb="deid reveal")
+        digest = hmac.digest(key, b"reveal\x00" + stand_in.encode("utf-8", "surrogatepass"), "sha256").hex()
+        with space.locked():
+            if space.policy().reveal != "allow":  # it may have been taken back since
+                raise RevealRefused
+            space.record(Revealed(object=spans.made.digest, ticket=settings.ticket, stand_in=digest))
+        asked.append(stand_in)
+        return stand_in
+
+    work = Work(
+        job="reveal.v1",
+        run=f"reveal-{secrets.token_hex(6)}",
+        tenant=space.settings.tenant,
+        settings=settings,
+        inputs={"spans": source},
+        keys=Keys(data={source.slot.slot: space.keys.data_key(source.slot.slot)}),
+        tier=tier_for(space.policy(), masked.made.label),
+    )
+    return start(work, RevealFigures, handlers=Handlers(say=lambda text: show(asked[-1], ANSWER.validate_json(text)), hear=heard)).figures
+
+
+def _spans(space: Workspace, name: str) -> tuple[Thing, Thing]:
+    """Return a masked set and the sealed table of what was replaced in it."""
+    masked = space.state.resolve(name if "@" in name else f"{name}@masked")
+    if masked.made.stage != "masked":
+        why = t("originals are kept beside a masked set", "原文与已脱敏的数据集一同保存")
+        raise WrongStage(set=masked.made.name, stage=masked.made.stage, why=why)
+    made = next(one for one in space.state.runs[masked.run].made if one.kind == "spans")
+    spans = space.state.live().get(made.digest)
+    if spans is None:
+        raise NoSuchObject(object=made.digest[:12])
+    return masked, spans
