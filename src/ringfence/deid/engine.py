@@ -38,13 +38,14 @@ _BATCH = 1 << 20  # characters of text that are scanned at once
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One replaced span in the coordinates of the original text."""
+    """One span in the coordinates of the original text, and what stands there now: the same, if the profile keeps it."""
 
     text: int  # which of the record's texts
     start: int
     end: int
     kind: str
     original: str
+    instead: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Rewritten:
 
     record: Record | None
     found: tuple[Found, ...] = ()
-    kept: tuple[str, ...] = ()  # kinds
+    kept: tuple[Found, ...] = ()
     survivors: int = 0
 
 
@@ -97,15 +98,17 @@ class Engine:
         """Return the spans of one text: disjoint, in order, in its own coordinates."""
         return self.find_many([text])[0]
 
-    def find_many(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Return the spans of each text."""
+    def find_many(self, texts: Sequence[str], *, taggers: bool = True) -> list[list[Span]]:
+        """Return the spans of each text. Without `taggers`: those of patterns and dictionary alone."""
         block = Block(texts)
-        rows = block.by_text(joined(resolve(self._named(block.text)), block.text))
+        rows = block.by_text(joined(resolve(self._named(block.text) if taggers else self._claims(block.text)), block.text))
         return [[span for span, _ in rows.get(row, ())] for row in range(len(texts))]
 
     def replace(self, text: str, spans: Iterable[Span], *, subject: bytes = b"") -> str | None:
         """Return `text` with spans that `find` returned replaced; None when the profile drops a record that holds one of them."""
-        return self._replaced(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
+        spans = list(spans)
+        instead = self._instead(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
+        return None if instead is None else _with(text, spans, instead)
 
     def learn(self, records: Iterable[Record]) -> None:
         """Remember every original in the texts and fields of `records`."""
@@ -178,27 +181,30 @@ class Engine:
     def _rewrite_one(self, record: Record, rows: Mapping[int, list[tuple[Span, str]]]) -> Rewritten:
         if not rows:
             return Rewritten(replace(record, fields={}) if record.fields else record)
-        subject = record.unit.encode()
-        texts = [self._replaced(text, rows[n], subject) if n in rows else text for n, text in enumerate(record.texts)]
-        if None in texts:
-            return Rewritten(None)
-        spans = [(n, span, self._operator(span, value).keeps) for n in sorted(rows) for span, value in rows[n]]
-        found = tuple(Found(n, s.start, s.end, s.kind, record.texts[n][s.start : s.end]) for n, s, is_kept in spans if not is_kept)
-        kept = tuple(span.kind for _, span, is_kept in spans if is_kept)
-        return Rewritten(record.with_texts(tuple(text for text in texts if text is not None), keep_fields=False), found, kept)
+        subject, texts = record.unit.encode(), list(record.texts)
+        found: list[Found] = []
+        kept: list[Found] = []
+        for n in sorted(rows):
+            text, spans = texts[n], [span for span, _ in rows[n]]
+            instead = self._instead(text, rows[n], subject)
+            if instead is None:
+                return Rewritten(None)
+            texts[n] = _with(text, spans, instead)
+            for (span, value), new in zip(rows[n], instead, strict=True):
+                one = Found(n, span.start, span.end, span.kind, text[span.start : span.end], new)
+                (kept if self._operator(span, value).keeps else found).append(one)
+        return Rewritten(record.with_texts(tuple(texts), keep_fields=False), tuple(found), tuple(kept))
 
-    def _replaced(self, text: str, spans: Iterable[tuple[Span, str]], subject: bytes) -> str | None:
-        pieces, at = [], 0
+    def _instead(self, text: str, spans: Iterable[tuple[Span, str]], subject: bytes) -> list[str] | None:
+        """Return what stands in place of each span; None when one of them takes the whole record away."""
+        made: list[str] = []
         for span, value in spans:
             operator = self._operator(span, value)
-            instead = (
-                text[span.start : span.end] if operator.keeps else operator.apply(Occurrence(span.kind, value, subject), self._surrogates)
-            )
-            if instead is None:
+            new = text[span.start : span.end] if operator.keeps else operator.apply(Occurrence(span.kind, value, subject), self._surrogates)
+            if new is None:
                 return None
-            pieces += [text[at : span.start], instead]
-            at = span.end
-        return "".join([*pieces, text[at:]])
+            made.append(new)
+        return made
 
     def _operator(self, span: Span, value: str) -> Operator:
         """Return the first operator of the span's kind whose condition holds; without one, surrogates."""
@@ -231,6 +237,15 @@ class Engine:
     def _is_taken(self, kind: str, candidate: str) -> bool:
         folded = fold(candidate).text
         return (kind != dictionary.KIND and self._is_original(kind, folded)) or bool(self._survivors(folded))
+
+
+def _with(text: str, spans: Sequence[Span], instead: Sequence[str]) -> str:
+    """Return `text` with each span, in order and disjoint, exchanged."""
+    pieces, at = [], 0
+    for span, new in zip(spans, instead, strict=True):
+        pieces += [text[at : span.start], new]
+        at = span.end
+    return "".join([*pieces, text[at:]])
 
 
 def engine_name(settings: DeidSettings) -> EngineName:

@@ -56,7 +56,7 @@ class _Run:
                 self.dropped += 1
                 continue
             writer.write(done.record)
-            self.kept.update(done.kept)
+            self.kept.update(item.kind for item in done.kept)
             self.survivors += done.survivors
             for item in done.found:
                 self.spans[item.kind] += 1
@@ -104,5 +104,5 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
 
 
 def _line(record: Record, done: Rewritten) -> bytes:
-    spans = [{"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original} for f in done.found]
+    spans = [{"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original, "instead": f.instead} for f in done.found]
     return json.dumps({"id": record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
