@@ -9,7 +9,8 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable · PlaintextUnconfirmed ·
+│                   NotReviewable · LabelsForeign · NoReview
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -642,6 +643,50 @@ class LabelsUnreadable(DeidError):
         """Return what happened and what to do now. Facts: `task`, and `why`, a number of LABEL_PROBLEMS."""
         problem = LABEL_PROBLEMS[int(str(self.facts["why"]))].show(language)
         return self.what.show(language, **{**self.facts, "problem": problem}), self.remedy.show(language)
+
+
+class PlaintextUnconfirmed(DeidError):
+    """A file with record text would be written outside the vault, and nobody said that this is meant."""
+
+    code, http_status, exit_code = "RF-DEID-041", 409, 2
+    what = Text("{option} writes record text to a file outside the vault", "{option} 会把记录文本写到保险库之外的文件")
+    remedy = Text(
+        "add --plaintext if that is meant; it is put on record, and the file is yours to protect",
+        "如确实需要，请加 --plaintext；此举会被记录，该文件由您自行保护",
+    )
+
+
+class NotReviewable(DeidError):
+    """The table of what was replaced in a masked set is gone, or of a version that does not say what stands there instead."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-042", 409, 2, True
+    what = Text(
+        "what was replaced in this set cannot be shown: its span table was deleted, or an older version made it",
+        "无法显示该数据集中被替换之处：其标识符表已删除，或由旧版本生成",
+    )
+    remedy = Text("mask the set again with ringfence deid and review that one", "用 ringfence deid 重新脱敏，再审阅新的数据集")
+
+
+class LabelsForeign(DeidError):
+    """A task of a file of labels is not of the sample, or its text was changed."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-043", 409, 2, True
+    what = Text(
+        "task {task} is not of this review's sample, or its text was changed; nothing was taken over",
+        "任务 {task} 不属于本次审阅的样本，或其文本被改动；没有采用任何内容",
+    )
+    remedy = Text(
+        "import the file that was exported from this very review; a review that is newer has another sample",
+        "请导入由本次审阅导出的文件；更新的审阅有不同的样本",
+    )
+
+
+class NoReview(DeidError):
+    """A set was never reviewed."""
+
+    code, http_status, exit_code = "RF-DEID-044", 404, 2
+    what = Text("there is no review of {set}", "{set} 没有审阅")
+    remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
 
 
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -53,7 +53,7 @@ def interface(kinds: Iterable[str]) -> str:
 
 
 def to_tasks(items: Iterable[Labelled]) -> bytes:
-    """Return the file to import: every item as a task with its spans as a prediction, from which an annotation starts. ASCII only."""
+    """Return the file to import: every item as a task with its spans as a prediction, from which an annotation starts, or as an annotation. ASCII only."""
     return json.dumps([_task(item) for item in items], ensure_ascii=True, indent=1).encode("ascii")
 
 
@@ -101,7 +101,8 @@ def _task(item: Labelled) -> dict[str, Any]:
         }
         for number, span in enumerate(item.spans)
     ]
-    return {"data": {"id": item.id, "text": item.text}, "predictions": [{"model_version": "ringfence", "result": regions}]}
+    task: dict[str, Any] = {"data": {"id": item.id, "text": item.text}, "predictions": [{"model_version": "ringfence", "result": regions}]}
+    return task | ({"annotations": [{"result": regions}]} if item.is_annotated else {})
 
 
 def _read(number: int, task: Any) -> tuple[str, str, bool, list[_Region]]:  # noqa: ANN401  any JSON value
