@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -120,10 +120,12 @@ class Review:
 
         loosely: also inside a longer word or number.
         """
-        found = []
+        found, marked = [], defaultdict[tuple[int, int], list[At]](list)
+        for at in self.leaks:
+            marked[at.row, at.text].append(at)
         for n in rows:
             for number, text in enumerate(self.rows[n].texts):
-                taken = [at for at in self.leaks_of(n) if at.text == number]
+                taken = marked.get((n, number), [])
                 for start in _starts(text, words):
                     end = start + len(words)
                     if not loosely and (cuts_a_run(text, start) or cuts_a_run(text, end)):
@@ -164,7 +166,7 @@ class Review:
             retyped=sum(at.row < counted for at in self.retyped),
             leaks_by_kind=dict(sorted(leaks.items())),
             bound_rows=bound,
-            bound=bound / total if bound is not None else None,
+            bound_share=bound / total if bound is not None else None,
             bound_of_source=share_of_a_stream(counted, leaking) if counted else None,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from html import escape
 from itertools import pairwise
 
@@ -39,7 +38,9 @@ h3 { font-size: .75rem; margin: 0 0 .15rem; color: var(--soft); font-weight: 400
 pre { margin: 0; font: inherit; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext; }
 mark { background: hsl(var(--hue) 75% var(--light)); color: inherit; border-radius: .2rem; padding: 0 .15em; border-bottom: 2px solid hsl(var(--hue) 55% var(--edge)); unicode-bidi: isolate; }
 mark small { color: hsl(var(--hue) 60% var(--dark)); font-size: .7em; margin-inline-start: .35em; font-weight: 600; white-space: nowrap; }
-mark.leak { outline: 2px solid var(--warn); }
+mark.leak { outline: 2px solid var(--warn); margin: 0 .15em; }
+mark.plain { background: none; border-bottom-color: var(--soft); }
+mark.leak.plain { border-bottom-color: transparent; }
 mark.rejected { background: none; border-bottom-style: dotted; }
 mark.gone { color: var(--soft); }
 @media (max-width: 50rem) { .text { grid-template-columns: 1fr; gap: .4rem; } }
@@ -66,9 +67,10 @@ def page(review: Review, originals: Sequence[Sequence[str]], figures: ReviewFigu
     )
     yield _lead(figures)
     kinds = sorted({place.kind for row in review.rows for place in row.places} | set(review.leaks.values()) | set(review.retyped.values()))
-    yield '<ul class="kinds">' + "".join(f"<li>{_mark(escape(kind), kind)}</li>" for kind in kinds) + "</ul>\n"
+    body = _Body(review, kinds)
+    yield body.legend()
     for n, row in enumerate(review.rows):
-        yield _row(review, n, row, originals[n])
+        yield body.row(n, row, originals[n])
     yield "</main>\n</body>\n</html>\n"
 
 
@@ -88,58 +90,69 @@ def _lead(f: ReviewFigures) -> str:
     )
 
 
-def _row(review: Review, n: int, row: Row, values: Sequence[str]) -> str:
-    state = Text("reviewed", "已审阅") if n in review.done else Text("not reviewed", "未审阅")
-    head = f"{_both(Text('Row {n} of the sample', '样本第 {n} 行'), n=n + 1)} · {_both(state)}"
-    texts = []
-    for number, role in enumerate(row.roles):
-        runs = stretches(row, number, values)
-        word = _WORDS.get(role, Text(role, role))
-        left = "".join(_run(review, n, row, run, run.before) for run in runs)
-        right = "".join(_after(review, n, number, row, runs))
-        texts.append(
-            f'<div class="text">\n<div><h3>{_both(word)} · {_both(_BEFORE)}</h3><pre dir="auto">{left}</pre></div>\n'
-            f'<div><h3>{_both(word)} · {_both(_AFTER)}</h3><pre dir="auto">{right}</pre></div>\n</div>\n'
-        )
-    return f"<section>\n<h2>{head}</h2>\n{''.join(texts)}</section>\n"
+class _Body:
+    """The rows, each kind in a colour of its own."""
 
+    def __init__(self, review: Review, kinds: Sequence[str]) -> None:
+        self._review = review
+        self._hues = {kind: round(360 * n / len(kinds)) for n, kind in enumerate(kinds)}
 
-def _run(review: Review, n: int, row: Row, run: Stretch, text: str) -> str:
-    shown = escape(sendable(text))
-    if run.place is None:
-        return shown
-    place = row.places[run.place]
-    is_rejected = At(n, place.text, place.start, place.end) in review.rejected
-    return _mark(shown or "∅", review.kind_of(n, place), "rejected" if is_rejected else "" if shown else "gone", label=True)
+    def legend(self) -> str:
+        """Return what the colours and lines mean."""
+        leak, rejected = Text("leak", "泄露"), Text("no identifier", "非标识符")
+        kinds = [f"<li>{self._mark(escape(kind), kind)}</li>" for kind in self._hues]
+        lines = [
+            f'<li><mark class="leak plain">{_both(leak)}</mark></li>',
+            f'<li><mark class="rejected plain">{_both(rejected)}</mark></li>',
+        ]
+        return '<ul class="kinds">' + "".join(kinds + lines) + "</ul>\n"
 
+    def row(self, n: int, row: Row, values: Sequence[str]) -> str:
+        """Return one row: its texts before and after. values: what stood in its places."""
+        state = Text("reviewed", "已审阅") if n in self._review.done else Text("not reviewed", "未审阅")
+        head = f"{_both(Text('Row {n} of the sample', '样本第 {n} 行'), n=n + 1)} · {_both(state)}"
+        texts = []
+        for number, role in enumerate(row.roles):
+            runs = stretches(row, number, values)
+            word = _both(_WORDS.get(role, Text(role, role)))
+            left, right = ("".join(self._side(n, number, row, runs, is_before=side)) for side in (True, False))
+            texts.append(
+                f'<div class="text">\n<div><h3>{word} · {_both(_BEFORE)}</h3><pre dir="auto">{left}</pre></div>\n'
+                f'<div><h3>{word} · {_both(_AFTER)}</h3><pre dir="auto">{right}</pre></div>\n</div>\n'
+            )
+        return f"<section>\n<h2>{head}</h2>\n{''.join(texts)}</section>\n"
 
-def _after(review: Review, n: int, number: int, row: Row, runs: Sequence[Stretch]) -> Iterator[str]:
-    """Yield the masked text; leaks stand out, also those inside a replaced place."""
-    leaks = [at for at in review.leaks_of(n) if at.text == number]
-    at = 0
-    for run in runs:
-        low, high = at, at + len(run.after)
-        at = high
-        edges = sorted({low, high, *(e for leak in leaks for e in (leak.start, leak.end) if low < e < high)})
-        if len(edges) == 1:
-            yield _run(review, n, row, run, run.after)
-        for a, b in pairwise(edges):
-            leak = next((one for one in leaks if one.start <= a and b <= one.end), None)
-            part = run.after[a - low : b - low]
-            if leak is not None:
-                yield _mark(escape(sendable(part)), review.leaks[leak], "leak", label=True)
+    def _side(self, n: int, number: int, row: Row, runs: Sequence[Stretch], *, is_before: bool) -> Iterator[str]:
+        """Yield one text with its places and leaks marked; a leak inside a replaced place is one of the text after alone."""
+        leaks = [at for at in self._review.leaks_of(n) if at.text == number]
+        low = 0
+        for run in runs:
+            high = low + len(run.after)
+            edges = sorted({low, high, *(e for leak in leaks for e in (leak.start, leak.end) if low < e < high)})
+            if len(edges) == 1 or (is_before and run.place is not None):
+                yield self._run(n, row, run, run.before if is_before else run.after)
             else:
-                yield _run(review, n, row, run, part)
+                for a, b in pairwise(edges):
+                    part = run.after[a - low : b - low]
+                    leak = next((one for one in leaks if one.start <= a and b <= one.end), None)
+                    if leak is None:
+                        yield self._run(n, row, run, part)
+                    else:
+                        yield self._mark(escape(sendable(part)), self._review.leaks[leak], "leak", label=True)
+            low = high
 
+    def _run(self, n: int, row: Row, run: Stretch, text: str) -> str:
+        shown = escape(sendable(text))
+        if run.place is None:
+            return shown
+        place = row.places[run.place]
+        is_rejected = At(n, place.text, place.start, place.end) in self._review.rejected
+        style = "rejected" if is_rejected else "" if shown else "gone"
+        return self._mark(shown or "∅", self._review.kind_of(n, place), style, label=True)
 
-def _mark(shown: str, kind: str, style: str = "", *, label: bool = False) -> str:
-    small = f"<small>{escape(kind)}</small>" if label else ""
-    return f'<mark class="{style}" style="--hue: {_hue(kind)}">{shown}{small}</mark>'
-
-
-def _hue(kind: str) -> int:
-    """Return the kind's own colour as an angle, the same on every page."""
-    return int.from_bytes(sha256(kind.encode()).digest()[:2], "big") % 24 * 15
+    def _mark(self, shown: str, kind: str, style: str = "", *, label: bool = False) -> str:
+        small = f"<small>{escape(kind)}</small>" if label else ""
+        return f'<mark class="{style}" style="--hue: {self._hues[kind]}">{shown}{small}</mark>'
 
 
 def _both(text: Text, **facts: object) -> str:

@@ -102,7 +102,7 @@ class Queue:
             self._note("nothing_to_undo")
             return
         self._note("undone", len(action.at))
-        self.at = action.at[0].row if action.do == "done" else self.at
+        self.at = action.at[0].row if len(action.at) == 1 else self.at
 
     def _leak(self, rest: str, *, everywhere: bool) -> None:
         name, _, words = rest.partition(" ")

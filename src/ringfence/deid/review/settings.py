@@ -41,7 +41,7 @@ class ReviewFigures(Figures):
     retyped: Count  # replaced places of another kind than was thought
     leaks_by_kind: Counts
     bound_rows: Count | None  # rows of the set that leak at most, exactly, at one-sided 95 %; None before the first finished row
-    bound: Number | None  # as a share of the rows
+    bound_share: Number | None  # as a share of the rows
     bound_of_source: Number | None  # upper bound for more rows of the same source (Clopper-Pearson)
 
 
