@@ -26,6 +26,10 @@ _NOTES = {
     "nothing_to_undo": Text("there is nothing to take back", "没有可撤销的操作"),
     "marked": Text("✔ places marked: {count}", "✔ 已标记 {count} 处"),
     "undone": Text("✔ taken back, places: {count}", "✔ 已撤销 {count} 处"),
+    "through": Text(
+        "── the sample is through, rows left out: {count} · q ends, p goes back, u takes back",
+        "── 样本已到末尾，未审的行：{count} · q 结束，p 返回，u 撤销",
+    ),
     "finished": Text("✔ row finished", "✔ 本行已审完"),
 }
 _STATES = {

@@ -95,7 +95,7 @@ def _ask(child: Child[ReviewSettings], review: Review) -> None:
 
     originals = _originals(child, review.rows) if child.order.settings.originals else None
     queue = Queue(review, kinds=vocabulary(), show=show, originals=originals)
-    while not queue.is_over:
+    while True:
         queue.show()
         line = child.channel.hear()
         if line is None or not queue.hear(line):

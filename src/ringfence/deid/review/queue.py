@@ -10,6 +10,8 @@ A line is a word and what it is about; its capital letter means every row of the
     u              take back the last decision
     n, p           next row, previous row, without a decision
     q              quit; the next session goes on here
+
+Behind the last row only u, p and q mean something.
 """
 
 from __future__ import annotations
@@ -42,11 +44,14 @@ class Queue:
 
     @property
     def is_over(self) -> bool:
-        """Whether every row was shown to the end of the sample."""
+        """Whether the last row is behind."""
         return self.at >= len(self._review.rows)
 
     def show(self) -> None:
-        """Show the row: its texts with numbered places, and what the numbers are."""
+        """Show the row: its texts with numbered places, and what the numbers are; behind the last one, that it is."""
+        if self.is_over:
+            self._note("through", len(self._review.rows) - len(self._review.done))
+            return
         review, n = self._review, self.at
         row = review.rows[n]
         self._show(RowShown(at=n + 1, of=len(review.rows), reviewed=len(review.done), leaking=review.leaking(), is_done=n in review.done))
@@ -65,6 +70,8 @@ class Queue:
         word, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         everywhere = word.isupper()
+        if self.is_over and word.lower() not in ("q", "p", "u"):
+            return bool(word)  # an empty line ends it, too
         match word.lower():
             case "q":
                 return False
@@ -83,11 +90,7 @@ class Queue:
             case "r":
                 self._decide("reject", rest, everywhere=everywhere)
             case "t":
-                number, _, name = rest.partition(" ")
-                if (kind := self._kinds.get(name.strip().upper())) is None:
-                    self._note("unknown_kind")
-                else:
-                    self._decide("retype", number, kind=kind, everywhere=everywhere)
+                self._retype(rest, everywhere=everywhere)
             case _:
                 self._note("unknown_command")
         return True
@@ -118,7 +121,7 @@ class Queue:
         self._note("marked", len(found))
 
     def _places(self, words: str, *, everywhere: bool) -> tuple[At, ...]:
-        """Return where the words stand in this row, whole ones if there are any, and, if so asked, in the others."""
+        """Return where the words stand in this row, whole ones if there are any, and, if so asked, in the others, in them alone perhaps."""
         review, here = self._review, [self.at]
         found: tuple[At, ...]
         if match := _RANGE.fullmatch(words):
@@ -133,7 +136,7 @@ class Queue:
         else:
             words = self._as_written(words)
             found = review.occurrences(words, here) or review.occurrences(words, here, loosely=True)
-        if everywhere and found:
+        if everywhere:
             found += review.occurrences(words, (n for n in range(len(review.rows)) if n != self.at))
         return found
 
@@ -148,6 +151,14 @@ class Queue:
             if start >= 0:
                 return text[places[start] : places[start + len(bare) - 1] + 1]
         return words
+
+    def _retype(self, rest: str, *, everywhere: bool) -> None:
+        number, _, name = rest.partition(" ")
+        kind = self._kinds.get(name.strip().upper())
+        if kind is None:
+            self._note("unknown_kind")
+        else:
+            self._decide("retype", number, kind=kind, everywhere=everywhere)
 
     def _decide(self, do: Literal["reject", "retype"], number: str, *, kind: str = "", everywhere: bool) -> None:
         review = self._review

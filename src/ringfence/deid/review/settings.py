@@ -53,7 +53,9 @@ def vocabulary() -> tuple[str, ...]:
 # ── what the child shows ──────────────────────────────────────────────────────────────────────────────────────────────
 
 State = Literal["replaced", "leak", "rejected", "retyped"]
-Note = Literal["unknown_command", "unknown_kind", "no_such_number", "not_found", "nothing_to_undo", "marked", "undone", "finished"]
+Note = Literal[
+    "unknown_command", "unknown_kind", "no_such_number", "not_found", "nothing_to_undo", "marked", "undone", "finished", "through"
+]
 
 
 class RowShown(Settings):
