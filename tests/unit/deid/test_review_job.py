@@ -128,6 +128,7 @@ def test_a_drawn_sample_holds_masked_texts_with_places_and_no_original(vault):
     places = {one["id"]: one["places"] for one in rows}
     assert [p[3] for p in places[ROWS[1].id]] == ["EMAIL", "PASSPORT", "CN_MOBILE"]
     assert places[ROWS[0].id][0][4] == places[ROWS[1].id][2][4]  # the same number in two rows is one value
+    assert len({p[4] for p in places[ROWS[1].id]}) == 3
     for one in rows:
         for text, start, end, _, _ in one["places"]:
             assert one["texts"][text][start:end] not in ("", *ORIGINALS)

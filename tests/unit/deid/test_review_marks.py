@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfence.core.records import Record
 from ringfence.deid.label_studio import Labelled, from_tasks, to_tasks
 from ringfence.deid.recogniser import Span
 from ringfence.deid.review.bound import most_bad
 from ringfence.deid.review.marks import Action, At, Review, actions_of, by_number, corrections
 from ringfence.deid.review.queue import Queue
-from ringfence.deid.review.sample import Moved, Place, Row, before, drawn
+from ringfence.deid.review.sample import Moved, Place, Row, before, drawn, originals_of, read_sample
 from ringfence.deid.review.settings import OTHER, ItemShown, NoteShown, PiecesShown, RowShown, TextShown, vocabulary
 
 KINDS = ("CN_MOBILE", "EMAIL", "PERSON", OTHER)
@@ -78,6 +81,31 @@ def test_every_row_is_drawn_equally_often():
         for number in drawn(10, 3, seed):
             hits[number] += 1
     assert all(abs(one - 1_200) < 5 * (4_000 * 0.3 * 0.7) ** 0.5 for one in hits)
+
+
+class OneRow:
+    """A masked set of one row, as `read_sample` reads it."""
+
+    def __init__(self, text):
+        self.record = Record("0" * 32, "1" * 32, "s", "text", ("text",), (text,))
+        self.index = self
+        self.record_ids = np.zeros((1, 16), np.uint8)
+
+    def rows(self, start, stop):
+        return [self.record][start:stop]
+
+
+@given(st.lists(st.tuples(st.text("ab😀", max_size=3), st.text("cd", min_size=1, max_size=4), st.text("xyz", max_size=5)), max_size=4))
+def test_places_are_found_where_replacements_are_longer_or_shorter(parts):
+    before_it, after, spans = "", "", []
+    for plain, original, instead in parts:
+        start = len(before_it) + len(plain)
+        span = {"text": 0, "start": start, "end": start + len(original), "kind": "PERSON", "original": original, "instead": instead}
+        before_it, after, spans = before_it + plain + original, after + plain + instead, [span, *spans]
+    line = json.dumps({"id": "0" * 32, "spans": spans}, separators=(",", ":")).encode()
+    (one,) = read_sample(OneRow(after), iter([line]), [0])
+    assert [after[p.start : p.end] for p in one.places] == [instead for _, _, instead in parts]
+    assert before(one, 0, originals_of([one], iter([line]))[0]) == before_it
 
 
 # ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
