@@ -9,7 +9,8 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable · PlaintextUnconfirmed ·
+│                   NotReviewable · LabelsForeign · NoReview
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -624,6 +625,79 @@ class RevealRefused(DeidError):
         "the privacy officer decides: `reveal: allow` in the policy, `ringfence policy set policy.yaml`, and `reveal: refuse` again afterwards",
         "由隐私负责人决定：在策略中写 `reveal: allow`，执行 `ringfence policy set policy.yaml`，事后改回 `reveal: refuse`",
     )
+
+
+LABEL_PROBLEMS: dict[int, Text] = {  # numbers, because that is what crosses from a sandbox
+    1: Text("it is not JSON in UTF-8", "不是 UTF-8 编码的 JSON"),
+    2: Text("it is not a list of tasks; export as JSON, not as JSON-MIN or CSV", "不是任务列表；请导出为 JSON，而不是 JSON-MIN 或 CSV"),
+    3: Text("a task has no text under data.text", "某任务在 data.text 下没有文本"),
+    4: Text("two tasks have the same id", "两个任务的编号相同"),
+    5: Text("a task has several annotations and none of them alone is the ground truth", "某任务有多个标注，且没有唯一的标准标注"),
+    6: Text("a span lacks a whole-number start and end, or lies outside its text", "某片段缺少整数起止位置，或超出文本"),
+    7: Text("a span has no label, or several, or one of more than 64 characters", "某片段没有标签、有多个标签，或标签超过 64 个字符"),
+    8: Text("a span's text is not what stands at its place", "某片段的文本与其位置上的文本不符"),
+    9: Text("two spans of one text overlap", "同一文本的两个片段重叠"),
+}
+
+
+class LabelsUnreadable(DeidError):
+    """A file of labels in Label Studio's format cannot be used."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-040", 422, 2, True
+    what = Text("the file of labels is unusable at task {task}: {problem}", "标签文件在任务 {task} 处不可用：{problem}")
+    remedy = Text(
+        "correct that task and export again as JSON (tasks are counted from 1; 0 is the file as a whole)",
+        "改正该任务并重新导出为 JSON（任务从 1 起计；0 指整个文件）",
+    )
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now. Facts: `task`, and `why`, a number of LABEL_PROBLEMS."""
+        problem = LABEL_PROBLEMS[int(str(self.facts["why"]))].show(language)
+        return self.what.show(language, **{**self.facts, "problem": problem}), self.remedy.show(language)
+
+
+class PlaintextUnconfirmed(DeidError):
+    """A file with record text would be written outside the vault, and nobody said that this is meant."""
+
+    code, http_status, exit_code = "RF-DEID-041", 409, 2
+    what = Text("{option} writes record text to a file outside the vault", "{option} 会把记录文本写到保险库之外的文件")
+    remedy = Text(
+        "add --plaintext if that is meant; it is put on record, and the file is yours to protect",
+        "如确实需要，请加 --plaintext；此举会被记录，该文件由您自行保护",
+    )
+
+
+class NotReviewable(DeidError):
+    """The table of what was replaced in a masked set is gone, or of a version that does not say what stands there instead."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-042", 409, 2, True
+    what = Text(
+        "what was replaced in this set cannot be shown: its span table was deleted, or an older version made it",
+        "无法显示该数据集中被替换之处：其标识符表已删除，或由旧版本生成",
+    )
+    remedy = Text("mask the set again with ringfence deid and review that one", "用 ringfence deid 重新脱敏，再审阅新的数据集")
+
+
+class LabelsForeign(DeidError):
+    """A task of a file of labels is not of the sample, or its text was changed."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-043", 409, 2, True
+    what = Text(
+        "task {task} is not of this review's sample, or its text was changed; nothing was taken over",
+        "任务 {task} 不属于本次审阅的样本，或其文本被改动；没有采用任何内容",
+    )
+    remedy = Text(
+        "import the file that was exported from this very review; a review that is newer has another sample",
+        "请导入由本次审阅导出的文件；更新的审阅有不同的样本",
+    )
+
+
+class NoReview(DeidError):
+    """A set was never reviewed."""
+
+    code, http_status, exit_code = "RF-DEID-044", 404, 2
+    what = Text("there is no review of {set}", "{set} 没有审阅")
+    remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
 
 
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────

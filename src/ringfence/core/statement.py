@@ -12,7 +12,7 @@ from ringfence.core.errors import NotCanonical
 from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
-Step = Literal["import", "scan", "keep", "deid", "plant", "train", "audit", "release", "model", "delete"]
+Step = Literal["import", "scan", "keep", "deid", "review", "plant", "train", "audit", "release", "model", "delete"]
 Stage = Literal[
     "sealed",
     "cleared",
@@ -26,6 +26,7 @@ Stage = Literal[
     "filter",
     "figures",
     "account",
+    "review",
     "bundle",
 ]
 Label = Literal["public", "internal", "sensitive"]

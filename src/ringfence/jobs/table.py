@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ringfence.audit.settings import AuditFigures, AuditOrder, PlantFigures, PlantSettings
 from ringfence.core.order import Figures, Limits
 from ringfence.core.settings import Settings
+from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
@@ -40,6 +41,14 @@ JOBS: Mapping[str, JobRow] = {
     "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "deid.v1": JobRow("ringfence.deid.job:run", DeidSettings, DeidFigures, ("surrogate", "content"), limits=Limits(seconds=12 * _HOUR)),
     "reveal.v1": JobRow("ringfence.deid.reveal:run", RevealSettings, RevealFigures, text_channel=True, limits=Limits(seconds=24 * _HOUR)),
+    "review.v1": JobRow(
+        "ringfence.deid.review.job:run",
+        ReviewSettings,
+        ReviewFigures,
+        ("content",),
+        text_channel=True,
+        limits=Limits(seconds=24 * _HOUR),
+    ),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

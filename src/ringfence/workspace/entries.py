@@ -176,11 +176,11 @@ class Deleted(Entry):
     generation: int
 
 
-Purpose = Literal["chat", "export", "figures", "gate", "serve"]
+Purpose = Literal["chat", "export", "figures", "gate", "originals", "page", "review", "serve"]
 
 
 class Opened(Entry):
-    """Somebody looked inside: chat with an unreleased run, export, quarantine."""
+    """Somebody looked inside: chat with an unreleased run, a review of masked rows, their originals, an export, a quarantine."""
 
     type: Literal["open"] = "open"
     object: Digest
