@@ -12,7 +12,9 @@ from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Rewritten, engine_name
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role
+from ringfence.deid.tagger import Tagger
+from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
@@ -29,7 +31,7 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
-        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
+        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models, taught=_taught(child))
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.records = self.survivors = self.dropped = self.characters = self.changed = 0
@@ -101,6 +103,15 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
     return read_terms(Path(path))
+
+
+def _taught(child: Child[DeidSettings]) -> list[Tagger]:
+    """Return the taggers of the tenant's own.
+
+    Raises: ObjectBroken.
+    """
+    slots = [child.order.inputs[taught_role(number)] for number in range(len(child.order.settings.taught))]
+    return [tagger for slot in slots for tagger in unsealed(slot, child.keys.data[slot.slot])]
 
 
 def _line(record: Record, done: Rewritten) -> bytes:

@@ -18,6 +18,7 @@ _PIECES = {  # sentences of Chinese; lines of English, whose taggers find senten
     "zh": re.compile(rf"[^{SEPARATOR}\n。！？!?；;]+[。！？!?；;]*"),
     "en": re.compile(rf"[^{SEPARATOR}\n]+"),
 }
+LANGUAGES = tuple(_PIECES)
 _CUTS = {"zh": "，、,: ", "en": ".;,) "}  # where a piece that is too long is cut, the best first
 _LONGEST = {"zh": 200, "en": 1_000}  # characters
 _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
@@ -41,9 +42,9 @@ class Namer:
         text = _LONE.sub("\ufffd", text)  # no model was made for half a character, and UTF-8 has none
         for language, taggers in self._by_language.items():
             if taggers:
-                pieces = [(start, piece) for start, piece in _pieces(text, language) if _may_hold_a_name(piece, language)]
-                self._ask(language, taggers, list(dict.fromkeys(piece for _, piece in pieces if (language, piece) not in self._known)))
-                for start, piece in pieces:
+                asked = [(start, piece) for start, piece in pieces(text, language) if may_hold_a_name(piece, language)]
+                self._ask(language, taggers, list(dict.fromkeys(piece for _, piece in asked if (language, piece) not in self._known)))
+                for start, piece in asked:
                     for span in self._known[language, piece]:
                         yield Span(start + span.start, start + span.end, span.kind, span.score)
         if self._size > _MOST_KEPT:  # begins anew: a piece gets the same spans again
@@ -59,7 +60,7 @@ class Namer:
             self._size += len(piece)
 
 
-def _pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
+def pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
     """Yield the pieces of a text with where they begin."""
     longest, cuts = _LONGEST[language], _CUTS[language]
     for match in _PIECES[language].finditer(text):
@@ -71,7 +72,8 @@ def _pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
         yield at, text[at:end]
 
 
-def _may_hold_a_name(piece: str, language: str) -> bool:
+def may_hold_a_name(piece: str, language: str) -> bool:
+    """Return False for a piece about which no tagger of the language is asked."""
     if language == "zh":
         return _HAN.search(piece) is not None
     if 2 * len(_LATIN.findall(piece)) <= len(piece):

@@ -9,6 +9,7 @@ from ringfence.audit.settings import AuditFigures, AuditOrder, PlantFigures, Pla
 from ringfence.core.order import Figures, Limits
 from ringfence.core.settings import Settings
 from ringfence.deid.settings import DeidFigures, DeidSettings
+from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -39,6 +40,7 @@ JOBS: Mapping[str, JobRow] = {
     "scan.v1": JobRow("ringfence.scan.job:run", ScanSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "deid.v1": JobRow("ringfence.deid.job:run", DeidSettings, DeidFigures, ("surrogate", "content"), limits=Limits(seconds=12 * _HOUR)),
+    "teach.v1": JobRow("ringfence.deid.teach:run", TeachSettings, TeachFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

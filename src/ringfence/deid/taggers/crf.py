@@ -6,7 +6,7 @@ licences; see data/taggers.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -67,17 +67,19 @@ class EnglishNames(_Crf):
         return found
 
 
-def spans(tags: Sequence[str], ranges: Sequence[tuple[int, int]]) -> list[Span]:
-    """Return the spans of a sequence of tags: B or I with a letter of `KINDS`, or O for what is no name."""
+def spans(
+    tags: Sequence[str], ranges: Sequence[tuple[int, int]], kinds: Mapping[str, str] | None = None, *, score: float = NAMED
+) -> list[Span]:
+    """Return the spans of a sequence of tags: B or I with what stands for a kind (by default a letter of `KINDS`), or O for what is no name."""
     found: list[Span] = []
     for tag, (start, end) in zip(tags, ranges, strict=True):
         if tag == "O":
             continue
-        kind = KINDS[tag[1]]
+        kind = (kinds or KINDS)[tag[1:]]
         if tag[0] == "I" and found and found[-1].kind == kind and found[-1].end <= start and _is_next(found[-1], start, ranges):
-            found[-1] = Span(found[-1].start, end, kind, NAMED)
+            found[-1] = Span(found[-1].start, end, kind, score)
         else:
-            found.append(Span(start, end, kind, NAMED))
+            found.append(Span(start, end, kind, score))
     return found
 
 
