@@ -90,6 +90,7 @@ _CHINESE: Mapping[str, str] = {
     "ignored": "由规则识别、未学习的标注",
     "zh": "中文",
     "en": "英文",
+    "unreviewed": "无人校对的文本",
     "taught_on": "学习的句子",
     "measured_on": "度量的句子",
     "labelled": "标注数",

@@ -9,7 +9,7 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable · KindsUndeclared ·
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable · LessonsUnreadable · KindsUndeclared ·
 │                   TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
@@ -616,7 +616,7 @@ class TaggerNotInstalled(DeidError):
     )
 
 
-class LabelsUnreadable(DeidError):
+class LessonsUnreadable(DeidError):
     """A file of labelled text is not what `deid train` reads."""
 
     code, http_status, exit_code, crosses = "RF-DEID-045", 422, 2, True
@@ -676,6 +676,35 @@ class UnknownTagger(DeidError):
     remedy = Text(
         "train it first: `ringfence deid train FILE.json --name {name}`", "先训练：`ringfence deid train FILE.json --name {name}`"
     )
+
+
+LABEL_PROBLEMS: dict[int, Text] = {  # numbers, because that is what crosses from a sandbox
+    1: Text("it is not JSON in UTF-8", "不是 UTF-8 编码的 JSON"),
+    2: Text("it is not a list of tasks; export as JSON, not as JSON-MIN or CSV", "不是任务列表；请导出为 JSON，而不是 JSON-MIN 或 CSV"),
+    3: Text("a task has no text under data.text", "某任务在 data.text 下没有文本"),
+    4: Text("two tasks have the same id", "两个任务的编号相同"),
+    5: Text("a task has several annotations and none of them alone is the ground truth", "某任务有多个标注，且没有唯一的标准标注"),
+    6: Text("a span lacks a whole-number start and end, or lies outside its text", "某片段缺少整数起止位置，或超出文本"),
+    7: Text("a span has no label, or several, or one of more than 64 characters", "某片段没有标签、有多个标签，或标签超过 64 个字符"),
+    8: Text("a span's text is not what stands at its place", "某片段的文本与其位置上的文本不符"),
+    9: Text("two spans of one text overlap", "同一文本的两个片段重叠"),
+}
+
+
+class LabelsUnreadable(DeidError):
+    """A file of labels in Label Studio's format cannot be used."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-040", 422, 2, True
+    what = Text("the file of labels is unusable at task {task}: {problem}", "标签文件在任务 {task} 处不可用：{problem}")
+    remedy = Text(
+        "correct that task and export again as JSON (tasks are counted from 1; 0 is the file as a whole)",
+        "改正该任务并重新导出为 JSON（任务从 1 起计；0 指整个文件）",
+    )
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now. Facts: `task`, and `why`, a number of LABEL_PROBLEMS."""
+        problem = LABEL_PROBLEMS[int(str(self.facts["why"]))].show(language)
+        return self.what.show(language, **{**self.facts, "problem": problem}), self.remedy.show(language)
 
 
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────

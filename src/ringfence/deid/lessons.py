@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ringfence.core.errors import LabelsUnreadable
+from ringfence.core.errors import LessonsUnreadable
 from ringfence.deid.fold import fold
+from ringfence.deid.label_studio import from_tasks
 from ringfence.deid.named import GIVEN_NAME, LOCATION, ORGANISATION, PERSON, REGION
 from ringfence.deid.namer import LANGUAGES, may_hold_a_name, pieces
 from ringfence.deid.recogniser import SEPARATOR, Span
@@ -32,7 +33,6 @@ _READ_AS = {  # other words for them in label sets
     "PLACE": LOCATION,
     REGION: LOCATION,
 }
-_KIND = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 _LONE = re.compile(r"[\ud800-\udfff]")
 _MOST_BYTES = 256 << 20
 
@@ -58,6 +58,7 @@ class Lessons:
 
     sentences: dict[str, list[tuple[int, Sentence]]] = field(default_factory=lambda: {language: [] for language in LANGUAGES})
     documents: int = 0
+    unreviewed: int = 0  # texts with proposals that nobody looked at
     ignored: Counter[str] = field(default_factory=Counter)  # spans of kinds that patterns find
     undeclared: Counter[str] = field(default_factory=Counter)  # spans of kinds that nobody knows
 
@@ -68,29 +69,45 @@ def kind_of(label: str) -> str:
     return _READ_AS.get(kind, kind)
 
 
-def read(data: bytes) -> Iterator[Document]:
-    """Yield the labelled texts of a file.
+def read(data: bytes) -> tuple[list[Document], int]:
+    """Return the labelled texts of a file, and how many of Label Studio's tasks nobody annotated: those are proposals, and are left out.
 
-    Raises: LabelsUnreadable.
+    Raises: LessonsUnreadable, LabelsUnreadable.
     """
     if len(data) > _MOST_BYTES:
-        raise LabelsUnreadable(line=0)
-    if data.lstrip()[:1] == b"[":
-        raise LabelsUnreadable(line=0)
-    for number, line in enumerate(data.splitlines(), 1):
+        raise LessonsUnreadable(line=0)
+    if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+        items = from_tasks(data)
+        found = [Document(f"t{item.id}", item.text, _named(item.spans)) for item in items if item.is_annotated]
+        return found, len(items) - len(found)
+    return list(_lines(data)), 0
+
+
+def _lines(data: bytes) -> Iterator[Document]:
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if line.strip():
             try:
-                yield _document(json.loads(line), number)
+                document = _document(json.loads(line), number)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                raise LabelsUnreadable(line=number) from None  # a JSON error would carry the text
+                document = None  # not raised from there: a JSON error carries the text
+            if document is None:
+                raise LessonsUnreadable(line=number)
+            yield document
 
 
 def _document(row: dict[str, Any], number: int) -> Document:
-    text = row["text"]
-    spans = tuple(Span(int(s["start"]), int(s["end"]), kind_of(s.get("kind") or s["label"]), 1.0) for s in row["spans"])
-    if not isinstance(text, str) or any(not 0 <= s.start < s.end <= len(text) or not _KIND.fullmatch(s.kind) for s in spans):
-        raise ValueError("not a labelled text")
-    return Document(f"d{row['document']}" if "document" in row else f"n{number}", text, spans)
+    text, spans = row["text"], [(s["start"], s["end"], s["kind"]) for s in row["spans"]]
+    for start, end, kind in spans:
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text) or not isinstance(kind, str):
+            raise ValueError("no span of the text")  # True is an int, too
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    group = f"d{row['document']}" if "document" in row else f"n{number}"
+    return Document(group, text, _named(Span(start, end, kind, 1.0) for start, end, kind in spans))
+
+
+def _named(spans: Iterable[Span]) -> tuple[Span, ...]:
+    return tuple(Span(s.start, s.end, kind_of(s.kind), 1.0) for s in spans)
 
 
 def lessons(data: bytes, *, learnt: Collection[str], known: Collection[str]) -> Lessons:
@@ -98,11 +115,12 @@ def lessons(data: bytes, *, learnt: Collection[str], known: Collection[str]) -> 
 
     learnt: kinds that are learnt.  known: kinds that recognisers find, which are left out.  Any other kind is undeclared.
 
-    Raises: LabelsUnreadable.
+    Raises: LessonsUnreadable, LabelsUnreadable.
     """
-    found = Lessons()
+    documents, unreviewed = read(data)
+    found = Lessons(unreviewed=unreviewed)
     numbers: dict[str, int] = {}
-    for document in read(data):
+    for document in documents:
         number = numbers.setdefault(document.group, len(numbers))
         found.ignored.update(s.kind for s in document.spans if s.kind not in learnt and s.kind in known)
         found.undeclared.update(s.kind for s in document.spans if s.kind not in learnt and s.kind not in known)

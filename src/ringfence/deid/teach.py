@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ringfence.core.errors import KindsUndeclared, LabelsUnreadable, TooFewSentences
+from ringfence.core.errors import KindsUndeclared, LessonsUnreadable, TooFewSentences
 from ringfence.core.order import Child, Progress
 from ringfence.deid import learn, taught
 from ringfence.deid.lessons import NAMES, Lessons, lessons
@@ -20,12 +20,12 @@ from ringfence.deid.teaching import LanguageCard, TeachFigures, TeachSettings
 def run(child: Child[TeachSettings]) -> TeachFigures:
     """Return the card of the tagger; `tagger` then holds it.
 
-    Raises: LabelsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap.
+    Raises: LessonsUnreadable, LabelsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap.
     """
     settings = child.order.settings
     data = Path(child.order.files["labels"]).read_bytes()
     if dictionary_digest(data, child.keys.purpose["content"]) != settings.labels_digest:
-        raise LabelsUnreadable(line=0)  # it is not the file that was announced
+        raise LessonsUnreadable(line=0)  # it is not the file that was announced
     learnt = {*NAMES, *settings.kinds}
     found = lessons(data, learnt=learnt, known=kinds())
     if found.undeclared:
@@ -66,5 +66,6 @@ def _figures(found: Lessons, parted: Parted, cards: dict[str, LanguageCard]) -> 
         shared=parted.shared,
         spans=dict(sorted(spans.items())),
         ignored=found.ignored.total(),
+        unreviewed=found.unreviewed,
         **cards,
     )

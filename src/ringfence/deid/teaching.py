@@ -68,6 +68,7 @@ class TeachFigures(Figures):
     shared: Number  # share of shingles of what is held out that the rest has, too
     spans: Counts = Field(default_factory=dict)  # labelled, by kind
     ignored: Count  # spans of kinds that patterns find
+    unreviewed: Count  # texts with proposals that nobody looked at: left out
     zh: LanguageCard | None = None  # None: too few sentences in this language
     en: LanguageCard | None = None
 

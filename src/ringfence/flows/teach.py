@@ -43,7 +43,7 @@ def teach(
 
     settings: those of `digest(space, path)`.
 
-    Raises: LabelsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, SandboxError.
+    Raises: LessonsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, SandboxError.
     """
     outputs = {"tagger": Plan("tagger", "tagger")}
     with Arrow(space, "teach", name=name, label=label, settings=settings, outputs=outputs) as arrow:

@@ -81,6 +81,8 @@ def train(
         )
         if figures.ignored:
             say(t("  {n} spans of kinds that patterns find were not learnt", "  {n} 处标注属于由规则识别的类型，未学习", n=figures.ignored))
+        if figures.unreviewed:
+            say(t("  {n} texts that nobody annotated were left out", "  {n} 份无人标注的文本未使用", n=figures.unreviewed))
         for language, card in cards.items():
             _show_card(language, card)
 
