@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ringfence.deid import people, places
 from ringfence.deid.named import LOCATION, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
-from ringfence.deid.tagger import Tagger
+from ringfence.deid.tagger import TAUGHT, Tagger
 
 _PIECES = {  # sentences of Chinese; lines of English, whose taggers find sentences themselves
     "zh": re.compile(rf"[^{SEPARATOR}\n。！？!?；;]+[。！？!?；;]*"),
@@ -56,7 +56,7 @@ class Namer:
             for known, more in zip(found, tagger.tag(pieces), strict=True):
                 known += more  # noqa: PLW2901  in place
         for piece, spans in zip(pieces, found, strict=True):
-            self._known[language, piece] = tuple(_sized(span, piece) for span in spans)
+            self._known[language, piece] = tuple(_sized(span, piece) for span in _own_first(spans))
             self._size += len(piece)
 
 
@@ -79,6 +79,12 @@ def may_hold_a_name(piece: str, language: str) -> bool:
     if 2 * len(_LATIN.findall(piece)) <= len(piece):
         return False
     return _CAPITAL.search(piece) is not None or not people.names().group_of.keys().isdisjoint(_WORD.findall(piece))
+
+
+def _own_first(spans: Sequence[Span]) -> list[Span]:
+    """Return the spans without those of general taggers that lie inside one of a tenant's own: its kind counts, and nothing is left in the clear."""
+    own = [span for span in spans if span.score == TAUGHT]
+    return [span for span in spans if span.score == TAUGHT or not any(o.start <= span.start and span.end <= o.end for o in own)]
 
 
 def _sized(span: Span, piece: str) -> Span:
