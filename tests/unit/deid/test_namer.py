@@ -19,6 +19,8 @@ from ringfence.deid.tagger import NAMED, TAUGHT
 class Listed:
     """Finds the names of a list; notes what it was asked."""
 
+    kinds = frozenset({PERSON, ORGANISATION, LOCATION})
+
     def __init__(self, language, names):
         self.language, self.names, self.asked = language, names, []
 
