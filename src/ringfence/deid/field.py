@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ringfence.deid import features, people
 from ringfence.deid.crfmodel import CrfModel
+from ringfence.deid.paths import best_paths
 
 _PAD = "\x01"  # what stands beside the first and the last character, as in `features.characters`
 _GAP = 4  # of them between two sentences: no hint reaches further
@@ -203,20 +204,7 @@ def viterbi(scores: NDArray[np.float64], starts: Numbers, lengths: Numbers, betw
     order = np.argsort(-lengths, kind="stable")  # the longest first, so that those that go on are always the first ones
     first, size = starts[order], lengths[order]
     alive = [int(np.searchsorted(-size, -step, side="left")) for step in range(int(size[0]) if size.size else 0)]
-    steps: list[NDArray[np.float64]] = []  # of each step: [tags, sentences that have it]
-    for step, count in enumerate(alive):
-        own = scores[first[:count] + step].T
-        if steps:
-            own = own + (steps[-1][:, None, :count] + between[:, :, None]).max(axis=0)
-        steps.append(own)
-    tags = np.zeros((len(alive), len(order)), dtype=np.int64)
-    for step in range(len(alive) - 1, -1, -1):
-        reached = steps[step]
-        if step + 1 < len(alive):
-            going = alive[step + 1]
-            reached = reached.copy()
-            reached[:, :going] += between[:, tags[step + 1, :going]]
-        tags[step, : alive[step]] = reached.argmax(axis=0)
+    tags = best_paths([scores[first[:count] + step].T for step, count in enumerate(alive)], between)
     found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)] * len(order)
     for place, number in enumerate(order.tolist()):
         found[number] = tags[: lengths[number], place]
