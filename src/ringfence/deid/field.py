@@ -41,23 +41,30 @@ class ChineseField:
         self._none = len(model.attributes)
         self._read_characters()
         self._read_classes()
+        self._read_said()
         self._single = {name: self._row.get(name, self._none) for name in ("compound", "title", "common")}
         self._hints = [[self._row.get(f"{name}{n}", self._none) for n in range(_GAP + 1)] for name in ("says", "role")]
         self._compound = _sorted_pairs(people.names().compound)
 
-    def best(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the number of the best tag of each character, for each sentence: [characters]."""
+    def best(self, sentences: Sequence[str], said: Sequence[Sequence[str]] | None = None) -> list[NDArray[np.int64]]:
+        """Return the number of the best tag of each character, for each sentence: [characters].
+
+        said: for each sentence, the tags of another tagger, where the field was trained with them (`learn.rows`).
+        """
         found: list[NDArray[np.int64]] = []
         for some in _batches(sentences):
-            found += self._best(some)
+            found += self._best(some, said[len(found) : len(found) + len(some)] if said is not None else None)
         return found
 
-    def _best(self, sentences: Sequence[str]) -> list[NDArray[np.int64]]:
+    def _best(self, sentences: Sequence[str], said: Sequence[Sequence[str]] | None) -> list[NDArray[np.int64]]:
         gap = _PAD * _GAP
         text = gap + gap.join(sentences) + gap
         starts = np.array(list(accumulate((len(one) + _GAP for one in sentences[:-1]), initial=_GAP)), dtype=np.int64)
         lengths = np.array([len(one) for one in sentences], dtype=np.int64)
-        return viterbi(self._scores(text, starts, sentences), starts, lengths, self._between)
+        scores = self._scores(text, starts, sentences)
+        if said is not None:
+            scores[_GAP - 2 : -_GAP + 2] += self._scores_said(said)
+        return viterbi(scores, starts, lengths, self._between)
 
     # ── scores ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,6 +113,21 @@ class ChineseField:
         for start, sentence in zip(starts.tolist(), sentences, strict=True):
             if "《" in sentence:
                 yield from ((start + at, self._single["title"]) for at in features.titles(sentence))
+
+    def _scores_said(self, said: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Return what each tag scores by what another tagger says of the character and its neighbours: [characters, tags], two of the gaps beside."""
+        gap = [self._says["-"]] * _GAP
+        told = list(gap)
+        for tags in said:
+            told += [self._says.get(tag, _UNKNOWN) for tag in tags]
+            told += gap
+        numbers = np.array(told, dtype=np.int64)
+        before, here, after = numbers[1:-3], numbers[2:-2], numbers[3:-1]
+        n = len(self._says) + 1
+        found: NDArray[np.float64] = self._weights[self._t[here]]
+        found += self._weights[self._t_before[before * n + here]]
+        found += self._weights[self._t_after[here * n + after]]
+        return found
 
     # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,6 +197,27 @@ class ChineseField:
             },
         )
 
+    def _read_said(self) -> None:
+        """Read the features of what another tagger says: t and a tag, t- and the tag before with it, t+ and it with the tag behind."""
+        ones = {name[1:]: row for name, row in self._row.items() if _SAID.fullmatch(name)}
+        twos = {name: row for name, row in self._row.items() if _SAID_TWO.fullmatch(name)}
+        known = sorted({"-", *ones, *(tag for name in twos for tag in name[2:].split(","))})
+        self._says = {tag: number for number, tag in enumerate(known, 1)}
+        n = len(known) + 1
+        self._t = self._table(n, {self._says[tag]: row for tag, row in ones.items()})
+        self._t_before, self._t_after = (
+            self._table(
+                n * n,
+                {
+                    self._says[first] * n + self._says[second]: row
+                    for name, row in twos.items()
+                    if name[1] == sign
+                    for first, second in [name[2:].split(",")]
+                },
+            )
+            for sign in "-+"
+        )
+
     def _class_of(self, codes: NDArray[np.uint32]) -> Numbers:
         found = self._class_table[codes]
         if (fresh := np.unique(codes[found < 0])).size:
@@ -193,6 +236,8 @@ class ChineseField:
 
 _PAIRS = ("bc", "cd", "ab", "de")
 _CLASSES = re.compile(r"(?:(r)(?!ole\d)([^,]*)|(qr|rs)([^,]*,[^,]*)|(qrs|rst|pqr)([^,]*,[^,]*,[^,]*))")  # of one, two and three characters
+_SAID = re.compile(r"t(?:O|[BI][A-Z][A-Z0-9_]*)")
+_SAID_TWO = re.compile(r"t[-+](?:-|O|[BI][A-Z][A-Z0-9_]*),(?:-|O|[BI][A-Z][A-Z0-9_]*)")
 _IN_WORDS = re.compile(r"(z)(\d)(.*)", re.DOTALL)
 
 
@@ -207,7 +252,8 @@ def viterbi(scores: NDArray[np.float64], starts: Numbers, lengths: Numbers, betw
     tags = best_paths([scores[first[:count] + step].T for step, count in enumerate(alive)], between)
     found: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)] * len(order)
     for place, number in enumerate(order.tolist()):
-        found[number] = tags[: lengths[number], place]
+        if lengths[number]:
+            found[number] = tags[: lengths[number], place]
     return found
 
 

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from ringfence.core.errors import ObjectBroken
 from ringfence.core.order import Slot
 from ringfence.core.settings import Settings
-from ringfence.deid import learn
+from ringfence.deid import crfmodel, learn
+from ringfence.deid.field import ChineseField
 from ringfence.deid.recogniser import Span
 from ringfence.deid.tagger import TAGGERS, TAUGHT, Tagger
-from ringfence.deid.taggers.crf import spans
+from ringfence.deid.taggers.crf import spans, spans_of
 from ringfence.deid.teaching import CARD, FILE, Kind
 from ringfence.vault.files import file_names, read_file, write_files
 
@@ -35,6 +36,7 @@ class Taught:
 
     def __init__(self, language: str, field: bytes, *, kinds: Iterable[str]) -> None:
         self._language, self._data, self._kinds = language, field, frozenset(kinds)
+        self._names = {kind: kind for kind in self._kinds}
         self._shipped = TAGGERS.create(learn.SHIPPED[language])
 
     @property
@@ -49,13 +51,25 @@ class Taught:
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each sentence."""
-        names = {kind: kind for kind in self._kinds}
+        shipped = self._shipped.tag(sentences)
+        return self._tag_zh(sentences, shipped) if self._language == "zh" else self._tag_en(sentences, shipped)
+
+    def _tag_zh(self, sentences: Sequence[str], shipped: Sequence[Sequence[Span]]) -> list[list[Span]]:
+        said = [learn.tags(one, learn.parts_of("zh", sentence)) for one, sentence in zip(shipped, sentences, strict=True)]
+        field = self._tables
+        return [spans_of(numbers, field.tags, self._names, score=TAUGHT) for numbers in field.best(sentences, said)]
+
+    def _tag_en(self, sentences: Sequence[str], shipped: Sequence[Sequence[Span]]) -> list[list[Span]]:
         found = []
-        for sentence, shipped in zip(sentences, self._shipped.tag(sentences), strict=True):
-            parts = learn.parts_of(self._language, sentence)
-            tags = self._field.tag(learn.rows(self._language, sentence, parts, shipped)) if parts else []
-            found.append(spans(tags, parts, names, score=TAUGHT))
+        for sentence, told in zip(sentences, shipped, strict=True):
+            parts = learn.parts_of("en", sentence)
+            tags = self._field.tag(learn.rows("en", sentence, parts, told)) if parts else []
+            found.append(spans(tags, parts, self._names, score=TAUGHT))
         return found
+
+    @cached_property
+    def _tables(self) -> ChineseField:
+        return ChineseField(crfmodel.read(self._data))
 
     @cached_property
     def _field(self) -> Any:  # noqa: ANN401  the library is untyped

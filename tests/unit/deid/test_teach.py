@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from itertools import pairwise
 
 import pytest
@@ -19,8 +20,9 @@ from ringfence.deid.lessons import Sentence
 from ringfence.deid.named import Shaped
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import Span
+from ringfence.deid.sentences import Chinese
 from ringfence.deid.settings import dictionary_digest
-from ringfence.deid.tagger import TAUGHT
+from ringfence.deid.tagger import TAGGERS, TAUGHT
 from ringfence.deid.taggers.crf import spans
 from ringfence.deid.teach import run
 from ringfence.deid.teaching import CARD, LanguageCard, Measured, TeachSettings, scores
@@ -224,6 +226,23 @@ def test_another_taggers_object_is_refused(tmp_path):
     write_files(slot, key, {CARD: b'{"format":"ringfence.tagger/1","kinds":["WARD"],"builds_on":{"zh":"zh-names.v9"}}', "zh.crf": b"x"})
     with pytest.raises(ObjectBroken):
         taught.unsealed(stored(slot), key)
+
+
+def test_the_tables_of_a_taught_field_say_what_crfsuite_says(learnt):
+    """With the words of the shipped tagger as features, for texts like those that it learnt from and for any other."""
+    child, _ = learnt
+    (tagger,) = taggers(child)
+    draw = random.Random(3)
+    writer = Chinese(draw)
+    texts = [row["text"] for row in ward_rows(200, seed=9)] + ["".join(p for p, _ in writer.sentence()) for _ in range(300)] + ["", "兰"]
+    shipped = TAGGERS.create("zh-names.v1").tag(texts)
+    wanted = []
+    for text, told in zip(texts, shipped, strict=True):
+        parts = learn.parts_of("zh", text)
+        tags = tagger._field.tag(learn.rows("zh", text, parts, told)) if parts else []
+        wanted.append(spans(tags, parts, {kind: kind for kind in tagger.kinds}, score=TAUGHT))
+    assert tagger.tag(texts) == wanted
+    assert sum(map(len, wanted)) > 600
 
 
 # ── in the engine ─────────────────────────────────────────────────────────────────────────────────────────────────────
