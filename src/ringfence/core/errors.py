@@ -9,8 +9,9 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · LabelsUnreadable · PlaintextUnconfirmed ·
-│                   NotReviewable · LabelsForeign · NoReview
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · RevealRefused · LabelsUnreadable ·
+│                   PlaintextUnconfirmed · NotReviewable · LabelsForeign · NoReview · LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap ·
+│                   UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -624,6 +625,68 @@ class RevealRefused(DeidError):
     remedy = Text(
         "the privacy officer decides: `reveal: allow` in the policy, `ringfence policy set policy.yaml`, and `reveal: refuse` again afterwards",
         "由隐私负责人决定：在策略中写 `reveal: allow`，执行 `ringfence policy set policy.yaml`，事后改回 `reveal: refuse`",
+    )
+
+
+class LessonsUnreadable(DeidError):
+    """A file of labelled text is not what `deid train` reads."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-045", 422, 2, True
+    what = Text(
+        "the labelled text cannot be read at line {line} (0: the file as a whole)", "已标注的文本在第 {line} 行无法读取（0 表示整个文件）"
+    )
+    remedy = Text(
+        'give Label Studio\'s JSON export, or one object a line: {{"text": …, "spans": [{{"start", "end", "kind"}}]}}, UTF-8',
+        '请提供 Label Studio 的 JSON 导出，或每行一个对象：{{"text": …, "spans": [{{"start", "end", "kind"}}]}}，UTF-8 编码',
+    )
+
+
+class KindsUndeclared(DeidError):
+    """A file labels kinds that nobody has declared."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-046", 422, 2, True
+    what = Text(
+        "the file labels {spans} spans of {kinds} kinds that are not declared", "该文件标注了 {spans} 处未声明的类型，共 {kinds} 种"
+    )
+    remedy = Text(
+        "declare each kind of your own: `--kind WARD`; only declared names may leave the sandbox",
+        "逐一声明自有类型：`--kind WARD`；只有声明过的名称可以离开沙箱",
+    )
+
+
+class TooFewSentences(DeidError):
+    """A file has too few labelled sentences to learn from and to measure on."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-047", 422, 2, True
+    what = Text(
+        "the file has {sentences} sentences in one language, and {least} are needed",
+        "该文件同一语言只有 {sentences} 个句子，至少需要 {least} 个",
+    )
+    remedy = Text("label more text; 200 sentences are a good start", "请标注更多文本；200 个句子是不错的起点")
+
+
+class PartsOverlap(DeidError):
+    """What is held out and what is learnt from say the same, so that figures would be too good."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-048", 422, 2, True
+    what = Text(
+        "{moved} documents say what others say, {left} sentences are left to measure on ({least} are needed), "
+        "and {percent} % of their text is on both sides (2 % may be)",
+        "{moved} 份文档与其他文档内容相同，剩下可供度量的句子为 {left} 个（至少 {least} 个），其文本有 {percent} % 同时出现在两侧（上限 2 %）",
+    )
+    remedy = Text(
+        "label texts that differ more, drop copies, or mark rows of one document with the same `document`",
+        "请标注差异更大的文本，删去重复，或用相同的 `document` 标明同一份文档的各行",
+    )
+
+
+class UnknownTagger(DeidError):
+    """A name means no tagger of this workspace."""
+
+    code, http_status, exit_code = "RF-DEID-049", 404, 2
+    what = Text("there is no tagger {name} here; there are: {known}", "此处没有标注器 {name}；现有：{known}")
+    remedy = Text(
+        "train it first: `ringfence deid train FILE.json --name {name}`", "先训练：`ringfence deid train FILE.json --name {name}`"
     )
 
 

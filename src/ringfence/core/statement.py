@@ -12,7 +12,7 @@ from ringfence.core.errors import NotCanonical
 from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
-Step = Literal["import", "scan", "keep", "deid", "review", "plant", "train", "audit", "release", "model", "delete"]
+Step = Literal["import", "scan", "keep", "deid", "review", "teach", "plant", "train", "audit", "release", "model", "delete"]
 Stage = Literal[
     "sealed",
     "cleared",
@@ -24,6 +24,7 @@ Stage = Literal[
     "adapter",
     "checkpoint",
     "filter",
+    "tagger",
     "figures",
     "account",
     "review",

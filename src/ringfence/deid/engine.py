@@ -21,7 +21,7 @@ from ringfence.deid import variants
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
-from ringfence.deid.named import PERSON, STAND_INS, StandIn
+from ringfence.deid.named import PERSON, STAND_INS, Shaped, StandIn
 from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
 from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
@@ -75,19 +75,29 @@ class Engine:
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
-        by_kind: dict[str, StandIn] = {kind: part for part in parts for kind in part.kinds} | STAND_INS
+        by_kind: dict[str, StandIn] = {kind: Shaped() for tagger in taggers for kind in tagger.kinds}
+        by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
 
     @classmethod
     def build(
-        cls, settings: DeidSettings, surrogate_key: bytes, *, terms: Iterable[str] = (), models: Mapping[PartName, Path] | None = None
+        cls,
+        settings: DeidSettings,
+        surrogate_key: bytes,
+        *,
+        terms: Iterable[str] = (),
+        models: Mapping[PartName, Path] | None = None,
+        taught: Iterable[Tagger] = (),
     ) -> Engine:
-        """Return an engine with every part of the settings compiled into one scan. `models`: the folder of each tagger that needs one.
+        """Return an engine with every part of the settings compiled into one scan.
+
+        models: the folder of each tagger that needs one.  taught: taggers of the tenant's own.
 
         Raises: UnknownPart.
         """
         taggers = [TAGGERS.create(name, **({"folder": models[name]} if models and name in models else {})) for name in settings.taggers]
+        taggers += taught
         parts = [RECOGNISERS.create(name) for name in sorted(set(settings.parts))]
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner

@@ -69,7 +69,7 @@ def cut_zh(text: str) -> list[int]:
 
 
 @cache
-def _class_zh(character: str) -> str:
+def class_zh(character: str) -> str:
     """Return what a character is: parts of names by their lists, digits, letters, punctuation."""
     known = people.names()
     if "\u3400" <= character <= "\u9fff":
@@ -83,13 +83,12 @@ def characters(text: str) -> list[list[str]]:
     """Return the features of each character of a Chinese sentence."""
     n = len(text)
     padded = f"\x01\x01{text}\x01\x01"
-    classes = ["#", "#", *[_class_zh(c) for c in text], "#", "#"]
+    classes = ["#", "#", *[class_zh(c) for c in text], "#", "#"]
     places = cut_zh(text)
     cuts = [9, 9, *places, 9, 9]
     compound = people.names().compound
-    said, roles = _hints(text)
-    latin = _latin(text)
-    titles = _titles(text)
+    said, roles = hints(text)
+    words, works = latin(text), titles(text)
     rows = []
     for i in range(n):
         a, b, c, d, e = tuple(padded[i : i + 5])
@@ -106,9 +105,9 @@ def characters(text: str) -> list[list[str]]:
             row.append(f"role{roles[i]}")
         if c + d in compound:
             row.append("compound")
-        if i in latin:
-            row += latin[i]
-        if i in titles:
+        if i in words:
+            row += words[i]
+        if i in works:
             row.append("title")
         rows.append(row)
     return rows
@@ -118,7 +117,7 @@ _SAYS_PATTERN = re.compile("|".join(sorted(_SAYS, key=len, reverse=True)))
 _ROLES_PATTERN = re.compile("|".join(sorted(_ROLES, key=len, reverse=True)))
 
 
-def _latin(text: str) -> dict[int, list[str]]:
+def latin(text: str) -> dict[int, list[str]]:
     """Return, for the letters of each Latin word, what the lists say about it and its shape."""
     found: dict[int, list[str]] = {}
     for match in _LATIN.finditer(text):
@@ -128,12 +127,12 @@ def _latin(text: str) -> dict[int, list[str]]:
     return found
 
 
-def _titles(text: str) -> set[int]:
+def titles(text: str) -> set[int]:
     """Return the characters that stand in the name of a work: 《…》."""
     return {n for match in _WORK.finditer(text) for n in range(*match.span())}
 
 
-def _hints(text: str) -> tuple[dict[int, int], dict[int, int]]:
+def hints(text: str) -> tuple[dict[int, int], dict[int, int]]:
     """Return characters up to 4 before a verb of saying or a title, and up to 4 behind a role, with the distance."""
     said: dict[int, int] = {}
     for match in _SAYS_PATTERN.finditer(text):

@@ -17,7 +17,9 @@ from ringfence.deid.engine import Engine, Found, Rewritten, engine_name
 from ringfence.deid.named import STAND_INS
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.residual import Crowd, Sample, planted, recall
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role
+from ringfence.deid.tagger import Tagger
+from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
@@ -35,7 +37,7 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
-        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
+        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models, taught=_taught(child))
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.sample = Sample(_SAMPLE)
@@ -144,6 +146,15 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
 
 def _place(item: Found) -> tuple[int, int]:
     return item.text, item.start
+
+
+def _taught(child: Child[DeidSettings]) -> list[Tagger]:
+    """Return the taggers of the tenant's own.
+
+    Raises: ObjectBroken.
+    """
+    slots = [child.order.inputs[taught_role(number)] for number in range(len(child.order.settings.taught))]
+    return [tagger for slot in slots for tagger in unsealed(slot, child.keys.data[slot.slot])]
 
 
 def _line(record: Record, done: Rewritten) -> bytes:

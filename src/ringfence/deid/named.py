@@ -11,6 +11,7 @@ from ringfence.deid.draw import Draw
 PERSON, GIVEN_NAME, ORGANISATION, LOCATION = "PERSON", "GIVEN_NAME", "ORGANISATION", "LOCATION"
 REGION = "REGION"  # a country, a state or a province: too large a place to tell who somebody is; profiles keep it unless they are strict
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_ONE_HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _ORGANISATION_ZH = re.compile(
     r"(?:股份有限公司|有限责任公司|有限公司|集团公司|公司|集团|银行|证券|保险|基金|医院|诊所|卫生院|大学|学院|中学|小学|幼儿园|学校|法院|检察院|公安局|派出所|律师事务所|事务所|"
     r"委员会|研究院|研究所|中心|协会|学会|出版社|报社|电视台|俱乐部|队|厂|店|局|部|厅|处|院|所|社|党)$"
@@ -93,6 +94,19 @@ class Coined:
         if not is_han and value.isupper():
             word = word.upper()
         return word + (suffix[0] if suffix else "")
+
+
+class Shaped:
+    """Values of a kind that only the tenant knows: characters of the same scripts, and as many."""
+
+    def normalise(self, value: str) -> str:
+        """Return the value in lower case, with single spaces."""
+        return " ".join(value.lower().split())
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return a coined word for Chinese characters, digits for digits and letters for letters; what is between them stays."""
+        coined = "".join(draw.choice(_PLACE_ZH[n % 2]) if _ONE_HAN.match(c) else c for n, c in enumerate(value))
+        return draw.scramble(coined)
 
 
 STAND_INS: dict[str, StandIn] = {

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from ringfence.deid import people, places
 from ringfence.deid.named import LOCATION, PERSON, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
-from ringfence.deid.tagger import Tagger
+from ringfence.deid.tagger import TAUGHT, Tagger
 
 _PIECES = {  # sentences of Chinese; lines of English, whose taggers find sentences themselves
     "zh": re.compile(rf"[^{SEPARATOR}\n。！？!?；;]+[。！？!?；;]*"),
     "en": re.compile(rf"[^{SEPARATOR}\n]+"),
 }
+LANGUAGES = tuple(_PIECES)
 _CUTS = {"zh": "，、,: ", "en": ".;,) "}  # where a piece that is too long is cut, the best first
 _LONGEST = {"zh": 200, "en": 1_000}  # characters
 _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
@@ -60,9 +61,9 @@ class Namer:
         text = _LONE.sub("\ufffd", text)  # no model was made for half a character, and UTF-8 has none
         for language, taggers in self._by_language.items():
             if taggers:
-                pieces = [(start, piece) for start, piece in _pieces(text, language) if _may_hold_a_name(piece, language)]
-                self._ask(language, taggers, list(dict.fromkeys(piece for _, piece in pieces if (language, piece) not in self._known)))
-                for start, piece in pieces:
+                asked = [(start, piece) for start, piece in pieces(text, language) if may_hold_a_name(piece, language)]
+                self._ask(language, taggers, list(dict.fromkeys(piece for _, piece in asked if (language, piece) not in self._known)))
+                for start, piece in asked:
                     spans, seen = self._known[language, piece]
                     if language in self.seen:
                         self.seen[language] = self.seen[language].plus(seen)
@@ -75,13 +76,13 @@ class Namer:
         for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
             seen = _seen(*found[:2]) if len(found) > 1 else Seen()
             self._known[language, piece] = (
-                tuple(_sized(span, piece) for spans in found for span in spans if _stands_free(span, piece)),
+                tuple(_sized(span, piece) for span in _own_first([span for spans in found for span in spans]) if _stands_free(span, piece)),
                 seen,
             )
             self._size += len(piece)
 
 
-def _pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
+def pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
     """Yield the pieces of a text with where they begin."""
     longest, cuts = _LONGEST[language], _CUTS[language]
     for match in _PIECES[language].finditer(text):
@@ -93,7 +94,8 @@ def _pieces(text: str, language: str) -> Iterator[tuple[int, str]]:
         yield at, text[at:end]
 
 
-def _may_hold_a_name(piece: str, language: str) -> bool:
+def may_hold_a_name(piece: str, language: str) -> bool:
+    """Return False for a piece about which no tagger of the language is asked."""
     if language == "zh":
         return _HAN.search(piece) is not None
     if 2 * len(_LATIN.findall(piece)) <= len(piece):
@@ -110,6 +112,12 @@ def _seen(first: Sequence[Span], second: Sequence[Span]) -> Seen:
 def _stands_free(span: Span, piece: str) -> bool:
     """Return False inside of an e-mail or other address of the net, which patterns know better."""
     return not (piece[span.start - 1 : span.start] in _ADDRESS_BEFORE or _ADDRESS_AFTER.match(piece, span.end))
+
+
+def _own_first(spans: Sequence[Span]) -> list[Span]:
+    """Return the spans without those of general taggers that lie inside one of a tenant's own: its kind counts, and nothing is left in the clear."""
+    own = [span for span in spans if span.score == TAUGHT]
+    return [span for span in spans if span.score == TAUGHT or not any(o.start <= span.start and span.end <= o.end for o in own)]
 
 
 def _sized(span: Span, piece: str) -> Span:

@@ -140,7 +140,7 @@ class Chinese:
         """Return one clause."""
         made: Labelled = []
         for piece in re.split(r"(\{[A-Z]\})", self._draw.choice(self._clauses)):
-            made += {"{P}": self._person, "{O}": self._organisation, "{L}": self._place, "{E}": self._latin}.get(
+            made += {"{P}": self.person, "{O}": self.organisation, "{L}": self.place, "{E}": self._latin}.get(
                 piece, lambda piece=piece: [(self._other(piece), "")]
             )()
         return made
@@ -149,13 +149,14 @@ class Chinese:
         if piece == "{T}":
             return self._draw.choice(TITLES_ZH)
         if piece == "{W}":
-            return self._person()[0][0] if self._draw.random() < 0.25 else self._filler()[:8]
+            return self.person()[0][0] if self._draw.random() < 0.25 else self._filler()[:8]
         if piece == "{A}":
             word = self._draw.choice(self._english)
             return self._draw.choice([word, word.title(), word.upper()[:4], f"{word.title()}{self._draw.randint(1, 20)}"])
         return str(self._draw.randint(1, 99)) if piece == "{N}" else piece
 
-    def _person(self) -> Labelled:
+    def person(self) -> Labelled:
+        """Return a name of a person."""
         draw, kind = self._draw, self._draw.random()
         surname = draw.choices(self._surnames, self._weights)[0]
         if kind < 0.62:
@@ -182,13 +183,15 @@ class Chinese:
         name = draw.choice([first, first, f"{first} {last}", f"{first}{last}", f"{first[0]}. {last}", last])
         return [(name.lower() if draw.random() < 0.3 else name, "P")]
 
-    def _organisation(self) -> Labelled:
+    def organisation(self) -> Labelled:
+        """Return a name of an organisation."""
         draw = self._draw
         front = draw.choice(self._places) if draw.random() < 0.5 else ""
         name = "".join(draw.choice(WORDS_O_ZH) for _ in range(draw.randint(2, 4))) if draw.random() < 0.8 or not front else ""
         return [(front + name + (draw.choice(ORGANISATIONS_ZH) if draw.random() < 0.85 or not name else ""), "O")]
 
-    def _place(self) -> Labelled:
+    def place(self) -> Labelled:
+        """Return a name of a place."""
         draw = self._draw
         if draw.random() < 0.7:
             return [("".join(draw.choice(self._places) for _ in range(draw.choice((1, 1, 1, 2)))), "L")]
@@ -232,7 +235,7 @@ class English:
         """Return one clause."""
         made: Labelled = []
         for piece in re.split(r"(\{[A-Z]\})", self._draw.choice(self._clauses)):
-            made += {"{P}": self._person, "{O}": self._organisation, "{L}": self._place}.get(
+            made += {"{P}": self.person, "{O}": self.organisation, "{L}": self.place}.get(
                 piece, lambda piece=piece: [(self._other(piece), "")]
             )()
         if made and self._draw.random() < 0.5 and not made[0][1]:
@@ -244,7 +247,8 @@ class English:
             return self._draw.choice(TITLES_EN)
         return str(self._draw.randint(1, 99)) if piece == "{N}" else piece
 
-    def _person(self) -> Labelled:
+    def person(self) -> Labelled:
+        """Return a name of a person."""
         draw, kind = self._draw, self._draw.random()
         first, last = draw.choice(self._first), draw.choice(self._last)
         if kind < 0.08:
@@ -276,7 +280,8 @@ class English:
             name = f"{first} {last}".upper()
         return [(name, "P")]
 
-    def _organisation(self) -> Labelled:
+    def organisation(self) -> Labelled:
+        """Return a name of an organisation."""
         draw = self._draw
         name = draw.choice(
             [
@@ -288,7 +293,8 @@ class English:
         )
         return [(name + (" " + draw.choice(ORGANISATIONS_EN) if draw.random() < 0.8 else ""), "O")]
 
-    def _place(self) -> Labelled:
+    def place(self) -> Labelled:
+        """Return a name of a place."""
         draw = self._draw
         if draw.random() < 0.35:
             return [(draw.choice(self._last), "L")]

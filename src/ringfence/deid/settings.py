@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ringfence.core.order import Count, Counts, Figures
-from ringfence.core.settings import Digest, PartName, Settings
+from ringfence.core.settings import Digest, Name, PartName, Settings
 from ringfence.deid.operator import Uses
 
 LANGUAGES = ("zh", "en")  # of taggers
@@ -24,6 +24,7 @@ class DeidSettings(Settings):
     parts: tuple[PartName, ...]
     taggers: tuple[PartName, ...] = ()
     models: Mapping[PartName, Digest] = {}  # the weights of each tagger that has some
+    taught: Mapping[Name, Digest] = {}  # taggers of the tenant's own: their sealed objects
     operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     engine: Literal["auto", "re"] = "auto"
@@ -76,6 +77,11 @@ class RevealFigures(Figures):
 def model_role(tagger: str) -> str:
     """Return the name under which an order holds the folder of a tagger's model."""
     return f"model-{tagger}"
+
+
+def taught_role(number: int) -> str:
+    """Return the name under which an order holds a tagger of the tenant's own, the `number`-th of `DeidSettings.taught`."""
+    return f"tagger-{number}"
 
 
 def dictionary_digest(data: bytes, key: bytes) -> Digest:

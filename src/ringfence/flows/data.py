@@ -16,7 +16,7 @@ from ringfence.workspace.locks import is_free
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
-_MAIN = ("set", "quarantine", "adapter")
+_MAIN = ("set", "quarantine", "adapter", "tagger")
 _NOT_DELETED = ("account", "checkpoint")  # what was spent stays known; a checkpoint goes with its run
 
 

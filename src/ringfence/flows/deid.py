@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Progress
 from ringfence.core.text import t
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, vocabulary
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, vocabulary
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.teach import taught_kinds
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
@@ -26,13 +27,14 @@ def deidentify(
     *,
     settings: DeidSettings,
     terms: Path | None = None,
+    taggers: Sequence[str] = (),
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Committed, DeidFigures]:
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
-    A bare name means the cleared set where there is one, else the sealed one.
+    A bare name means the cleared set where there is one, else the sealed one.  taggers: names of taggers of the tenant's own.
 
-    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
+    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -42,10 +44,17 @@ def deidentify(
         settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
     settings, models = _with_models(settings)
     files |= models
+    taught = {name: space.state.tagger(name) for name in dict.fromkeys(taggers)}
+    settings = settings.model_copy(update={"taught": {name: thing.made.digest for name, thing in taught.items()}})
+    inputs = {"set": source} | {taught_role(number): thing for number, thing in enumerate(taught.values())}
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
-    with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
+    with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
         work = arrow.work(
-            "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=vocabulary(), tier=tier_for(space.policy(), made.label)
+            "deid.v1",
+            purpose=("surrogate", "content"),
+            files=files,
+            vocabulary=tuple(sorted({*vocabulary(), *(kind for thing in taught.values() for kind in taught_kinds(space, thing))})),
+            tier=tier_for(space.policy(), made.label),
         )
         done = start(work, DeidFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures

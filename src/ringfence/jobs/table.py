@@ -10,6 +10,7 @@ from ringfence.core.order import Figures, Limits
 from ringfence.core.settings import Settings
 from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
+from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -49,6 +50,7 @@ JOBS: Mapping[str, JobRow] = {
         text_channel=True,
         limits=Limits(seconds=24 * _HOUR),
     ),
+    "teach.v1": JobRow("ringfence.deid.teach:run", TeachSettings, TeachFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun
+from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun, UnknownTagger
 from ringfence.core.statement import Stage
 from ringfence.workspace.accounts import Accounts
 from ringfence.workspace.entries import (
@@ -34,6 +34,7 @@ from ringfence.workspace.entries import (
 RunState = Literal["open", "done", "failed", "interrupted"]
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")  # of a digest, as lists show it
 _SETS = ("set", "quarantine")
+_TAGGER = "@tagger"
 _ARROW_STAGES: tuple[Stage, ...] = ("sealed", "cleared", "masked")
 
 
@@ -191,10 +192,12 @@ class State:
         return max(current, key=lambda t: t.index)
 
     def find(self, text: str) -> Thing:
-        """Return the set that `resolve` means, or any other object by its digest or the first 8 digits of it or more.
+        """Return the set that `resolve` means, a tagger as `NAME@tagger`, or any object by its digest or the first 8 digits of it or more.
 
-        Raises: UnknownName, AmbiguousName.
+        Raises: UnknownName, UnknownTagger, AmbiguousName.
         """
+        if text.endswith(_TAGGER):
+            return self.tagger(text.removesuffix(_TAGGER))
         try:
             return self.resolve(text)
         except UnknownName:
@@ -204,6 +207,17 @@ class State:
         if len(found) > 1:
             raise AmbiguousName(name=text, candidates=", ".join(sorted(thing.made.digest[:16] for thing in found)))
         return found[0]
+
+    def tagger(self, name: str) -> Thing:
+        """Return the newest tagger of that name.
+
+        Raises: UnknownTagger.
+        """
+        taggers = [thing for thing in self.live().values() if thing.made.kind == "tagger"]
+        found = [thing for thing in taggers if thing.made.name == name]
+        if not found:
+            raise UnknownTagger(name=name, known=", ".join(sorted({thing.made.name for thing in taggers})) or "-")
+        return max(found, key=lambda thing: thing.index)
 
     def _mark(self, objects: tuple[str, ...], deletion: Literal["begun", "finished"]) -> None:
         for digest in objects:

@@ -13,11 +13,13 @@ from ringfence.deid.namer import Namer
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import Span
 from ringfence.deid.scanner import ReScanner
-from ringfence.deid.tagger import NAMED
+from ringfence.deid.tagger import NAMED, TAUGHT
 
 
 class Listed:
     """Finds the names of a list; notes what it was asked."""
+
+    kinds = frozenset({PERSON, ORGANISATION, LOCATION})
 
     def __init__(self, language, names):
         self.language, self.names, self.asked = language, names, []
@@ -132,3 +134,19 @@ def test_organisations_are_replaced_and_nothing_survives():
     done = list(tool.rewrite(rows))
     assert not any("Acme Holdings" in text for item in done for text in item.record.texts)
     assert sum(item.survivors for item in done) == 0
+
+
+class _Says:
+    kinds, language, model = frozenset({"WARD", "LOCATION"}), "zh", None
+
+    def __init__(self, *spans):
+        self._spans = list(spans)
+
+    def tag(self, sentences):
+        return [self._spans for _ in sentences]
+
+
+def test_a_tenants_own_kind_counts_and_what_reaches_beyond_it_stays():
+    inside, across, elsewhere = (Span(a, b, "LOCATION", NAMED) for a, b in ((2, 4), (3, 7), (8, 9)))
+    own = Span(2, 5, "WARD", TAUGHT)
+    assert set(Namer([_Says(inside, across, elsewhere), _Says(own)]).find("住在东院区的南边的人")) == {own, across, elsewhere}

@@ -147,5 +147,5 @@ def _left(found: Deletion, *, with_derived: bool) -> list[str]:
 
 
 def _title(thing: Thing) -> str:
-    kind = "" if thing.made.kind in ("set", "quarantine", "adapter") else f" ({word(thing.made.kind)})"
+    kind = "" if thing.made.kind in ("set", "quarantine", "adapter", "tagger") else f" ({word(thing.made.kind)})"
     return f"{thing.made.name}@{thing.made.stage}{kind} {thing.made.digest[:12]}"

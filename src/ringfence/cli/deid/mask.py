@@ -24,8 +24,8 @@ def register(group: typer.Typer) -> None:
         "mask",
         help=t(
             "Replace identifiers and internal terms by consistent surrogates; no original survives, or nothing is written.\n\n"
-            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt",
-            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt",
+            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards",
+            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards",
         ),
     )(mask)
 
@@ -43,6 +43,12 @@ def mask(
     terms: Annotated[
         Path | None, typer.Option("--terms", metavar="FILE", help=t("Internal terms, one a line.", "内部术语，每行一个。"))
     ] = None,
+    tagger: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tagger", metavar="NAME", help=t("A tagger of your own, from `deid train`.", "自有的标注器，由 `deid train` 训练。")
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
@@ -56,7 +62,9 @@ def mask(
 
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
-        committed, figures = deidentify(space, name, settings=settings_for(profile, without=without or ()), terms=terms, show=bar)
+        committed, figures = deidentify(
+            space, name, settings=settings_for(profile, without=without or ()), terms=terms, taggers=tagger or (), show=bar
+        )
     made = committed.things["set"].made
 
     def show() -> None:

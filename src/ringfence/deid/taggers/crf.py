@@ -6,56 +6,53 @@ licences; see data/taggers.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Any
 
-from ringfence.deid import features
+import numpy as np
+from numpy.typing import NDArray
+
+from ringfence.deid import crfmodel, features
+from ringfence.deid.field import ChineseField
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
 from ringfence.deid.tagger import NAMED, TAGGERS
 
+OUTSIDE = "O"
 KINDS = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}
 
 
-class _Crf:
-    """A field of python-crfsuite over the parts of a sentence."""
-
-    kinds = frozenset(KINDS.values())
-    language: ClassVar[str]
-    model = None
-
-    def __init__(self, *, data: bytes | None = None) -> None:
-        """`data`: the model's bytes; by default those that ship with ringfence."""
-        self._data = data
-
-    @cached_property
-    def _field(self) -> Any:  # noqa: ANN401  the library is untyped
-        import pycrfsuite  # noqa: PLC0415  of the extra `deid`
-
-        field = pycrfsuite.Tagger()
-        self._data = self._data or (files("ringfence.deid") / "data" / f"names-{self.language}.crf").read_bytes()
-        field.open_inmemory(self._data)  # which keeps no reference, so this object does
-        return field
+def shipped(language: str) -> bytes:
+    """Return the model that ships for a language."""
+    return (files("ringfence.deid") / "data" / f"names-{language}.crf").read_bytes()
 
 
 @TAGGERS.add("zh-names.v1")
-class ChineseNames(_Crf):
+class ChineseNames:
     """Persons, organisations and places in Chinese sentences, character by character."""
 
+    kinds = frozenset(KINDS.values())
     language = "zh"
+    model = None
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the names of each sentence."""
-        return [spans(self._field.tag(features.characters(s)), [(i, i + 1) for i in range(len(s))]) for s in sentences]
+        return [spans_of(numbers, self._field.tags) for numbers in self._field.best(sentences)]
+
+    @cached_property
+    def _field(self) -> ChineseField:
+        return ChineseField(crfmodel.read(shipped(self.language)))
 
 
 @TAGGERS.add("en-names.v1")
-class EnglishNames(_Crf):
+class EnglishNames:
     """Persons, organisations and places in English text, word by word."""
 
+    kinds = frozenset(KINDS.values())
     language = "en"
+    model = None
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the names of each text."""
@@ -66,6 +63,15 @@ class EnglishNames(_Crf):
             found.append([cut for span in spans(tags, ranges) if (cut := _whole(span, ranges, sentence))])
         return found
 
+    @cached_property
+    def _field(self) -> Any:  # noqa: ANN401  the library is untyped
+        import pycrfsuite  # noqa: PLC0415  of the extra `deid`
+
+        field = pycrfsuite.Tagger()
+        self._data = shipped(self.language)
+        field.open_inmemory(self._data)  # which keeps no reference, so this object does
+        return field
+
 
 def _whole(span: Span, ranges: Sequence[tuple[int, int]], sentence: str) -> Span | None:
     """Return the span without a last word that digits follow at once: of `Muzin M72` the name alone."""
@@ -75,20 +81,35 @@ def _whole(span: Span, ranges: Sequence[tuple[int, int]], sentence: str) -> Span
     return Span(span.start, ends[-1], span.kind, span.score) if ends else None
 
 
-def spans(tags: Sequence[str], ranges: Sequence[tuple[int, int]]) -> list[Span]:
-    """Return the spans of a sequence of tags: B or I with a letter of `KINDS`, or O for what is no name."""
+def spans(
+    tags: Sequence[str], ranges: Sequence[tuple[int, int]], kinds: Mapping[str, str] | None = None, *, score: float = NAMED
+) -> list[Span]:
+    """Return the spans of a sequence of tags: B or I with what stands for a kind (by default a letter of `KINDS`), or O for what is no name."""
     found: list[Span] = []
+    is_open = False  # the part before this one is in a span
     for tag, (start, end) in zip(tags, ranges, strict=True):
-        if tag == "O":
+        if tag == OUTSIDE:
+            is_open = False
             continue
-        kind = KINDS[tag[1]]
-        if tag[0] == "I" and found and found[-1].kind == kind and found[-1].end <= start and _is_next(found[-1], start, ranges):
-            found[-1] = Span(found[-1].start, end, kind, NAMED)
+        kind = (kinds or KINDS)[tag[1:]]
+        if tag[0] == "I" and is_open and found[-1].kind == kind:
+            found[-1] = Span(found[-1].start, end, kind, score)
         else:
-            found.append(Span(start, end, kind, NAMED))
+            found.append(Span(start, end, kind, score))
+        is_open = True
     return found
 
 
-def _is_next(last: Span, start: int, ranges: Sequence[tuple[int, int]]) -> bool:
-    """Return True when no part stands between the span and `start`."""
-    return not any(last.end <= a < start for a, _ in ranges)
+def spans_of(
+    numbers: NDArray[np.int64], names: Sequence[str], kinds: Mapping[str, str] | None = None, *, score: float = NAMED
+) -> list[Span]:
+    """Return the spans of characters whose tags are given by number; few of them are in one, so only those are looked at."""
+    tags: list[str] = []
+    ranges: list[tuple[int, int]] = []
+    for at in np.flatnonzero(numbers != names.index(OUTSIDE)).tolist():
+        if ranges and ranges[-1][1] < at:
+            tags.append(OUTSIDE)
+            ranges.append((ranges[-1][1], at))
+        tags.append(names[numbers[at]])
+        ranges.append((at, at + 1))
+    return spans(tags, ranges, kinds, score=score)

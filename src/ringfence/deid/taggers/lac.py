@@ -16,20 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
+from ringfence.deid.paths import best_paths
 from ringfence.deid.recogniser import Span
 from ringfence.deid.tagger import NAMED, TAGGERS
 
 _KIND = {"PER": PERSON, "nr": PERSON, "LOC": LOCATION, "ns": LOCATION, "ORG": ORGANISATION, "nt": ORGANISATION}
 _ALNUM = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-_BATCH = 32  # sentences; more fit no cache
+_BATCH = 64  # sentences; more fit no cache
 _OUT_OF_VOCABULARY = "OOV"
 
 
 class _Vocabulary(NamedTuple):
-    words: dict[str, int]
-    read_as: dict[str, str]  # character -> the one as which it is read
+    numbers: dict[str, int]  # of words, and of characters as they are read
     cutter: Cutter
-    tags: list[tuple[str, str]]  # (tag, B or I)
+    tags: list[tuple[str, bool]]  # (kind of the name that it is part of, whether it begins one)
+    unknown: int
 
 
 @TAGGERS.add("lac.v1")
@@ -57,17 +58,15 @@ class Lac:
 
     def _units(self, sentence: str) -> list[tuple[int, int]]:
         """Return (number, characters) of what the model reads: words that it knows, else single characters."""
-        units, words = [], self._vocabulary.words
-        for word in self._vocabulary.cutter.cut(sentence):
-            if word in words:
-                units.append((self._number(word), len(word)))
-            else:
-                units += [(self._number(character), 1) for character in word]
-        return units
-
-    def _number(self, word: str) -> int:
+        units: list[tuple[int, int]] = []
         known = self._vocabulary
-        return known.words.get(known.read_as.get(word, word), known.words[_OUT_OF_VOCABULARY])
+        number, unknown = known.numbers.get, known.unknown
+        for word in known.cutter.cut(sentence):
+            if (found := number(word)) is not None:
+                units.append((found, len(word)))
+            else:
+                units += [(number(character, unknown), 1) for character in word]
+        return units
 
     def _tagged(self, rows: list[list[int]]) -> list[list[int]]:
         """Return the tag of every unit."""
@@ -80,10 +79,10 @@ class Lac:
 
     def _names(self, tags: list[int], lengths: list[int]) -> Iterator[Span]:
         start, kind, at = 0, "", 0
+        told = self._vocabulary.tags
         for number, length in zip(tags, lengths, strict=True):
-            tag, place = self._vocabulary.tags[number]
-            here = _KIND.get(tag, "")
-            if kind and (here != kind or place == "B"):
+            here, begins = told[number]
+            if kind and (here != kind or begins):
                 yield Span(start, at, kind, NAMED)
                 kind = ""
             if here and not kind:
@@ -95,11 +94,14 @@ class Lac:
     @cached_property
     def _vocabulary(self) -> _Vocabulary:
         read = json.loads((self._folder / "vocab.json").read_bytes())
+        words = read["words"]
+        unknown = words[_OUT_OF_VOCABULARY]
+        tags = [tag.rpartition("-")[::2] if "-" in tag else ("", tag) for tag in read["tags"]]
         return _Vocabulary(
-            words=read["words"],
-            read_as=read["read_as"],
+            numbers=words | {character: words.get(seen, unknown) for character, seen in read["read_as"].items()},
             cutter=Cutter(read["cuts"], read["occurrences"]),
-            tags=[tag.rpartition("-")[::2] if "-" in tag else ("", tag) for tag in read["tags"]],
+            tags=[(_KIND.get(tag, ""), place == "B") for tag, place in tags],
+            unknown=unknown,
         )
 
     @cached_property
@@ -130,16 +132,19 @@ class Cutter:
             for end in range(1, len(word)):
                 self._lengths.setdefault(word[:end], 0)  # the beginning of a word
         self._cost = log(occurrences)
+        self._worth = [
+            log(max(length, 1)) - self._cost for length in range(max(map(len, words), default=1) + 1)
+        ]  # of a word, by its characters
 
     def cut(self, text: str) -> list[str]:
         """Return the words. The path with the greatest sum of log(characters) - log(occurrences of all words) is taken, the longer word on a tie."""
         best: list[float] = [0.0] * (len(text) + 1)
         step = [1] * len(text)
-        lengths, cost = self._lengths, self._cost
+        known, cost, worth = self._lengths.get, self._cost, self._worth
         for at in range(len(text) - 1, -1, -1):
-            score, chosen, end = best[at + 1] - cost, 1, at + 1
-            while end <= len(text) and (length := lengths.get(text[at:end])) is not None:
-                if length > 1 and (value := log(length) - cost + best[end]) >= score:
+            score, chosen, end = best[at + 1] - cost, 1, at + 2
+            while end <= len(text) and (length := known(text[at:end])) is not None:
+                if length and (value := worth[length] + best[end]) >= score:
                     score, chosen = value, length
                 end += 1
             best[at], step[at] = score, chosen
@@ -162,24 +167,22 @@ def viterbi(emissions: NDArray[np.float32], lengths: NDArray[np.int32], crf: NDA
 
     emissions: [time, batch, tags].  lengths: [batch].  crf: [2 + tags, tags]: scores of the first tag, of the last, and from tag to tag.
     """
-    first, last, between = crf[0], crf[1], np.ascontiguousarray(crf[2:].T)  # between: [to, from], so that the search runs along memory
-    time, batch, tags = emissions.shape
-    score = emissions[0] + first  # [batch, tags]
-    back = np.empty(emissions.shape, dtype=np.int16)
-    begins = np.arange(batch * tags) * tags
-    for at in range(1, time):
-        reached = (score[:, None, :] + between).reshape(batch * tags, tags)
-        best = reached.argmax(axis=1)
-        back[at] = best.reshape(batch, tags)
-        moved = reached.ravel()[begins + best].reshape(batch, tags) + emissions[at]
-        score = np.where((at < lengths)[:, None], moved, score)
-    tag = (score + last).argmax(axis=1)  # [batch]
-    rows = np.zeros((time, batch), dtype=np.int64)
-    everyone = np.arange(batch)
-    for at in range(time - 1, -1, -1):
-        rows[at] = tag
-        tag = np.where(at < lengths, back[at][everyone, tag], tag) if at else tag
-    return [rows[:length, n].tolist() for n, length in enumerate(lengths.tolist())]
+    first, last, between = crf[0], crf[1], np.ascontiguousarray(crf[2:])
+    order = np.argsort(-lengths, kind="stable")
+    sizes = lengths[order]
+    own = []
+    for at, row in enumerate(emissions[: int(sizes[0])]):
+        here = order[: np.searchsorted(-sizes, -at)]  # rows that are longer than `at`
+        scores = row[here].T  # [tags, rows]
+        if at == 0:
+            scores = scores + first[:, None]
+        ends = lengths[here] == at + 1
+        own.append(np.where(ends, scores + last[:, None], scores) if ends.any() else np.ascontiguousarray(scores))
+    tags = best_paths(own, between)
+    found: list[list[int]] = [[] for _ in order]
+    for place, n in enumerate(order.tolist()):
+        found[n] = tags[: lengths[n], place].tolist()
+    return found
 
 
 def graph(weights: dict[str, NDArray[np.float32]]) -> bytes:
