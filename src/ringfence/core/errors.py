@@ -9,7 +9,7 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · WorkerLost
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -612,6 +612,20 @@ class TaggerNotInstalled(DeidError):
     remedy = Text(
         "install it (`pip install 'ringfence[names]'`), or go without the tagger (`--without TAGGER`), which the evidence then says",
         "安装它（`pip install 'ringfence[names]'`），或不用该标注器（`--without TAGGER`），证据中会写明",
+    )
+
+
+class WorkerLost(DeidError):
+    """One of the processes that share a de-identification ended without a word."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-010", 507, 20, True
+    what = Text(
+        "a worker of the de-identification ended with status {status}, so nothing was written",
+        "脱敏的一个工作进程以状态 {status} 结束，因此未写出任何内容",
+    )
+    remedy = Text(
+        "137 mostly means that memory ran out: share the work among fewer (`--workers 1`)",
+        "137 多半表示内存不足：减少工作进程（`--workers 1`）",
     )
 
 

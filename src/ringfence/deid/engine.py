@@ -21,6 +21,7 @@ from ringfence.deid import variants
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
+from ringfence.deid.learned import Learned
 from ringfence.deid.named import PERSON, STAND_INS, StandIn
 from ringfence.deid.namer import Namer
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
@@ -93,6 +94,10 @@ class Engine:
         scanner = kind([p.pattern for p in parts], words)
         return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
 
+    def load(self) -> None:
+        """Load the taggers' models now; see `Namer.load`."""
+        self._namer.load()
+
     def find(self, text: str) -> list[Span]:
         """Return the spans of one text: disjoint, in order, in its own coordinates."""
         return self.find_many([text])[0]
@@ -107,8 +112,9 @@ class Engine:
         """Return `text` with spans that `find` returned replaced; None when the profile drops a record that holds one of them."""
         return self._replaced(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
 
-    def learn(self, records: Iterable[Record]) -> None:
-        """Remember every original in the texts and fields of `records`."""
+    def learn(self, records: Iterable[Record], into: Known | Learned | None = None) -> None:
+        """Remember every original in the texts and fields of `records`: in `into`, by default in what this engine knows."""
+        known = self.known if into is None else into
         for batch in _batches(records):
             block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
             for span in self._named(block.text):
@@ -117,9 +123,9 @@ class Engine:
                     continue
                 normal = self._surrogates.normal(span.kind, value)
                 if variants.is_telling(span.kind, value, span.score):
-                    self.known.add(span.kind, value, normal=normal, score=span.score)
+                    known.add(span.kind, value, normal=normal, score=span.score)
                 else:
-                    self.known.note(span.kind, normal=normal)
+                    known.note(span.kind, normal=normal)
 
     def mask(self, record: Record, found: Counter[str]) -> Record | None:
         """Return one record without originals or fields, None if the profile drops it, and count what was replaced."""

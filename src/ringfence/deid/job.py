@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
-from ringfence.core.records import Record
-from ringfence.deid.engine import Engine, Rewritten, engine_name
+from ringfence.deid import shards
+from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
 from ringfence.deid.terms import read_terms
+from ringfence.deid.workers import Say, in_order
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
-_SAY_EVERY = 1_000  # records between two messages to the host
-
 
 class _Run:
-    """One pass over the set and what it counts on the way."""
+    """One pass over the set and what it counts on the way. The workers of a pass have what this process knew when the pass began."""
 
     def __init__(self, child: Child[DeidSettings]) -> None:
         self.child = child
@@ -30,49 +27,56 @@ class _Run:
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
         self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
-        self.spans: Counter[str] = Counter()
-        self.kept: Counter[str] = Counter()
-        self.records = self.survivors = self.dropped = self.characters = self.changed = 0
-
-    def source(self, phase: Literal["read", "work"]) -> Iterator[Record]:
-        for number, record in enumerate(self.reader):
-            if number % _SAY_EVERY == 0:
-                self.child.channel.progress(Progress(done=number, total=len(self.reader), phase=phase))
-            yield record
+        self.engine.load()
+        self.tally = shards.Tally()
+        self.records = self.characters = 0
+        self._shards = len(self.reader.index.shard_rows)
 
     def learn(self) -> None:
-        self.engine.learn(self._counted())
+        """Read every shard and remember the originals of all."""
 
-    def _counted(self) -> Iterator[Record]:
-        for record in self.source("read"):
-            self.records += 1
-            self.characters += sum(map(len, record.texts))
-            yield record
+        def work(shard: int, say: Say) -> shards.Lesson:
+            return shards.learn(self.engine, shards.records_of(self.reader, shard), say)
+
+        for lesson in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("read")):
+            lesson.learned.teach(self.engine.known)
+            self.records += lesson.records
+            self.characters += lesson.characters
 
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
-        """Write every masked record and yield its lines of the span table."""
-        for done in self.engine.rewrite(self.source("work")):
-            if done.record is None:
-                self.dropped += 1
-                continue
-            writer.write(done.record)
-            self.kept.update(done.kept)
-            self.survivors += done.survivors
-            for item in done.found:
-                self.spans[item.kind] += 1
-                self.changed += item.end - item.start
-            if done.found:
-                yield _line(done.record, done)
+        """Write every masked record and yield the span table, a shard at a time."""
+        content_key = self.child.keys.purpose.get("content")
+
+        def work(shard: int, say: Say) -> shards.Masked:
+            return shards.mask(self.engine, shards.records_of(self.reader, shard), content_key=content_key, say=say)
+
+        for masked in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("work")):
+            for row in masked.rows:
+                writer.write_line(row.line, record_id=row.record_id, unit_id=row.unit_id, content_hmac=row.content_hmac)
+            self.tally.add(masked.tally)
+            if masked.spans:
+                yield masked.spans
+
+    def _progress(self, phase: Literal["read", "work"]) -> Say:
+        done, total = 0, len(self.reader)
+
+        def say(more: int) -> None:
+            nonlocal done
+            done += more
+            self.child.channel.progress(Progress(done=done, total=total, phase=phase))
+
+        say(0)
+        return say
 
     def figures(self) -> DeidFigures:
         return DeidFigures(
             records=self.records,
-            spans=dict(sorted(self.spans.items())),
-            kept=dict(sorted(self.kept.items())),
-            dropped=self.dropped,
-            survivors=self.survivors,
+            spans=dict(sorted(self.tally.spans.items())),
+            kept=dict(sorted(self.tally.kept.items())),
+            dropped=self.tally.dropped,
+            survivors=self.tally.survivors,
             characters=self.characters,
-            characters_changed=self.changed,
+            characters_changed=self.tally.changed,
             engine=engine_name(self.child.order.settings),
         )
 
@@ -80,7 +84,7 @@ class _Run:
 def run(child: Child[DeidSettings]) -> DeidFigures:
     """Return what was found and replaced; `set` then holds the masked copy and `spans` the originals with their places.
 
-    Raises: SurvivorsLeft, TermsUnreadable.
+    Raises: SurvivorsLeft, TermsUnreadable, WorkerLost.
     """
     work = _Run(child)
     work.learn()
@@ -88,8 +92,8 @@ def run(child: Child[DeidSettings]) -> DeidFigures:
     masked, spans = child.order.outputs["set"], child.order.outputs["spans"]
     with SetWriter(masked, child.keys.data[masked.slot], child.keys.purpose.get("content"), unit_table=has_units) as writer:
         write_files(spans, child.keys.data[spans.slot], {"spans.jsonl": work.rewrite(writer)})
-    if work.survivors:
-        raise SurvivorsLeft(survivors=work.survivors)
+    if work.tally.survivors:
+        raise SurvivorsLeft(survivors=work.tally.survivors)
     return work.figures()
 
 
@@ -101,8 +105,3 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
     return read_terms(Path(path))
-
-
-def _line(record: Record, done: Rewritten) -> bytes:
-    spans = [{"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original} for f in done.found]
-    return json.dumps({"id": record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"

@@ -25,6 +25,7 @@ _CAPITAL = re.compile(r"[A-Z][A-Za-z'.-]|[a-z][A-Z]|\b[A-Z]\b")
 _LONE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
+_ANY = {"zh": "王小明在北京。", "en": "John Smith lives in Paris."}
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
 
 
@@ -35,6 +36,12 @@ class Namer:
         self._by_language = {language: [t for t in taggers if t.language == language] for language in _PIECES}
         self._known: dict[tuple[str, str], tuple[Span, ...]] = {}
         self._size = 0
+
+    def load(self) -> None:
+        """Have every tagger load its model now and not at the first name: before this process is copied, so that the copies share it."""
+        for language, taggers in self._by_language.items():
+            for tagger in taggers:
+                tagger.tag([_ANY[language]])
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield the names of a folded block; those of different taggers may overlap."""

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.core.errors import TaggerMissing, WrongStage
-from ringfence.core.order import Progress
+from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds, model_role
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
+
+_WORKER = 1 << 30  # bytes that a worker may need of its own
 
 
 def deidentify(
@@ -26,13 +30,15 @@ def deidentify(
     *,
     settings: DeidSettings,
     terms: Path | None = None,
+    workers: int | None = None,
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Committed, DeidFigures]:
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
     A bare name means the cleared set where there is one, else the sealed one.
+    workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
-    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
+    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, WorkerLost, SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -45,10 +51,28 @@ def deidentify(
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
     with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
         work = arrow.work(
-            "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=kinds(), tier=tier_for(space.policy(), made.label)
+            "deid.v1",
+            purpose=("surrogate", "content"),
+            files=files,
+            vocabulary=kinds(),
+            tier=tier_for(space.policy(), made.label),
+            limits=_limits(workers or _workers()),
         )
         done = start(work, DeidFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures
+
+
+def _workers() -> int:
+    """Return one for every processor, as far as there is memory for each."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    available = int(fields["MemAvailable"].split()[0]) << 10
+    return max(1, min(cores(), available // _WORKER))
+
+
+def _limits(workers: int) -> Limits:
+    """Return the job's limits. Its memory is bound as a whole, so it grows with the workers."""
+    limits = JOBS["deid.v1"].limits
+    return limits.model_copy(update={"workers": workers, "memory": limits.memory + (workers - 1) * _WORKER})
 
 
 def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
