@@ -9,7 +9,7 @@ RingfenceError
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
 │                   DocumentBroken · LayoutMisfit · ParquetMissing · ParquetBroken · ParquetColumn
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · WorkerLost
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · WorkerLost · PresidioUnreadable
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -658,6 +658,17 @@ class WorkerLost(DeidError):
     remedy = Text(
         "137 mostly means that memory ran out: share the work among fewer (`--workers 1`)",
         "137 多半表示内存不足：减少工作进程（`--workers 1`）",
+    )
+
+
+class PresidioUnreadable(DeidError):
+    """A file of Presidio recognisers cannot be used."""
+
+    code, http_status, exit_code = "RF-DEID-011", 422, 2
+    what = Text("the file of Presidio recognisers is unusable: {problem}", "Presidio 识别器文件不可用：{problem}")
+    remedy = Text(
+        "correct what it names; ringfence explain RF-DEID-011 says what a file may hold",
+        "改正所指之处；ringfence explain RF-DEID-011 说明文件可以包含什么",
     )
 
 

@@ -25,7 +25,7 @@ from ringfence.deid.learned import Learned
 from ringfence.deid.named import PERSON, STAND_INS, StandIn
 from ringfence.deid.namer import Namer
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
-from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
+from ringfence.deid.recogniser import RECOGNISERS, Finder, Recogniser, Span, search
 from ringfence.deid.resolve import joined, resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan
 from ringfence.deid.settings import DeidSettings, EngineName
@@ -70,20 +70,31 @@ class Engine:
         settings: DeidSettings,
         key: bytes,
         taggers: Sequence[Tagger] = (),
+        own_way: Sequence[Finder] = (),
     ) -> None:
         self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
-        by_kind: dict[str, StandIn] = {kind: part for part in parts for kind in part.kinds} | STAND_INS
+        self._own_way = list(own_way)
+        by_kind: dict[str, StandIn] = {kind: part for part in own_way for kind in part.kinds}
+        by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
 
     @classmethod
     def build(
-        cls, settings: DeidSettings, surrogate_key: bytes, *, terms: Iterable[str] = (), models: Mapping[PartName, Path] | None = None
+        cls,
+        settings: DeidSettings,
+        surrogate_key: bytes,
+        *,
+        terms: Iterable[str] = (),
+        models: Mapping[PartName, Path] | None = None,
+        own_way: Sequence[Finder] = (),
     ) -> Engine:
-        """Return an engine with every part of the settings compiled into one scan. `models`: the folder of each tagger that needs one.
+        """Return an engine with every part of the settings compiled into one scan.
+
+        models: the folder of each tagger that needs one.  own_way: more recognisers, which search texts themselves.
 
         Raises: UnknownPart.
         """
@@ -92,7 +103,7 @@ class Engine:
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
         scanner = kind([p.pattern for p in parts], words)
-        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
+        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way)
 
     def load(self) -> None:
         """Load the taggers' models now; see `Namer.load`."""
@@ -179,6 +190,8 @@ class Engine:
                 claims.extend(search(self._parts[number], text, ranges))
             else:
                 claims.extend(dictionary.longest(text, ranges))
+        for part in self._own_way:
+            claims.extend(part.find(text))
         return claims
 
     def _rewrite_one(self, record: Record, rows: Mapping[int, list[tuple[Span, str]]]) -> Rewritten:

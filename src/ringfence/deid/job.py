@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
+from ringfence.core.errors import PresidioUnreadable, SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.deid import shards
+from ringfence.deid.compat import yaml as presidio
 from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
 from ringfence.deid.terms import read_terms
@@ -26,7 +27,8 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
-        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
+        surrogate_key = child.keys.purpose["surrogate"]
+        self.engine = Engine.build(settings, surrogate_key, terms=_terms(child), models=models, own_way=_from_presidio(child))
         self.engine.load()
         self.tally = shards.Tally()
         self.records = self.characters = 0
@@ -105,3 +107,13 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
     return read_terms(Path(path))
+
+
+def _from_presidio(child: Child[DeidSettings]) -> list[presidio.FromPresidio]:
+    """Return the recognisers of Presidio's file, if the order holds one and it is the one that the settings were digested with."""
+    path, wanted = child.order.files.get("presidio"), child.order.settings.presidio_digest
+    if path is None and wanted is None:
+        return []
+    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
+        raise PresidioUnreadable(problem="it is not the file that was announced")
+    return presidio.read(Path(path))

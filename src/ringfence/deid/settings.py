@@ -22,6 +22,7 @@ class DeidSettings(Settings):
     models: Mapping[PartName, Digest] = {}  # the weights of each tagger that has some
     operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
+    presidio_digest: Digest | None = None  # keyed digest of a file of Presidio recognisers
     engine: Literal["auto", "re"] = "auto"
 
 

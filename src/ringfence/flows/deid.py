@@ -8,6 +8,7 @@ from pathlib import Path
 from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
+from ringfence.deid.compat import yaml as recognisers
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds, model_role
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
@@ -30,6 +31,7 @@ def deidentify(
     *,
     settings: DeidSettings,
     terms: Path | None = None,
+    presidio: Path | None = None,
     workers: int | None = None,
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Committed, DeidFigures]:
@@ -38,7 +40,7 @@ def deidentify(
     A bare name means the cleared set where there is one, else the sealed one.
     workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
-    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, WorkerLost, SandboxError.
+    Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost, SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -46,6 +48,12 @@ def deidentify(
     if terms is not None:
         files["terms"] = terms.resolve()
         settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
+    found: tuple[str, ...] = ()
+    if presidio is not None:
+        found = recognisers.kinds_of(recognisers.read(presidio))  # here, too: what is wrong with it is said before a sandbox starts
+        files["presidio"] = presidio.resolve()
+        digest = dictionary_digest(presidio.read_bytes(), space.keys.purpose("content"))
+        settings = settings.model_copy(update={"presidio_digest": digest})
     settings, models = _with_models(settings)
     files |= models
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
@@ -54,7 +62,7 @@ def deidentify(
             "deid.v1",
             purpose=("surrogate", "content"),
             files=files,
-            vocabulary=kinds(),
+            vocabulary=tuple(sorted({*kinds(), *found})),
             tier=tier_for(space.policy(), made.label),
             limits=_limits(workers or _workers()),
         )

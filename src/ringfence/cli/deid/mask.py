@@ -36,6 +36,9 @@ def mask(
         list[str] | None,
         typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
     ] = None,
+    presidio: Annotated[
+        Path | None, typer.Option("--presidio", metavar="FILE", help=t("Recognisers in Presidio's YAML.", "Presidio YAML 格式的识别器。"))
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -56,7 +59,7 @@ def mask(
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
         settings = settings_for(profile, without=without or ())
-        committed, figures = deidentify(space, name, settings=settings, terms=terms, workers=workers, show=bar)
+        committed, figures = deidentify(space, name, settings=settings, terms=terms, presidio=presidio, workers=workers, show=bar)
     made = committed.things["set"].made
 
     def show() -> None:
