@@ -7,11 +7,11 @@ RingfenceError
 ├── SandboxError    TierMissing · CageOpen · JobTimeout · JobDied · JobMisbehaved · OutOfMemory
 ├── WorkspaceError  NotAWorkspace · AlreadyExists · Busy · UnknownName · AmbiguousName · NameTaken · WrongStage
 ├── IngestError     RowsRefused · EmptyFile · UnknownFormat · UnknownLayout · MissingColumn · LineTooLong · BadEncoding · FileUnreadable · DuplicateIds ·
-│                   DocumentBroken · LayoutMisfit
+│                   DocumentBroken · LayoutMisfit · ParquetMissing · ParquetBroken · ParquetColumn
 ├── ScanError       NothingLeft · NothingToKeep
-├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · RevealRefused · LabelsUnreadable ·
-│                   PlaintextUnconfirmed · NotReviewable · LabelsForeign · NoReview · LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap ·
-│                   UnknownTagger
+├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · RevealRefused · WorkerLost · PresidioUnreadable ·
+│                   LabelsUnreadable · PlaintextUnconfirmed · NotReviewable · LabelsForeign · NoReview · LessonsUnreadable · KindsUndeclared ·
+│                   TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -449,10 +449,12 @@ class UnknownFormat(IngestError):
     """What the file is can be told neither by its ending nor by its first bytes."""
 
     code, http_status, exit_code, crosses = "RF-INGEST-011", 415, 2, True
-    what = Text("the file is not recognised as JSON, JSON Lines, CSV or text", "无法识别该文件：不像 JSON、JSON Lines、CSV 或文本")
+    what = Text(
+        "the file is not recognised as JSON, JSON Lines, CSV, Parquet or text", "无法识别该文件：不像 JSON、JSON Lines、CSV、Parquet 或文本"
+    )
     remedy = Text(
-        "name it: --format json, jsonl, csv or text; save a spreadsheet or a document as one of them first",
-        "指明格式：--format json、jsonl、csv 或 text；电子表格与文档请先另存为其中之一",
+        "name it: --format json, jsonl, csv, parquet or text; save a spreadsheet or a document as one of them first",
+        "指明格式：--format json、jsonl、csv、parquet 或 text；电子表格与文档请先另存为其中之一",
     )
 
 
@@ -537,6 +539,36 @@ class DocumentBroken(IngestError):
     code, http_status, exit_code, crosses = "RF-INGEST-009", 422, 2, True
     what = Text("the file breaks off in row {first}, so the rows after it cannot be read", "文件在第 {first} 行处中断，其后的行无法读取")
     remedy = Text("repair the file there: a bracket, comma or quote is missing", "修复该处：缺少括号、逗号或引号")
+
+
+class ParquetMissing(IngestError):
+    """The library that reads Parquet is not installed."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-012", 409, 2, True
+    what = Text("Parquet files need a library that is not installed", "读取 Parquet 文件需要未安装的库")
+    remedy = Text("install it: `pip install 'ringfence[parquet]'`", "安装它：`pip install 'ringfence[parquet]'`")
+
+
+class ParquetBroken(IngestError):
+    """A Parquet file cannot be read to its end."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-013", 422, 2, True
+    what = Text(
+        "the Parquet file cannot be read from row {first} on: it is damaged, cut off or encrypted, or two columns share a name",
+        "该 Parquet 文件从第 {first} 行起无法读取：已损坏、被截断或被加密，或有两列同名",
+    )
+    remedy = Text("write it again from its source, unencrypted", "从来源重新写出，不要加密")
+
+
+class ParquetColumn(IngestError):
+    """A Parquet file has a column that is no text, number, date or list of such."""
+
+    code, http_status, exit_code, crosses = "RF-INGEST-014", 422, 2, True
+    what = Text(
+        "column {column} of the Parquet file has a type that no record can hold (bytes, durations, nested times with a zone)",
+        "Parquet 文件的第 {column} 列是记录无法容纳的类型（字节串、时长、嵌套的带时区时间）",
+    )
+    remedy = Text("leave that column out of the file, or convert it to text", "从文件中去掉该列，或把它转换为文本")
 
 
 # ── scan, deid ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -761,6 +793,31 @@ class NoReview(DeidError):
     code, http_status, exit_code = "RF-DEID-044", 404, 2
     what = Text("there is no review of {set}", "{set} 没有审阅")
     remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
+
+
+class WorkerLost(DeidError):
+    """One of the processes that share a de-identification ended without a word."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-010", 507, 20, True
+    what = Text(
+        "a worker of the de-identification ended with status {status}, so nothing was written",
+        "脱敏的一个工作进程以状态 {status} 结束，因此未写出任何内容",
+    )
+    remedy = Text(
+        "137 mostly means that memory ran out: share the work among fewer (`--workers 1`)",
+        "137 多半表示内存不足：减少工作进程（`--workers 1`）",
+    )
+
+
+class PresidioUnreadable(DeidError):
+    """A file of Presidio recognisers cannot be used."""
+
+    code, http_status, exit_code = "RF-DEID-011", 422, 2
+    what = Text("the file of Presidio recognisers is unusable: {problem}", "Presidio 识别器文件不可用：{problem}")
+    remedy = Text(
+        "correct what it names; ringfence explain RF-DEID-011 says what a file may hold",
+        "改正所指之处；ringfence explain RF-DEID-011 说明文件可以包含什么",
+    )
 
 
 # ── policy, recipe ────────────────────────────────────────────────────────────────────────────────────────────────────

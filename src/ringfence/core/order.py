@@ -46,6 +46,9 @@ class Limits(Settings):
     seconds: Annotated[float, Field(gt=0)] = 3600.0
     memory: Annotated[int, Field(gt=0)] = 8 << 30  # bytes
     threads: Annotated[int, Field(gt=0)] = 1
+    workers: Annotated[int, Field(gt=0)] = (
+        1  # processes that share the work, in jobs that can be shared; the result is the same for any number
+    )
 
 
 class Order(Settings, Generic[S]):

@@ -21,10 +21,11 @@ from ringfence.deid import variants
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
+from ringfence.deid.learned import Learned
 from ringfence.deid.named import PERSON, STAND_INS, Shaped, StandIn
 from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
-from ringfence.deid.recogniser import RECOGNISERS, Recogniser, Span, search
+from ringfence.deid.recogniser import RECOGNISERS, Finder, Recogniser, Span, search
 from ringfence.deid.resolve import joined, resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan
 from ringfence.deid.settings import DeidSettings, EngineName
@@ -70,12 +71,15 @@ class Engine:
         settings: DeidSettings,
         key: bytes,
         taggers: Sequence[Tagger] = (),
+        own_way: Sequence[Finder] = (),
     ) -> None:
         self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
         by_kind: dict[str, StandIn] = {kind: Shaped() for tagger in taggers for kind in tagger.kinds}
+        self._own_way = list(own_way)
+        by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
@@ -89,10 +93,12 @@ class Engine:
         terms: Iterable[str] = (),
         models: Mapping[PartName, Path] | None = None,
         taught: Iterable[Tagger] = (),
+        own_way: Sequence[Finder] = (),
     ) -> Engine:
         """Return an engine with every part of the settings compiled into one scan.
 
         models: the folder of each tagger that needs one.  taught: taggers of the tenant's own.
+        own_way: more recognisers, which search texts themselves.
 
         Raises: UnknownPart.
         """
@@ -102,7 +108,11 @@ class Engine:
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
         scanner = kind([p.pattern for p in parts], words)
-        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
+        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way)
+
+    def load(self) -> None:
+        """Load the taggers' models now; see `Namer.load`."""
+        self._namer.load()
 
     def find(self, text: str) -> list[Span]:
         """Return the spans of one text: disjoint, in order, in its own coordinates."""
@@ -120,8 +130,9 @@ class Engine:
         instead = self._instead(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
         return None if instead is None else _with(text, spans, instead)
 
-    def learn(self, records: Iterable[Record]) -> None:
-        """Remember every original in the texts and fields of `records`."""
+    def learn(self, records: Iterable[Record], into: Known | Learned | None = None) -> None:
+        """Remember every original in the texts and fields of `records`: in `into`, by default in what this engine knows."""
+        known = self.known if into is None else into
         for batch in _batches(records):
             block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
             for span in self._named(block.text):
@@ -130,9 +141,9 @@ class Engine:
                     continue
                 normal = self._surrogates.normal(span.kind, value)
                 if variants.is_telling(span.kind, value, span.score):
-                    self.known.add(span.kind, value, normal=normal, score=span.score)
+                    known.add(span.kind, value, normal=normal, score=span.score)
                 else:
-                    self.known.note(span.kind, normal=normal)
+                    known.note(span.kind, normal=normal)
 
     @property
     def seen(self) -> Mapping[str, Seen]:
@@ -191,6 +202,8 @@ class Engine:
                 claims.extend(search(self._parts[number], text, ranges))
             else:
                 claims.extend(dictionary.longest(text, ranges))
+        for part in self._own_way:
+            claims.extend(part.find(text))
         return claims
 
     def _rewrite_one(self, record: Record, rows: Mapping[int, list[tuple[Span, str]]]) -> Rewritten:

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import hmac
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
+from ringfence.core.errors import PresidioUnreadable, SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
-from ringfence.core.records import Record
-from ringfence.deid.engine import Engine, Found, Rewritten, engine_name
+from ringfence.deid import shards
+from ringfence.deid.compat import yaml as presidio
+from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.named import STAND_INS
+from ringfence.deid.namer import Seen
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.residual import Crowd, Sample, planted, recall
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role
 from ringfence.deid.tagger import Tagger
 from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import read_terms
+from ringfence.deid.workers import Say, in_order
 from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
-_SAMPLE = 500  # records, in whose texts identifiers are hidden to see whether they are found
-_SAY_EVERY = 1_000  # records between two messages to the host
-
 
 class _Run:
-    """One pass over the set and what it counts on the way."""
+    """One pass over the set and what it counts on the way. The workers of a pass have what this process knew when the pass began."""
 
     def __init__(self, child: Child[DeidSettings]) -> None:
         self.child = child
@@ -37,62 +36,73 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
-        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models, taught=_taught(child))
-        self.spans: Counter[str] = Counter()
-        self.kept: Counter[str] = Counter()
-        self.sample = Sample(_SAMPLE)
-        self.crowd = Crowd(has_units=self.reader.index.units() < len(self.reader))
-        self.records = self.survivors = self.dropped = self.characters = self.changed = 0
-
-    def source(self, phase: Literal["read", "work"]) -> Iterator[Record]:
-        for number, record in enumerate(self.reader):
-            if number % _SAY_EVERY == 0:
-                self.child.channel.progress(Progress(done=number, total=len(self.reader), phase=phase))
-            yield record
+        surrogate_key = child.keys.purpose["surrogate"]
+        self.engine = Engine.build(
+            settings, surrogate_key, terms=_terms(child), models=models, taught=_taught(child), own_way=_from_presidio(child)
+        )
+        self.engine.load()
+        self.has_units = self.reader.index.units() < len(self.reader)
+        self.tally = shards.Tally(Crowd(has_units=self.has_units))
+        self.sample = Sample(shards.SAMPLE)
+        self.seen = dict.fromkeys(self.engine.seen, Seen())
+        self.records = self.characters = 0
+        self._shards = len(self.reader.index.shard_rows)
 
     def learn(self) -> None:
-        self.engine.learn(self._counted())
-        self.seen = dict(self.engine.seen)  # before the same texts are read again
+        """Read every shard and remember the originals of all."""
 
-    def _counted(self) -> Iterator[Record]:
-        for record in self.source("read"):
-            self.records += 1
-            self.characters += sum(map(len, record.texts))
-            self.sample.see(record)
-            yield record
+        def work(shard: int, say: Say) -> shards.Lesson:
+            return shards.learn(self.engine, shards.records_of(self.reader, shard), say)
+
+        for lesson in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("read")):
+            lesson.learned.teach(self.engine.known)
+            self.records += lesson.records
+            self.characters += lesson.characters
+            self.sample.add(lesson.sample)
+            self.seen = {language: self.seen[language].plus(seen) for language, seen in lesson.seen.items()}
 
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
-        """Write every masked record and yield its lines of the span table."""
-        for done in self.engine.rewrite(self.source("work")):
-            if done.record is None:
-                self.dropped += 1
-                continue
-            writer.write(done.record)
-            self.kept.update(item.kind for item in done.kept)
-            self.survivors += done.survivors
-            self.crowd.see(done.record, ((item.kind, item.instead) for item in sorted((*done.found, *done.kept), key=_place)))
-            for item in done.found:
-                self.spans[item.kind] += 1
-                self.changed += item.end - item.start
-            if done.found:
-                yield _line(done.record, done)
+        """Write every masked record and yield the span table, a shard at a time."""
+        content_key = self.child.keys.purpose.get("content")
+
+        def work(shard: int, say: Say) -> shards.Masked:
+            records = shards.records_of(self.reader, shard)
+            return shards.mask(self.engine, records, content_key=content_key, has_units=self.has_units, say=say)
+
+        for masked in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("work")):
+            for row in masked.rows:
+                writer.write_line(row.line, record_id=row.record_id, unit_id=row.unit_id, content_hmac=row.content_hmac)
+            self.tally.add(masked.tally)
+            if masked.spans:
+                yield masked.spans
+
+    def _progress(self, phase: Literal["read", "work"]) -> Say:
+        done, total = 0, len(self.reader)
+
+        def say(more: int) -> None:
+            nonlocal done
+            done += more
+            self.child.channel.progress(Progress(done=done, total=total, phase=phase))
+
+        say(0)
+        return say
 
     def figures(self) -> DeidFigures:
         found, hidden = self._recall()
         return DeidFigures(
             records=self.records,
-            spans=dict(sorted(self.spans.items())),
-            kept=dict(sorted(self.kept.items())),
-            dropped=self.dropped,
-            survivors=self.survivors,
+            spans=dict(sorted(self.tally.spans.items())),
+            kept=dict(sorted(self.tally.kept.items())),
+            dropped=self.tally.dropped,
+            survivors=self.tally.survivors,
             characters=self.characters,
-            characters_changed=self.changed,
+            characters_changed=self.tally.changed,
             engine=engine_name(self.child.order.settings),
             hidden=dict(sorted(hidden.items())),
             hidden_found=dict(sorted(found.items())),
-            people=self.crowd.people(),
-            people_few=self.crowd.small(),
-            few_without=dict(self.crowd.helps()),
+            people=self.tally.crowd.people(),
+            people_few=self.tally.crowd.small(),
+            few_without=dict(self.tally.crowd.helps()),
             seen_first={language: seen.first for language, seen in self.seen.items()},
             seen_second={language: seen.second for language, seen in self.seen.items()},
             seen_both={language: seen.both for language, seen in self.seen.items()},
@@ -121,7 +131,7 @@ class _Run:
 def run(child: Child[DeidSettings]) -> DeidFigures:
     """Return what was found and replaced; `set` then holds the masked copy and `spans` the originals with their places.
 
-    Raises: SurvivorsLeft, TermsUnreadable.
+    Raises: SurvivorsLeft, TermsUnreadable, WorkerLost.
     """
     work = _Run(child)
     work.learn()
@@ -129,8 +139,8 @@ def run(child: Child[DeidSettings]) -> DeidFigures:
     masked, spans = child.order.outputs["set"], child.order.outputs["spans"]
     with SetWriter(masked, child.keys.data[masked.slot], child.keys.purpose.get("content"), unit_table=has_units) as writer:
         write_files(spans, child.keys.data[spans.slot], {"spans.jsonl": work.rewrite(writer)})
-    if work.survivors:
-        raise SurvivorsLeft(survivors=work.survivors)
+    if work.tally.survivors:
+        raise SurvivorsLeft(survivors=work.tally.survivors)
     return work.figures()
 
 
@@ -144,10 +154,6 @@ def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
     return read_terms(Path(path))
 
 
-def _place(item: Found) -> tuple[int, int]:
-    return item.text, item.start
-
-
 def _taught(child: Child[DeidSettings]) -> list[Tagger]:
     """Return the taggers of the tenant's own.
 
@@ -157,8 +163,11 @@ def _taught(child: Child[DeidSettings]) -> list[Tagger]:
     return [tagger for slot in slots for tagger in unsealed(slot, child.keys.data[slot.slot])]
 
 
-def _line(record: Record, done: Rewritten) -> bytes:
-    spans = [
-        {"text": f.text, "start": f.start, "end": f.end, "kind": f.kind, "original": f.original, "instead": f.instead} for f in done.found
-    ]
-    return json.dumps({"id": record.id, "spans": spans}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+def _from_presidio(child: Child[DeidSettings]) -> list[presidio.FromPresidio]:
+    """Return the recognisers of Presidio's file, if the order holds one and it is the one that the settings were digested with."""
+    path, wanted = child.order.files.get("presidio"), child.order.settings.presidio_digest
+    if path is None and wanted is None:
+        return []
+    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
+        raise PresidioUnreadable(problem="it is not the file that was announced")
+    return presidio.read(Path(path))

@@ -29,6 +29,7 @@ _ADDRESS_AFTER = re.compile(r"@|://")
 _LONE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
+_ANY = {"zh": "王小明在北京。", "en": "John Smith lives in Paris."}
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
 
 
@@ -38,6 +39,10 @@ class Seen(NamedTuple):
     first: int = 0
     second: int = 0
     both: int = 0
+
+    def minus(self, less: Seen) -> Seen:
+        """Return the differences."""
+        return Seen(self.first - less.first, self.second - less.second, self.both - less.both)
 
     def plus(self, more: Seen) -> Seen:
         """Return the sums."""
@@ -55,6 +60,12 @@ class Namer:
         self.seen: dict[str, Seen] = {language: Seen() for language, taggers in self._by_language.items() if len(taggers) > 1}
         self._known: dict[tuple[str, str], tuple[tuple[Span, ...], Seen]] = {}
         self._size = 0
+
+    def load(self) -> None:
+        """Have every tagger load its model now and not at the first name: before this process is copied, so that the copies share it."""
+        for language, taggers in self._by_language.items():
+            for tagger in taggers:
+                tagger.tag([_ANY[language]])
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield the names of a folded block; those of different taggers may overlap."""

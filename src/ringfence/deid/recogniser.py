@@ -78,6 +78,27 @@ class Recogniser(Protocol):
         ...
 
 
+class Finder(Protocol):
+    """A recogniser that searches a folded block in its own way, not by a pattern of the common automaton."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What it finds."""
+        ...
+
+    def find(self, text: str) -> Iterable[Span]:
+        """Yield the spans of a folded block, none across its separators."""
+        ...
+
+    def normalise(self, value: str) -> str:
+        """Return the form in which two spellings of one value are equal."""
+        ...
+
+    def surrogate(self, value: str, draw: Draw) -> str:
+        """Return what stands there instead. Total: any string has one."""
+        ...
+
+
 class Shaped:
     """The part of a recogniser that is the same for all: searching, and a normal form without separators."""
 

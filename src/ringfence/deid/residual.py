@@ -10,7 +10,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import heappush, heapreplace
+from heapq import heapify, heappush, heapreplace, nlargest
 from typing import NamedTuple
 
 from ringfence.core.records import Record
@@ -46,6 +46,11 @@ class Sample:
         if len(self._kept) < self._size or rank > self._kept[0][0]:
             text = record.texts[-rank % len(record.texts)]
             (heappush if len(self._kept) < self._size else heapreplace)(self._kept, (rank, text))
+
+    def add(self, other: Sample) -> None:
+        """Take over what another sample of the set saw."""
+        self._kept = nlargest(self._size, [*self._kept, *other._kept])
+        heapify(self._kept)
 
     def texts(self) -> list[str]:
         """Return one text of each."""
@@ -177,8 +182,18 @@ class Crowd:
         if self._people is None:
             self._classes[looks] += 1
         else:
-            known = self._people.get(record.unit)
-            self._people[record.unit] = known.joined(looks) if known else looks
+            self._meet(record.unit, looks)
+
+    def _meet(self, unit: str, looks: Looks) -> None:
+        assert self._people is not None  # noqa: S101  both sides count units
+        known = self._people.get(unit)
+        self._people[unit] = known.joined(looks) if known else looks
+
+    def add(self, other: Crowd) -> None:
+        """Take over whom another one saw; what was said first of a person counts."""
+        self._classes.update(other._classes)
+        for unit, looks in (other._people or {}).items():
+            self._meet(unit, looks)
 
     def people(self) -> int:
         """Return how many people there are."""

@@ -27,6 +27,7 @@ class DeidSettings(Settings):
     taught: Mapping[Name, Digest] = {}  # taggers of the tenant's own: their sealed objects
     operators: Mapping[str, Uses] = {}  # by kind, "*" for those that are not named; without it they get surrogates
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
+    presidio_digest: Digest | None = None  # keyed digest of a file of Presidio recognisers
     engine: Literal["auto", "re"] = "auto"
     plant: Annotated[int, Field(ge=0, le=1_000)] = (
         60  # identifiers of each kind that are hidden in copies of rows: 60 of 60 found is at least 95 %

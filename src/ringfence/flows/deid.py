@@ -6,19 +6,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringfence.core.errors import TaggerMissing, WrongStage
-from ringfence.core.order import Progress
+from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
+from ringfence.deid.compat import yaml as recognisers
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, vocabulary
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.teach import taught_kinds
+from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
+from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
+
+_WORKER = 1 << 30  # bytes that a worker may need of its own
 
 
 def deidentify(
@@ -28,13 +33,17 @@ def deidentify(
     settings: DeidSettings,
     terms: Path | None = None,
     taggers: Sequence[str] = (),
+    presidio: Path | None = None,
+    workers: int | None = None,
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Committed, DeidFigures]:
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
     A bare name means the cleared set where there is one, else the sealed one.  taggers: names of taggers of the tenant's own.
+    workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
-    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
+    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost,
+    SandboxError.
     """
     source = _source(space, name)
     made = source.made
@@ -42,6 +51,12 @@ def deidentify(
     if terms is not None:
         files["terms"] = terms.resolve()
         settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
+    found: tuple[str, ...] = ()
+    if presidio is not None:
+        found = recognisers.kinds_of(recognisers.read(presidio))  # here, too: what is wrong with it is said before a sandbox starts
+        files["presidio"] = presidio.resolve()
+        digest = dictionary_digest(presidio.read_bytes(), space.keys.purpose("content"))
+        settings = settings.model_copy(update={"presidio_digest": digest})
     settings, models = _with_models(settings)
     files |= models
     taught = {name: space.state.tagger(name) for name in dict.fromkeys(taggers)}
@@ -53,11 +68,25 @@ def deidentify(
             "deid.v1",
             purpose=("surrogate", "content"),
             files=files,
-            vocabulary=tuple(sorted({*vocabulary(), *(kind for thing in taught.values() for kind in taught_kinds(space, thing))})),
+            vocabulary=tuple(sorted({*vocabulary(), *found, *(kind for thing in taught.values() for kind in taught_kinds(space, thing))})),
             tier=tier_for(space.policy(), made.label),
+            limits=_limits(workers or _workers()),
         )
         done = start(work, DeidFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures
+
+
+def _workers() -> int:
+    """Return one for every processor, as far as there is memory for each."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    available = int(fields["MemAvailable"].split()[0]) << 10
+    return max(1, min(cores(), available // _WORKER))
+
+
+def _limits(workers: int) -> Limits:
+    """Return the job's limits. Its memory is bound as a whole, so it grows with the workers."""
+    limits = JOBS["deid.v1"].limits
+    return limits.model_copy(update={"workers": workers, "memory": limits.memory + (workers - 1) * _WORKER})
 
 
 def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:

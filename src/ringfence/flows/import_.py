@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.core.errors import FileUnreadable, LayoutMisfit, UnknownLayout
+from ringfence.core.errors import FileUnreadable, LayoutMisfit, ParquetMissing, UnknownLayout
 from ringfence.core.order import Progress
 from ringfence.core.statement import Label
 from ringfence.core.work import Done, Work
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.ingest.parquet import is_installed
 from ringfence.ingest.settings import NEEDED, REASONS, ImportFigures, ImportSettings
 from ringfence.jobs.start import Handlers, start
 from ringfence.vault.files import file_names, read_file
@@ -42,6 +43,8 @@ def import_file(
     """
     if not path.is_file():
         raise FileUnreadable(path=str(path))
+    if (settings.format == "parquet" or path.suffix.lower() == ".parquet") and not is_installed():
+        raise ParquetMissing
     before = path.stat()
     outputs = {"set": Plan("set", "sealed")}
     with Arrow(space, "import", name=name, label=label, settings=settings, outputs=outputs) as arrow:

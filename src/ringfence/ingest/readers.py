@@ -1,4 +1,4 @@
-"""Rows of a file, whatever its format: JSON Lines, a JSON array, a JSON object of rows, CSV, text. Streamed.
+"""Rows of a file, whatever its format: JSON Lines, a JSON array, a JSON object of rows, CSV, text, Parquet. Streamed.
 
 A row that cannot be read is a `Row` with a reason. What makes the rest of the file unreadable raises.
 Parsers quote the text that they stumble on, so their exceptions are never chained: errors are raised after the handler is left.
@@ -15,12 +15,21 @@ import ijson
 
 from ringfence.core.errors import BadEncoding, DocumentBroken, EmptyFile, RingfenceError, UnknownFormat
 from ringfence.ingest.lines import BoundedSource, bounded_lines, skip_bom
+from ringfence.ingest.parquet import MAGIC, read_parquet
 from ringfence.ingest.rows import Row, plain
 from ringfence.ingest.settings import LINE_LIMIT, FileFormat, Format
 from ringfence.ingest.tables import read_csv
 
-Reader = Literal["json", "json-object", "jsonl", "csv", "text"]
-_ENDINGS: dict[str, Reader] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".txt": "text", ".md": "text"}
+Reader = Literal["json", "json-object", "jsonl", "csv", "text", "parquet"]
+_ENDINGS: dict[str, Reader] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "text",
+    ".md": "text",
+    ".parquet": "parquet",
+}
 _BLOCK = 1 << 16  # bytes
 _JSON = ijson.get_backend("yajl2_c")
 
@@ -41,6 +50,8 @@ def sniff(file: BinaryIO, name: str, *, named: Format = "auto", limit: int = LIN
     guess = _ENDINGS.get(ending) if named == "auto" else named
     if guess is not None and guess != "json":
         return guess
+    if head.startswith(MAGIC):
+        return "parquet"
     if head[:1] == b"[":
         return "json"
     if head[:1] != b"{":
@@ -156,5 +167,13 @@ _READERS: dict[Reader, Callable[[BinaryIO, int], Iterator[Row]]] = {
     "jsonl": _jsonl,
     "csv": read_csv,
     "text": _text,
+    "parquet": read_parquet,
 }
-FORMATS: dict[Reader, FileFormat] = {"json": "json", "json-object": "json", "jsonl": "jsonl", "csv": "csv", "text": "text"}
+FORMATS: dict[Reader, FileFormat] = {
+    "json": "json",
+    "json-object": "json",
+    "jsonl": "jsonl",
+    "csv": "csv",
+    "text": "text",
+    "parquet": "parquet",
+}

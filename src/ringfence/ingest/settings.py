@@ -13,8 +13,8 @@ from ringfence.core.order import Count, Counts, FewOfEach, Figures
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 
-Format = Literal["auto", "json", "jsonl", "csv", "text"]
-FileFormat = Literal["json", "jsonl", "csv", "text"]
+Format = Literal["auto", "json", "jsonl", "csv", "text", "parquet"]
+FileFormat = Literal["json", "jsonl", "csv", "text", "parquet"]
 Layout = Literal["messages", "alpaca", "pair", "text", "preference"]
 MapRole = Literal["messages", "instruction", "input", "output", "history", "system", "prompt", "completion", "text", "chosen", "rejected"]
 Column = Annotated[str, Field(min_length=1, max_length=256)]  # of any script; chosen by the user, so it may stand in evidence

@@ -6,18 +6,15 @@ import importlib
 import json
 import signal
 import socket
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from ringfence.core.environment import silence_libraries, use_threads
-from ringfence.core.errors import RingfenceError
-from ringfence.core.order import Child, Failure, Figures, Keys, Order
+from ringfence.core.failure import failure_of
+from ringfence.core.order import Child, Figures, Keys, Order
 from ringfence.jobs.channel import ChildChannel
 from ringfence.jobs.frames import FrameSocket
 from ringfence.jobs.table import JOBS
-
-_NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
 
 
 def main(order: bytes, keys: bytes, end: socket.socket) -> int:
@@ -28,7 +25,7 @@ def main(order: bytes, keys: bytes, end: socket.socket) -> int:
     try:
         channel.done(_perform(json.loads(order), json.loads(keys), channel))
     except Exception as error:  # noqa: BLE001  the job worker: whatever happened leaves as class, place and numbers
-        channel.failed(_failure(error))
+        channel.failed(failure_of(error))
         return 1
     return 0
 
@@ -44,23 +41,3 @@ def _perform(document: dict[str, Any], keys: dict[str, Any], channel: ChildChann
     module, _, function = row.entry.partition(":")
     run: Callable[[Child[Any]], Figures] = getattr(importlib.import_module(module), function)
     return run(Child(order=order, keys=held, channel=channel))
-
-
-def _failure(error: Exception) -> Failure:
-    name = type(error).__name__
-    facts: dict[str, int | float | tuple[int, ...]] = {}
-    if isinstance(error, RingfenceError):
-        facts = {key: value for key, value in error.facts.items() if not isinstance(value, str)}
-    elif isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        name = "OutOfMemory"
-    return Failure(error=name.replace("_", ""), at=_place(error), facts=facts)
-
-
-def _place(error: Exception) -> str:
-    """Return module:line of the innermost frame that is ours."""
-    place = "unknown:0"
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        module = str(frame.f_globals.get("__name__", ""))
-        if module.startswith("ringfence."):
-            place = f"{module.lower()}:{line}"
-    return place

@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
     app.command(
         "import",
         help=t(
-            "Seal the rows of a file (JSON, JSON Lines, CSV, text) as a set.\n\n"
+            "Seal the rows of a file (JSON, JSON Lines, CSV, Parquet, text) as a set.\n\n"
             "Examples:\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
             "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
             "Any refused row refuses the import; --skip-bad imports the others, on record.",
-            "把文件（JSON、JSON Lines、CSV、文本）的各行封存为数据集。\n\n"
+            "把文件（JSON、JSON Lines、CSV、Parquet、文本）的各行封存为数据集。\n\n"
             "示例：\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
             "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
             "任何一行被拒绝都会拒绝整个导入；--skip-bad 会导入其余的行，并留下记录。",
@@ -42,7 +42,7 @@ def import_(
         ),
     ] = "auto",
     format_: Annotated[
-        str, typer.Option("--format", help=t("auto, json, jsonl, csv or text.", "auto、json、jsonl、csv 或 text。"))
+        str, typer.Option("--format", help=t("auto, json, jsonl, csv, parquet or text.", "auto、json、jsonl、csv、parquet 或 text。"))
     ] = "auto",
     mapping: Annotated[
         str | None, typer.Option("--map", help=t("Columns, as role=COLUMN,role=COLUMN.", "列映射，如 role=列名,role=列名。"))

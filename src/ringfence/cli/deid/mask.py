@@ -24,8 +24,8 @@ def register(group: typer.Typer) -> None:
         "mask",
         help=t(
             "Replace identifiers and internal terms by consistent surrogates; no original survives, or nothing is written.\n\n"
-            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards",
-            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards",
+            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
+            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
         ),
     )(mask)
 
@@ -53,6 +53,21 @@ def mask(
         list[str] | None,
         typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
     ] = None,
+    presidio: Annotated[
+        Path | None, typer.Option("--presidio", metavar="FILE", help=t("Recognisers in Presidio's YAML.", "Presidio YAML 格式的识别器。"))
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help=t(
+                "Processes that share the work, at most one for 4 MB of the set (default: one per processor). The result is the same for any number.",
+                "分担工作的进程数，至多每 4 MB 数据一个（默认每个处理器一个）。结果与进程数无关。",
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Replace identifiers by surrogates."""
     from ringfence.deid.profile import settings_for
@@ -63,7 +78,14 @@ def mask(
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
         committed, figures = deidentify(
-            space, name, settings=settings_for(profile, without=without or ()), terms=terms, taggers=tagger or (), show=bar
+            space,
+            name,
+            settings=settings_for(profile, without=without or ()),
+            terms=terms,
+            taggers=tagger or (),
+            presidio=presidio,
+            workers=workers,
+            show=bar,
         )
     made = committed.things["set"].made
 
