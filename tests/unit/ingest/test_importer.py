@@ -169,6 +169,8 @@ def test_every_ingest_error_that_crosses_is_told_by_numbers_alone():
         "BadEncoding": {"first": 1},
         "DuplicateIds": {"count": 2},
         "DocumentBroken": {"first": 4},
+        "ParquetBroken": {"first": 4},
+        "ParquetColumn": {"column": 2},
     }
     for cls in IngestError.__subclasses__():
         if cls.crosses:

@@ -70,7 +70,7 @@ def as_recognizer(engine: Engine, kinds: Sequence[str], *, language: str = "en",
     from presidio_analyzer import EntityRecognizer as Base  # noqa: PLC0415  optional
     from presidio_analyzer import RecognizerResult  # noqa: PLC0415
 
-    class Ringfence(Base):  # type: ignore[misc]
+    class Ringfence(Base):  # type: ignore[misc]  # Presidio is untyped here
         """ringfence's recognisers, dictionary and taggers."""
 
         def load(self) -> None:
