@@ -14,6 +14,7 @@ from ringfence.deid.recogniser import TERM, Span, cuts_a_word
 KIND = "TERM"
 _SHORTEST = 2  # characters
 _MOST_BYTES = 16 << 20
+_BETWEEN = dict.fromkeys(map(ord, " -_"))
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 # Neutral names, Chinese and English; the first pair that holds none of the terms is used.
 _NAMES = (("内部项目", "Project "), ("内部系统", "System "), ("代称", "Item "))
@@ -47,6 +48,11 @@ def read_terms(path: Path) -> tuple[str, ...]:
 def lowered(text: str) -> str:
     """Return `text` with A to Z in lower case and nothing else changed: terms are found in any ASCII case."""
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
+
+
+def normal(term: str) -> str:
+    """Return the form in which the spellings of one term are equal: folded, ASCII lower case, without what may stand between its parts."""
+    return lowered(fold(term.strip()).text).translate(_BETWEEN)
 
 
 def folded_terms(terms: Iterable[str]) -> tuple[str, ...]:
