@@ -59,7 +59,12 @@ def _first_zh(draw: random.Random) -> str:
         lambda: "".join(draw.sample(_RARE, 2)),
         lambda: "".join(draw.sample(_RARE, 2)) + draw.choice(_KINDS_ZH),
         lambda: draw.choice(_IMAGES) + draw.choice(_KINDS_ZH),
-        lambda: draw.choice("一二三四五六七八九") + draw.choice("横纵环翼链") + draw.choice("一二三四五六七八九") + draw.choice(("工程", "布局", "打法")),
+        lambda: (
+            draw.choice("一二三四五六七八九")
+            + draw.choice("横纵环翼链")
+            + draw.choice("一二三四五六七八九")
+            + draw.choice(("工程", "布局", "打法"))
+        ),
         lambda: f"{letters}-{draw.randrange(2, 90)}",
         lambda: _made_up(draw) + draw.choice(("网关", "中台", "面板")),
         lambda: letters + draw.choice(("接口", "规约", "主机")),
@@ -168,7 +173,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sets", default="")
-    parser.add_argument("--show", type=int, default=0, help="print so many candidates, and the terms that were missed; never commit what it prints")
+    parser.add_argument(
+        "--show", type=int, default=0, help="print so many candidates, and the terms that were missed; never commit what it prints"
+    )
     given = parser.parse_args()
     for name, language, texts in _rows(given.data, quick=given.quick):
         if given.sets and name not in given.sets.split(","):

@@ -12,7 +12,7 @@ from ringfence.core.errors import NotCanonical
 from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
-Step = Literal["import", "scan", "keep", "deid", "plant", "train", "audit", "release", "model", "delete"]
+Step = Literal["import", "scan", "keep", "deid", "plant", "train", "audit", "release", "model", "delete", "discover", "terms"]
 Stage = Literal[
     "sealed",
     "cleared",
@@ -26,6 +26,8 @@ Stage = Literal[
     "filter",
     "figures",
     "account",
+    "candidates",
+    "dictionary",
     "bundle",
 ]
 Label = Literal["public", "internal", "sensitive"]

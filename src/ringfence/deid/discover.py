@@ -37,6 +37,7 @@ _CUES_EN = frozenset(
     " pipeline cluster server console tracker workspace hub desk unit lab taskforce committee site".split()
 )
 _SHAPE = re.compile(r"[a-z]+[A-Z]|[A-Z]{2,}[a-z]|[A-Z][a-z]+[A-Z]|[A-Za-z]+[-_/]?[0-9]|[A-Z]{2,}|[a-z]_[a-z]")
+_MODIFIER = re.compile(r"[A-Z0-9]+-[a-z]{3,}|[a-z]+-[A-Z0-9]+")  # HIV-positive, non-ABC: an adjective made of a candidate
 _PLURAL = re.compile(r"[A-Z]{2,5}s")  # of an abbreviation
 _MEASURES = frozenset("年月日号时点分秒岁个次位名人种类级天周元条项例米克倍层届期度卷版万亿千百页章件只路线")
 _JOINERS_EN = frozenset("of and for the in on to & de la".split())  # inside a name
@@ -58,6 +59,7 @@ _CAPITAL = 0.6  # what a capital amid a sentence says of a word that everybody k
 _RARE = 0.4  # what a word says that everybody knows and few use; one that all use says nothing
 _ONCE, _ALL = 3.0, 9.0  # nats: logarithms of how often such words stand in the list
 _LEAST_SHAPED = 2  # occurrences of what no sentence holds by accident
+_TWICE = 0.5  # of what stands there less often than asked for
 _SHORT = 4  # letters of an abbreviation that could be anything
 _WITHIN = 0.8  # of a term's occurrences stand inside one longer term: then it is a fragment
 
@@ -189,8 +191,9 @@ def _judged(grams: _Grams, n: int, row: _Row, *, least: int) -> Iterator[Candida
         if within[number] >= _WITHIN or not _is_possible(parts, term) or (count < least and _shape(term) <= 1):
             continue
         cohesion = _cohesion(grams, n, place, total) if n > 1 else 0.0
-        freedom = min(left[number], right[number]) / log(min(max(count, 2), _OFTEN))
+        freedom = float(min(left[number], right[number])) / log(min(max(count, 2), _OFTEN))
         score = _score(parts, term, int(texts[number]), cohesion, freedom, float(amid[number])) * float(whole[number])
+        score *= _TWICE if count < least else 1.0
         if score > 0:
             yield Candidate(term, count, round(score, 4))
 
@@ -251,6 +254,8 @@ def _joined(parts: Sequence[str]) -> str:
 def _is_possible(parts: Sequence[str], term: str) -> bool:
     if parts[0] in _FUNCTION or parts[-1] in _FUNCTION or parts[0].lower() in _EDGES_EN or parts[-1].lower() in _EDGES_EN:
         return False
+    if "'" in term or "’" in term or _MODIFIER.fullmatch(term):
+        return False
     if all(part.isdigit() for part in parts) or any(a.isdigit() and b in _MEASURES for a, b in pairwise(parts)):
         return False
     if not _HAN.search(term):
@@ -270,7 +275,7 @@ def _score(parts: Sequence[str], term: str, texts: int, cohesion: float, freedom
     held = 1.0 if len(parts) == 1 else min(max(cohesion, 0.0), _HELD) / _HELD
     free = min(max(freedom, 0.0), 1.0) ** 1.5
     stem = term.removesuffix(cue) or term
-    unknown = _unknown_zh(stem) if _HAN.search(stem) else _unknown_en(parts, amid)
+    unknown = _unknown_zh(stem) if _HAN.search(stem) else _unknown_en(parts[: len(parts) - len(cue)], amid)
     return unknown * (_NAMED if is_named else 1.0) * _shape(term) * held * free * log(1 + min(texts, _OFTEN))
 
 

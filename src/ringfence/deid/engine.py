@@ -69,6 +69,7 @@ class Engine:
         settings: DeidSettings,
         key: bytes,
         taggers: Sequence[Tagger] = (),
+        generic: Mapping[str, str] | None = None,
     ) -> None:
         self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
@@ -76,13 +77,21 @@ class Engine:
         }
         by_kind: dict[str, StandIn] = {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
-        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
+        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken, generic=generic)
 
     @classmethod
     def build(
-        cls, settings: DeidSettings, surrogate_key: bytes, *, terms: Iterable[str] = (), models: Mapping[PartName, Path] | None = None
+        cls,
+        settings: DeidSettings,
+        surrogate_key: bytes,
+        *,
+        terms: Iterable[str] = (),
+        generic: Mapping[str, str] | None = None,
+        models: Mapping[PartName, Path] | None = None,
     ) -> Engine:
         """Return an engine with every part of the settings compiled into one scan. `models`: the folder of each tagger that needs one.
+
+        generic: of terms that get no surrogate but a word that many share, by their normal form.
 
         Raises: UnknownPart.
         """
@@ -91,7 +100,7 @@ class Engine:
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
         scanner = kind([p.pattern for p in parts], words)
-        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
+        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, generic=generic)
 
     def find(self, text: str) -> list[Span]:
         """Return the spans of one text: disjoint, in order, in its own coordinates."""

@@ -38,7 +38,7 @@ def is_english(word: str) -> bool:
 
 def is_calendar(word: str) -> bool:
     """Return whether English always writes a word with a capital although it names no thing."""
-    return word.lower() in _ALWAYS_CAPITAL
+    return word.lower().removesuffix("s") in _ALWAYS_CAPITAL or word.lower() in _ALWAYS_CAPITAL
 
 
 def is_given_name(word: str) -> bool:

@@ -12,9 +12,10 @@ from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Rewritten, engine_name
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role
+from ringfence.deid import decisions
+from ringfence.deid.settings import DeidFigures, DeidSettings, model_role, terms_digest
 from ringfence.deid.terms import read_terms
-from ringfence.vault.files import write_files
+from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
 _SAY_EVERY = 1_000  # records between two messages to the host
@@ -29,7 +30,8 @@ class _Run:
         self.reader = SetReader(slot, child.keys.data[slot.slot])
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
-        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=_terms(child), models=models)
+        terms, generic = _terms(child)
+        self.engine = Engine.build(settings, child.keys.purpose["surrogate"], terms=terms, generic=generic, models=models)
         self.spans: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
         self.records = self.survivors = self.dropped = self.characters = self.changed = 0
@@ -93,14 +95,20 @@ def run(child: Child[DeidSettings]) -> DeidFigures:
     return work.figures()
 
 
-def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
-    """Return the dictionary, if the order holds one and it is the one that the settings were digested with."""
-    path, wanted = child.order.files.get("terms"), child.order.settings.terms_digest
-    if path is None and wanted is None:
-        return ()
-    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
+def _terms(child: Child[DeidSettings]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the terms and generic words of the workspace's dictionary and of a file, if they are those that the settings were digested with.
+
+    What the file names is replaced, whatever the dictionary says of it.
+    """
+    slot, path, wanted = child.order.inputs.get("dictionary"), child.order.files.get("terms"), child.order.settings.terms_digest
+    if slot is None and path is None and wanted is None:
+        return (), {}
+    sealed = read_file(slot, child.keys.data[slot.slot], decisions.FILE) if slot else None
+    file = Path(path).read_bytes() if path is not None else None
+    if terms_digest(sealed, file, child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
-    return read_terms(Path(path))
+    known = decisions.Dictionary.from_bytes(sealed) if sealed is not None else decisions.Dictionary()
+    return (*known.replaced(), *(read_terms(Path(path)) if path is not None else ())), known.generic()
 
 
 def _line(record: Record, done: Rewritten) -> bytes:

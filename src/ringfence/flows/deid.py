@@ -8,16 +8,18 @@ from pathlib import Path
 from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Progress
 from ringfence.core.text import t
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, kinds, model_role
+from ringfence.deid.decisions import FILE
+from ringfence.deid.settings import DeidFigures, DeidSettings, kinds, model_role, terms_digest
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
+from ringfence.vault.files import read_file
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Thing
+from ringfence.workspace.state import State, Thing
 
 
 def deidentify(
@@ -30,20 +32,25 @@ def deidentify(
 ) -> tuple[Committed, DeidFigures]:
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
-    A bare name means the cleared set where there is one, else the sealed one.
+    A bare name means the cleared set where there is one, else the sealed one. The workspace's dictionary of internal terms is used, and `terms` with it.
 
     Raises: UnknownName, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, SurvivorsLeft, SandboxError.
     """
-    source = _source(space, name)
+    source = source_of(space, name)
     made = source.made
     files: dict[str, Path] = {}
+    inputs = {"set": source}
+    if known := dictionary_of(space.state):
+        inputs["dictionary"] = known
     if terms is not None:
+        read_terms(terms)  # here, too: what is wrong with it is said before a sandbox starts
         files["terms"] = terms.resolve()
-        settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
-    settings, models = _with_models(settings)
+    digest = terms_digest(sealed(space, known) if known else None, terms.read_bytes() if terms else None, space.keys.purpose("content"))
+    settings = settings.model_copy(update={"terms_digest": digest})
+    settings, models = with_models(settings)
     files |= models
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
-    with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:
+    with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
         work = arrow.work(
             "deid.v1", purpose=("surrogate", "content"), files=files, vocabulary=kinds(), tier=tier_for(space.policy(), made.label)
         )
@@ -51,7 +58,7 @@ def deidentify(
         return arrow.commit(done, Facts(parts=(*settings.parts, *settings.taggers), software=software())), done.figures
 
 
-def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
+def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
     """Return the settings with the digest of each tagger's model, and the folders of the models by role."""
     digests, folders = {}, {}
     for tagger in settings.taggers:
@@ -64,7 +71,7 @@ def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]
     return settings.model_copy(update={"models": digests}), folders
 
 
-def _source(space: Workspace, name: str) -> Thing:
+def source_of(space: Workspace, name: str) -> Thing:
     """Return the set to mask: never a masked one, as an audit tries the originals of one table only."""
     if "@" in name:
         named = space.state.resolve(name)
@@ -77,6 +84,12 @@ def _source(space: Workspace, name: str) -> Thing:
     return max(cleared, key=lambda t: t.index, default=sealed)
 
 
-def _digest(terms: Path, key: bytes) -> str:
-    read_terms(terms)  # here, too: what is wrong with it is said before a sandbox starts
-    return dictionary_digest(terms.read_bytes(), key)
+def dictionary_of(state: State) -> Thing | None:
+    """Return the workspace's dictionary of internal terms in its newest version."""
+    return max((thing for thing in state.live().values() if thing.made.kind == "dictionary"), key=lambda thing: thing.index, default=None)
+
+
+def sealed(space: Workspace, dictionary: Thing) -> bytes:
+    """Return the dictionary's bytes, to be digested and not to be read."""
+    slot = space.input(dictionary).slot
+    return read_file(slot, space.keys.data_key(slot.slot), FILE)

@@ -9,6 +9,7 @@ from ringfence.audit.settings import AuditFigures, AuditOrder, PlantFigures, Pla
 from ringfence.core.order import Figures, Limits
 from ringfence.core.settings import Settings
 from ringfence.deid.settings import DeidFigures, DeidSettings
+from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -39,6 +40,13 @@ JOBS: Mapping[str, JobRow] = {
     "scan.v1": JobRow("ringfence.scan.job:run", ScanSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "deid.v1": JobRow("ringfence.deid.job:run", DeidSettings, DeidFigures, ("surrogate", "content"), limits=Limits(seconds=12 * _HOUR)),
+    "discover.v1": JobRow("ringfence.deid.terms_job:discover", DiscoverSettings, DiscoverFigures, limits=Limits(seconds=6 * _HOUR)),
+    "terms-list.v1": JobRow("ringfence.deid.terms_job:show", ListSettings, ListFigures, text_channel=True, limits=Limits(seconds=_HOUR)),
+    "terms-decide.v1": JobRow("ringfence.deid.terms_job:decide", TermsSettings, TermsFigures, limits=Limits(seconds=_HOUR)),
+    "terms-review.v1": JobRow(
+        "ringfence.deid.terms_job:review", TermsSettings, TermsFigures, text_channel=True, limits=Limits(seconds=24 * _HOUR)
+    ),
+    "terms-import.v1": JobRow("ringfence.deid.terms_job:take", TermsSettings, TermsFigures, ("content",), limits=Limits(seconds=_HOUR)),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

@@ -176,7 +176,7 @@ class Deleted(Entry):
     generation: int
 
 
-Purpose = Literal["chat", "export", "figures", "gate", "serve"]
+Purpose = Literal["chat", "export", "figures", "gate", "serve", "terms"]
 
 
 class Opened(Entry):
