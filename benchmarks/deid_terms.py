@@ -125,7 +125,87 @@ FIRST = Generator(
         "when_zh": ("下午", "周四", "月底", "验收后"),
     },
 )
-GENERATORS = {"first": FIRST}
+
+# ── the second generator: written when the method was fixed ────────────────────────────────────────────────────────────
+
+_STARS = "望舒 扶光 玉衡 羲和 昆吾 青圭 白泽 飞廉 句芒 祝融 毕方 招摇 灵枢 太阿 赤水 丹渊".split()
+_PLACES_ZH = "署 营 廷 轩 坊 阁 组 线 堂 库".split()
+_PINYIN = "b c d f g h j k l m n p q r s t w x y z".split()
+_WORDS = "paper iron cold river stone night silver candle copper velvet winter maple granite".split()
+_MORE = "boat ledger brew crate mill watch fold press yard gate forge loft".split()
+_CODES = "Juniper Mercury Orchard Falcon Compass Meridian Obsidian Larch Sable Corvid".split()
+_TOWNS = "Elm Ash Wych Thorn Hazel Cold Marsh Birk".split()
+
+
+def _second_zh(draw: random.Random) -> str:
+    shapes = (
+        lambda: draw.choice(_STARS) + draw.choice(_PLACES_ZH),
+        lambda: draw.choice(_STARS),
+        lambda: "".join(draw.sample(_PINYIN, draw.choice((3, 4)))),
+        lambda: draw.choice(_CODES) + draw.choice("组线库柜"),
+        lambda: draw.choice("TKGHQ") + str(draw.randrange(2, 60)) + draw.choice(("机组", "机柜", "单元", "库房")),
+        lambda: draw.choice(("蓄水池", "压舱石", "稻草人", "过山车", "万花筒", "蒲公英")) + draw.choice(("计划", "二期", "小组", "清单")),
+        lambda: draw.choice("东西南北") + draw.choice("二三四五六") + draw.choice("廊库井塔栈"),
+        lambda: draw.choice(_STARS) + f"{draw.randrange(2, 9)}.0",
+    )
+    return draw.choice(shapes)()
+
+
+def _second_en(draw: random.Random) -> str:
+    shapes = (
+        lambda: draw.choice(_WORDS) + draw.choice(_MORE),
+        lambda: (draw.choice(_WORDS) + draw.choice(_MORE)).capitalize(),
+        lambda: f"Operation {draw.choice(_WORDS).capitalize()} {draw.choice(_MORE).capitalize()}",
+        lambda: f"{draw.choice(_CODES)} v{draw.randrange(2, 7)}",
+        lambda: f"{draw.choice(_TOWNS)}{draw.choice(('stead', 'combe', 'wick', 'holt'))} Annex",
+        lambda: draw.choice("eim") + draw.choice(_MORE).capitalize(),
+        lambda: "".join(draw.choices("BCDFGLMNPRSTVX", k=5)),
+        lambda: f"{draw.choice('RQXZ')}{draw.randrange(1, 9)}-{draw.choice(_CODES)}",
+    )
+    return draw.choice(shapes)()
+
+
+SECOND = Generator(
+    zh=_second_zh,
+    en=_second_en,
+    around_zh=(
+        "经办人说{}还没有盖章，<when>再去取。",
+        "{}出的单子和<who>手里的不一样。",
+        "该笔已转{}处理。",
+        "按{}的老规矩办，",
+        "<who>把编号抄给了{}，",
+        "上次{}<fault>，客户等了很久。",
+        "以上内容来自{}。",
+        "请把附件同步到{}一份，",
+        "新来的同事不知道{}是什么，<who>带他去看。",
+        "{}与本案无关，",
+        "凭{}的回执领取，<when>截止。",
+        "能不能不走{}？",
+        "名单由{}和<who>各存一份。",
+    ),
+    around_en=(
+        "Filed under {} by <who>. ",
+        "Not billed: {} was <fault> that day. ",
+        "Forwarded to {} on <when>. ",
+        "<who> still uses {} for this. ",
+        "For reasons of cost {} will close <when>. ",
+        "Copied from {}, without the stamps. ",
+        "Ask whether {} keeps a second copy. ",
+        "The client does not know about {} yet. ",
+        "Moved from {} to the archive. ",
+        "<who> thinks {} got it wrong. ",
+        "This came through {} and was never answered. ",
+    ),
+    fillers={
+        "who": ("reception", "the registrar", "our auditor", "legal", "the back office", "the trainee"),
+        "fault": ("closed", "offline", "overbooked", "being moved"),
+        "when": ("Monday", "the first", "quarter end", "June"),
+        "who_zh": ("前台", "法务", "登记处", "实习生", "老主任"),
+        "fault_zh": ("停了半天", "没人接", "排不上", "漏了一页"),
+        "when_zh": ("明早", "季度末", "周一", "十五号"),
+    },
+)
+GENERATORS = {"first": FIRST, "second": SECOND}
 
 
 # ── planting and judging ──────────────────────────────────────────────────────────────────────────────────────────────

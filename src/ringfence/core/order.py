@@ -17,7 +17,9 @@ S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 _Value = TypeVar("_Value")
 
-ObjectKind = Literal["set", "quarantine", "spans", "register", "adapter", "checkpoint", "filter", "figures", "account", "candidates", "dictionary"]
+ObjectKind = Literal[
+    "set", "quarantine", "spans", "register", "adapter", "checkpoint", "filter", "figures", "account", "candidates", "dictionary"
+]
 Tier = Literal["T0", "T1"]
 
 

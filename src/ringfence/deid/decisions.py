@@ -168,32 +168,35 @@ def read_decisions(path: Path) -> list[tuple[str, Verb, Kind | None]]:
         raise TermsFileRefused(problem=t("it is larger than {most} bytes", "超过 {most} 字节", most=_MOST_BYTES))
     found: dict[str, tuple[str, Verb, Kind | None]] = {}
     lines: dict[str, int] = {}
+    for line, cells in _cells(text):
+        term, verb, kind = _checked(cells, line)
+        key = normal(term)
+        if found.setdefault(key, (term, verb, kind))[1:] != (verb, kind):
+            raise _refused(line, t("it contradicts line {other}", "它与第 {other} 行矛盾", other=lines[key]))
+        lines.setdefault(key, line)
+    if not found:
+        raise TermsFileRefused(problem=t("it holds no term", "其中没有术语"))
+    return list(found.values())
+
+
+def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of every line that says something."""
     reader = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
     is_first = True
     while True:
         try:
             row = next(reader, None)
         except csv.Error:
-            raise _refused(reader.line_num, t("its quotes do not end", "引号未闭合")) from None
+            raise _refused(reader.line_num, t("its quotes do not end, or it is too long", "引号未闭合，或该行过长")) from None
         if row is None:
-            break
+            return
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#"):
             continue
-        if is_first and tuple(cell.lower() for cell in cells) == _COLUMNS[: len(cells)]:
-            is_first = False
-            continue
+        is_head = is_first and tuple(cell.lower() for cell in cells) == _COLUMNS[: len(cells)]
         is_first = False
-        term, verb, kind = _checked(cells, reader.line_num)
-        key = normal(term)
-        if found.get(key, (term, verb, kind))[1:] != (verb, kind):
-            problem = t("it contradicts line {other}", "它与第 {other} 行矛盾", other=lines[key])
-            raise _refused(reader.line_num, problem)
-        found.setdefault(key, (term, verb, kind))
-        lines.setdefault(key, reader.line_num)
-    if not found:
-        raise TermsFileRefused(problem=t("it holds no term", "其中没有术语"))
-    return list(found.values())
+        if not is_head:
+            yield reader.line_num, cells
 
 
 def _checked(cells: Sequence[str], line: int) -> tuple[str, Verb, Kind | None]:

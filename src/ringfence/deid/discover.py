@@ -21,7 +21,7 @@ from ringfence.deid.english import is_calendar, is_english, is_given_name
 from ringfence.deid.features import all_words_zh, frequencies_zh
 from ringfence.deid.people import FOREIGN
 
-_TOKEN = re.compile(r"[A-Za-z]+n['’]t|[A-Za-z][A-Za-z0-9_]*(?:[-.+][A-Za-z0-9]+)*|[0-9]+|[\u3400-\u9fff]|.", re.DOTALL)
+_TOKEN = re.compile(r"[A-Za-z]+n['’]t|[A-Za-z][A-Za-z0-9_]*(?:[-.+][A-Za-z0-9]+)*|[0-9]+(?:\.[0-9]+)*|[\u3400-\u9fff]|.", re.DOTALL)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 _WORD = re.compile(r"[A-Za-z]")
@@ -37,6 +37,7 @@ _CUES_EN = frozenset(
     " pipeline cluster server console tracker workspace hub desk unit lab taskforce committee site".split()
 )
 _SHAPE = re.compile(r"[a-z]+[A-Z]|[A-Z]{2,}[a-z]|[A-Z][a-z]+[A-Z]|[A-Za-z]+[-_/]?[0-9]|[A-Z]{2,}|[a-z]_[a-z]")
+_VOWEL = re.compile(r"[aeiouy]")
 _MODIFIER = re.compile(r"[A-Z0-9]+-[a-z]{3,}|[a-z]+-[A-Z0-9]+")  # HIV-positive, non-ABC: an adjective made of a candidate
 _PLURAL = re.compile(r"[A-Z]{2,5}s")  # of an abbreviation
 _MEASURES = frozenset("年月日号时点分秒岁个次位名人种类级天周元条项例米克倍层届期度卷版万亿千百页章件只路线")
@@ -59,7 +60,11 @@ _CAPITAL = 0.6  # what a capital amid a sentence says of a word that everybody k
 _RARE = 0.4  # what a word says that everybody knows and few use; one that all use says nothing
 _ONCE, _ALL = 3.0, 9.0  # nats: logarithms of how often such words stand in the list
 _LEAST_SHAPED = 2  # occurrences of what no sentence holds by accident
+_LISTED = 0.6  # taken from what stands in enumerations or titles: drugs, teams and works do, and systems seldom
+_LISTING = frozenset("、《》")
 _TWICE = 0.5  # of what stands there less often than asked for
+_CROWD = 15  # how many of one kind are a crowd
+_EVEN = 0.75  # 1: each kind gets as much of the list as any other
 _SHORT = 4  # letters of an abbreviation that could be anything
 _WITHIN = 0.8  # of a term's occurrences stand inside one longer term: then it is a fragment
 
@@ -73,11 +78,14 @@ class Candidate(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """All texts as one row of numbers: 0 for whatever ends a term. `cut`: a word of the dictionary may begin here; [tokens + 1]. `text`: which one."""
+    """All texts as one row of numbers: 0 for whatever ends a term. `cut`: a word of the dictionary may begin here; [tokens + 1]. `text`: which one. `listed`: an end that stands in
+    enumerations and around titles: 、《》.
+    """
 
     tokens: NDArray[np.int64]
     cut: NDArray[np.bool_]
     text: NDArray[np.int32]
+    listed: NDArray[np.bool_]
     names: Sequence[str]
 
 
@@ -90,31 +98,69 @@ def candidates(texts: Iterable[str], *, least: int = 3, most: int = 2_000) -> li
     row = _numbered(texts)
     grams = _grams(row.tokens, least=least, letters=row.names)
     found = [made for length in range(1, _LONGEST + 1) for made in _judged(grams, length, row, least=least)]
-    return sorted(found, key=lambda c: (-c.score, c.term))[:most]
+    return sorted(_evened(found), key=lambda c: (-c.score, c.term))[:most]
+
+
+def _evened(found: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield the candidates with scores that different ways of writing share a list by.
+
+    A set about medicine has a hundred abbreviations that no dictionary knows, and one about games a hundred Latin names; what is as unlikely as
+    the crowd of its kind tells less. So the scores of each kind are divided by what the kind's 15th best has, where that is much.
+    """
+    kinds: dict[str, list[Candidate]] = {}
+    for candidate in found:
+        kinds.setdefault(_writing(candidate.term), []).append(candidate)
+    for some in kinds.values():
+        scores = sorted((c.score for c in some), reverse=True)
+        crowd = max(1.0, scores[_CROWD - 1]) if len(scores) >= _CROWD else 1.0
+        yield from (c._replace(score=round(c.score / crowd**_EVEN, 4)) for c in some)
+
+
+def _writing(term: str) -> str:
+    """Return the way in which a term is written."""
+    if term.isascii():
+        if " " in term:
+            return "words"
+        if term.isalpha() and (term.isupper() or _PLURAL.fullmatch(term)):
+            return "abbreviation"
+        return "code" if _SHAPE.search(term) else "word"
+    if _WORD.search(term) or any(c.isdigit() for c in term):
+        return "mixed"
+    return "named" if term.endswith(_CUES_ZH) else "characters"
 
 
 def _numbered(texts: Iterable[str]) -> _Row:
     numbers: dict[str, int] = {"": 0}
-    row, cut, owner = array("q"), bytearray(), array("i")
+    row, cut, owner, listed = array("q"), bytearray(), array("i"), bytearray()
     for n, text in enumerate(texts):
         begins = _word_begins(text)
         for match in _TOKEN.finditer(text):
             piece = match[0]
             if piece == " ":
                 continue
-            is_part = _HAN.match(piece) or _WORD.match(piece) or piece.isdigit()
+            is_part = _HAN.match(piece) or _WORD.match(piece) or piece[0].isdigit()
             row.append(numbers.setdefault(piece, len(numbers)) if is_part else 0)
             cut.append(match.start() in begins or not _HAN.match(piece))
+            listed.append(piece in _LISTING)
         row.append(0)
         cut.append(1)
+        listed.append(0)
         owner.extend([n] * (len(row) - len(owner)))
     if not row:
         row.append(0)
         cut.append(1)
         owner.append(0)
+        listed.append(0)
     cut.append(1)
+    listed.append(0)
     names = sorted(numbers, key=numbers.__getitem__)
-    return _Row(np.array(row, dtype=np.int64), np.frombuffer(cut, dtype=np.uint8).astype(bool), np.array(owner, dtype=np.int32), names)
+    return _Row(
+        tokens=np.array(row, dtype=np.int64),
+        cut=np.frombuffer(cut, dtype=np.uint8).astype(bool),
+        text=np.array(owner, dtype=np.int32),
+        listed=np.frombuffer(listed, dtype=np.uint8).astype(bool),
+        names=names,
+    )
 
 
 def _word_begins(text: str) -> set[int]:
@@ -178,6 +224,7 @@ def _judged(grams: _Grams, n: int, row: _Row, *, least: int) -> Iterator[Candida
     within = _within(grams, n, places, at, counts)
     # [n-grams], the share of the occurrences that stand amid a sentence, and of those that no word of the dictionary crosses the ends of
     amid = _share(numbers, before > 0, size)
+    apart = 1 - _LISTED * _share(numbers, row.listed[places - 1] | row.listed[places + n], size)
     whole = _share(numbers, row.cut[places] & row.cut[places + n], size)
     texts = np.bincount(_pairs(numbers, row.text[places].astype(np.int64))[2], minlength=size)  # [n-grams], in how many texts it stands
     first = np.full(size, -1)
@@ -192,7 +239,9 @@ def _judged(grams: _Grams, n: int, row: _Row, *, least: int) -> Iterator[Candida
             continue
         cohesion = _cohesion(grams, n, place, total) if n > 1 else 0.0
         freedom = float(min(left[number], right[number])) / log(min(max(count, 2), _OFTEN))
-        score = _score(parts, term, int(texts[number]), cohesion, freedom, float(amid[number])) * float(whole[number])
+        score = float(whole[number] * apart[number]) * _score(
+            parts, term, texts=int(texts[number]), cohesion=cohesion, freedom=freedom, amid=float(amid[number])
+        )
         score *= _TWICE if count < least else 1.0
         if score > 0:
             yield Candidate(term, count, round(score, 4))
@@ -252,15 +301,22 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _is_possible(parts: Sequence[str], term: str) -> bool:
-    if parts[0] in _FUNCTION or parts[-1] in _FUNCTION or parts[0].lower() in _EDGES_EN or parts[-1].lower() in _EDGES_EN:
+    if _is_function(term, parts) or parts[0].lower() in _EDGES_EN or parts[-1].lower() in _EDGES_EN:
         return False
     if "'" in term or "’" in term or _MODIFIER.fullmatch(term):
         return False
-    if all(part.isdigit() for part in parts) or any(a.isdigit() and b in _MEASURES for a, b in pairwise(parts)):
+    if all(part[0].isdigit() for part in parts) or any(a[0].isdigit() and b in _MEASURES for a, b in pairwise(parts)):
         return False
     if not _HAN.search(term):
         return len(term) > 2 and (len(parts) == 1 or all(map(_in_name, parts)))  # noqa: PLR2004
     return len(term) > 1 and term not in all_words_zh()
+
+
+def _is_function(term: str, parts: Sequence[str]) -> bool:
+    """Return whether a term begins or ends with a word that only joins others; 过 does, and 过山车 does not."""
+    known = all_words_zh()
+    first = parts[0] in _FUNCTION and not any(term[:n] in known for n in range(2, _WORD_ZH))
+    return first or (parts[-1] in _FUNCTION and not any(term[-n:] in known for n in range(2, _WORD_ZH)))
 
 
 def _in_name(part: str) -> bool:
@@ -268,12 +324,12 @@ def _in_name(part: str) -> bool:
     return not part.islower() or part in _JOINERS_EN or part in _CUES_EN or not is_english(part)
 
 
-def _score(parts: Sequence[str], term: str, texts: int, cohesion: float, freedom: float, amid: float) -> float:
+def _score(parts: Sequence[str], term: str, *, texts: int, cohesion: float, freedom: float, amid: float) -> float:
     """Return how likely a term is: it holds together, stands free, is in no dictionary, and looks like one."""
     cue = next((c for c in _CUES_ZH if term.endswith(c) and len(term) > len(c)), "")
     is_named = bool(cue) or (len(parts) > 1 and bool(_CUES_EN & {parts[0].lower(), parts[-1].lower()}))
     held = 1.0 if len(parts) == 1 else min(max(cohesion, 0.0), _HELD) / _HELD
-    free = min(max(freedom, 0.0), 1.0) ** 1.5
+    free = float(min(max(freedom, 0.0), 1.0) ** 1.5)
     stem = term.removesuffix(cue) or term
     unknown = _unknown_zh(stem) if _HAN.search(stem) else _unknown_en(parts[: len(parts) - len(cue)], amid)
     return unknown * (_NAMED if is_named else 1.0) * _shape(term) * held * free * log(1 + min(texts, _OFTEN))
@@ -301,7 +357,8 @@ def _unknown_word(part: str, amid: float) -> float:
     if is_given_name(part):
         return _GIVEN
     if not is_english(part):
-        return 1.0 if _SHAPE.search(part) or not part.islower() else _LOWER
+        is_word = part.islower() and not _SHAPE.search(part) and _VOWEL.search(part)
+        return _LOWER if is_word else 1.0
     return 0.0 if part.islower() or is_calendar(part) else _CAPITAL * amid
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
-from ringfence.deid.engine import Engine, Rewritten, engine_name
 from ringfence.deid import decisions
+from ringfence.deid.engine import Engine, Rewritten, engine_name
 from ringfence.deid.settings import DeidFigures, DeidSettings, model_role, terms_digest
 from ringfence.deid.terms import read_terms
 from ringfence.vault.files import read_file, write_files

@@ -72,7 +72,7 @@ def spellings(term: str) -> set[str]:
     folded = fold(term.strip()).text
     if len(normal(folded)) < _LEAST_VARIED:
         return {folded}
-    pieces = _PIECE.findall(folded)
+    pieces: list[str] = _PIECE.findall(folded)
     parts = [pieces[0]]
     gaps: list[tuple[str, bool]] = []  # what stands between a part and the next one, and whether both are Latin
     between = ""
@@ -88,6 +88,7 @@ def spellings(term: str) -> set[str]:
             between = ""
         else:
             between += piece
+
     def written(latin: str | None, script: str | None) -> str:
         made = parts[0]
         for (found, is_latin), part in zip(gaps, parts[1:], strict=True):

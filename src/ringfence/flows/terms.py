@@ -13,11 +13,11 @@ from typing import Any
 
 from ringfence.core.errors import NoCandidates
 from ringfence.core.order import Keys, Progress
+from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.deid.decisions import read_decisions
 from ringfence.deid.settings import DeidSettings, dictionary_digest
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
-from ringfence.core.text import t
 from ringfence.flows.deid import dictionary_of, source_of, with_models
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
@@ -85,9 +85,7 @@ def decide(space: Workspace, name: str, settings: TermsSettings) -> tuple[Commit
     return _changed(space, "terms-decide.v1", settings, asked=candidates_of(space, name))
 
 
-def review(
-    space: Workspace, name: str, *, say: Callable[[Row], None], hear: Callable[[], str | None]
-) -> tuple[Committed, TermsFigures]:
+def review(space: Workspace, name: str, *, say: Callable[[Row], None], hear: Callable[[], str | None]) -> tuple[Committed, TermsFigures]:
     """Ask about one undecided candidate after another, and return what the dictionary holds then. Opening them is put on record.
 
     hear: returns an answer, None at the end.

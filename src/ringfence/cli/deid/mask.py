@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
 
@@ -39,8 +40,10 @@ def mask(
     """Replace identifiers by surrogates."""
     from ringfence.deid.profile import settings_for
     from ringfence.flows.deid import deidentify
+    from ringfence.flows.terms import unreviewed
 
     space = workspace()
+    note_unreviewed(space, name)
     with progress(t("deid", "脱敏")) as bar:
         committed, figures = deidentify(space, name, settings=settings_for(profile, without=without or ()), terms=terms, show=bar)
     made = committed.things["set"].made
@@ -63,8 +66,11 @@ def mask(
             table("", [t("kind", "类型"), t("found", "数量")], found, right=(1,))
 
     emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
-    source = space.state.things[committed.statement.predicate.inputs["set"]].made
+    thing = space.state.things[committed.statement.predicate.inputs["set"]]
+    source = thing.made
     if source.stage == "sealed":  # the default policy asks for both, in this order
         advise(f"ringfence scan {made.name} && ringfence deid {made.name}")
+    elif unreviewed(space, thing) is None:  # nobody looked for internal terms yet
+        advise(f"ringfence deid terms discover {made.name} · ringfence train RECIPE")
     else:
         advise("ringfence train RECIPE")

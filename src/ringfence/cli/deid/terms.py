@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ringfence.cli.candidates import show_candidate
 from ringfence.cli.context import advise, emit, options, progress, say, workspace
 from ringfence.core.errors import BadArgument
 from ringfence.core.text import t
@@ -86,7 +87,10 @@ def register(group: typer.Typer) -> None:
 def discover(
     name: Annotated[str, typer.Argument(metavar="SET", help=t("Set to look through.", "要查找的数据集。"))],
     profile: Annotated[
-        str, typer.Option("--profile", help=t("Profile that will mask the set: what it finds is no candidate.", "将用于脱敏的方案：它能找到的不作候选。"))
+        str,
+        typer.Option(
+            "--profile", help=t("Profile that will mask the set: what it finds is no candidate.", "将用于脱敏的方案：它能找到的不作候选。")
+        ),
     ] = "default",
     most: Annotated[int, typer.Option("--most", min=1, max=5_000, help=t("Most candidates to seal.", "最多封存的候选数。"))] = 500,
     without: Annotated[
@@ -123,7 +127,10 @@ def discover(
 def list_(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[SET]", help=t("A set in which candidates were discovered; none: the dictionary.", "已查找过候选的数据集；不给则为词典。")),
+        typer.Argument(
+            metavar="[SET]",
+            help=t("A set in which candidates were discovered; none: the dictionary.", "已查找过候选的数据集；不给则为词典。"),
+        ),
     ] = None,
     most: Annotated[int, typer.Option("--most", min=1, help=t("Most rows to show.", "最多显示的行数。"))] = 50,
 ) -> None:
@@ -135,7 +142,7 @@ def list_(
 
     def shown() -> None:
         for row in rows:
-            _show(row)
+            show_candidate(row)
 
     emit({"candidates" if name is not None else "terms": rows}, shown)
 
@@ -153,9 +160,7 @@ def keep(name: _SET, numbers: _NUMBERS) -> None:
 def generalise(
     name: _SET,
     numbers: _NUMBERS,
-    as_: Annotated[
-        str, typer.Option("--as", metavar="KIND", help="system · project · organisation · product · place · code")
-    ] = "system",
+    as_: Annotated[str, typer.Option("--as", metavar="KIND", help="system · project · organisation · product · place · code")] = "system",
 ) -> None:
     """Generalise candidates."""
     _decide(name, "generalise", numbers, kind=as_)
@@ -174,7 +179,15 @@ def review(name: _SET) -> None:
     answers = sys.stdin
 
     def hear() -> str | None:
-        print(t("a accept · k keep · g generalise [kind] · s skip · u undo · q quit > ", "a 接受 · k 保留 · g 泛化 [类别] · s 跳过 · u 撤销 · q 退出 > "), end="", file=sys.stderr, flush=True)
+        print(
+            t(
+                "a accept · k keep · g generalise [kind] · s skip · u undo · q quit > ",
+                "a 接受 · k 保留 · g 泛化 [类别] · s 跳过 · u 撤销 · q 退出 > ",
+            ),
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
         try:
             line = answers.readline()
         except KeyboardInterrupt:  # what was decided so far is kept
@@ -185,7 +198,7 @@ def review(name: _SET) -> None:
         if row.pop("again"):
             print(t("that is none of the answers", "不是可选的回答"), file=sys.stderr)
         left = row.pop("left")
-        _show(row, to=sys.stderr if options().json else sys.stdout)
+        show_candidate(row, to=sys.stderr if options().json else sys.stdout)
         if not options().quiet:
             print(t("{n} left", "剩余 {n} 个", n=left), file=sys.stderr)
 
@@ -219,26 +232,6 @@ def ranges(numbers: list[str], verb: str) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def note_unreviewed(space: Any, name: str) -> None:  # noqa: ANN401  a Workspace, which only commands import
-    """Warn on standard error while a strong candidate of the set waits for a decision. A warning: it refuses nothing."""
-    from ringfence.core.errors import WorkspaceError
-    from ringfence.flows.terms import unreviewed
-
-    try:
-        thing = space.state.resolve(name)
-    except WorkspaceError:  # the command itself will say so
-        return
-    count = unreviewed(space, thing)
-    if count and not options().quiet:
-        note = t(
-            "note: {n} strong candidates for internal terms of {set} wait for a decision (ringfence deid terms review {set})",
-            "提示：{set} 有 {n} 个内部术语强候选尚未决定（ringfence deid terms review {set}）",
-            n=count,
-            set=thing.made.name,
-        )
-        print(note, file=sys.stderr, flush=True)
-
-
 def _decide(name: str, verb: TermVerb, numbers: list[str], *, kind: str | None = None) -> None:
     from ringfence.deid.decisions import KINDS
     from ringfence.deid.terms_settings import TermsSettings
@@ -267,22 +260,3 @@ def _tell(committed: Committed, figures: TermsFigures) -> None:
     emit({"run": committed.run, **figures.model_dump(mode="json")}, show)
     if figures.changed:
         advise("ringfence deid SET")
-
-
-def _show(row: dict[str, Any], *, to: Any = None) -> None:  # noqa: ANN401  a stream
-    from ringfence.cli.streams import printable
-
-    shown = {"accept": t("accepted", "接受"), "keep": t("kept", "保留"), "generalise": t("generalised", "泛化")}
-    decided = shown.get(row.get("decision") or "", "")
-    if row.get("as"):
-        decided += f" ({row['as']})"
-    head = [f"{row['number']:>4} " if "number" in row else "", row["term"]]
-    if "count" in row:
-        head.append(t("  {n}×  score {score:.1f}", "  {n} 次  得分 {score:.1f}", n=row["count"], score=row["score"]))
-        head.append(t("  strong", "  强") if row["strong"] else "")
-    head.append(f"  [{decided}]" if decided else "")
-    if row.get("linked"):
-        head.append(t("  linked to {term}", "  关联 {term}", term=row["linked"]))
-    print(printable("".join(head)), file=to or sys.stdout)
-    for context in row.get("contexts", ()):
-        print(printable(f"       {context}"), file=to or sys.stdout, flush=True)
