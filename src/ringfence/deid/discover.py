@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from ringfence.deid.english import is_calendar, is_english, is_given_name
 from ringfence.deid.features import all_words_zh, frequencies_zh
 from ringfence.deid.people import FOREIGN
+from ringfence.deid.terms import normal
 
 _TOKEN = re.compile(r"[A-Za-z]+n['’]t|[A-Za-z][A-Za-z0-9_]*(?:[-.+][A-Za-z0-9]+)*|[0-9]+(?:\.[0-9]+)*|[\u3400-\u9fff]|.", re.DOTALL)
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_DIGITS = re.compile(r"[0-9]+")
+_LATIN_PART = re.compile(r"[A-Za-z0-9._+-]+")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 _WORD = re.compile(r"[A-Za-z]")
 _LONGEST = 8  # tokens of a term
@@ -42,6 +45,7 @@ _MODIFIER = re.compile(r"[A-Z0-9]+-[a-z]{3,}|[a-z]+-[A-Z0-9]+")  # HIV-positive,
 _PLURAL = re.compile(r"[A-Z]{2,5}s")  # of an abbreviation
 _MEASURES = frozenset("年月日号时点分秒岁个次位名人种类级天周元条项例米克倍层届期度卷版万亿千百页章件只路线")
 _JOINERS_EN = frozenset("of and for the in on to & de la".split())  # inside a name
+_INSIDE = frozenset("的了吗呢吧")  # in no name
 _FOREIGN = frozenset(FOREIGN)
 _FUNCTION = frozenset(
     "的了是在和与及或就都也而但被把对从向到为于以之其这那有不个们吗呢吧啊很更最等将已并由如若则且即又再还只让给跟比按经过着可会能要请您你我他她它"
@@ -65,6 +69,8 @@ _LISTING = frozenset("、《》")
 _TWICE = 0.5  # of what stands there less often than asked for
 _CROWD = 15  # how many of one kind are a crowd
 _EVEN = 0.75  # 1: each kind gets as much of the list as any other
+_COMPOSED, _PART = 0.5, 2  # of what holds a candidate that occurs so many times as often
+_FIGURE, _SERIES = 0.3, 3  # of Chinese with numbers that stands there with so many different ones: 胜2平, 5月
 _SHORT = 4  # letters of an abbreviation that could be anything
 _WITHIN = 0.8  # of a term's occurrences stand inside one longer term: then it is a fragment
 
@@ -98,7 +104,30 @@ def candidates(texts: Iterable[str], *, least: int = 3, most: int = 2_000) -> li
     row = _numbered(texts)
     grams = _grams(row.tokens, least=least, letters=row.names)
     found = [made for length in range(1, _LONGEST + 1) for made in _judged(grams, length, row, least=least)]
-    return sorted(_evened(found), key=lambda c: (-c.score, c.term))[:most]
+    return sorted(_evened(_gathered(found)), key=lambda c: (-c.score, c.term))[:most]
+
+
+def _gathered(found: Sequence[Candidate]) -> list[Candidate]:
+    """Return one candidate for all spellings of a term, with less for what is only composed of a more frequent one and for figures with their units."""
+    by_form: dict[str, list[Candidate]] = {}
+    figures: dict[str, set[str]] = {}
+    for candidate in found:
+        by_form.setdefault(normal(candidate.term), []).append(candidate)
+        figures.setdefault(_DIGITS.sub("0", candidate.term), set()).add(candidate.term)
+    made = []
+    for some in by_form.values():
+        best = max(some, key=lambda c: (c.occurrences, c.score, c.term))
+        count, score = sum(c.occurrences for c in some), max(c.score for c in some)
+        if not best.term.isascii():
+            parts = {part.lower() for part in _LATIN_PART.findall(best.term)} | {
+                best.term.removesuffix(c) for c in _CUES_ZH if best.term.endswith(c)
+            }
+            if any(c.occurrences >= _PART * count for part in parts for c in by_form.get(normal(part), ()) if c.term != best.term):
+                score *= _COMPOSED
+            if len(figures[_DIGITS.sub("0", best.term)]) >= _SERIES:
+                score *= _FIGURE
+        made.append(Candidate(best.term, count, score))
+    return made
 
 
 def _evened(found: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -309,7 +338,7 @@ def _is_possible(parts: Sequence[str], term: str) -> bool:
         return False
     if not _HAN.search(term):
         return len(term) > 2 and (len(parts) == 1 or all(map(_in_name, parts)))  # noqa: PLR2004
-    return len(term) > 1 and term not in all_words_zh()
+    return len(term) > 1 and term not in all_words_zh() and not _INSIDE.intersection(parts)
 
 
 def _is_function(term: str, parts: Sequence[str]) -> bool:
