@@ -19,7 +19,7 @@ from ringfence.workspace.fsck import fsck
 from ringfence.workspace.locks import held
 from tests.flows.conftest import RECIPE, import_notes, notes, reopen
 
-SECRET = ("ORC-2197", "璇玑平台", "BlueHeron")
+SECRET = ("ORC-2197", "璇玑平台", "quorvex_jobs")
 AROUND = ("请登录{}查看", "转给{}的人", "{}已上线，", "see {} now.", "({} is slow)", "由{}承办。")
 
 
@@ -78,11 +78,11 @@ def test_accepted_generalised_and_kept_terms_are_treated_so_in_every_spelling(lo
     space, _ = looked
     decided(space, "accept", "ORC-2197")
     decided(space, "generalise", "璇玑平台", kind="project")
-    figures = decided(space, "keep", "BlueHeron")
+    figures = decided(space, "keep", "quorvex_jobs")
     assert (figures.terms, figures.accepted, figures.generalised, figures.kept) == (3, 1, 1, 1)
     text = masked_text(space)
     assert "ORC-2197" not in text and "璇玑" not in text
-    assert text.count("内部项目") >= 6 and text.count("BlueHeron") == 6
+    assert text.count("内部项目") >= 6 and text.count("quorvex_jobs") == 6
     assert len(set(re.findall(r"Project [A-Z]\d{3}", text))) == 1
 
 
@@ -117,14 +117,14 @@ def test_the_dictionary_and_a_file_are_used_together_and_digested_together(looke
 def test_what_was_decided_is_no_candidate_of_the_next_discovery_and_parts_are_linked(looked):
     space, _ = looked
     decided(space, "accept", "璇玑平台")
-    decided(space, "keep", "BlueHeron")
+    decided(space, "keep", "quorvex_jobs")
     assert {row["term"]: row["decision"] for row in listed(space, most=500) if row["decision"]} == {
         "璇玑平台": "accept",
-        "BlueHeron": "keep",
+        "quorvex_jobs": "keep",
     }
     terms.discover(space, "clinic", settings=settings_for("default"))
     found = {row["term"] for row in listed(space, most=500)}
-    assert "ORC-2197" in found and not found & {"璇玑平台", "BlueHeron"}
+    assert "ORC-2197" in found and not found & {"璇玑平台", "quorvex_jobs"}
 
 
 def test_evidence_and_ledger_hold_counts_only(looked):
@@ -223,17 +223,17 @@ def test_a_line_that_cannot_be_taken_is_named_and_not_quoted(space, tmp_path, co
 
 def test_imported_decisions_are_merged(space, tmp_path):
     file = tmp_path / "terms.csv"
-    file.write_text("term,decision,as\nORC-2197,accept\n璇玑平台,,project\nBlueHeron,keep\n", encoding="utf-8")
+    file.write_text("term,decision,as\nORC-2197,accept\n璇玑平台,,project\nquorvex_jobs,keep\n", encoding="utf-8")
     _, figures = terms.take(space, file)
     assert (figures.accepted, figures.generalised, figures.kept, figures.changed) == (1, 1, 1, 3)
-    file.write_text("blue heron\nORC 2197,forget\nNew Name\n", encoding="utf-8")
+    file.write_text("quorvex jobs\nORC 2197,forget\nNew Name\n", encoding="utf-8")
     _, figures = terms.take(space, file)
     assert (figures.terms, figures.accepted, figures.generalised, figures.kept, figures.changed) == (3, 2, 1, 0, 3)
     rows = []
     terms.show(space, None, say=rows.append)
     assert rows == [
-        {"term": "BlueHeron", "decision": "accept", "as": None},
         {"term": "New Name", "decision": "accept", "as": None},
+        {"term": "quorvex_jobs", "decision": "accept", "as": None},
         {"term": "璇玑平台", "decision": "generalise", "as": "project"},
     ]
 
