@@ -229,7 +229,12 @@ def _third_zh(draw: random.Random) -> str:
         lambda: letters + draw.choice(("系统", "平台", "2", "3.0", "")),
         lambda: draw.choice(_OFFICES) + draw.choice(("办", "专班", "领导小组", "工作组")),
         lambda: draw.choice(_LATIN) + draw.choice(("项目", "计划", "2", "")),
-        lambda: draw.choice("东西南北新老") + draw.choice("院楼区库") + draw.choice("一二三四五甲乙丙") + draw.choice(("区", "段", "号库", "座")),
+        lambda: (
+            draw.choice("东西南北新老")
+            + draw.choice("院楼区库")
+            + draw.choice("一二三四五甲乙丙")
+            + draw.choice(("区", "段", "号库", "座"))
+        ),
     )
     return draw.choice(shapes)()
 
@@ -374,7 +379,10 @@ def main() -> None:
                     **{f"recall@{k}": round(sum(ranks.get(normal(t), k + 1) <= k for t in terms) / len(terms), 3) for k in _RANKS},
                     "masked_before": len(terms) - len(missed),
                     "recall@50_of_the_rest": round(sum(ranks.get(normal(t), 51) <= 50 for t in missed) / max(1, len(missed)), 3),
-                    "thresholds": [[x, sum(c.score >= x for c in found), sum(c.score >= x and normal(c.term) in wanted for c in found)] for x in (1.0,1.25,1.5,1.75,2.0,2.5)],
+                    "thresholds": [
+                        [x, sum(c.score >= x for c in found), sum(c.score >= x and normal(c.term) in wanted for c in found)]
+                        for x in (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+                    ],
                     "strong": len(strong),
                     "strong_planted": sum(normal(c.term) in wanted for c in strong),
                     "cpu_seconds_masking": round(middle - start, 2),

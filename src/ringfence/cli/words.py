@@ -82,6 +82,17 @@ _CHINESE: Mapping[str, str] = {
     "characters_changed": "改动的字符",
     "survivors": "残留原文",
     "engine": "引擎",
+    # figures of internal terms
+    "records_read": "读取的记录",
+    "candidates": "候选",
+    "strong": "强候选",
+    "shown": "显示数",
+    "terms": "术语数",
+    "accepted": "接受的术语",
+    "generalised": "泛化的术语",
+    "changed": "更改的决定",
+    "strong_left": "未决定的强候选",
+    "dictionary": "术语词典",
     # figures of training, models and chat
     "steps": "步数",
     "dropped": "无回答的行",
