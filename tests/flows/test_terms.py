@@ -66,7 +66,8 @@ def test_candidates_come_with_counts_and_contexts_without_identifiers(looked):
     found = {row["term"]: row for row in listed(space, most=500)}
     assert set(SECRET) <= set(found)
     assert {row["count"] for term, row in found.items() if term in SECRET} == {6}
-    assert figures.candidates == len(found) and figures.records == figures.records_read == 24
+    assert figures.candidates == len(found)
+    assert figures.records == figures.records_read == 24
     contexts = [context for row in found.values() for context in row["contexts"]]
     assert all(1 <= len(row["contexts"]) <= 3 for row in found.values())
     assert all(term in context for term in SECRET for context in found[term]["contexts"])
@@ -81,8 +82,10 @@ def test_accepted_generalised_and_kept_terms_are_treated_so_in_every_spelling(lo
     figures = decided(space, "keep", "quorvex_jobs")
     assert (figures.terms, figures.accepted, figures.generalised, figures.kept) == (3, 1, 1, 1)
     text = masked_text(space)
-    assert "ORC-2197" not in text and "璇玑" not in text
-    assert text.count("内部项目") >= 6 and text.count("quorvex_jobs") == 6
+    assert "ORC-2197" not in text
+    assert "璇玑" not in text
+    assert text.count("内部项目") >= 6
+    assert text.count("quorvex_jobs") == 6
     assert len(set(re.findall(r"Project [A-Z]\d{3}", text))) == 1
 
 
@@ -94,7 +97,8 @@ def test_spellings_of_one_term_get_one_surrogate(space, tmp_path):
     (tmp_path / "terms.csv").write_text("term,decision\nORC-2197,accept\n")
     terms.take(space, tmp_path / "terms.csv")
     text = masked_text(space)
-    assert "2197" not in text and "２１９７" not in text
+    assert "2197" not in text
+    assert "２１９７" not in text
     assert len(set(re.findall(r"in (Project [A-Z]\d{3}) today", text))) == 1
     assert len(re.findall(r"in Project [A-Z]\d{3} today", text)) == 6
 
@@ -106,12 +110,14 @@ def test_the_dictionary_and_a_file_are_used_together_and_digested_together(looke
     digests = []
     for file in (None, tmp_path / "more"):
         text = masked_text(space, terms=file)
-        assert "ORC-2197" not in text and ("璇玑" in text) == (file is None)
+        assert "ORC-2197" not in text
+        assert ("璇玑" in text) == (file is None)
         made = space.state.resolve("clinic@masked:default")
         predicate = space.statement(made.statement).predicate
         assert predicate.inputs["dictionary"] == dictionary_of(space.state).made.digest
         digests.append(predicate.settings["terms_digest"])
-    assert len(set(digests)) == 2 and None not in digests
+    assert len(set(digests)) == 2
+    assert None not in digests
 
 
 def test_what_was_decided_is_no_candidate_of_the_next_discovery_and_parts_are_linked(looked):
@@ -124,7 +130,8 @@ def test_what_was_decided_is_no_candidate_of_the_next_discovery_and_parts_are_li
     }
     terms.discover(space, "clinic", settings=settings_for("default"))
     found = {row["term"] for row in listed(space, most=500)}
-    assert "ORC-2197" in found and not found & {"璇玑平台", "quorvex_jobs"}
+    assert "ORC-2197" in found
+    assert not found & {"璇玑平台", "quorvex_jobs"}
 
 
 def test_evidence_and_ledger_hold_counts_only(looked):
@@ -183,7 +190,8 @@ def test_a_review_asks_until_it_is_ended_and_undoes(looked):
     assert (after.accepted, after.kept, after.generalised, after.changed) == (0, 1, 1, 2)
     again = []
     terms.review(space, "clinic", say=again.append, hear=lambda: None)
-    assert again[0]["number"] == 3 and again[0]["left"] == figures.candidates - 2
+    assert again[0]["number"] == 3
+    assert again[0]["left"] == figures.candidates - 2
 
 
 def test_deleting_a_set_takes_its_candidates_and_leaves_the_dictionary(looked):
@@ -192,10 +200,12 @@ def test_deleting_a_set_takes_its_candidates_and_leaves_the_dictionary(looked):
     masked_text(space)
     (sealed,) = [thing for thing in space.state.live().values() if thing.made.stage == "sealed"]
     kinds = {thing.made.kind for thing in foresee(space, [sealed], with_derived=True).going}
-    assert {"candidates", "set", "spans"} <= kinds and "dictionary" not in kinds
+    assert {"candidates", "set", "spans"} <= kinds
+    assert "dictionary" not in kinds
     delete(space, [sealed], with_derived=True)
     left = {thing.made.kind for thing in space.state.live().values()}
-    assert "candidates" not in left and "dictionary" in left
+    assert "candidates" not in left
+    assert "dictionary" in left
     assert fsck(reopen(space.path)).is_sound
 
 
@@ -217,7 +227,8 @@ def test_a_line_that_cannot_be_taken_is_named_and_not_quoted(space, tmp_path, co
     (tmp_path / "terms.csv").write_text(content)
     with pytest.raises(TermsFileRefused) as caught:
         terms.take(space, tmp_path / "terms.csv")
-    assert f"line {line}:" in str(caught.value) and "name" not in str(caught.value)
+    assert f"line {line}:" in str(caught.value)
+    assert "name" not in str(caught.value)
     assert dictionary_of(space.state) is None
 
 
@@ -239,9 +250,10 @@ def test_imported_decisions_are_merged(space, tmp_path):
 
 
 def test_the_commands(looked, cli, recipe, monkeypatch, capsys):
-    space, figures = looked
+    space, _figures = looked
     code, found = cli("deid", "terms", "list", "clinic", "--most", "500", workspace=space.path)
-    assert code == 0 and set(SECRET) <= {row["term"] for row in found["candidates"]}
+    assert code == 0
+    assert set(SECRET) <= {row["term"] for row in found["candidates"]}
     number = next(row["number"] for row in found["candidates"] if row["term"] == "ORC-2197")
     assert cli("deid", "terms", "accept", "clinic", number, workspace=space.path)[1]["accepted"] == 1
     assert cli("deid", "terms", "generalise", "clinic", number, "--as", "code", workspace=space.path)[1]["generalised"] == 1
@@ -251,9 +263,11 @@ def test_the_commands(looked, cli, recipe, monkeypatch, capsys):
     assert cli("deid", "terms", "generalise", "clinic", number, "--as", "castle", workspace=space.path)[0] == 2
     monkeypatch.setattr("sys.stdin", io.StringIO("a\nk\n"))
     code, reviewed = cli("deid", "terms", "review", "clinic", workspace=space.path)
-    assert code == 0 and (reviewed["accepted"], reviewed["kept"]) == (1, 1)
+    assert code == 0
+    assert (reviewed["accepted"], reviewed["kept"]) == (1, 1)
     code, listed_ = cli("deid", "terms", "list", workspace=space.path)
-    assert code == 0 and [row["decision"] for row in listed_["terms"]] == ["accept", "keep"]
+    assert code == 0
+    assert [row["decision"] for row in listed_["terms"]] == ["accept", "keep"]
 
 
 def test_training_and_masking_warn_and_go_on(looked, tmp_path, capsys):

@@ -86,8 +86,9 @@ class Candidate(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """All texts as one row of numbers: 0 for whatever ends a term. `cut`: a word of the dictionary may begin here; [tokens + 1]. `text`: which one. `listed`: an end that stands in
-    enumerations and around titles: 、《》.
+    """All texts as one row of numbers: 0 for whatever ends a term.
+
+    cut: a word of the dictionary may begin here; [tokens + 1]. text: which one. listed: an end that stands in enumerations and around titles.
     """
 
     tokens: NDArray[np.int64]
