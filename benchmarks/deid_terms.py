@@ -379,10 +379,6 @@ def main() -> None:
                     **{f"recall@{k}": round(sum(ranks.get(normal(t), k + 1) <= k for t in terms) / len(terms), 3) for k in _RANKS},
                     "masked_before": len(terms) - len(missed),
                     "recall@50_of_the_rest": round(sum(ranks.get(normal(t), 51) <= 50 for t in missed) / max(1, len(missed)), 3),
-                    "thresholds": [
-                        [x, sum(c.score >= x for c in found), sum(c.score >= x and normal(c.term) in wanted for c in found)]
-                        for x in (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
-                    ],
                     "strong": len(strong),
                     "strong_planted": sum(normal(c.term) in wanted for c in strong),
                     "cpu_seconds_masking": round(middle - start, 2),

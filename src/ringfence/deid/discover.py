@@ -101,7 +101,7 @@ class _Row(NamedTuple):
 def candidates(texts: Iterable[str], *, least: int = 3, most: int = 2_000) -> list[Candidate]:
     """Return possible internal terms, the likeliest first.
 
-    texts: what a set holds, with NUL for every character that de-identification replaces anyway. About 150 bytes of memory a token: give a sample.
+    texts: what a set holds, with NUL for every character that de-identification replaces anyway. Memory grows with them: give a sample.
     least: occurrences; what is said once or twice cannot be told from a slip, unless it is written as no word is.
     """
     row = _numbered(texts)

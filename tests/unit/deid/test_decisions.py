@@ -133,7 +133,7 @@ def test_what_is_masked_somewhere_is_blanked_everywhere_and_lengths_stay():
 
 
 def test_contexts_are_of_different_texts_and_whole_words():
-    texts = ["FORCE-7 and\n\nORCE-7 here", *["\0\0\0 sees ORCE-7 \ud800 now"] * 5, "x" * 50 + " ORCE-7 " + "y" * 50]
+    texts = ["FORCE-7 alone", "FORCE-7 and\n\nORCE-7 here", *["\0\0\0 sees ORCE-7 \ud800 now"] * 5, "x" * 50 + " ORCE-7 " + "y" * 50]
     (row,) = with_contexts([discover.Candidate("ORCE-7", 7, 2.0)], texts)
     assert row.contexts == ("FORCE-7 and ORCE-7 here", "▇ sees ORCE-7 \ufffd now", "…" + "x" * 29 + " ORCE-7 " + "y" * 29 + "…")
     assert candidates.from_bytes(candidates.to_bytes([row])) == (row,)
