@@ -91,6 +91,7 @@ _CHINESE: Mapping[str, str] = {
     "accepted": "接受的术语",
     "generalised": "泛化的术语",
     "changed": "更改的决定",
+    "kept": "保留",
     "strong_left": "未决定的强候选",
     "dictionary": "术语词典",
     # figures of training, models and chat
