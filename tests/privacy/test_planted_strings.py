@@ -32,11 +32,16 @@ SECRETS = {
     "bad row": "Dudelsackfalle-6613",
     "mail": "krimskrams-8825@innen.internal",
     "term": "Bluewhale蓝鲸工程9",
+    "candidate": "quastel_marmalade",
+    "beside it": "Hutzelbrot-stew",
+    "imported": "Pfefferkuchen-Depot 12",
+    "bad term": "Lebertran\x07ofen",
     "question": "zebrafish tandem 5521",
     "request": "Kaulquappe-ledger-4427",
     "bad request": "Nebelkrähe-3391",
     "token": "a-token-that-nobody-else-has-6651",
 }
+AROUND = ("see", "moved to", "not in")
 
 
 def write_forms(folder, secret, tokens):
@@ -102,6 +107,10 @@ def after(tmp_path_factory, model_store, tokens):
     rows[5]["patient_id"] = SECRETS["unit"]
     rows[7]["prompt"] += f" {SECRETS['term']} goes well"
     (source / "terms").write_text(SECRETS["term"] + "\n")
+    for n in range(10, 16):  # what a discovery finds, with what stands around it
+        rows[n]["prompt"] += f" {AROUND[n % 3]} {SECRETS['candidate']} {SECRETS['beside it']} {AROUND[n % 2]}"
+    (source / "list.csv").write_text(f"term,decision\n{SECRETS['imported']},generalise\n")
+    (source / "bad.csv").write_text(f"{SECRETS['bad term']}\n")
     rows[6]["prompt"] += f" {SECRETS['mail']} \u202e\U000e0041"
     write_rows(source / "clinic.jsonl", rows)
     (source / "broken.jsonl").write_bytes(b'{"prompt": "' + SECRETS["bad row"].encode() + b'", \n')
@@ -118,11 +127,12 @@ def after(tmp_path_factory, model_store, tokens):
 
     front = [sys.executable, "-m", "ringfence", "--verbose", "--passphrase-file", source / "word", "-w", kept / "ws"]
 
-    def call(*arguments, code=0):
+    def call(*arguments, code=0, kept_out=False):
+        """kept_out: what it prints is meant for a person's eyes, so only its standard error is searched."""
         command = [*map(str, (*front, *arguments))]
-        done = subprocess.run(command, env=environment, cwd=kept, capture_output=True, timeout=280, check=False)
+        done = subprocess.run(command, env=environment, cwd=kept, capture_output=True, timeout=280, check=False, stdin=subprocess.DEVNULL)
         with (kept / "output.txt").open("ab") as log:
-            log.write(done.stdout + done.stderr)
+            log.write(done.stderr if kept_out else done.stdout + done.stderr)
         assert done.returncode == code, done.stderr
         return done.stdout.decode()
 
@@ -132,6 +142,17 @@ def after(tmp_path_factory, model_store, tokens):
     call("scan", "clinic")
     call("scan", "clinic", "--keep")
     call("train", source / "recipe.yaml", code=11)
+    call("deid", "terms", "accept", "clinic", "1", code=2)
+    call("deid", "terms", "discover", "clinic")
+    call("deid", "terms", "import", source / "bad.csv", code=2)
+    call("deid", "terms", "import", source / "list.csv")
+    shown = call("deid", "terms", "list", "clinic", kept_out=True)
+    number = next(line.split()[0] for line in shown.splitlines() if SECRETS["candidate"] in line)
+    assert SECRETS["beside it"] in shown  # the person sees them, and nothing else may
+    call("deid", "terms", "accept", "clinic", number)
+    call("deid", "terms", "accept", "clinic", SECRETS["candidate"], code=2)
+    call("deid", "terms", "keep", "clinic", "1-9999", code=2)
+    call("deid", "terms", "review", "clinic", kept_out=True)
     call("deid", "clinic", "--terms", source / "terms")
     call("train", source / "recipe.yaml", "--dry-run")
     call("train", source / "recipe.yaml", "learning_rate=1e30", code=1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, clock, emit, options, progress, say, secret
 from ringfence.cli.words import epsilon_told, word
 from ringfence.core import text
@@ -47,6 +48,7 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
 
     if plan is not None:
         _note_missing_canaries(space, plan)
+        note_unreviewed(space, plan.dataset)
     with progress(t("train", "训练")) as bar:
         if again is not None:
             trained = resume(space, again, show=bar, started=started)
@@ -131,6 +133,7 @@ def foretell(space: Workspace, plan: Recipe) -> None:
     from ringfence.flows.train import price
 
     _note_missing_canaries(space, plan)
+    note_unreviewed(space, plan.dataset)
     if not options().quiet:
         print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
     with progress(t("price", "估算")) as bar:

@@ -10,8 +10,8 @@ RingfenceError
 │                   DocumentBroken · LayoutMisfit · ParquetMissing · ParquetBroken · ParquetColumn
 ├── ScanError       NothingLeft · NothingToKeep
 ├── DeidError       UnknownProfile · TermsUnreadable · SurvivorsLeft · TaggerMissing · TaggerNotInstalled · RevealRefused · WorkerLost · PresidioUnreadable ·
-│                   LabelsUnreadable · PlaintextUnconfirmed · NotReviewable · LabelsForeign · NoReview · LessonsUnreadable · KindsUndeclared ·
-│                   TooFewSentences · PartsOverlap · UnknownTagger
+│                   NoCandidates · NumberUnknown · TermsFileRefused · LabelsUnreadable · PlaintextUnconfirmed · NotReviewable · LabelsForeign · NoReview ·
+│                   LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
@@ -817,6 +817,33 @@ class PresidioUnreadable(DeidError):
     remedy = Text(
         "correct what it names; ringfence explain RF-DEID-011 says what a file may hold",
         "改正所指之处；ringfence explain RF-DEID-011 说明文件可以包含什么",
+    )
+
+
+class NoCandidates(DeidError):
+    """Nobody looked for internal terms in the set yet."""
+
+    code, http_status, exit_code = "RF-DEID-020", 404, 2
+    what = Text("there are no candidates for internal terms of {set}", "{set} 尚无内部术语候选")
+    remedy = Text("look for them: `ringfence deid terms discover {set}`", "先查找：`ringfence deid terms discover {set}`")
+
+
+class NumberUnknown(DeidError):
+    """A number is not in the list of candidates."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-021", 422, 2, True
+    what = Text("the list of candidates has {count} numbers, {number} is not one of them", "候选列表只有 {count} 项，没有第 {number} 项")
+    remedy = Text("take numbers of the list: `ringfence deid terms list SET`", "请使用列表中的编号：`ringfence deid terms list SET`")
+
+
+class TermsFileRefused(DeidError):
+    """A file of terms cannot be taken over."""
+
+    code, http_status, exit_code = "RF-DEID-022", 422, 2
+    what = Text("the file of terms cannot be taken over: {problem}", "术语文件无法导入：{problem}")
+    remedy = Text(
+        "a term a line, or CSV with the columns term,decision,as; UTF-8. Nothing was changed",
+        "每行一个术语，或含 term,decision,as 三列的 CSV；UTF-8 编码。未作任何更改",
     )
 
 

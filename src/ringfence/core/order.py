@@ -17,7 +17,21 @@ S = TypeVar("S", bound=Settings)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 _Value = TypeVar("_Value")
 
-ObjectKind = Literal["set", "quarantine", "spans", "register", "adapter", "checkpoint", "filter", "tagger", "figures", "account", "review"]
+ObjectKind = Literal[
+    "set",
+    "quarantine",
+    "spans",
+    "register",
+    "adapter",
+    "checkpoint",
+    "filter",
+    "tagger",
+    "figures",
+    "account",
+    "review",
+    "candidates",
+    "dictionary",
+]
 Tier = Literal["T0", "T1"]
 
 

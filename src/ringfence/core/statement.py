@@ -12,7 +12,9 @@ from ringfence.core.errors import NotCanonical
 from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
-Step = Literal["import", "scan", "keep", "deid", "review", "teach", "plant", "train", "audit", "release", "model", "delete"]
+Step = Literal[
+    "import", "scan", "keep", "deid", "review", "teach", "discover", "terms", "plant", "train", "audit", "release", "model", "delete"
+]
 Stage = Literal[
     "sealed",
     "cleared",
@@ -28,6 +30,8 @@ Stage = Literal[
     "figures",
     "account",
     "review",
+    "candidates",
+    "dictionary",
     "bundle",
 ]
 Label = Literal["public", "internal", "sensitive"]

@@ -72,6 +72,7 @@ class Engine:
         key: bytes,
         taggers: Sequence[Tagger] = (),
         own_way: Sequence[Finder] = (),
+        generic: Mapping[str, str] | None = None,
     ) -> None:
         self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
@@ -82,7 +83,7 @@ class Engine:
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
-        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
+        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken, generic=generic)
 
     @classmethod
     def build(
@@ -91,6 +92,7 @@ class Engine:
         surrogate_key: bytes,
         *,
         terms: Iterable[str] = (),
+        generic: Mapping[str, str] | None = None,
         models: Mapping[PartName, Path] | None = None,
         taught: Iterable[Tagger] = (),
         own_way: Sequence[Finder] = (),
@@ -99,6 +101,7 @@ class Engine:
 
         models: the folder of each tagger that needs one.  taught: taggers of the tenant's own.
         own_way: more recognisers, which search texts themselves.
+        generic: of terms that get no surrogate but a word that many share, by their normal form.
 
         Raises: UnknownPart.
         """
@@ -108,7 +111,9 @@ class Engine:
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
         scanner = kind([p.pattern for p in parts], words)
-        return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way)
+        return cls(
+            parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way, generic=generic
+        )
 
     def load(self) -> None:
         """Load the taggers' models now; see `Namer.load`."""

@@ -36,6 +36,12 @@ def all_words_zh() -> frozenset[str]:
 
 
 @cache
+def frequencies_zh() -> dict[str, int]:
+    """Return how often each Chinese word stands in the list's source."""
+    return dict(_words("zh"))
+
+
+@cache
 def words_en() -> frozenset[str]:
     """Return common English words in lower case, given names excluded that are no other word."""
     return frozenset(word for word, _ in _words("en"))

@@ -11,19 +11,19 @@ from typing import Literal
 
 from ringfence.core.errors import PresidioUnreadable, SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
-from ringfence.deid import shards
+from ringfence.deid import decisions, shards
 from ringfence.deid.compat import yaml as presidio
 from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.named import STAND_INS
 from ringfence.deid.namer import Seen
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.residual import Crowd, Sample, planted, recall
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest
 from ringfence.deid.tagger import Tagger
 from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import read_terms
 from ringfence.deid.workers import Say, in_order
-from ringfence.vault.files import write_files
+from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
 
@@ -37,8 +37,15 @@ class _Run:
         settings, files = child.order.settings, child.order.files
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
         surrogate_key = child.keys.purpose["surrogate"]
+        terms, generic = _terms(child)
         self.engine = Engine.build(
-            settings, surrogate_key, terms=_terms(child), models=models, taught=_taught(child), own_way=_from_presidio(child)
+            settings,
+            surrogate_key,
+            terms=terms,
+            generic=generic,
+            models=models,
+            taught=_taught(child),
+            own_way=_from_presidio(child),
         )
         self.engine.load()
         self.has_units = self.reader.index.units() < len(self.reader)
@@ -144,14 +151,20 @@ def run(child: Child[DeidSettings]) -> DeidFigures:
     return work.figures()
 
 
-def _terms(child: Child[DeidSettings]) -> tuple[str, ...]:
-    """Return the dictionary, if the order holds one and it is the one that the settings were digested with."""
-    path, wanted = child.order.files.get("terms"), child.order.settings.terms_digest
-    if path is None and wanted is None:
-        return ()
-    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
+def _terms(child: Child[DeidSettings]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the terms and generic words of the workspace's dictionary and of a file, if they are those that the settings were digested with.
+
+    What the file names is replaced, whatever the dictionary says of it.
+    """
+    slot, path, wanted = child.order.inputs.get("dictionary"), child.order.files.get("terms"), child.order.settings.terms_digest
+    if slot is None and path is None and wanted is None:
+        return (), {}
+    sealed = read_file(slot, child.keys.data[slot.slot], decisions.FILE) if slot else None
+    file = Path(path).read_bytes() if path is not None else None
+    if terms_digest(sealed, file, child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
-    return read_terms(Path(path))
+    known = decisions.Dictionary.from_bytes(sealed) if sealed is not None else decisions.Dictionary()
+    return (*known.replaced(), *(read_terms(Path(path)) if path is not None else ())), known.generic()
 
 
 def _taught(child: Child[DeidSettings]) -> list[Tagger]:

@@ -95,6 +95,12 @@ def vocabulary() -> tuple[str, ...]:
     return (*kinds(), *LOOKS, "band", *LANGUAGES)
 
 
+def terms_digest(sealed: bytes | None, file: bytes | None, key: bytes) -> Digest | None:
+    """Return the digest of the workspace's dictionary and of a file of terms together; None without either."""
+    given = [data for data in (sealed, file) if data is not None]
+    return dictionary_digest(b"\0".join(given), key) if given else None
+
+
 def kinds() -> tuple[str, ...]:
     """Return every kind that the registered recognisers and the dictionary can find, sorted: the vocabulary of `spans`."""
     from ringfence.deid.named import STAND_INS  # noqa: PLC0415  the settings stay light

@@ -15,8 +15,18 @@ _TRIES = 64
 class Surrogates:
     """The `Tools` of operators; makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
 
-    def __init__(self, key: bytes, *, parts: Mapping[str, StandIn], terms: Sequence[str], is_taken: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        parts: Mapping[str, StandIn],
+        terms: Sequence[str],
+        is_taken: Callable[[str, str], bool],
+        generic: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the key. `generic`: the word that stands for a term, by the term's normal form, where one does."""
         self._key, self._parts, self._is_taken = key, parts, is_taken
+        self._generic = generic or {}
         self._names = dictionary.neutral_names(terms)
         self._made: dict[tuple[str, str], str] = {}
 
@@ -31,6 +41,8 @@ class Surrogates:
         return self._made[at]
 
     def _make(self, kind: str, value: str) -> str:
+        if kind == dictionary.KIND and (word := self._generic.get(self.normal(kind, value))) and not self._is_taken(kind, word):
+            return word
         candidate = ""
         for attempt in range(_TRIES):
             seed = b"\x00".join((kind.encode(), self.normal(kind, value).encode("utf-8", "surrogatepass")))
@@ -51,4 +63,4 @@ class Surrogates:
 
     def normal(self, kind: str, value: str) -> str:
         """Return the normal form of a value."""
-        return dictionary.lowered(value) if kind == dictionary.KIND else self._parts[kind].normalise(value)
+        return dictionary.normal(value) if kind == dictionary.KIND else self._parts[kind].normalise(value)

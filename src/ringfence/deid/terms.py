@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from ringfence.deid.recogniser import TERM, Span, cuts_a_word
 KIND = "TERM"
 _SHORTEST = 2  # characters
 _MOST_BYTES = 16 << 20
+_BETWEEN = dict.fromkeys(map(ord, " -_"))
+_PIECE = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+|[ _-]+|[^A-Za-z0-9 _-]+")
+_LEAST_VARIED = 3  # characters of a term without separators: of a shorter one only what is written is meant
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 # Neutral names, Chinese and English; the first pair that holds none of the terms is used.
 _NAMES = (("内部项目", "Project "), ("内部系统", "System "), ("代称", "Item "))
@@ -49,9 +53,54 @@ def lowered(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
+def normal(term: str) -> str:
+    """Return the form in which the spellings of one term are equal: folded, ASCII lower case, without what may stand between its parts."""
+    return lowered(fold(term.strip()).text).translate(_BETWEEN)
+
+
 def folded_terms(terms: Iterable[str]) -> tuple[str, ...]:
-    """Return the terms as they are searched: folded, ASCII lower case, without duplicates, sorted."""
-    return tuple(sorted({low for term in terms if len(low := lowered(fold(term.strip()).text)) >= _SHORTEST}))
+    """Return the terms as they are searched, in every spelling: folded, ASCII lower case, without duplicates, sorted."""
+    return tuple(sorted({low for term in terms for form in spellings(term) if len(low := lowered(form)) >= _SHORTEST}))
+
+
+def spellings(term: str) -> set[str]:
+    """Return a folded term as it is written and with other separators between its parts.
+
+    Between Latin parts, where a space, a hyphen, an underscore, a capital or a digit begins one, may stand nothing or any of the three; between Latin
+    and Chinese nothing or a space: ORC-219平台 is found as `ORC 219 平台`, BlueHeron as `blue heron`. All gaps of one sort are written alike.
+    """
+    folded = fold(term.strip()).text
+    if len(normal(folded)) < _LEAST_VARIED:
+        return {folded}
+    pieces: list[str] = _PIECE.findall(folded)
+    parts = [pieces[0]]
+    gaps: list[tuple[str, bool]] = []  # what stands between a part and the next one, and whether both are Latin
+    between = ""
+    for piece in pieces[1:]:
+        if piece.strip(" -_"):
+            is_latin = _is_latin(parts[-1][-1]) and _is_latin(piece[0])
+            is_gap = is_latin or ((parts[-1] + piece).isascii() is False and (_is_latin(parts[-1][-1]) or _is_latin(piece[0])))
+            if between or is_gap:
+                gaps.append((between, is_latin))
+                parts.append(piece)
+            else:
+                parts[-1] += piece
+            between = ""
+        else:
+            between += piece
+
+    def written(latin: str | None, script: str | None) -> str:
+        made = parts[0]
+        for (found, is_latin), part in zip(gaps, parts[1:], strict=True):
+            instead = latin if is_latin else script
+            made += (found if instead is None else instead) + part
+        return made
+
+    return {folded} | {written(latin, script) for latin in (None, "", " ", "-", "_") for script in (None, "", " ")}
+
+
+def _is_latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 class TermSearch:

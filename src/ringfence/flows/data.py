@@ -114,14 +114,18 @@ def foresee(space: Workspace, things: Sequence[Thing], *, with_derived: bool) ->
 
 
 def _derived(space: Workspace, things: Sequence[Thing]) -> list[Thing]:
-    """Return the live objects that were made from `things`, directly or not, and the span tables and figures made beside them; oldest first."""
+    """Return the live objects that were made from `things`, directly or not, and the span tables and figures made beside them; oldest first.
+
+    The dictionary of internal terms belongs to the workspace: candidates of every set may have led to it, and it outlives them all.
+    """
     known = {thing.made.digest for thing in things}
     own = {thing.run for thing in things}
     found: list[Thing] = []
     live = space.state.live()
     for run in sorted(space.state.runs.values(), key=lambda run: run.outcome_index or 0):  # inputs are older than what was made of them
         is_made_from = bool(known & set(run.intent.inputs.values()))
-        made = [one for one in run.made if is_made_from or (run.id in own and one.kind in ("spans", "figures"))]
+        beside = [one for one in run.made if is_made_from or (run.id in own and one.kind in ("spans", "figures"))]
+        made = [one for one in beside if one.kind != "dictionary"]
         known |= {one.digest for one in made}
         found += [live[one.digest] for one in made if one.digest in live and one.kind not in _NOT_DELETED]
     return found

@@ -9,7 +9,8 @@ from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
 from ringfence.deid.compat import yaml as recognisers
-from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, vocabulary
+from ringfence.deid.decisions import FILE
+from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest, vocabulary
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
 from ringfence.flows.facts import software
@@ -19,9 +20,10 @@ from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
+from ringfence.vault.files import read_file
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Thing
+from ringfence.workspace.state import State, Thing
 
 _WORKER = 1 << 30  # bytes that a worker may need of its own
 
@@ -39,29 +41,35 @@ def deidentify(
 ) -> tuple[Committed, DeidFigures]:
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
-    A bare name means the cleared set where there is one, else the sealed one.  taggers: names of taggers of the tenant's own.
+    A bare name means the cleared set where there is one, else the sealed one. The workspace's dictionary of internal terms is used, and `terms` with it.
+    taggers: names of taggers of the tenant's own.
     workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
     Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost,
     SandboxError.
     """
-    source = _source(space, name)
+    source = source_of(space, name)
     made = source.made
     files: dict[str, Path] = {}
+    inputs = {"set": source}
+    if known := dictionary_of(space.state):
+        inputs["dictionary"] = known
     if terms is not None:
+        read_terms(terms)  # here, too: what is wrong with it is said before a sandbox starts
         files["terms"] = terms.resolve()
-        settings = settings.model_copy(update={"terms_digest": _digest(terms, space.keys.purpose("content"))})
+    digest = terms_digest(sealed(space, known) if known else None, terms.read_bytes() if terms else None, space.keys.purpose("content"))
+    settings = settings.model_copy(update={"terms_digest": digest})
     found: tuple[str, ...] = ()
     if presidio is not None:
         found = recognisers.kinds_of(recognisers.read(presidio))  # here, too: what is wrong with it is said before a sandbox starts
         files["presidio"] = presidio.resolve()
         digest = dictionary_digest(presidio.read_bytes(), space.keys.purpose("content"))
         settings = settings.model_copy(update={"presidio_digest": digest})
-    settings, models = _with_models(settings)
+    settings, models = with_models(settings)
     files |= models
     taught = {name: space.state.tagger(name) for name in dict.fromkeys(taggers)}
     settings = settings.model_copy(update={"taught": {name: thing.made.digest for name, thing in taught.items()}})
-    inputs = {"set": source} | {taught_role(number): thing for number, thing in enumerate(taught.values())}
+    inputs |= {taught_role(number): thing for number, thing in enumerate(taught.values())}
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
     with Arrow(space, "deid", name=made.name, label=made.label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
         work = arrow.work(
@@ -89,7 +97,7 @@ def _limits(workers: int) -> Limits:
     return limits.model_copy(update={"workers": workers, "memory": limits.memory + (workers - 1) * _WORKER})
 
 
-def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
+def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
     """Return the settings with the digest of each tagger's model, and the folders of the models by role."""
     digests, folders = {}, {}
     for tagger in settings.taggers:
@@ -102,7 +110,7 @@ def _with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]
     return settings.model_copy(update={"models": digests}), folders
 
 
-def _source(space: Workspace, name: str) -> Thing:
+def source_of(space: Workspace, name: str) -> Thing:
     """Return the set to mask: never a masked one, as an audit tries the originals of one table only."""
     if "@" in name:
         named = space.state.resolve(name)
@@ -115,6 +123,12 @@ def _source(space: Workspace, name: str) -> Thing:
     return max(cleared, key=lambda t: t.index, default=sealed)
 
 
-def _digest(terms: Path, key: bytes) -> str:
-    read_terms(terms)  # here, too: what is wrong with it is said before a sandbox starts
-    return dictionary_digest(terms.read_bytes(), key)
+def dictionary_of(state: State) -> Thing | None:
+    """Return the workspace's dictionary of internal terms in its newest version."""
+    return max((thing for thing in state.live().values() if thing.made.kind == "dictionary"), key=lambda thing: thing.index, default=None)
+
+
+def sealed(space: Workspace, dictionary: Thing) -> bytes:
+    """Return the dictionary's bytes, to be digested and not to be read."""
+    slot = space.input(dictionary).slot
+    return read_file(slot, space.keys.data_key(slot.slot), FILE)

@@ -11,6 +11,7 @@ from ringfence.core.settings import Settings
 from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.deid.teaching import TeachFigures, TeachSettings
+from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
 from ringfence.ingest.settings import ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -51,6 +52,13 @@ JOBS: Mapping[str, JobRow] = {
         limits=Limits(seconds=24 * _HOUR),
     ),
     "teach.v1": JobRow("ringfence.deid.teach:run", TeachSettings, TeachFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
+    "discover.v1": JobRow("ringfence.deid.terms_job:discover", DiscoverSettings, DiscoverFigures, limits=Limits(seconds=6 * _HOUR)),
+    "terms-list.v1": JobRow("ringfence.deid.terms_job:show", ListSettings, ListFigures, text_channel=True, limits=Limits(seconds=_HOUR)),
+    "terms-decide.v1": JobRow("ringfence.deid.terms_job:decide", TermsSettings, TermsFigures, limits=Limits(seconds=_HOUR)),
+    "terms-review.v1": JobRow(
+        "ringfence.deid.terms_job:review", TermsSettings, TermsFigures, text_channel=True, limits=Limits(seconds=24 * _HOUR)
+    ),
+    "terms-import.v1": JobRow("ringfence.deid.terms_job:take", TermsSettings, TermsFigures, ("content",), limits=Limits(seconds=_HOUR)),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

@@ -176,7 +176,7 @@ class Deleted(Entry):
     generation: int
 
 
-Purpose = Literal["chat", "export", "figures", "gate", "originals", "page", "review", "serve"]
+Purpose = Literal["chat", "export", "figures", "gate", "originals", "page", "review", "serve", "terms"]
 
 
 class Opened(Entry):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
 
@@ -73,9 +74,11 @@ def mask(
     from ringfence.deid.profile import settings_for
     from ringfence.flows.deid import deidentify
     from ringfence.flows.report import recall_bounds
+    from ringfence.flows.terms import unreviewed
     from ringfence.report.masked import MaskedShown, crowd_sentence, planted_sentence, taggers_sentences
 
     space = workspace()
+    note_unreviewed(space, name)
     with progress(t("deid", "脱敏")) as bar:
         committed, figures = deidentify(
             space,
@@ -115,9 +118,12 @@ def mask(
         say(t("More: ringfence run show {run} --html deid.html", "详见：ringfence run show {run} --html deid.html", run=committed.run))
 
     emit({"set": made.name, "stage": "masked", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
-    source = space.state.things[committed.statement.predicate.inputs["set"]].made
+    thing = space.state.things[committed.statement.predicate.inputs["set"]]
+    source = thing.made
     if source.stage == "sealed":  # the default policy asks for both, in this order
         advise(f"ringfence scan {made.name} && ringfence deid {made.name}")
+    elif unreviewed(space, thing) is None:  # nobody looked for internal terms yet
+        advise(f"ringfence deid terms discover {made.name} · ringfence train RECIPE")
     else:
         advise("ringfence train RECIPE")
 
