@@ -90,7 +90,7 @@ class Engine:
         parts = [RECOGNISERS.create(name) for name in sorted(set(settings.parts))]
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
-        scanner = kind([p.pattern for p in parts], words)
+        scanner = kind([p.trigger for p in parts], words)
         return cls(parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers)
 
     def find(self, text: str) -> list[Span]:

@@ -43,6 +43,29 @@ class Span:
         return self.kind
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Where an automaton sends the search of a recogniser: to the ranges that match `pattern`, and `before` characters to their left.
+
+    Those must cover whatever match of the recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because
+    an automaton, unlike a search from left to right, can ask what stands before a match; where it is not, the two are the same.
+    is_number: what the check accepts lies in a stretch of at most REACH bytes that begins and ends anywhere around DIGITS digits; a run of
+    any length in which each DIGITS digits do is such stretches, one over the other.
+    """
+
+    pattern: str
+    before: int = 0
+    is_number: bool = False
+
+    DIGITS: ClassVar[int] = 6
+    REACH: ClassVar[int] = 40
+
+
+def alone(pattern: str) -> str:
+    """Return a pattern of the matches that no ASCII letter or digit touches, each with the bytes around it."""
+    return f"(?:^|[^0-9A-Za-z])(?:{pattern})(?:[^0-9A-Za-z]|$)"
+
+
 class Recogniser(Protocol):
     """Finds spans of one or more kinds in one text. Pure: no I/O, no state, no logging."""
 
@@ -59,6 +82,11 @@ class Recogniser(Protocol):
     @property
     def pattern(self) -> str:
         """A regular expression of ASCII classes and literals that every span's core matches."""
+        ...
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it."""
         ...
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
@@ -82,6 +110,13 @@ class Shaped:
     """The part of a recogniser that is the same for all: searching, and a normal form without separators."""
 
     pattern: ClassVar[str]
+    is_alone: ClassVar[bool] = False  # the check refuses a match that a letter or digit touches, and no other match begins where one does
+    is_number: ClassVar[bool] = False  # see Trigger
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it: its pattern."""
+        return Trigger(alone(self.pattern) if self.is_alone else self.pattern, is_number=self.is_number)
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the spans that the candidate holds."""

@@ -35,6 +35,7 @@ class Phone(Shaped):
 
     kinds = frozenset({"PHONE"})
     example = "+44 20 7946 0018"
+    is_number = True
     pattern: ClassVar[str] = (
         r"\+[1-9][0-9 ().\-/]{6,22}[0-9]|00[1-9][0-9]{0,3}[ \-][0-9 ().\-]{5,18}[0-9]"
         rf"|(?:{_KEYS})[a-z. ]{{0,6}}[:=]? ?\(?[0-9][0-9 ().\-/]{{4,18}}[0-9]"
