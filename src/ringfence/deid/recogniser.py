@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from ringfence.core.registry import Registry
 from ringfence.deid.draw import Draw
@@ -28,8 +28,7 @@ SEPARATOR = "\x00"  # between the texts of one block: no recogniser looks across
 _BACK = 64  # characters of a refused candidate that are searched again, so that a good one inside it is not lost
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Half-open range of characters in one text, what it holds and how sure that is (0 to 1)."""
 
     start: int
@@ -89,6 +88,11 @@ class Recogniser(Protocol):
         """What leads to it."""
         ...
 
+    @property
+    def searched(self) -> str:
+        """The pattern as Python's `re` searches it; it may leave out matches that the check always refuses."""
+        ...
+
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the spans that the candidate `text[start:end]` holds, in order and disjoint; empty when it is a false alarm."""
         ...
@@ -118,6 +122,11 @@ class Shaped:
         """What leads to it: its pattern."""
         return Trigger(alone(self.pattern) if self.is_alone else self.pattern, is_number=self.is_number)
 
+    @property
+    def searched(self) -> str:
+        """The pattern for Python's `re`, which need not stop where the check would refuse at once."""
+        return f"(?<![0-9A-Za-z])(?:{self.pattern})" if self.is_alone else self.pattern
+
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the spans that the candidate holds."""
         raise NotImplementedError
@@ -135,7 +144,7 @@ class Searchable(Protocol):
     """What `search` needs of a recogniser."""
 
     @property
-    def pattern(self) -> str:
+    def searched(self) -> str:
         """Its regular expression."""
         ...
 
@@ -156,7 +165,7 @@ def search(part: Searchable, text: str, regions: Iterable[tuple[int, int]]) -> I
     Any regions that cover every match of the pattern give the same spans as the whole text does: that is what makes the two
     engines agree.
     """
-    find, at, done = compiled(part.pattern).search, 0, 0
+    find, at, done = compiled(part.searched).search, 0, 0
     for start, end in regions:
         at = max(at, start)
         while match := find(text, at, end):

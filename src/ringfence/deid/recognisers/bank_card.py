@@ -39,6 +39,11 @@ class BankCard(Shaped):
         """Return the whole runs of digits."""
         return Trigger(f"(?:^|[^0-9]){self.pattern}(?:[^0-9]|$)", is_number=True)
 
+    @property
+    def searched(self) -> str:
+        """Return the pattern from the first digit of a group on: the rest of a group is no card."""
+        return f"(?<![0-9]){self.pattern}"
+
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return every card in a run of digit groups, the longest first choice at each place."""
         groups = [m.span() for m in _GROUP.finditer(text, start, end)]
