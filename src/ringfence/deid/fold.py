@@ -170,7 +170,7 @@ def _in_chinese(text: str, sorts: bytes) -> Iterator[_Edit]:
     places = np.flatnonzero(is_chinese | (sort == _DIGIT))  # [digits]
     gaps = np.diff(places)
     between = sort[places[:-1] + 1]
-    goes_on = (gaps == 1) | ((gaps == 2) & ((between == ord(" ")) | (between == ord("-"))))
+    goes_on = (gaps == 1) | ((gaps == 1 + 1) & ((between == ord(" ")) | (between == ord("-"))))
     firsts = np.flatnonzero(np.concatenate(([True], ~goes_on)))  # [runs]
     sizes = np.diff(firsts, append=len(places))
     chinese = np.add.reduceat(is_chinese[places].astype(np.int64), firsts)

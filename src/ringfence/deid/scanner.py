@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,8 @@ Events = NDArray[np.int64]
 Hits = dict[int, list[Range]]  # number of the pattern (terms: the number after the last one) -> ranges of characters, ascending
 _CONTINUATION, _IS_CONTINUATION = 0xC0, 0x80  # UTF-8: the bytes 10xxxxxx begin no character
 _FIRST_NON_ASCII = 0x80
+_SMALL = 256  # bytes
+_QUANTIFIED = re.compile(r"([^\x00-\x7f])(?=[?*+{])")
 
 
 class Scanner(Protocol):
@@ -49,7 +51,7 @@ class VectorScanner:
     """
 
     def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str]) -> None:
-        self._count = len(triggers)
+        self._count, self._triggers = len(triggers), list(triggers)
         self._lengths = np.array([len(term.encode("utf-8", "surrogatepass")) for term in terms], dtype=np.int64)
         self._before = np.array([trigger.before for trigger in triggers], dtype=np.int64)
         numbered = list(enumerate(triggers))
@@ -59,8 +61,8 @@ class VectorScanner:
     def scan(self, text: str) -> Hits:
         """Return merged match ranges of each pattern and all occurrences of terms."""
         block = text.encode("utf-8", "surrogatepass")
-        if not block:
-            return {}
+        if len(block) <= _SMALL:
+            return self._scan_small(block, text)
         events = np.concatenate((self._everywhere.events(block), self._in_numbers(block)))  # [events, 3]: number, start, end in bytes
         if len(events) == 0:
             return {}
@@ -74,6 +76,24 @@ class VectorScanner:
         if not is_term.all():
             events[~is_term, 1] = np.maximum(events[~is_term, 1] - self._before[numbers[~is_term]], 0)
         return _merged(events, terms=self._count, length=len(text))
+
+    def _scan_small(self, block: bytes, text: str) -> Hits:
+        """Do the same for few bytes: counting and sorting them in arrays would cost more than the search."""
+        found: list[tuple[int, int, int]] = []
+        for number, start, end, *_ in chain(self._everywhere.found(block), self._numbers.found(block)):
+            is_term = number >= self._count
+            places = (end - int(self._lengths[number - self._count]) if is_term else start, end)
+            if len(block) != len(text):
+                places = _characters_before(block, places[0]), _characters_before(block, end)
+            found.append((self._count, *places) if is_term else (number, max(0, places[0] - self._triggers[number].before), places[1]))
+        hits: Hits = {}
+        for number, start, end in sorted(found):
+            ranges = hits.setdefault(number, [])
+            if number < self._count and ranges and start < ranges[-1][1]:
+                ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+            else:
+                ranges.append((start, end))
+        return hits
 
     def _in_numbers(self, block: bytes) -> Events:
         """Return the events of the second automaton."""
@@ -107,23 +127,32 @@ class _Database:
         if self._database is None:
             return
         self._database.compile(
-            expressions=[*(pattern.encode() for _, pattern in patterns), *map(_literal, terms)],
+            expressions=[*(_in_bytes(pattern) for _, pattern in patterns), *map(_literal, terms)],
             ids=[*(number for number, _ in patterns), *range(first, first + len(terms))],
             # a literal's start follows from its end, so only patterns pay for start offsets
             flags=[hyperscan.HS_FLAG_SOM_LEFTMOST] * len(patterns) + [hyperscan.HS_FLAG_CASELESS] * len(terms),
         )
         self._scratch = hyperscan.Scratch(self._database)
 
-    def events(self, block: bytes) -> Events:
-        """Return number, start and end in bytes of every match, [events, 3]."""
+    def found(self, block: bytes) -> list[tuple[int, ...]]:
+        """Return every match as the library tells it: number, start and end in bytes, and two numbers that say nothing."""
         found: list[tuple[int, ...]] = []
         append = found.append
-        if self._database is not None:
+        if self._database is not None and block:
             self._database.scan(block, match_event_handler=lambda *event: append(event), context=0, scratch=self._scratch)
+        return found
+
+    def events(self, block: bytes) -> Events:
+        """Return number, start and end in bytes of every match, [events, 3]."""
+        found = self.found(block)
         return np.array(found, dtype=np.int64)[:, :3] if found else _NONE
 
 
 _NONE: Events = np.empty((0, 3), dtype=np.int64)
+
+
+def _characters_before(block: bytes, at: int) -> int:
+    return sum(byte & _CONTINUATION != _IS_CONTINUATION for byte in block[:at])
 
 
 def _in_characters(places: Events, block: bytes) -> Events:
@@ -158,6 +187,11 @@ def _merged(events: Events, *, terms: int, length: int) -> Hits:
     firsts = np.searchsorted(numbers[begins], np.arange(terms + 1)).tolist()
     hits |= {n: ranges[first:end] for n, (first, end) in enumerate(pairwise(firsts)) if first < end}
     return hits
+
+
+def _in_bytes(pattern: str) -> bytes:
+    """Return a pattern for bytes: what is optional or repeated is the whole of a character, not its last byte."""
+    return _QUANTIFIED.sub(r"(?:\1)", pattern).encode()
 
 
 def _literal(term: str) -> bytes:

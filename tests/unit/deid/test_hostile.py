@@ -111,7 +111,9 @@ def mutated(draw, text):
     for _ in range(draw.randint(0, 3)):
         if characters:
             at = draw.randrange(len(characters))
-            other = draw.choice([characters[at] * 2, "", draw.choice("0123456789"), draw.choice(" -.:/@()（）aZ年号\x00"), draw.choice(characters)])
+            other = draw.choice(
+                [characters[at] * 2, "", draw.choice("0123456789"), draw.choice(" -.:/@()（）aZ年号\x00"), draw.choice(characters)]
+            )
             characters[at] = other
     return "".join(characters)
 
@@ -156,3 +158,17 @@ def test_a_recogniser_stands_texts_near_its_own(name):
 @pytest.mark.parametrize("name", sorted(PARTS))
 def test_a_recogniser_stands_a_minute_of_texts_near_its_own(name):
     print(f"{name}: {fuzzed(name, 60)} texts")
+
+
+@pytest.mark.skipif(not has_vectorscan(), reason="there is no hyperscan wheel here")
+@pytest.mark.parametrize("around", ["", "。" * 200])
+def test_what_is_optional_in_a_pattern_is_a_character_and_not_its_last_byte(around):
+    tool = PARTS["case-number.v1"]
+    text = f"{around}京仲裁字123号{around}"
+    hits = VectorScanner([tool.trigger], ()).scan(text)
+    assert list(search(tool, text, hits[0])) == list(tool.find(text)) != []
+
+
+def test_no_postcode_is_found_behind_a_key_word_of_another_text():
+    assert list(PARTS["postcode.v1"].find("zip file\x00100080")) == []
+    assert list(PARTS["postcode.v1"].find("zip 100080\x00"))
