@@ -76,6 +76,7 @@ class Engine:
         }
         by_kind: dict[str, StandIn] = {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
+        self._has_terms = bool(terms)
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken)
 
     @classmethod
@@ -230,6 +231,8 @@ class Engine:
 
     def _is_taken(self, kind: str, candidate: str) -> bool:
         folded = fold(candidate).text
+        if not self.known.normal and not self._has_terms:
+            return False
         return (kind != dictionary.KIND and self._is_original(kind, folded)) or bool(self._survivors(folded))
 
 

@@ -63,16 +63,21 @@ class Known:
     def _chinese(self, text: str) -> Iterator[Span]:
         stems = self._by_stem
         for run in _HAN.finditer(text):
-            for start in range(run.start(), run.end() - 1):
-                for value in stems.get(text[start : start + _STEM], ()):
-                    if text.startswith(value, start):
-                        yield Span(start, start + len(value), self.kinds[value], KNOWN)
+            first, characters = run.start(), run[0]
+            pairs = map(str.__add__, characters, characters[1:])
+            for start, pair in enumerate(pairs, first):
+                if pair in stems:
+                    for value in stems[pair]:
+                        if text.startswith(value, start):
+                            yield Span(start, start + len(value), self.kinds[value], KNOWN)
 
     def _occurrences(self, text: str, words: list[str]) -> Iterator[Span]:
-        for number, word in enumerate(_WORD.finditer(text)):
-            for length in self._lengths.get(word[0], ()):
+        lengths = self._lengths
+        starts = [word.start() for word in _WORD.finditer(text)]
+        for number in [number for number, word in enumerate(words) if word in lengths]:
+            for length in lengths[words[number]]:
                 for value, offset in self._by_words.get(tuple(words[number : number + length]), ()):
-                    start = word.start() - offset  # the value's words are whole ones, so nothing goes on to its left
+                    start = starts[number] - offset  # the value's words are whole ones, so nothing goes on to its left
                     end = start + len(value)
                     if start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
                         yield Span(start, end, self.kinds[value], KNOWN)
