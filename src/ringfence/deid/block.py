@@ -6,8 +6,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-import numpy as np
-
 from ringfence.deid.fold import Folded, fold
 from ringfence.deid.recogniser import SEPARATOR, Span
 
@@ -19,8 +17,7 @@ class Block:
         self._folded: Folded = fold(SEPARATOR.join(texts))
         starts = list(accumulate((len(text) + 1 for text in texts[:-1]), initial=0))
         self._original_starts = starts
-        origin = self._folded.origin
-        self._starts = starts if origin is None else np.searchsorted(origin, starts).tolist()
+        self._starts = self._folded.places(starts) if self._folded.firsts else starts
 
     @property
     def text(self) -> str:

@@ -23,6 +23,8 @@ def longest(text: str, at: int, end: int) -> int:
 
 def before(text: str, end: int, *, least: int, full: bool) -> int:
     """Return the length of the longest name (`full`: with its suffix) that ends at `end` and begins at `least` or later; 0 for none."""
+    if text[end - 2 : end] not in _endings():
+        return 0
     names, most = _names()
     wanted = {True} if full else {True, False}
     return next((n for n in range(min(most, end - least), 1, -1) if names.get(text[end - n : end]) in wanted), 0)
@@ -62,6 +64,12 @@ def _names() -> tuple[dict[str, bool], int]:
         if suffix and len(name) - len(suffix) >= _SHORTEST_SHORT:
             names.setdefault(name.removesuffix(suffix), False)
     return names, max(map(len, full))
+
+
+@cache
+def _endings() -> frozenset[str]:
+    """Return the last two characters of every name: few texts end a candidate with them, so most are refused after one look."""
+    return frozenset(name[-2:] for name in _names()[0])
 
 
 def all_names() -> frozenset[str]:

@@ -83,6 +83,7 @@ class Engine:
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
+        self._has_terms = bool(terms)
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken, generic=generic)
 
     @classmethod
@@ -110,7 +111,7 @@ class Engine:
         parts = [RECOGNISERS.create(name) for name in sorted(set(settings.parts))]
         words = dictionary.folded_terms(terms)
         kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
-        scanner = kind([p.pattern for p in parts], words)
+        scanner = kind([p.trigger for p in parts], words)
         return cls(
             parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way, generic=generic
         )
@@ -269,6 +270,8 @@ class Engine:
 
     def _is_taken(self, kind: str, candidate: str) -> bool:
         folded = fold(candidate).text
+        if not self.known.normal and not self._has_terms:
+            return False
         return (kind != dictionary.KIND and self._is_original(kind, folded)) or bool(self._survivors(folded))
 
 

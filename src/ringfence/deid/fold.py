@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,35 +43,58 @@ _INVISIBLE = (
 
 
 _LEAST_CHINESE = 4  # digits written in Chinese, in a run of at least seven digits: `13800138000一个` ends before its last character
+_LEAST_DIGITS = 7
 _CHINESE_DIGITS = "零〇○一二三四五六七八九壹贰叁肆伍陆柒捌玖貳參陸幺"
 _CHINESE = str.maketrans(_CHINESE_DIGITS, "0001234567891234567892361")
-_CHINESE_RUN = re.compile(f"[0-9{_CHINESE_DIGITS}](?:[ -]?[0-9{_CHINESE_DIGITS}]){{6,}}")
 _APART = re.compile(r"(?<![0-9])[0-9](?: [0-9]){6,}(?![0-9])")
+_MARKS = tuple(
+    (mark, re.compile(rf"(?<=[A-Za-z0-9]) ?[\[({{<#] ?(?:{words}) ?[\])}}>#] ?(?=[A-Za-z0-9])"))
+    for mark, words in (("@", "at|At|AT"), (".", "dot|Dot|DOT|点"))
+)
+_LONGEST_MARK = 12  # characters: ` [ dot ] x`
 
+# Sorts of characters, one byte each: a megabyte is searched by its sorts first, because what is looked for is rare and they are searched fast.
+_DIGIT, _HAN_DIGIT, _OTHER = b"01x"
+_LETTERS = {"a": b"aA", "t": b"tT", "d": b"dD", "o": b"oO"}
+_OPENINGS = b"[({<#])}>"
+_APART_SORTS = b"0 0 0 0 0 0 0"
+_MARK_SORTS = re.compile(rb"\((?= ?(?:at|dot|p) ?\()")
+_FOLDS = ord("F")  # becomes something else
 
-def _mark(mark: str, words: tuple[str, ...]) -> tuple[str, list[str], re.Pattern[str]]:
-    """Return a mark, strings of which a text that spells it out holds one, and the pattern of what is spelt out."""
-    hints = [word + gap + end for word in words for gap in ("", " ") for end in "])}>#"]
-    return mark, hints, re.compile(rf"(?<=[A-Za-z0-9]) ?[\[({{<#] ?(?:{'|'.join(words)}) ?[\])}}>#] ?(?=[A-Za-z0-9])")
-
-
-_MARKS = (_mark("@", ("at", "At", "AT")), _mark(".", ("dot", "Dot", "DOT", "点")))
 _RESIZED = 0x110000  # beyond Unicode: this character becomes none or several
 Codes = NDArray[np.uint32]
+Sorts = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A folded text. `origin[i]` is the index of the original character behind folded character i; None = the same index."""
+    """A folded text, and where its characters come from.
+
+    `firsts` and `origins`: where a stretch of folded characters begins, and where the original characters behind it do; inside a stretch both
+    go on one by one. Of stretches that begin alike the last one counts; without stretches the places are the same.
+    """
 
     text: str
-    origin: NDArray[np.int64] | None = None
+    firsts: Sequence[int] = ()  # ascending
+    origins: Sequence[int] = ()
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """Return the range of original characters behind the folded range `start:end`, which must not be empty."""
-        if self.origin is None:
-            return start, end
-        return int(self.origin[start]), int(self.origin[end - 1]) + 1
+        return (self.place(start), self.place(end - 1) + 1) if self.firsts else (start, end)
+
+    def place(self, at: int) -> int:
+        """Return the index of the original character behind the folded character `at`."""
+        stretch = bisect_right(self.firsts, at) - 1
+        return self.origins[stretch] + at - self.firsts[stretch]
+
+    def places(self, origins: Iterable[int]) -> list[int]:
+        """Return where the first folded character stands that comes from each original character or from a later one."""
+        found = []
+        for origin in origins:
+            stretch = bisect_left(self.origins, origin)
+            inside = self.firsts[stretch - 1] + origin - self.origins[stretch - 1] if stretch else origin
+            found.append(min(inside, self.firsts[stretch]) if stretch < len(self.firsts) else inside)
+        return found
 
 
 def fold(text: str) -> Folded:
@@ -78,68 +102,156 @@ def fold(text: str) -> Folded:
 
     Only what an identifier may consist of is touched: `，` stays what it is, and so do Chinese numbers of fewer than seven digits.
     """
-    folded = fold_characters(text)
+    folded, sorts = _by_character(text)
     for step in (_in_chinese, _apart, _spelt_out):
-        if edits := list(step(folded.text)):
+        if edits := list(step(folded.text, sorts)):
             folded = _edited(folded, edits)
+            sorts = _sorted(folded.text)
     return folded
 
 
 def fold_characters(text: str) -> Folded:
     """Return `text` with full-width and other compatibility forms as ASCII and invisible characters removed."""
+    return _by_character(text)[0]
+
+
+def _by_character(text: str) -> tuple[Folded, bytes]:
+    """Return the text with each character folded for itself, and its sorts."""
     if text.isascii():
-        return Folded(text)
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return Folded(text), _sorted(text)
+    codes, sorts = _coded(text)
+    places = np.flatnonzero(sorts == _FOLDS)
+    if places.size == 0:
+        return Folded(text), sorts.tobytes()
     single, several = _tables()
-    folded = single[codes]
-    resized = np.flatnonzero(folded == _RESIZED)
-    if resized.size == 0:
-        return Folded(text if np.array_equal(folded, codes) else _decode(folded))
-    sizes = np.ones(len(codes), dtype=np.int64)
-    sizes[resized] = [len(several[code]) for code in codes[resized].tolist()]
-    origin = np.repeat(np.arange(len(codes), dtype=np.int64), sizes)
-    folded = folded[origin]
-    inserted = "".join(several[code] for code in codes[resized].tolist())
-    folded[folded == _RESIZED] = [ord(c) for c in inserted]
-    return Folded(_decode(folded), origin)
+    codes, sorts = codes.copy(), sorts.copy()
+    changed = single[codes[places]]
+    resized = places[changed == _RESIZED]
+    instead = [several[code] for code in codes[resized].tolist()]
+    changed[changed == _RESIZED] = ord("x")
+    codes[places], sorts[places] = changed, _sort_table()[changed]
+    folded = codes.tobytes().decode("utf-32-le", "surrogatepass")
+    return _resized(folded, sorts.tobytes(), resized.tolist(), instead) if instead else (Folded(folded), sorts.tobytes())
+
+
+def _resized(text: str, sorts: bytes, places: list[int], instead: list[str]) -> tuple[Folded, bytes]:
+    """Return a text and its sorts with other characters, none or several, at some places."""
+    pieces, kinds, firsts, origins, at, length = [], [], [0], [0], 0, 0
+    for place, written in zip(places, instead, strict=True):
+        pieces += [text[at:place], written]
+        kinds += [sorts[at:place], _sorted(written)]
+        length += place - at + len(written)
+        firsts += range(length - len(written), length + 1)
+        origins += [place] * len(written) + [place + 1]
+        at = place + 1
+    return Folded("".join([*pieces, text[at:]]), firsts, origins), b"".join([*kinds, sorts[at:]])
+
+
+def _sorted(text: str) -> bytes:
+    """Return the sort of each character."""
+    return text.encode().translate(_ascii_sorts()) if text.isascii() else _coded(text)[1].tobytes()
+
+
+def _coded(text: str) -> tuple[Codes, Sorts]:
+    """Return the code points of a text and their sorts, each [characters]."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return codes, _sort_table().take(codes)
 
 
 _Edit = tuple[int, int, str]  # a range, and what stands there instead: its characters, those without spaces, or one for all
 
 
-def _in_chinese(text: str) -> Iterator[_Edit]:
-    for match in () if text.isascii() else _CHINESE_RUN.finditer(text):
-        written = match[0].translate(_CHINESE)
-        if sum(a != b for a, b in zip(written, match[0], strict=True)) >= _LEAST_CHINESE:
-            yield match.start(), match.end(), written
+def _in_chinese(text: str, sorts: bytes) -> Iterator[_Edit]:
+    """Yield the runs of digits, with at most one space or hyphen between two of them, in which enough digits are Chinese."""
+    if sorts.count(_HAN_DIGIT) < _LEAST_CHINESE:
+        return
+    sort = np.frombuffer(sorts, dtype=np.uint8)
+    is_chinese = sort == _HAN_DIGIT
+    places = np.flatnonzero(is_chinese | (sort == _DIGIT))  # [digits]
+    gaps = np.diff(places)
+    between = sort[places[:-1] + 1]
+    goes_on = (gaps == 1) | ((gaps == 1 + 1) & ((between == ord(" ")) | (between == ord("-"))))
+    firsts = np.flatnonzero(np.concatenate(([True], ~goes_on)))  # [runs]
+    sizes = np.diff(firsts, append=len(places))
+    chinese = np.add.reduceat(is_chinese[places].astype(np.int64), firsts)
+    for run in np.flatnonzero((sizes >= _LEAST_DIGITS) & (chinese >= _LEAST_CHINESE)).tolist():
+        start, end = int(places[firsts[run]]), int(places[firsts[run] + sizes[run] - 1]) + 1
+        yield start, end, text[start:end].translate(_CHINESE)
 
 
-def _apart(text: str) -> Iterator[_Edit]:
-    return ((m.start(), m.end(), m[0].replace(" ", "")) for m in _APART.finditer(text))
+def _apart(text: str, sorts: bytes) -> Iterator[_Edit]:
+    at = sorts.find(_APART_SORTS)
+    while at >= 0:
+        match = _APART.match(text, at)
+        if match:
+            yield match.start(), match.end(), match[0].replace(" ", "")
+        at = sorts.find(_APART_SORTS, match.end() if match else at + 1)
 
 
-def _spelt_out(text: str) -> Iterator[_Edit]:
-    found = [(m.start(), m.end(), mark) for mark, hints, pattern in _MARKS if any(h in text for h in hints) for m in pattern.finditer(text)]
+def _spelt_out(text: str, sorts: bytes) -> Iterator[_Edit]:
+    found, ends = [], dict.fromkeys(("@", "."), 0)
+    for hint in _MARK_SORTS.finditer(sorts):
+        start = hint.start() - (text[hint.start() - 1 : hint.start()] == " ")
+        for mark, pattern in _MARKS:
+            if start >= ends[mark] and (match := pattern.match(text, start, start + _LONGEST_MARK)):
+                found.append((start, match.end(), mark))
+                ends[mark] = match.end()
     return iter(sorted(found))
 
 
 def _edited(folded: Folded, edits: list[_Edit]) -> Folded:
-    origin = np.arange(len(folded.text), dtype=np.int64) if folded.origin is None else folded.origin
-    texts, origins, at = [], [], 0
+    pieces, firsts, places, at, length = [], [0], [0], 0, 0  # places: in the text that is edited
     for start, end, written in edits:
-        places = np.arange(start, end)
-        if len(written) == 1:
-            places = places[:1]
-        elif len(written) < end - start:
-            places = places[[c != " " for c in folded.text[start:end]]]
-        texts += [folded.text[at:start], written]
-        origins += [origin[at:start], origin[places]]
+        before = folded.text[at:start]
+        pieces += [before, written]
+        length += len(before)
+        behind = range(start, end)
+        kept = behind[:1] if len(written) == 1 else [n for n in behind if len(written) == len(behind) or folded.text[n] != " "]
+        firsts += range(length, length + len(written))
+        places += kept
+        length += len(written)
+        firsts.append(length)
+        places.append(end)
         at = end
-    return Folded("".join([*texts, folded.text[at:]]), np.concatenate([*origins, origin[at:]]))
+    text = "".join([*pieces, folded.text[at:]])
+    return Folded(text, *(_composed(firsts, places, folded, length=len(text)) if folded.firsts else (firsts, places)))
 
 
-def _decode(codes: Codes) -> str:
-    return codes.tobytes().decode("utf-32-le", "surrogatepass")
+def _composed(firsts: list[int], places: list[int], inner: Folded, *, length: int) -> tuple[list[int], list[int]]:
+    """Return stretches of a text that came from an edited one, in the places of what that one came from."""
+    starts, origins = [], []
+    for first, place, end in zip(firsts, places, [*firsts[1:], length], strict=True):
+        if first == end:
+            continue
+        starts.append(first)
+        origins.append(inner.place(place))
+        stretch = bisect_right(inner.firsts, place)
+        while stretch < len(inner.firsts) and inner.firsts[stretch] < place + end - first:
+            starts.append(first + inner.firsts[stretch] - place)
+            origins.append(inner.origins[stretch])
+            stretch += 1
+    return starts, origins
+
+
+@cache
+def _sort_table() -> Sorts:
+    """Return the sort of each code point."""
+    single, _ = _tables()
+    table = np.full(_RESIZED, _OTHER, dtype=np.uint8)
+    table[single != np.arange(_RESIZED, dtype=np.uint32)] = _FOLDS
+    for sort, characters in _LETTERS.items():
+        table[list(characters)] = ord(sort)
+    table[list(_OPENINGS)] = ord("(")
+    table[list(b"0123456789")] = _DIGIT
+    table[[ord(c) for c in _CHINESE_DIGITS]] = _HAN_DIGIT
+    for character, sort in ((" ", " "), ("-", "-"), ("点", "p")):
+        table[ord(character)] = ord(sort)
+    return table
+
+
+@cache
+def _ascii_sorts() -> bytes:
+    return _sort_table()[:256].tobytes()
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ringfence.deid.recogniser import KNOWN, Span, cuts_a_run
 
@@ -26,8 +27,13 @@ class Known:
     kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
     normal: set[tuple[str, str]] = field(default_factory=set)  # (kind, normal form)
     _ranks: dict[str, tuple[float, str]] = field(default_factory=dict)
-    _by_words: dict[tuple[str, ...], list[tuple[str, int]]] = field(default_factory=dict)  # words -> (value, offset of the first one in it)
-    _lengths: dict[str, set[int]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
+    _by_words: dict[int, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # hash of the words -> values; a text is compared with the value itself
+    _lengths: dict[str, tuple[int, ...]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
+    _shared: dict[Any, Any] = field(
+        default_factory=dict
+    )  # one object for equal ones: there are few ranks and lengths, and millions of values
     _by_stem: dict[str, list[str]] = field(default_factory=dict)  # first two characters of Han -> values
 
     def add(self, kind: str, value: str, *, normal: str, score: float) -> None:
@@ -39,12 +45,13 @@ class Known:
         rank = (-score, kind)
         is_new = value not in self.kinds
         if is_new or rank < self._ranks[value]:
-            self.kinds[value], self._ranks[value] = kind, rank
+            self.kinds[value], self._ranks[value] = kind, self._shared.setdefault(rank, rank)
         if not is_new:
             return
         if words := tuple(_WORD.findall(value)):
-            self._by_words.setdefault(words, []).append((value, value.index(words[0])))
-            self._lengths.setdefault(words[0], set()).add(len(words))
+            self._by_words[hash(words)] = (*self._by_words.get(hash(words), ()), value)
+            lengths = tuple(sorted({*self._lengths.get(words[0], ()), len(words)}))
+            self._lengths[words[0]] = self._shared.setdefault(lengths, lengths)
         elif _HAN.match(value):
             self._by_stem.setdefault(value[:_STEM], []).append(value)
 
@@ -63,16 +70,22 @@ class Known:
     def _chinese(self, text: str) -> Iterator[Span]:
         stems = self._by_stem
         for run in _HAN.finditer(text):
-            for start in range(run.start(), run.end() - 1):
-                for value in stems.get(text[start : start + _STEM], ()):
-                    if text.startswith(value, start):
-                        yield Span(start, start + len(value), self.kinds[value], KNOWN)
+            first, characters = run.start(), run[0]
+            pairs = map(str.__add__, characters, characters[1:])
+            for start, pair in enumerate(pairs, first):
+                if pair in stems:
+                    for value in stems[pair]:
+                        if text.startswith(value, start):
+                            yield Span(start, start + len(value), self.kinds[value], KNOWN)
 
     def _occurrences(self, text: str, words: list[str]) -> Iterator[Span]:
-        for number, word in enumerate(_WORD.finditer(text)):
-            for length in self._lengths.get(word[0], ()):
-                for value, offset in self._by_words.get(tuple(words[number : number + length]), ()):
-                    start = word.start() - offset  # the value's words are whole ones, so nothing goes on to its left
+        lengths = self._lengths
+        starts = [word.start() for word in _WORD.finditer(text)]
+        for number in [number for number, word in enumerate(words) if word in lengths]:
+            for length in lengths[words[number]]:
+                for value in self._by_words.get(hash(tuple(words[number : number + length])), ()):
+                    offset = value.find(words[number])  # below 0: other words of the same hash
+                    start = starts[number] - offset  # the value's words are whole ones, so nothing goes on to its left
                     end = start + len(value)
-                    if start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
+                    if offset >= 0 and start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
                         yield Span(start, end, self.kinds[value], KNOWN)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from ringfence.core.registry import Registry
 from ringfence.deid.draw import Draw
@@ -28,8 +28,7 @@ SEPARATOR = "\x00"  # between the texts of one block: no recogniser looks across
 _BACK = 64  # characters of a refused candidate that are searched again, so that a good one inside it is not lost
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Half-open range of characters in one text, what it holds and how sure that is (0 to 1)."""
 
     start: int
@@ -41,6 +40,29 @@ class Span:
     def type(self) -> str:
         """The kind, under the name that other tools give it."""
         return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Where an automaton sends the search of a recogniser: to the ranges that match `pattern`, and `before` characters to their left.
+
+    Those must cover whatever match of the recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because
+    an automaton, unlike a search from left to right, can ask what stands before a match; where it is not, the two are the same.
+    is_number: what the check accepts lies in a stretch of at most REACH bytes that begins and ends anywhere around DIGITS digits; a run of
+    any length in which each DIGITS digits do is such stretches, one over the other.
+    """
+
+    pattern: str
+    before: int = 0
+    is_number: bool = False
+
+    DIGITS: ClassVar[int] = 6
+    REACH: ClassVar[int] = 40
+
+
+def alone(pattern: str) -> str:
+    """Return a pattern of the matches that no ASCII letter or digit touches, each with the bytes around it."""
+    return f"(?:^|[^0-9A-Za-z])(?:{pattern})(?:[^0-9A-Za-z]|$)"
 
 
 class Recogniser(Protocol):
@@ -59,6 +81,16 @@ class Recogniser(Protocol):
     @property
     def pattern(self) -> str:
         """A regular expression of ASCII classes and literals that every span's core matches."""
+        ...
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it."""
+        ...
+
+    @property
+    def searched(self) -> str:
+        """The pattern as Python's `re` searches it; it may leave out matches that the check always refuses."""
         ...
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
@@ -103,6 +135,18 @@ class Shaped:
     """The part of a recogniser that is the same for all: searching, and a normal form without separators."""
 
     pattern: ClassVar[str]
+    is_alone: ClassVar[bool] = False  # the check refuses a match that a letter or digit touches, and no other match begins where one does
+    is_number: ClassVar[bool] = False  # see Trigger
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it: its pattern."""
+        return Trigger(alone(self.pattern) if self.is_alone else self.pattern, is_number=self.is_number)
+
+    @property
+    def searched(self) -> str:
+        """The pattern for Python's `re`, which need not stop where the check would refuse at once."""
+        return f"(?<![0-9A-Za-z])(?:{self.pattern})" if self.is_alone else self.pattern
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the spans that the candidate holds."""
@@ -121,7 +165,7 @@ class Searchable(Protocol):
     """What `search` needs of a recogniser."""
 
     @property
-    def pattern(self) -> str:
+    def searched(self) -> str:
         """Its regular expression."""
         ...
 
@@ -142,7 +186,7 @@ def search(part: Searchable, text: str, regions: Iterable[tuple[int, int]]) -> I
     Any regions that cover every match of the pattern give the same spans as the whole text does: that is what makes the two
     engines agree.
     """
-    find, at, done = compiled(part.pattern).search, 0, 0
+    find, at, done = compiled(part.searched).search, 0, 0
     for start, end in regions:
         at = max(at, start)
         while match := find(text, at, end):

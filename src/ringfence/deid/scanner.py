@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, Protocol
+from itertools import chain, pairwise
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ringfence.deid.recogniser import SEPARATOR, Trigger
 from ringfence.deid.terms import TermSearch
 
 Range = tuple[int, int]
+Events = NDArray[np.int64]
 Hits = dict[int, list[Range]]  # number of the pattern (terms: the number after the last one) -> ranges of characters, ascending
 _CONTINUATION, _IS_CONTINUATION = 0xC0, 0x80  # UTF-8: the bytes 10xxxxxx begin no character
 _FIRST_NON_ASCII = 0x80
+_SMALL = 256  # bytes
+_QUANTIFIED = re.compile(r"([^\x00-\x7f])(?=[?*+{])")
 
 
 class Scanner(Protocol):
@@ -28,8 +34,8 @@ class Scanner(Protocol):
 class ReScanner:
     """Points at the whole block for every pattern and lets the search do the work."""
 
-    def __init__(self, patterns: Sequence[str], terms: Sequence[str]) -> None:
-        self._count = len(patterns)
+    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str]) -> None:
+        self._count = len(triggers)
         self._terms = TermSearch(terms)
 
     def scan(self, text: str) -> Hits:
@@ -38,65 +44,154 @@ class ReScanner:
 
 
 class VectorScanner:
-    """All patterns and terms in one automaton.
+    """All triggers and terms in one automaton, and those that need many digits in a second one, which reads only where there are that many.
 
-    The database works on bytes, not in UTF-8 mode, which would be undefined for the lone surrogates that JSON can hold: patterns use
+    The databases work on bytes, not in UTF-8 mode, which would be undefined for the lone surrogates that JSON can hold: patterns use
     ASCII classes and whole characters only, and UTF-8 is self-synchronising, so byte matches are character matches.
     """
 
-    def __init__(self, patterns: Sequence[str], terms: Sequence[str]) -> None:
+    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str]) -> None:
+        self._count, self._triggers = len(triggers), list(triggers)
+        self._lengths = np.array([len(term.encode("utf-8", "surrogatepass")) for term in terms], dtype=np.int64)
+        self._before = np.array([trigger.before for trigger in triggers], dtype=np.int64)
+        numbered = list(enumerate(triggers))
+        self._everywhere = _Database([(n, t.pattern) for n, t in numbered if not t.is_number], terms, first=self._count)
+        self._numbers = _Database([(n, t.pattern) for n, t in numbered if t.is_number], (), first=self._count)
+
+    def scan(self, text: str) -> Hits:
+        """Return merged match ranges of each pattern and all occurrences of terms."""
+        block = text.encode("utf-8", "surrogatepass")
+        if len(block) <= _SMALL:
+            return self._scan_small(block, text)
+        events = np.concatenate((self._everywhere.events(block), self._in_numbers(block)))  # [events, 3]: number, start, end in bytes
+        if len(events) == 0:
+            return {}
+        numbers = events[:, 0]
+        is_term = numbers >= self._count
+        if is_term.any():  # a literal's start follows from its end
+            events[is_term, 1] = events[is_term, 2] - self._lengths[numbers[is_term] - self._count]
+            numbers[is_term] = self._count
+        if len(block) != len(text):
+            events[:, 1:] = _in_characters(events[:, 1:], block)
+        if not is_term.all():
+            events[~is_term, 1] = np.maximum(events[~is_term, 1] - self._before[numbers[~is_term]], 0)
+        return _merged(events, terms=self._count, length=len(text))
+
+    def _scan_small(self, block: bytes, text: str) -> Hits:
+        """Do the same for few bytes: counting and sorting them in arrays would cost more than the search."""
+        found: list[tuple[int, int, int]] = []
+        for number, start, end, *_ in chain(self._everywhere.found(block), self._numbers.found(block)):
+            is_term = number >= self._count
+            places = (end - int(self._lengths[number - self._count]) if is_term else start, end)
+            if len(block) != len(text):
+                places = _characters_before(block, places[0]), _characters_before(block, end)
+            found.append((self._count, *places) if is_term else (number, max(0, places[0] - self._triggers[number].before), places[1]))
+        hits: Hits = {}
+        for number, start, end in sorted(found):
+            ranges = hits.setdefault(number, [])
+            if number < self._count and ranges and start < ranges[-1][1]:
+                ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+            else:
+                ranges.append((start, end))
+        return hits
+
+    def _in_numbers(self, block: bytes) -> Events:
+        """Return the events of the second automaton."""
+        data = np.frombuffer(block, dtype=np.uint8)
+        digits = np.flatnonzero((data - ord("0")) <= 9)  # noqa: PLR2004  unsigned: what is below 0 is far above 9
+        others = Trigger.DIGITS - 1
+        near = digits[others:] - digits[: max(0, len(digits) - others)] < Trigger.REACH
+        starts = np.maximum(digits[others:][near] - Trigger.REACH + 1, 0)
+        if len(starts) == 0:
+            return _NONE
+        ends = np.minimum(digits[: len(digits) - others][near] + Trigger.REACH, len(block))
+        begins = np.concatenate(([True], starts[1:] > ends[:-1]))
+        starts, ends = starts[begins], ends[np.concatenate((begins[1:], [True]))]  # [windows]
+        places = np.concatenate(([0], np.cumsum(ends - starts + 1)[:-1]))  # where each window begins in what is read
+        read = SEPARATOR.encode().join([block[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+        events = self._numbers.events(read)
+        window = np.searchsorted(places, events[:, 1] + 1, side="right") - 1  # a match may begin with the separator before its window
+        shift = (starts - places)[window]
+        events[:, 1] = np.maximum(events[:, 1] + shift, starts[window])
+        events[:, 2] = np.minimum(events[:, 2] + shift, ends[window])
+        return events
+
+
+class _Database:
+    """Some patterns and literals, compiled."""
+
+    def __init__(self, patterns: Sequence[tuple[int, str]], terms: Sequence[str], *, first: int) -> None:
         import hyperscan  # noqa: PLC0415  optional, and only in the child
 
-        self._count = len(patterns)
-        self._lengths = [len(term.encode("utf-8", "surrogatepass")) for term in terms]
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if patterns or terms else None
+        if self._database is None:
+            return
         self._database.compile(
-            expressions=[*(pattern.encode() for pattern in patterns), *map(_literal, terms)],
-            ids=list(range(len(patterns) + len(terms))),
+            expressions=[*(_in_bytes(pattern) for _, pattern in patterns), *map(_literal, terms)],
+            ids=[*(number for number, _ in patterns), *range(first, first + len(terms))],
             # a literal's start follows from its end, so only patterns pay for start offsets
             flags=[hyperscan.HS_FLAG_SOM_LEFTMOST] * len(patterns) + [hyperscan.HS_FLAG_CASELESS] * len(terms),
         )
         self._scratch = hyperscan.Scratch(self._database)
 
-    def scan(self, text: str) -> Hits:
-        """Return merged match ranges of each pattern and all occurrences of terms."""
-        block = text.encode("utf-8", "surrogatepass")
-        events = self._events(block)
-        if events and len(block) != len(text):
-            events = _in_characters(events, block)
-        return self._merged(events)
+    def found(self, block: bytes) -> list[tuple[int, ...]]:
+        """Return every match as the library tells it: number, start and end in bytes, and two numbers that say nothing."""
+        found: list[tuple[int, ...]] = []
+        append = found.append
+        if self._database is not None and block:
+            self._database.scan(block, match_event_handler=lambda *event: append(event), context=0, scratch=self._scratch)
+        return found
 
-    def _events(self, block: bytes) -> list[tuple[int, int, int]]:
-        events: list[tuple[int, int, int]] = []
-        append, count, lengths = events.append, self._count, self._lengths
-
-        def on_match(number: int, start: int, end: int, _flags: int, _context: Any) -> None:  # noqa: ANN401  the library's signature
-            append((number, start, end) if number < count else (count, end - lengths[number - count], end))
-
-        if block:
-            self._database.scan(block, match_event_handler=on_match, scratch=self._scratch)
-        events.sort()
-        return events
-
-    def _merged(self, events: list[tuple[int, int, int]]) -> Hits:
-        hits: Hits = {}
-        for number, start, end in events:
-            ranges = hits.setdefault(number, [])
-            if number < self._count and ranges and start < ranges[-1][1]:
-                if end > ranges[-1][1]:
-                    ranges[-1] = (ranges[-1][0], end)
-            else:
-                ranges.append((start, end))
-        return hits
+    def events(self, block: bytes) -> Events:
+        """Return number, start and end in bytes of every match, [events, 3]."""
+        found = self.found(block)
+        return np.array(found, dtype=np.int64)[:, :3] if found else _NONE
 
 
-def _in_characters(events: list[tuple[int, int, int]], block: bytes) -> list[tuple[int, int, int]]:
-    """Return events in bytes as events in characters."""
+_NONE: Events = np.empty((0, 3), dtype=np.int64)
+
+
+def _characters_before(block: bytes, at: int) -> int:
+    return sum(byte & _CONTINUATION != _IS_CONTINUATION for byte in block[:at])
+
+
+def _in_characters(places: Events, block: bytes) -> Events:
+    """Return places in bytes as places in characters."""
     begins = (np.frombuffer(block, dtype=np.uint8) & _CONTINUATION) != _IS_CONTINUATION
-    places = np.concatenate(([0], np.cumsum(begins, dtype=np.int64)))  # [bytes + 1]: characters before each byte
-    table = np.array(events, dtype=np.int64)  # [events, 3]
-    table[:, 1:] = places[table[:, 1:]]
-    return list(map(tuple, table.tolist()))
+    counts = np.empty(len(block) + 1, dtype=np.int32)  # characters before each byte
+    counts[0] = 0
+    np.cumsum(begins, dtype=np.int32, out=counts[1:])
+    found: Events = counts[places].astype(np.int64)
+    return found
+
+
+def _merged(events: Events, *, terms: int, length: int) -> Hits:
+    """Return the events of each number as ascending ranges, those of patterns without overlap.
+
+    events: [events, 3], number, start and end.
+    """
+    order = np.lexsort((events[:, 2], events[:, 1], events[:, 0]))
+    numbers, starts, ends = events[order].T
+    hits: Hits = {}
+    is_pattern = numbers < terms
+    if not is_pattern.all():
+        hits[terms] = list(zip(starts[~is_pattern].tolist(), ends[~is_pattern].tolist(), strict=True))
+    numbers, starts, ends = numbers[is_pattern], starts[is_pattern], ends[is_pattern]
+    if len(numbers) == 0:
+        return hits
+    apart = numbers * (length + 1)  # as if each pattern had a text of its own behind that of the one before
+    reached = np.maximum.accumulate(ends + apart)
+    begins = np.concatenate(([True], (starts + apart)[1:] >= reached[:-1]))
+    last = np.concatenate((begins[1:], [True]))
+    ranges = list(zip(starts[begins].tolist(), (reached - apart)[last].tolist(), strict=True))
+    firsts = np.searchsorted(numbers[begins], np.arange(terms + 1)).tolist()
+    hits |= {n: ranges[first:end] for n, (first, end) in enumerate(pairwise(firsts)) if first < end}
+    return hits
+
+
+def _in_bytes(pattern: str) -> bytes:
+    """Return a pattern for bytes: what is optional or repeated is the whole of a character, not its last byte."""
+    return _QUANTIFIED.sub(r"(?:\1)", pattern).encode()
 
 
 def _literal(term: str) -> bytes:

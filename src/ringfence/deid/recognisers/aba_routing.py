@@ -30,6 +30,8 @@ class AbaRouting(Shaped):
 
     kinds = frozenset({"ABA_ROUTING"})
     example = "routing number 123456780"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[0-9]{9}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

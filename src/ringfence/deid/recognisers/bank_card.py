@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
+from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, Trigger, has_word, in_decimal, stands_alone
 
 _GROUP = re.compile(r"[0-9]+")
 _SHORTEST, _LONGEST = 13, 19
@@ -33,6 +33,16 @@ class BankCard(Shaped):
     kinds = frozenset({"BANK_CARD"})
     example = "4111111111111111"
     pattern: ClassVar[str] = r"[0-9](?:[ \-]?[0-9]){11,}"
+
+    @property
+    def trigger(self) -> Trigger:
+        """Return the whole runs of digits."""
+        return Trigger(f"(?:^|[^0-9]){self.pattern}(?:[^0-9]|$)", is_number=True)
+
+    @property
+    def searched(self) -> str:
+        """Return the pattern from the first digit of a group on: the rest of a group is no card."""
+        return f"(?<![0-9]){self.pattern}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return every card in a run of digit groups, the longest first choice at each place."""

@@ -44,6 +44,7 @@ class CnLandline(Shaped):
 
     kinds = frozenset({"CN_LANDLINE"})
     example = "010-62771234转8001"
+    is_number = True
     pattern: ClassVar[str] = rf"(?:0|86(?:\)|）)?[ \-]{{0,2}}(?:\(0\) ?|(?:\(|（)?0?))({_AREA})(?:\)|）)?[ \-]{{0,3}}({_LOCAL})|{_SERVICE}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

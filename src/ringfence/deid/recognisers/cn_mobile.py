@@ -20,6 +20,7 @@ class CnMobile(Shaped):
 
     kinds = frozenset({"CN_MOBILE"})
     example = "13800138000"
+    is_number = True
     pattern: ClassVar[str] = r"1[3-9][0-9](?:[ \-]?[0-9]{4}[ \-]?[0-9]{4}|[0-9][ \-][0-9]{4}[ \-][0-9]{3})"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

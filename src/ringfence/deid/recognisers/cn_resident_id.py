@@ -32,6 +32,7 @@ class CnResidentId(Shaped):
 
     kinds = frozenset({"CN_RESIDENT_ID"})
     example = "11010519491231002X"
+    is_number = True
     pattern: ClassVar[str] = r"[1-9][0-9]{5}[ \-]?(?:18|19|20)[0-9]{6}[ \-]?[0-9]{3}[0-9Xx]|[1-9][0-9]{14}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -26,6 +26,8 @@ class CnUscc(Shaped):
 
     kinds = frozenset({"CN_USCC"})
     example = "91350100M000100Y43"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[1-9ANYany][1-9][0-9]{6}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]{10}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

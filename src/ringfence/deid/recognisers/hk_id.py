@@ -31,6 +31,7 @@ class HkId(Shaped):
 
     kinds = frozenset({"HK_ID"})
     example = "A123456(3)"
+    is_number = True
     pattern: ClassVar[str] = r"[A-Za-z]{1,2}[0-9]{6} ?(?:\(|（)?[0-9Aa](?:\)|）)?"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

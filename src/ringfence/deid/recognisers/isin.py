@@ -28,6 +28,7 @@ class Isin(Shaped):
 
     kinds = frozenset({"ISIN"})
     example = "US000EXMP005"
+    is_alone = True
     pattern: ClassVar[str] = r"[A-Za-z]{2}[A-Za-z0-9]{9}[0-9]"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -18,6 +18,7 @@ class Lei(Shaped):
 
     kinds = frozenset({"LEI"})
     example = "549300EXAMPLE0000170"
+    is_alone = True
     pattern: ClassVar[str] = r"[A-Za-z0-9]{18}[0-9]{2}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -20,6 +20,8 @@ class Passport(Shaped):
 
     kinds = frozenset({"PASSPORT"})
     example = "护照E12345678"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[A-Za-z]{0,2}[0-9]{7,9}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

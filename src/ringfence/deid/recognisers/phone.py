@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ringfence.deid import dates
 from ringfence.deid.draw import DIGITS, Draw
-from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal, stands_alone
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, Trigger, cuts_a_word, has_word, in_decimal, stands_alone
 
 _WORDS = re.compile(
     r"(?<![A-Za-z<])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
@@ -16,6 +16,11 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 _KEYS = "[Tt]el|TEL|[Pp]hone|PHONE|[Mm]obile|MOBILE|[Cc]ell|[Ff]ax|FAX|[Dd]esk|[Oo]ffice|[Cc]all|[Tt]ext|SMS|WhatsApp|[Hh]otline|[Cc]ontact"
+_FORMS = (
+    r"\+[1-9][0-9 ().\-/]{6,22}[0-9]|00[1-9][0-9]{0,3}[ \-][0-9 ().\-]{5,18}[0-9]"
+    r"|(?:1[ .\-])?\(?[0-9]{2,5}\)?[ .\-/](?:[0-9]{2,4}[ .\-/]){0,4}[0-9]{2,8}"
+)
+_NAMED = rf"(?:{_KEYS})[a-z. ]{{0,6}}[:=]? ?\(?[0-9][0-9 ().\-/]{{4,18}}[0-9]"
 _NUMBER = re.compile(r"[+(]?[0-9][0-9 ().\-/]*")
 _EXTENSION = re.compile(r" ?(?:x|ext\.?|extension|#) ?[0-9]{1,6}(?![0-9A-Za-z])", re.IGNORECASE)
 _AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-]?[0-9]{4}")
@@ -35,11 +40,17 @@ class Phone(Shaped):
 
     kinds = frozenset({"PHONE"})
     example = "+44 20 7946 0018"
-    pattern: ClassVar[str] = (
-        r"\+[1-9][0-9 ().\-/]{6,22}[0-9]|00[1-9][0-9]{0,3}[ \-][0-9 ().\-]{5,18}[0-9]"
-        rf"|(?:{_KEYS})[a-z. ]{{0,6}}[:=]? ?\(?[0-9][0-9 ().\-/]{{4,18}}[0-9]"
-        r"|(?:1[ .\-])?\(?[0-9]{2,5}\)?[ .\-/](?:[0-9]{2,4}[ .\-/]){0,4}[0-9]{2,8}"
-    )
+    pattern: ClassVar[str] = f"{_FORMS}|{_NAMED}"
+
+    @property
+    def trigger(self) -> Trigger:
+        """Return the pattern, its forms where no letter or digit stands before them; only with as many digits as a telephone has."""
+        return Trigger(f"(?:^|[^0-9A-Za-z])(?:{_FORMS})|{_NAMED}", is_number=True)
+
+    @property
+    def searched(self) -> str:
+        """Return the same for `re`."""
+        return f"(?<![0-9A-Za-z])(?:{_FORMS})|{_NAMED}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number with its extension."""
@@ -47,12 +58,12 @@ class Phone(Shaped):
             start = number.start()
         if text.startswith(("+", "00"), start):
             end = _cut(text, start, end)
-        score = _score(text, start, end)
         extension = _EXTENSION.match(text, end)
         last = extension.end() if extension else end
-        if score is None or not stands_alone(text, start, last) or in_decimal(text, start, last):
+        if not stands_alone(text, start, last) or in_decimal(text, start, last):
             return ()
-        return (Span(start, last, "PHONE", score),)
+        score = _score(text, start, end)
+        return () if score is None else (Span(start, last, "PHONE", score),)
 
     def normalise(self, value: str) -> str:
         """Return the digits, with + where the number has it."""
@@ -107,10 +118,16 @@ def _score(text: str, start: int, end: int) -> float | None:
     """Return how sure it is that this is a telephone number."""
     value = text[start:end]
     digits = [c for c in value if c in DIGITS]
-    if not _SHORT <= len(digits) <= _MOST or value.count("(") != value.count(")") or dates.parse(value) or dates.parse(value[:10]):
+    if not _SHORT <= len(digits) <= _MOST or value.count("(") != value.count(")"):
         return None
+    score = _score_of_form(text, start, end, digits="".join(digits))
+    return None if score is None or dates.parse(value) or dates.parse(value[:10]) else score
+
+
+def _score_of_form(text: str, start: int, end: int, *, digits: str) -> float | None:
+    value = text[start:end]
     if value[0] == "+" or value.startswith("00"):
-        national = "".join(digits)[0 if value[0] == "+" else 2 :]
+        national = digits[0 if value[0] == "+" else 2 :]
         return KEYWORDED if len(national) >= _LEAST and _CODES.match(national) and not _ELSEWHERE.match(national) else None
     if text[start - 1 : start] == "+":
         return None  # of a country whose numbers have recognisers of their own

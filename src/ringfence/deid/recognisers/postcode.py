@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
-from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span, stands_alone
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, stands_alone
 
 _VALUE = re.compile(
     r"(?:[0-9]{4} ?[A-Z]{2}|[0-9]{2}-[0-9]{3}|[0-9]{3,6}(?:[ \-][0-9]{2,4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9])(?![0-9A-Za-z])",
@@ -45,9 +45,10 @@ class Postcode(Shaped):
         if state := _STATE.match(text, start, end):
             is_one = state[1] in _STATES and stands_alone(text, start, end)
             return (Span(state.end(), end, "POSTCODE", KEYWORDED),) if is_one else ()
-        value = (
-            _VALUE.search(text, start, min(len(text), end + _REST)) if text[start : start + 3].isalpha() or text[start] in "邮郵" else None
-        )
+        if not text[start : start + 3].isalpha() and text[start] not in "邮郵":
+            return ()
+        stop = text.find(SEPARATOR, end, end + _REST)
+        value = _VALUE.search(text, start, end + _REST if stop < 0 else stop)
         return (Span(value.start(), value.end(), "POSTCODE", KEYWORDED),) if value else ()
 
     def surrogate(self, value: str, draw: Draw) -> str:

@@ -36,6 +36,8 @@ class TwId(Shaped):
 
     kinds = frozenset({"TW_ID"})
     example = "A123456789"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[A-Za-z][1289A-Da-d][0-9]{8}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -32,6 +32,8 @@ class UkNhs(Shaped):
 
     kinds = frozenset({"UK_NHS"})
     example = "NHS 943 476 5919"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[0-9]{3}[ \-]?[0-9]{3}[ \-]?[0-9]{4}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

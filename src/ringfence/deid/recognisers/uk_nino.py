@@ -20,6 +20,8 @@ class UkNino(Shaped):
 
     kinds = frozenset({"UK_NINO"})
     example = "AB 12 34 56 C"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[A-Za-z]{2}[ \-]?[0-9]{2}[ \-]?[0-9]{2}[ \-]?[0-9]{2}[ \-]?[A-Da-d]"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -25,6 +25,7 @@ class UsItin(Shaped):
 
     kinds = frozenset({"US_ITIN"})
     example = "912-70-3456"
+    is_number = True
     pattern: ClassVar[str] = r"9[0-9]{2}[ \-]?[5-9][0-9][ \-]?[0-9]{4}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

@@ -28,6 +28,8 @@ class UsNpi(Shaped):
 
     kinds = frozenset({"US_NPI"})
     example = "NPI 1234567893"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[12][0-9]{9}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

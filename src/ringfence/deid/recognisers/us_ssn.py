@@ -19,6 +19,8 @@ class UsSsn(Shaped):
 
     kinds = frozenset({"US_SSN"})
     example = "536-22-8726"
+    is_alone = True
+    is_number = True
     pattern: ClassVar[str] = r"[0-9]{3}[ \-]?[0-9]{2}[ \-]?[0-9]{4}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:

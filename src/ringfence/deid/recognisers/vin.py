@@ -35,6 +35,7 @@ class Vin(Shaped):
 
     kinds = frozenset({"VIN"})
     example = "1M8GDM9AXKP042788"
+    is_alone = True
     pattern: ClassVar[str] = r"[A-HJ-NPR-Za-hj-npr-z0-9]{13}[0-9]{4}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
