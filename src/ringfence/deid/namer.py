@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from ringfence.deid import people, places
 from ringfence.deid.named import LOCATION, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
-from ringfence.deid.tagger import Tagger
+from ringfence.deid.tagger import BOTH, Tagger
 
 _PIECES = {  # sentences of Chinese; lines of English, whose taggers find sentences themselves
     "zh": re.compile(rf"[^{SEPARATOR}\n。！？!?；;]+[。！？!?；;]*"),
@@ -32,7 +32,7 @@ class Namer:
     """Asks taggers about the pieces of a block and remembers what they said."""
 
     def __init__(self, taggers: Sequence[Tagger]) -> None:
-        self._by_language = {language: [t for t in taggers if t.language == language] for language in _PIECES}
+        self._by_language = {language: [t for t in taggers if t.language in (language, BOTH)] for language in _PIECES}
         self._known: dict[tuple[str, str], tuple[Span, ...]] = {}
         self._size = 0
 

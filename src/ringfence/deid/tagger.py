@@ -9,6 +9,7 @@ from ringfence.core.registry import Registry
 from ringfence.deid.recogniser import Span
 
 NAMED = 0.6  # how sure a tagger's span is: below what a key word says, above a shape
+BOTH = "zh+en"  # the language of a tagger that reads Chinese and English
 
 
 class Tagger(Protocol):
@@ -21,7 +22,7 @@ class Tagger(Protocol):
 
     @property
     def language(self) -> str:
-        """Which sentences it is asked about: `zh` or `en`."""
+        """Which sentences it is asked about: `zh`, `en` or `BOTH`."""
         ...
 
     @property

@@ -19,8 +19,8 @@ def register(group: typer.Typer) -> None:
         "mask",
         help=t(
             "Replace identifiers and internal terms by consistent surrogates; no original survives, or nothing is written.\n\n"
-            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt",
-            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt",
+            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --with e5-names.v1",
+            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --with e5-names.v1",
         ),
     )(mask)
 
@@ -35,6 +35,10 @@ def mask(
         list[str] | None,
         typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="TAGGER", help=t("A tagger to use besides those of the profile.", "在方案之外另加的标注器。")),
+    ] = None,
 ) -> None:
     """Replace identifiers by surrogates."""
     from ringfence.deid.profile import settings_for
@@ -42,7 +46,9 @@ def mask(
 
     space = workspace()
     with progress(t("deid", "脱敏")) as bar:
-        committed, figures = deidentify(space, name, settings=settings_for(profile, without=without or ()), terms=terms, show=bar)
+        committed, figures = deidentify(
+            space, name, settings=settings_for(profile, without=without or (), with_=with_ or ()), terms=terms, show=bar
+        )
     made = committed.things["set"].made
 
     def show() -> None:
