@@ -599,8 +599,8 @@ class TaggerMissing(DeidError):
         "该方案用 {tagger} 识别人名等名称，而没有登记类型为 {model} 的模型",
     )
     remedy = Text(
-        "register it (`ringfence model import FILE`), or go without it: `--without {tagger}`, which the evidence then says",
-        "登记该模型（`ringfence model import FILE`），或不用它：`--without {tagger}`，证据中会写明",
+        "register it (`ringfence model import FILE`), or go without it: `--without {tagger}`, or leave out `--with {tagger}`; the evidence says which ones ran",
+        "登记该模型（`ringfence model import FILE`），或不用它：`--without {tagger}`，或去掉 `--with {tagger}`；证据会写明用了哪些",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
 import zipfile
@@ -159,6 +160,11 @@ def test_a_changed_byte_is_read_or_refused_and_nothing_else(at, value):
 def test_sizes_that_do_not_fit_are_refused(changes):
     with pytest.raises(ValueError):
         e5s.read(parts.blob(parts.drawn(), **changes)[0])
+
+
+def test_a_number_beyond_the_characters_is_refused():
+    with pytest.raises(ValueError):
+        e5s.read(DATA.replace(struct.pack("<IB", ord("Ａ"), 1), struct.pack("<IB", 2**32 - 1, 1)))
 
 
 def test_a_weight_that_is_no_number_is_refused():
