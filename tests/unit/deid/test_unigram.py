@@ -30,6 +30,7 @@ TEXTS = [
     "张伟",
     f"{SPACE}张",
     ".",
+    "cd",
 ]
 SCORES = [0.0, 0.0, 0.0, 0.0] + [-1.5 - 0.731 * (n * 7 % 11) for n in range(len(TEXTS) - 4)]
 READ_AS = {"Ａ": "a", "\t": " ", "\u200b": "", "…": "...", "´": " b"}
@@ -113,3 +114,11 @@ def test_a_piece_that_stands_for_no_text_is_never_cut_out_of_one():
 def test_a_piece_across_a_space_is_refused():
     with pytest.raises(ValueError):
         Unigram([*TEXTS, f"a{SPACE}b"], [*SCORES, -1.0], read_as={}, unknown=UNKNOWN, controls=CONTROLS)
+
+
+def test_an_unknown_character_is_the_last_resort():
+    """Two pieces of the least scores are better than a good one and a character that is none."""
+    given_ = {SPACE: -0.5, "abc": -0.5, "ab": -8.0, "cd": -8.0}
+    cutter = Unigram(TEXTS, [given_.get(text, -9.0) for text in TEXTS], read_as={}, unknown=UNKNOWN, controls=CONTROLS)
+    assert [TEXTS[piece.number] for piece in cutter.cut("abcd")] == [SPACE, "ab", "cd"]
+    assert [TEXTS[piece.number] for piece in cutter.cut("abd")] == [SPACE, "ab", "<unk>"]
