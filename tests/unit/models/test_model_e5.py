@@ -217,15 +217,19 @@ def real(tmp_path_factory):
 @pytest.mark.full
 def test_the_real_wheel_finds_names_in_two_languages(real):
     tool = E5Names(folder=real)
-    found = {}
-    for text in (
-        "患者张伟于昨日入院，家住海淀区，就职于阿里巴巴集团。",
-        "My name is John Smith and I work for Acme Systems in Springfield.",
+    for text, wanted in (
+        ("患者张伟于昨日入院，家住海淀区，就职于阿里巴巴集团。", {"张伟": PERSON, "海淀区": LOCATION, "阿里巴巴集团": ORGANISATION}),
+        (
+            "My name is John Smith and I work for Acme Systems in Springfield.",
+            {"John Smith": PERSON, "Acme Systems": ORGANISATION, "Springfield": LOCATION},
+        ),
     ):
-        found |= {text[s.start : s.end]: s.kind for s in tool.tag([text])[0]}
-    assert found["张伟"] == found["John Smith"] == PERSON
-    assert found["海淀区"] == found["Springfield"] == LOCATION
-    assert found["Acme Systems"] == ORGANISATION
+        spans = tool.tag([text])[0]
+        for name, kind in wanted.items():
+            at = text.index(name)
+            assert [s.kind for s in spans if s.start <= at and at + len(name) <= s.end] == [kind], name
+        masked = sum(s.end - s.start for s in spans)
+        assert masked <= sum(map(len, wanted)) + 2  # a character too many at the end of a name is what it does
 
 
 ORACLE = """
