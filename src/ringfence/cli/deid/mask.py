@@ -54,6 +54,10 @@ def mask(
         list[str] | None,
         typer.Option("--without", metavar="TAGGER", help=t("A tagger of the profile to go without.", "不使用方案中的某个标注器。")),
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="TAGGER", help=t("A tagger to use besides those of the profile.", "在方案之外另加的标注器。")),
+    ] = None,
     presidio: Annotated[
         Path | None, typer.Option("--presidio", metavar="FILE", help=t("Recognisers in Presidio's YAML.", "Presidio YAML 格式的识别器。"))
     ] = None,
@@ -83,7 +87,7 @@ def mask(
         committed, figures = deidentify(
             space,
             name,
-            settings=settings_for(profile, without=without or ()),
+            settings=settings_for(profile, without=without or (), with_=with_ or ()),
             terms=terms,
             taggers=tagger or (),
             presidio=presidio,
