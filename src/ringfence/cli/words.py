@@ -116,7 +116,7 @@ _CHINESE: Mapping[str, str] = {
     "taught_on": "学习的句子",
     "measured_on": "度量的句子",
     "labelled": "标注数",
-    "sensitive": "敏感字符",
+    "identifying": "敏感字符",
     "plain": "其余字符",
     "learnt": "自有标注器",
     "shipped": "自带标注器",

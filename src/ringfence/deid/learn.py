@@ -145,7 +145,7 @@ def card(
         taught_on=len(taught_on),
         measured_on=len(held_out),
         labelled=dict(sorted(Counter(span.kind for one in held_out for span in one.spans).items())),
-        sensitive=sensitive,
+        identifying=sensitive,
         plain=characters - sensitive,
         learnt=measured(held_out, learnt),
         shipped=measured(held_out, shipped),

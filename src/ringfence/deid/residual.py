@@ -10,6 +10,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from heapq import heapify, heappush, heapreplace, nlargest
 from typing import NamedTuple
 
@@ -166,15 +167,19 @@ class Looks(NamedTuple):
         return Looks(*(mine or other for mine, other in zip(self, more, strict=True)))
 
 
+@dataclass
 class Crowd:
     """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them.
 
     has_units: several records may be one person's; without, each record is a person, and memory grows with the classes alone.
     """
 
-    def __init__(self, *, has_units: bool) -> None:
-        self._people: dict[str, Looks] | None = {} if has_units else None
-        self._classes: Counter[Looks] = Counter()
+    has_units: InitVar[bool]
+    _people: dict[str, Looks] | None = field(init=False, default=None)
+    _classes: Counter[Looks] = field(init=False, default_factory=Counter)
+
+    def __post_init__(self, has_units: bool) -> None:
+        self._people = {} if has_units else None
 
     def see(self, record: Record, values: Iterable[tuple[str, str]]) -> None:
         """Look at a masked record. values: (kind, what stands there now) of the spans that were found in it, in order."""

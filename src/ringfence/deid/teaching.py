@@ -52,7 +52,7 @@ class LanguageCard(Figures):
     taught_on: Count  # sentences
     measured_on: Count  # other sentences
     labelled: Counts = Field(default_factory=dict)  # spans that were held out, by kind
-    sensitive: Count  # characters of them
+    identifying: Count  # characters of them
     plain: Count  # characters outside of them
     learnt: Measured
     shipped: Measured  # the tagger that ships with ringfence, on the same sentences
@@ -88,7 +88,7 @@ def scores(card: LanguageCard, measured: Measured, kind: str | None = None) -> M
         "f1": _share(2 * exact, found + labelled),
         "covered": _share(covered, labelled),
     }
-    return shares if kind else shares | {"missed": _share(measured.missed, card.sensitive), "over": _share(measured.over, card.plain)}
+    return shares if kind else shares | {"missed": _share(measured.missed, card.identifying), "over": _share(measured.over, card.plain)}
 
 
 def _share(part: int, whole: int) -> float:

@@ -16,6 +16,14 @@ from ringfence.core import text
 from ringfence.deid.review.settings import ItemShown, Note, NoteShown, PiecesShown, ReviewFigures, RowShown, State, TextShown
 
 
+@pytest.fixture(autouse=True)
+def plain_options():
+    set_options(Options())
+    yield
+    set_options(Options())
+    text.choose("en")
+
+
 def figures(**changed):
     counts = {"rows": 10_000, "sample": 300, "reviewed": 300, "counted": 300, "leaking": 0, "leaks": 0, "rejected": 2, "retyped": 1}
     return ReviewFigures(**{**counts, "leaks_by_kind": {}, "bound_rows": 97, "bound_share": 0.0097, "bound_of_source": 0.00994, **changed})

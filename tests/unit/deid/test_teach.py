@@ -138,7 +138,7 @@ def test_scores():
         taught_on=1,
         measured_on=1,
         labelled={"A": 6, "B": 2},
-        sensitive=20,
+        identifying=20,
         plain=50,
         learnt=found,
         shipped=Measured(),
