@@ -249,13 +249,17 @@ class Engine:
     def _looked_at_again(self, done: list[Rewritten]) -> Iterator[Rewritten]:
         """Yield the records with their number of survivors.
 
-        A text in which nothing was found stands as it was searched, so only changed records are searched again.
+        A text in which nothing was found stands as it was searched, so only changed records are searched again. What a stand-in and the words
+        beside it make up together is no original that was left: of `Sergeant Hugo` and `Captain Bobby` the one may become `Sergeant Bobby`.
         """
         changed = [item for item in done if item.found]
-        texts = [(n, text) for n, item in enumerate(changed) if item.record for text in item.record.texts]
-        block = Block([text for _, text in texts])
-        owners = [n for n, _ in texts]
-        left = Counter(owners[row] for row, spans in block.by_text(self._survivors(block.text)).items() for _ in spans)
+        texts = [(n, row, text) for n, item in enumerate(changed) if item.record for row, text in enumerate(item.record.texts)]
+        block = Block([text for _, _, text in texts])
+        left: Counter[int] = Counter()
+        for number, spans in block.by_text(self._survivors(block.text)).items():
+            owner, row, _ = texts[number]
+            made = _made(changed[owner].found, row)
+            left[owner] += sum(not any(_is_part_made(span, start, end) for start, end in made) for span, _ in spans)
         counts = iter(range(len(changed)))
         for item in done:
             yield replace(item, survivors=left[next(counts)]) if item.found else item
@@ -283,6 +287,22 @@ def _with(text: str, spans: Sequence[Span], instead: Sequence[str]) -> str:
         pieces += [text[at : span.start], new]
         at = span.end
     return "".join([*pieces, text[at:]])
+
+
+def _made(found: Iterable[Found], row: int) -> list[tuple[int, int]]:
+    """Return where the stand-ins of one of a record's texts are now."""
+    places, moved = [], 0
+    for item in found:
+        if item.text == row:
+            start = item.start + moved
+            places.append((start, start + len(item.instead)))
+            moved += len(item.instead) - (item.end - item.start)
+    return places
+
+
+def _is_part_made(span: Span, start: int, end: int) -> bool:
+    """Return True when a span shares characters with a stand-in and has others."""
+    return span.start < end and start < span.end and not (start <= span.start and span.end <= end)
 
 
 def engine_name(settings: DeidSettings) -> EngineName:

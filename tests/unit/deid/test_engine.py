@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.core.records import Record
-from ringfence.deid.engine import Engine, engine_name
+from ringfence.deid.engine import Engine, Found, Rewritten, engine_name
 from ringfence.deid.fold import fold
 from ringfence.deid.operator import Use
 from ringfence.deid.profile import settings_for
@@ -214,3 +214,22 @@ def test_every_example_is_found_at_its_place(name):
     alone = list(tool.find(tool.example))
     assert alone
     assert [Span(s.start + 2, s.end + 2, s.kind, s.score) for s in alone] == VECTOR.find(f"甲乙{tool.example}丙")
+
+
+def test_a_stand_in_beside_other_words_is_no_original_that_was_left():
+    """The words beside a name may make an original of another row out of its stand-in: nobody's own characters are left there."""
+    rows = [record(text) for text in ("姓名：王建国，已出院", "她说：李王建国来过", "经理13800138000")]
+    engine = fresh()
+    engine.learn(rows)
+    masked = next(engine.rewrite([rows[2]])).record.texts[0]
+    number = masked.removeprefix("经理")
+    engine = fresh()
+    engine.known.add("STAFF", f"理{number}", normal=f"理{number}", score=0.9)  # an original that the stand-in completes
+    engine.learn(rows)
+    assert [item.survivors for item in engine.rewrite(rows)] == [0, 0, 0]
+    engine.known.add("CN_MOBILE", number, normal=number, score=0.9)  # too late to be avoided: the stand-in is an original
+    assert [item.survivors for item in engine.rewrite(rows)][2] >= 1
+    engine = fresh()
+    engine.learn([*rows, record("电话 13912345678")])
+    left = Rewritten(record("13912345678 经理" + number), (Found(0, 14, 25, "CN_MOBILE", "13800138000", number),))
+    assert [item.survivors for item in engine._looked_at_again([left])] == [1]

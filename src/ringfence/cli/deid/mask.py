@@ -103,7 +103,7 @@ def mask(
                 "✔ {name}@masked:{p}  {n} identifiers in {rows} rows replaced, {left} originals survive",
                 "✔ {name}@masked:{p}  替换了 {rows} 行中的 {n} 个标识符，残留原文 {left}",
                 name=made.name,
-                p=profile,
+                p=made.profile,
                 n=total,
                 rows=figures.records,
                 left=figures.survivors,
