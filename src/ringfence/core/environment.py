@@ -49,6 +49,17 @@ def model_store() -> Path:
     return data / "ringfence" / "models"
 
 
+def cache_folder() -> Path | None:
+    """Return the per-user folder of what can be made again, as an absolute path: below XDG_CACHE_HOME; None where the account has no home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():
+        return cache / "ringfence"
+    try:
+        return _home() / ".cache" / "ringfence"
+    except NoModelStore:
+        return None
+
+
 def _home() -> Path:
     try:
         return Path.home().absolute()

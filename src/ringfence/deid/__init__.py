@@ -33,10 +33,11 @@ def scan(text: str, *, profile: str = "default", terms: Iterable[str] = ()) -> l
 
 @lru_cache(maxsize=8)
 def _engine(profile: str, terms: tuple[str, ...]) -> Engine:
-    from ringfence.deid.engine import Engine  # noqa: PLC0415  the settings of this package are read without its engine
+    from ringfence.deid.engine import Engine, keep_automata  # noqa: PLC0415  the settings of this package are read without its engine
     from ringfence.deid.profile import settings_for  # noqa: PLC0415
     from ringfence.deid.tagger import TAGGERS  # noqa: PLC0415
 
     settings = settings_for(profile)
     shipped = tuple(name for name in settings.taggers if TAGGERS.create(name).model is None)
-    return Engine.build(settings.model_copy(update={"taggers": shipped}), bytes(32), terms=terms)  # finding needs no key
+    settings = settings.model_copy(update={"taggers": shipped})
+    return Engine.build(settings, bytes(32), terms=terms, automata=keep_automata(settings))  # finding needs no key

@@ -16,8 +16,8 @@ from typing import Any
 
 from ringfence.core.records import Record
 from ringfence.core.settings import PartName
+from ringfence.deid import compiled, variants
 from ringfence.deid import terms as dictionary
-from ringfence.deid import variants
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
@@ -27,7 +27,7 @@ from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
 from ringfence.deid.recogniser import RECOGNISERS, Finder, Recogniser, Span, search
 from ringfence.deid.resolve import joined, resolve
-from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan
+from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan, parted
 from ringfence.deid.settings import DeidSettings, EngineName
 from ringfence.deid.surrogate import Surrogates
 from ringfence.deid.tagger import TAGGERS, Tagger
@@ -98,11 +98,12 @@ class Engine:
         models: Mapping[PartName, Path] | None = None,
         taught: Iterable[Tagger] = (),
         own_way: Sequence[Finder] = (),
+        automata: Path | None = None,
     ) -> Engine:
         """Return an engine with every part of the settings compiled into one scan.
 
         models: the folder of each tagger that needs one.  taught: taggers of the tenant's own.
-        own_way: more recognisers, which search texts themselves.
+        own_way: more recognisers, which search texts themselves.  automata: a folder that may keep some compiled.
         generic: of terms that get no surrogate but a word that many share, by their normal form.
 
         Raises: UnknownPart.
@@ -111,8 +112,8 @@ class Engine:
         taggers += taught
         parts = [RECOGNISERS.create(name) for name in sorted(set(settings.parts))]
         words = dictionary.folded_terms(terms)
-        kind = VectorScanner if engine_name(settings) == "vectorscan" else ReScanner
-        scanner = kind([p.trigger for p in parts], words)
+        triggers = [p.trigger for p in parts]
+        scanner = VectorScanner(triggers, words, kept=automata) if engine_name(settings) == "vectorscan" else ReScanner(triggers, words)
         return cls(
             parts, scanner=scanner, terms=words, settings=settings, key=surrogate_key, taggers=taggers, own_way=own_way, generic=generic
         )
@@ -303,6 +304,17 @@ def _made(found: Iterable[Found], row: int) -> list[tuple[int, int]]:
 def _is_part_made(span: Span, start: int, end: int) -> bool:
     """Return True when a span shares characters with a stand-in and has others."""
     return span.start < end and start < span.end and not (start <= span.start and span.end <= end)
+
+
+def keep_automata(settings: DeidSettings) -> Path | None:
+    """Have the automata of these settings compiled and kept for this account, and return the folder; None where they cannot be kept."""
+    place = compiled.folder()
+    if place is None or engine_name(settings) != "vectorscan":
+        return None
+    for patterns in parted([RECOGNISERS.create(name).trigger for name in sorted(set(settings.parts))]):
+        if patterns:
+            compiled.keep(patterns, place)
+    return place if place.is_dir() else None
 
 
 def engine_name(settings: DeidSettings) -> EngineName:

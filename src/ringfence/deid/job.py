@@ -46,6 +46,7 @@ class _Run:
             models=models,
             taught=_taught(child),
             own_way=_from_presidio(child),
+            automata=Path(files["automata"]) if "automata" in files else None,
         )
         self.engine.load()
         self.has_units = self.reader.index.units() < len(self.reader)

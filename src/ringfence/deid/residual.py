@@ -21,6 +21,7 @@ from ringfence.deid.numerals import number
 from ringfence.deid.recogniser import Recogniser, Span
 from ringfence.deid.sentences import Chinese, English
 
+_POOL = 20  # different identifiers of a kind; what differs more is the place
 _TRIES = 60  # draws until a recogniser takes a value for one of its own; the example stands in if it takes none
 _WINDOW = 160  # characters of a text in which something is planted
 _SMALL = 5  # people in a class: fewer are too few to hide among
@@ -73,7 +74,10 @@ def planted(texts: Sequence[str], parts: Iterable[Recogniser], draw: random.Rand
     texts: at least one.  Names come with a clause of the generator by whose sentences the taggers learned, so that those of the set may be harder.
     """
     by_pattern = [part for part in parts if part.kinds != {PERSON}]
-    made = [_hidden(specimen(part, draw), draw.choice(texts), draw) for part in by_pattern for _ in range(each)]
+    made: list[Planted] = []
+    for part in by_pattern:
+        pool = [specimen(part, draw) for _ in range(min(each, _POOL))]
+        made += [_hidden(pool[n % _POOL], draw.choice(texts), draw) for n in range(each)]
     writers: dict[bool, Chinese | English] = {True: Chinese(draw), False: English(draw)}
     for letter in _LETTERS:
         for _ in range(each):

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import chain, pairwise
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ringfence.deid import compiled
 from ringfence.deid.recogniser import SEPARATOR, Trigger
 from ringfence.deid.terms import TermSearch
 
@@ -44,26 +46,29 @@ class ReScanner:
 
 
 class VectorScanner:
-    """All triggers and terms in one automaton, and those that need many digits in a second one, which reads only where there are that many.
+    """All triggers in one automaton, those that need many digits in a second one, which reads only where there are that many, terms in a third.
 
     The databases work on bytes, not in UTF-8 mode, which would be undefined for the lone surrogates that JSON can hold: patterns use
     ASCII classes and whole characters only, and UTF-8 is self-synchronising, so byte matches are character matches.
     """
 
-    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str]) -> None:
+    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str], *, kept: Path | None = None) -> None:
+        """`kept`: a folder of automata that were compiled before."""
         self._count, self._triggers = len(triggers), list(triggers)
         self._lengths = np.array([len(term.encode("utf-8", "surrogatepass")) for term in terms], dtype=np.int64)
         self._before = np.array([trigger.before for trigger in triggers], dtype=np.int64)
-        numbered = list(enumerate(triggers))
-        self._everywhere = _Database([(n, t.pattern) for n, t in numbered if not t.is_number], terms, first=self._count)
-        self._numbers = _Database([(n, t.pattern) for n, t in numbered if t.is_number], (), first=self._count)
+        everywhere, numbers = parted(triggers)
+        self._everywhere = _Database(compiled.automaton(everywhere, kept) if everywhere else None)
+        self._numbers = _Database(compiled.automaton(numbers, kept) if numbers else None)
+        self._terms = _Database(_of_terms(terms, first=self._count) if terms else None)
 
     def scan(self, text: str) -> Hits:
         """Return merged match ranges of each pattern and all occurrences of terms."""
         block = text.encode("utf-8", "surrogatepass")
         if len(block) <= _SMALL:
             return self._scan_small(block, text)
-        events = np.concatenate((self._everywhere.events(block), self._in_numbers(block)))  # [events, 3]: number, start, end in bytes
+        # [events, 3]: number, start, end in bytes
+        events = np.concatenate((self._everywhere.events(block), self._in_numbers(block), self._terms.events(block)))
         if len(events) == 0:
             return {}
         numbers = events[:, 0]
@@ -80,7 +85,7 @@ class VectorScanner:
     def _scan_small(self, block: bytes, text: str) -> Hits:
         """Do the same for few bytes: counting and sorting them in arrays would cost more than the search."""
         found: list[tuple[int, int, int]] = []
-        for number, start, end, *_ in chain(self._everywhere.found(block), self._numbers.found(block)):
+        for number, start, end, *_ in chain(self._everywhere.found(block), self._numbers.found(block), self._terms.found(block)):
             is_term = number >= self._count
             places = (end - int(self._lengths[number - self._count]) if is_term else start, end)
             if len(block) != len(text):
@@ -118,21 +123,14 @@ class VectorScanner:
 
 
 class _Database:
-    """Some patterns and literals, compiled."""
+    """An automaton with the memory that it needs to search."""
 
-    def __init__(self, patterns: Sequence[tuple[int, str]], terms: Sequence[str], *, first: int) -> None:
+    def __init__(self, database: Any) -> None:  # noqa: ANN401  of an untyped library
+        """`database`: None finds nothing."""
         import hyperscan  # noqa: PLC0415  optional, and only in the child
 
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if patterns or terms else None
-        if self._database is None:
-            return
-        self._database.compile(
-            expressions=[*(_in_bytes(pattern) for _, pattern in patterns), *map(_literal, terms)],
-            ids=[*(number for number, _ in patterns), *range(first, first + len(terms))],
-            # a literal's start follows from its end, so only patterns pay for start offsets
-            flags=[hyperscan.HS_FLAG_SOM_LEFTMOST] * len(patterns) + [hyperscan.HS_FLAG_CASELESS] * len(terms),
-        )
-        self._scratch = hyperscan.Scratch(self._database)
+        self._database = database
+        self._scratch = hyperscan.Scratch(database) if database is not None else None
 
     def found(self, block: bytes) -> list[tuple[int, ...]]:
         """Return every match as the library tells it: number, start and end in bytes, and two numbers that say nothing."""
@@ -146,6 +144,22 @@ class _Database:
         """Return number, start and end in bytes of every match, [events, 3]."""
         found = self.found(block)
         return np.array(found, dtype=np.int64)[:, :3] if found else _NONE
+
+
+def parted(triggers: Sequence[Trigger]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    """Return the patterns of two automata, with their numbers: of triggers that are looked for everywhere, and of those that need many digits."""
+    numbered = [(n, _in_bytes(t.pattern), t.is_number) for n, t in enumerate(triggers)]
+    return [(n, p) for n, p, is_number in numbered if not is_number], [(n, p) for n, p, is_number in numbered if is_number]
+
+
+def _of_terms(terms: Sequence[str], *, first: int) -> Any:  # noqa: ANN401
+    """Return the automaton of terms. A literal's start follows from its end, so only patterns pay for start offsets."""
+    import hyperscan  # noqa: PLC0415
+
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    ids = list(range(first, first + len(terms)))
+    database.compile(expressions=[_literal(term) for term in terms], ids=ids, flags=[hyperscan.HS_FLAG_CASELESS] * len(terms))
+    return database
 
 
 _NONE: Events = np.empty((0, 3), dtype=np.int64)

@@ -32,7 +32,9 @@ def discover(child: Child[DiscoverSettings]) -> DiscoverFigures:
     settings, slot = child.order.settings, child.order.inputs["set"]
     known = _dictionary(child)
     models = {tagger: Path(child.order.files[model_role(tagger)]) for tagger in settings.find.models}
-    engine = Engine.build(settings.find, bytes(32), terms=known.replaced(), models=models)  # finds only: the key makes no stand-in
+    automata = Path(child.order.files["automata"]) if "automata" in child.order.files else None
+    # finds only: the key makes no stand-in
+    engine = Engine.build(settings.find, bytes(32), terms=known.replaced(), models=models, automata=automata)
     reader = SetReader(slot, child.keys.data[slot.slot])
     sample = Sample(most=settings.characters)
     sample.take(_told(child, reader))

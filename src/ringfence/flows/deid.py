@@ -98,7 +98,9 @@ def _limits(workers: int) -> Limits:
 
 
 def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
-    """Return the settings with the digest of each tagger's model, and the folders of the models by role."""
+    """Return the settings with the digest of each tagger's model, and the folders of the models and of compiled patterns by role."""
+    from ringfence.deid.engine import keep_automata  # noqa: PLC0415  half a second that other commands do not pay
+
     digests, folders = {}, {}
     for tagger in settings.taggers:
         if wanted := TAGGERS.create(tagger).model:
@@ -107,6 +109,8 @@ def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
                 raise TaggerMissing(tagger=tagger, model=wanted)
             entry = models.verify(min(found, key=lambda e: (e.name != wanted, e.name)).digest)
             digests[tagger], folders[model_role(tagger)] = entry.digest, entry.path
+    if automata := keep_automata(settings):
+        folders["automata"] = automata
     return settings.model_copy(update={"models": digests}), folders
 
 
