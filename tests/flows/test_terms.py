@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 
 import pytest
 import yaml
@@ -14,10 +15,12 @@ from ringfence.deid.terms_settings import TermsSettings
 from ringfence.flows import terms
 from ringfence.flows.data import delete, foresee
 from ringfence.flows.deid import deidentify, dictionary_of
+from ringfence.flows.init import init
+from ringfence.vault.keys import Passphrase
 from ringfence.vault.sets import SetReader
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.locks import held
-from tests.flows.conftest import RECIPE, import_notes, notes, reopen
+from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen
 
 SECRET = ("ORC-2197", "璇玑平台", "quorvex_jobs")
 AROUND = ("请登录{}查看", "转给{}的人", "{}已上线，", "see {} now.", "({} is slow)", "由{}承办。")
@@ -32,12 +35,22 @@ def rows():
     return made
 
 
-@pytest.fixture
-def looked(space, tmp_path):
-    """A workspace with a set and its candidates."""
-    import_notes(space, tmp_path, rows())
+@pytest.fixture(scope="module")
+def once(tmp_path_factory, model_store):
+    """The folder of a workspace with a set and its candidates, and their figures; copied before it is changed."""
+    folder = tmp_path_factory.mktemp("looked")
+    space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
+    import_notes(space, folder, rows())
     _, figures = terms.discover(space, "clinic", settings=settings_for("default"))
-    return space, figures
+    return folder / "ws", figures
+
+
+@pytest.fixture
+def looked(once, tmp_path):
+    """A workspace with a set and its candidates, and the figures."""
+    folder, figures = once
+    shutil.copytree(folder, tmp_path / "ws")
+    return reopen(tmp_path / "ws"), figures
 
 
 def listed(space, **more):

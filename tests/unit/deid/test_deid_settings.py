@@ -11,7 +11,7 @@ from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownProfile
 from ringfence.deid.operator import Use
 from ringfence.deid.profile import load, names, settings_for
-from ringfence.deid.settings import DeidFigures, kinds
+from ringfence.deid.settings import DeidFigures, kinds, vocabulary
 
 
 def test_the_settings_hold_what_the_profile_stands_for():
@@ -53,8 +53,14 @@ def test_figures_take_kinds_of_the_vocabulary_only():
         "characters": 9,
         "characters_changed": 3,
         "engine": "re",
+        "people": 1,
+        "people_few": 1,
+        **dict.fromkeys(("hidden", "hidden_found", "few_without", "seen_first", "seen_second", "seen_both"), {}),
     }
     assert DeidFigures.model_validate(row, context={"vocabulary": kinds()}).spans == {"EMAIL": 2}
     with pytest.raises(ValidationError):
         DeidFigures.model_validate(row | {"spans": {"张伟": 1}}, context={"vocabulary": kinds()})
+    with pytest.raises(ValidationError):
+        DeidFigures.model_validate(row | {"few_without": {"age": 1}}, context={"vocabulary": kinds()})
+    assert DeidFigures.model_validate(row | {"few_without": {"age": 1}}, context={"vocabulary": vocabulary()}).few_without == {"age": 1}
     assert DeidFigures.public() == {"survivors", "engine"}

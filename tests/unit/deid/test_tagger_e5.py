@@ -143,5 +143,5 @@ def test_without_its_model_it_is_an_error_before_any_work(tmp_path, monkeypatch)
 
     monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path))
     with pytest.raises(TaggerMissing) as caught:
-        deid._with_models(settings_for("default", with_=["e5-names.v1"]))
+        deid.with_models(settings_for("default", with_=["e5-names.v1"]))
     assert caught.value.facts == {"tagger": "e5-names.v1", "model": "e5-names"}
