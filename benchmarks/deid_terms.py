@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frame import tell
+from frame.mix import DATA
 
 from ringfence.core.records import Record
 from ringfence.deid import discover
@@ -341,7 +342,7 @@ def _rows(data: Path, *, quick: bool) -> Iterator[tuple[str, str, list[str]]]:
 def main() -> None:
     """Plant, discover and judge."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?", default=DATA)
     parser.add_argument("--generator", choices=[*GENERATORS, "all"], default="all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
@@ -350,6 +351,9 @@ def main() -> None:
         "--show", type=int, default=0, help="print so many candidates, and the terms that were missed; never commit what it prints"
     )
     given = parser.parse_args()
+    if not given.data.is_dir():
+        print("# there are no texts here to plant terms in")
+        return
     for name, language, texts in _rows(given.data, quick=given.quick):
         if given.sets and name not in given.sets.split(","):
             continue
