@@ -29,10 +29,10 @@ from frame.mix import DATA, records, texts
 
 from ringfence.core.records import Record
 from ringfence.deid.block import Block
-from ringfence.deid.engine import Engine
+from ringfence.deid.engine import Engine, _with
 from ringfence.deid.fold import fold
 from ringfence.deid.profile import settings_for
-from ringfence.deid.recogniser import CHECKED
+from ringfence.deid.recogniser import CHECKED, Span
 from ringfence.deid.resolve import joined, resolve
 
 KEY = bytes(range(32))
@@ -68,13 +68,20 @@ def check(rows: list[str]) -> None:
         assert all(s.score < CHECKED or text[s.start : s.end] not in masked for s in spans)
 
 
+def exchanged(engine: Engine, text: str, spans: list[tuple[Span, str]]) -> str:
+    """Return a text with its spans exchanged."""
+    instead = engine._instead(text, spans, b"")
+    assert instead is not None
+    return _with(text, [span for span, _ in spans], instead)
+
+
 def rewritten(engine: Engine, folded: list[tuple[Block, list[str]]]) -> int:
     """Return how many spans of folded blocks were replaced."""
     count = 0
     for block, batch in folded:
         rows = block.by_text(joined(resolve(engine._claims(block.text)), block.text))
         for number, spans in rows.items():
-            assert engine._replaced(batch[number], spans, b"") is not None
+            assert exchanged(engine, batch[number], spans)
             count += len(spans)
     return count
 
@@ -87,7 +94,7 @@ def one_pass(engine: Engine, lines: list[bytes]) -> int:
         block = Block([record.texts[0] for record in batch])
         rows = block.by_text(joined(resolve(engine._claims(block.text)), block.text))
         for number, record in enumerate(batch):
-            text = engine._replaced(record.texts[0], rows[number], b"") if number in rows else record.texts[0]
+            text = exchanged(engine, record.texts[0], rows[number]) if number in rows else record.texts[0]
             written += len((record.with_texts((text or "",)) if number in rows else record).to_line())
     return written
 
