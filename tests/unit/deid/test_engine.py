@@ -216,6 +216,17 @@ def test_every_example_is_found_at_its_place(name):
     assert [Span(s.start + 2, s.end + 2, s.kind, s.score) for s in alone] == VECTOR.find(f"甲乙{tool.example}丙")
 
 
+@pytest.mark.parametrize("text", ["Name: Иван Петров. Later Иван Петров left.", "患者姓名：𠮷野明，复查。后来𠮷野明走了。"])
+def test_a_name_in_any_script_goes_at_every_mention(text):
+    engine = fresh()
+    rows = [record(text)]
+    engine.learn(rows)
+    (done,) = engine.rewrite(rows)
+    assert len(done.found) == 2
+    assert done.found[0].original not in done.record.texts[0]
+    assert done.survivors == 0
+
+
 def test_a_stand_in_beside_other_words_is_no_original_that_was_left():
     """The words beside a name may make an original of another row out of its stand-in: nobody's own characters are left there."""
     rows = [record(text) for text in ("姓名：王建国，已出院", "她说：李王建国来过", "经理13800138000")]

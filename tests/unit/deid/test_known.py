@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +86,19 @@ def test_the_order_of_what_is_learnt_decides_nothing():
         for kind, score in rotated:
             known.add(kind, "4111111111111111", normal="4111111111111111", score=score)
         assert [span.kind for span in known.find("x 4111111111111111")] == ["BANK_CARD"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "found"),
+    [
+        ("Иван Петров", "потом Иван Петров ушёл, Иван Петрович остался", ["Иван Петров"]),
+        ("𠮷野明", "后来𠮷野明走了", ["𠮷野明"]),
+        ("김철수", "김철수가 왔다", ["김철수"]),
+        ("محمد علي", "زار محمد علي الطبيب", ["محمد علي"]),
+        ("Łukasz Żak", "dann kam Łukasz Żak, nicht Łukasz Żaková", ["Łukasz Żak"]),
+    ],
+)
+def test_a_value_in_any_script_is_looked_up(value, text, found):
+    known = Known()
+    known.add("PERSON", value, normal=value.lower(), score=0.7)
+    assert [text[span.start : span.end] for span in known.find(text)] == found
