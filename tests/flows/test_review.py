@@ -16,6 +16,7 @@ import pytest
 import ringfence
 from ringfence.cli.main import run
 from ringfence.core.errors import NoReview, NotReviewable
+from ringfence.core.policy import DEFAULT
 from ringfence.core.statement import Statement
 from ringfence.deid.label_studio import from_tasks, to_tasks
 from ringfence.deid.profile import settings_for
@@ -26,6 +27,7 @@ from ringfence.flows.data import delete, foresee, listing
 from ringfence.flows.deid import deidentify
 from ringfence.flows.import_ import import_file
 from ringfence.flows.init import init
+from ringfence.flows.policy import set_policy
 from ringfence.flows.review import found_review, masked_set, sample
 from ringfence.ingest.settings import ImportSettings
 from ringfence.vault.files import file_names, read_file
@@ -52,6 +54,7 @@ def made(tmp_path_factory):
     space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
     import_notes(space, folder, ROWS)
     deidentify(space, "clinic", settings=settings_for("default", without=("en-names.v1", "zh-names.v1")))
+    set_policy(space, DEFAULT.model_copy(update={"reveal": "allow"}))
     return folder / "ws"
 
 
@@ -224,6 +227,21 @@ def test_only_a_masked_set_is_reviewed(cli, ws, name):
     code, answer = cli("deid", "review", name, workspace=ws)
     assert code == 2
     assert answer["error"]["code"] in ("RF-WORKSPACE-007", "RF-WORKSPACE-004")
+
+
+@pytest.mark.parametrize(
+    "ask", [["--originals"], ["--page", "p.html", "--plaintext"], ["--export", "p.json", "--plaintext", "--originals"]]
+)
+def test_originals_are_shown_only_where_the_policy_allows_it(review, ws, tmp_path, ask):
+    review("--rows", "3", lines=["q"])
+    space = reopen(ws)
+    set_policy(space, DEFAULT)
+    size = space.ledger.size
+    asked = [str(tmp_path / word) if word.startswith("p.") else word for word in ask]
+    code, answer = review(*asked, lines=["q"])
+    assert (code, answer["error"]["code"]) == (5, "RF-DEID-006")
+    assert reopen(ws).ledger.size == size
+    assert not list(tmp_path.glob("p.*"))
 
 
 # ── Label Studio and the page ─────────────────────────────────────────────────────────────────────────────────────────

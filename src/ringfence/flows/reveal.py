@@ -6,13 +6,14 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-from ringfence.core.errors import BadArgument, NoSuchObject, RevealRefused, WrongStage
+from ringfence.core.errors import BadArgument, NoSuchObject, WrongStage
 from ringfence.core.order import Keys
 from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.deid.reveal import ANSWER, Original
 from ringfence.deid.settings import RevealFigures, RevealSettings
 from ringfence.flows.gate import tier_for
+from ringfence.flows.rights import refuse_originals
 from ringfence.jobs.start import Handlers, start
 from ringfence.workspace.entries import Revealed
 from ringfence.workspace.space import Workspace
@@ -35,8 +36,7 @@ def reveal(
 
     Raises: RevealRefused, UnknownName, WrongStage, NoSuchObject, BadArgument, SandboxError, LedgerUnavailable.
     """
-    if space.policy().reveal != "allow":
-        raise RevealRefused
+    refuse_originals(space)
     masked, spans = _spans(space, name)
     source, key = space.input(spans), space.keys.purpose("content")
     asked: list[str] = []
@@ -49,8 +49,7 @@ def reveal(
             raise BadArgument(option="STAND-IN", problem=t("more than {n} characters", "超过 {n} 个字符", n=_LONGEST), verb="deid reveal")
         digest = hmac.digest(key, b"reveal\x00" + stand_in.encode("utf-8", "surrogatepass"), "sha256").hex()
         with space.locked():
-            if space.policy().reveal != "allow":  # it may have been taken back since
-                raise RevealRefused
+            refuse_originals(space)  # it may have been taken back since
             space.record(Revealed(object=spans.made.digest, ticket=settings.ticket, stand_in=digest))
         asked.append(stand_in)
         return stand_in

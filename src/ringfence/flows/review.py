@@ -19,6 +19,7 @@ from ringfence.core.work import Work
 from ringfence.deid.review.settings import ROWS, SHOWN, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.rights import refuse_originals
 from ringfence.jobs.start import Handlers, start
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.entries import Opened, Purpose
@@ -96,9 +97,9 @@ def ask(
 ) -> tuple[Committed, ReviewFigures]:
     """Let a person decide, row by row, until `hear` returns None or the sample is through, and keep what was decided as a new review.
 
-    originals: show what stood there before masking, too; put on record as such.
+    originals: show what stood there before masking, too, where the policy allows it; put on record as such.
 
-    Raises: BadArgument for a line that is too long; NotReviewable, SandboxError.
+    Raises: RevealRefused, BadArgument for a line that is too long; NotReviewable, SandboxError.
     """
     settings = sampled.settings.model_copy(update={"does": "queue", "originals": originals})
 
@@ -123,6 +124,9 @@ def take_labels(space: Workspace, sampled: Sampled, path: Path, *, originals: bo
     Raises: LabelsUnreadable, LabelsForeign, NotReviewable, SandboxError.
     """
     settings = sampled.settings.model_copy(update={"does": "take", "originals": originals})
+    if originals:  # they are compared with the file and shown to nobody
+        with space.locked():
+            space.record(Opened(object=sampled.spans.made.digest, purpose="originals"))
     inputs = {"set": sampled.masked, "review": sampled.review} | ({"spans": sampled.spans} if originals else {})
     with _arrow(space, sampled.masked, settings, inputs) as arrow:
         roles = tuple(role for role in inputs if role != "set")
@@ -134,11 +138,13 @@ def take_labels(space: Workspace, sampled: Sampled, path: Path, *, originals: bo
 def write_out(space: Workspace, sampled: Sampled, path: Path, *, does: Literal["export", "page"], originals: bool = False) -> ReviewFigures:
     """Write the sample to a new file outside the vault: Label Studio's JSON or a page. Both hold record text; the opening is put on record.
 
-    originals: the texts before masking. A page always shows both.
+    originals: the texts before masking, where the policy allows it. A page always shows both.
 
-    Raises: AlreadyExists, BadArgument, NotReviewable, StorageFull, SandboxError.
+    Raises: RevealRefused, AlreadyExists, BadArgument, NotReviewable, StorageFull, SandboxError.
     """
     originals = originals or does == "page"
+    if originals:
+        refuse_originals(space)  # before there is a file
     settings = sampled.settings.model_copy(update={"does": does, "originals": originals})
     things = {"review": sampled.review} | ({"spans": sampled.spans} if originals else {})
     with _new_file(path, f"--{does}") as handle:
@@ -198,6 +204,8 @@ def _loose_work(space: Workspace, masked: Thing, settings: ReviewSettings, thing
 
 def _record_opening(space: Workspace, sampled: Sampled, purpose: Purpose, *, originals: bool) -> None:
     with space.locked():
+        if originals:
+            refuse_originals(space)
         space.record(Opened(object=sampled.review.made.digest, purpose=purpose))
         if originals:
             space.record(Opened(object=sampled.spans.made.digest, purpose="originals"))
