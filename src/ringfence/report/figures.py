@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -26,7 +26,24 @@ class Bounds(Settings):
     level: Number = 0.95  # confidence of each bound
 
 
-class AuditShown(Settings):
+class Shown(Settings):
+    """Figures of a run that a page or a sentence shows, read from the sealed object."""
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any]) -> Self:
+        """Return the figures that this version knows; others, of a later one, are left out.
+
+        Raises: InvalidSettings when one that it needs is missing or is not a number.
+        """
+        known = {name: value for name, value in figures.items() if name in cls.model_fields}
+        try:
+            return cls.model_validate_json(json.dumps(known), strict=True)
+        except (ValidationError, ValueError, TypeError) as cause:
+            where, problem = first_problem(cause) if isinstance(cause, ValidationError) else ((), type(cause).__name__)
+            raise InvalidSettings(where=".".join(["figures", *map(str, where)]), problem=problem) from cause
+
+
+class AuditShown(Shown):
     """The figures of an audit that a page shows. All but three words are numbers, and the words are looked up, never printed."""
 
     secrets: Count
@@ -65,19 +82,6 @@ class AuditShown(Settings):
     exposures_out: Single = None
     scores_in: Single = None
     scores_out: Single = None
-
-    @classmethod
-    def of(cls, figures: Mapping[str, Any]) -> AuditShown:
-        """Return the figures that a page knows; others, of a later audit, are left out.
-
-        Raises: InvalidSettings when one that it needs is missing or is not a number.
-        """
-        known = {name: value for name, value in figures.items() if name in cls.model_fields}
-        try:
-            return cls.model_validate_json(json.dumps(known), strict=True)
-        except (ValidationError, ValueError, TypeError) as cause:
-            where, problem = first_problem(cause) if isinstance(cause, ValidationError) else ((), type(cause).__name__)
-            raise InvalidSettings(where=".".join(["figures", *map(str, where)]), problem=problem) from cause
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ringfence.core.errors import InvalidSettings
 from ringfence.core.order import Count, Counts
-from ringfence.core.problems import first_problem
-from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.report import html
-from ringfence.report.figures import Bounds
+from ringfence.report.figures import Bounds, Shown
 
 _LESS = {  # ways to say less in the masked texts
     "age": Text("leaving out ages", "去掉年龄"),
@@ -28,7 +23,7 @@ _LESS = {  # ways to say less in the masked texts
 _LANGUAGES = {"zh": Text("Chinese", "中文"), "en": Text("English", "英文")}
 
 
-class MaskedShown(Settings):
+class MaskedShown(Shown):
     """The figures of a de-identification that a page shows; their meaning: `DeidFigures`."""
 
     records: Count
@@ -46,19 +41,6 @@ class MaskedShown(Settings):
     seen_first: Counts = Field(default_factory=dict)
     seen_second: Counts = Field(default_factory=dict)
     seen_both: Counts = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, figures: Mapping[str, Any]) -> MaskedShown:
-        """Return the figures that a page knows; others are left out.
-
-        Raises: InvalidSettings when one that it needs is missing or is not a number.
-        """
-        known = {name: value for name, value in figures.items() if name in cls.model_fields}
-        try:
-            return cls.model_validate_json(json.dumps(known), strict=True)
-        except (ValidationError, ValueError, TypeError) as cause:
-            where, problem = first_problem(cause) if isinstance(cause, ValidationError) else ((), type(cause).__name__)
-            raise InvalidSettings(where=".".join(["figures", *map(str, where)]), problem=problem) from cause
 
 
 @dataclass(frozen=True)
