@@ -110,8 +110,7 @@ def test_spellings_of_one_term_get_one_surrogate(space, tmp_path):
     (tmp_path / "terms.csv").write_text("term,decision\nORC-2197,accept\n")
     terms.take(space, tmp_path / "terms.csv")
     text = masked_text(space)
-    assert "2197" not in text
-    assert "２１９７" not in text
+    assert not re.search(r"(?<![0-9０-９])(2197|２１９７)(?![0-9０-９])", text)  # stand-ins of telephone numbers may hold the digits
     assert len(set(re.findall(r"in (Project [A-Z]\d{3}) today", text))) == 1
     assert len(re.findall(r"in Project [A-Z]\d{3} today", text)) == 6
 
