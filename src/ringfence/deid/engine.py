@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ringfence.core.records import Record
 from ringfence.core.settings import PartName
@@ -22,20 +22,29 @@ from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
 from ringfence.deid.learned import Learned
-from ringfence.deid.named import PERSON, STAND_INS, Shaped, StandIn
+from ringfence.deid.literals import Literals
+from ringfence.deid.named import STAND_INS, Shaped, StandIn
 from ringfence.deid.namer import Namer, Seen
-from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When
-from ringfence.deid.recogniser import RECOGNISERS, Finder, Recogniser, Span, search
-from ringfence.deid.resolve import joined, resolve
+from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When, is_label, label
+from ringfence.deid.recogniser import KNOWN, RECOGNISERS, Finder, Recogniser, Span, search
+from ringfence.deid.resolve import apart, joined, resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan, parted
 from ringfence.deid.settings import DeidSettings, EngineName
 from ringfence.deid.surrogate import Surrogates
 from ringfence.deid.tagger import TAGGERS, Tagger
 
 _FOUND_ANYWHERE = variants.SHARED | {dictionary.KIND}  # without being known
+_CODE = "CODE"  # the kind of what stands in a column that no recogniser knows, and tells one person's records from others
 _OTHERS = "*"  # stands for every kind that a profile does not name
 _SURROGATE = OPERATORS.create(DEFAULT)
 _BATCH = 1 << 20  # characters of text that are scanned at once
+
+
+class Instead(NamedTuple):
+    """What stands in place of a span, and whether that is the span itself."""
+
+    text: str
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +61,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A record without its originals and fields (None: dropped), what was replaced and kept in it, and how many originals are still in it."""
+    """A record without its originals and fields (None: dropped), what was replaced and kept in it, and how many originals are still in it.
+
+    noted: places where the characters of a name stand that is too short to be looked up outside the record in which it was recognised.
+    """
 
     record: Record | None
     found: tuple[Found, ...] = ()
     kept: tuple[Found, ...] = ()
     survivors: int = 0
+    noted: int = 0
 
 
 class Engine:
@@ -79,13 +92,14 @@ class Engine:
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
-        by_kind: dict[str, StandIn] = {kind: Shaped() for tagger in taggers for kind in tagger.kinds}
+        self._may_keep = {kind for kind, uses in self._operators.items() if any(operator.keeps for _, operator in uses)}
+        by_kind: dict[str, StandIn] = {kind: Shaped() for kind in chain((_CODE,), *(tagger.kinds for tagger in taggers))}
         self._own_way = list(own_way)
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known = Known()
         self._has_terms = bool(terms)
-        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, is_taken=self._is_taken, generic=generic)
+        self._surrogates = Surrogates(key, parts=by_kind, terms=terms, taken=self._taken, generic=generic)
 
     @classmethod
     def build(
@@ -135,23 +149,28 @@ class Engine:
     def replace(self, text: str, spans: Iterable[Span], *, subject: bytes = b"") -> str | None:
         """Return `text` with spans that `find` returned replaced; None when the profile drops a record that holds one of them."""
         spans = list(spans)
-        instead = self._instead(text, [(span, fold(text[span.start : span.end]).text) for span in spans], subject)
+        folded = [(span, fold(text[span.start : span.end]).text) for span in spans]
+        instead = self._replacements([text], {0: folded}, [subject])[0]
         return None if instead is None else _with(text, spans, instead)
 
     def learn(self, records: Iterable[Record], into: Known | Learned | None = None) -> None:
         """Remember every original in the texts and fields of `records`: in `into`, by default in what this engine knows."""
         known = self.known if into is None else into
         for batch in _batches(records):
-            block = Block([text for record in batch for text in chain(record.texts, _field_texts(record.fields))])
-            for span in self._named(block.text):
+            fields = [list(_fields(record.fields)) for record in batch]
+            texts = [[*record.texts, *map(_field_text, own)] for record, own in zip(batch, fields, strict=True)]
+            block = Block(list(chain.from_iterable(texts)))
+            spans = self._named(block.text)
+            for span in spans:
                 value = block.value(span)
                 if span.kind in _FOUND_ANYWHERE or self._operator(span, value).keeps:
                     continue
-                normal = self._surrogates.normal(span.kind, value)
                 if variants.is_telling(span.kind, value, span.score):
-                    known.add(span.kind, value, normal=normal, score=span.score)
-                else:
-                    known.note(span.kind, normal=normal)
+                    known.add(span.kind, value, normal=self._surrogates.normal(span.kind, value), score=span.score)
+                elif variants.is_countable(span.kind, value):
+                    known.note(span.kind, value, score=span.score)
+            for record, code in _unclaimed(batch, fields, texts, block, spans):
+                known.maybe(_CODE, code, owner=record.unit)
 
     @property
     def seen(self) -> Mapping[str, Seen]:
@@ -167,40 +186,64 @@ class Engine:
 
     def rewrite(self, records: Iterable[Record]) -> Iterator[Rewritten]:
         """Yield each record rewritten; `learn` must have seen all of them."""
+        self.known.settle()
         for batch in _batches(records):
-            texts = [[*record.texts, *_field_texts(record.fields)] for record in batch]  # a person may be named in a field alone
+            # a person may be named in a field alone
+            texts = [[*record.texts, *map(_field_text, _fields(record.fields))] for record in batch]
             block = Block(list(chain.from_iterable(texts)))
-            spans = joined(resolve(chain(self._named(block.text), self.known.find(block.text))), block.text)
             firsts = list(accumulate(map(len, texts), initial=0))
-            rows = block.by_text(self._with_variants(block, spans, firsts))
-            done = [
-                self._rewrite_one(record, {n: rows[first + n] for n in range(len(record.texts)) if first + n in rows})
-                for record, first in zip(batch, firsts, strict=False)
-            ]
+            claims = self._named(block.text)
+            noted: list[Span] = []
+            for span, is_noted in self.known.occurrences(block.text):
+                (noted if is_noted else claims).append(span)
+            spans = joined(self._resolved(block, claims), block.text)
+            if more := self._variants(block, spans, firsts):
+                spans = self._resolved(block, [*spans, *more])
+            rows = block.by_text(spans)
+            short = Counter(row for row, some in block.by_text(_outside(resolve(noted), spans)).items() for _ in some) if noted else {}
+            owners = [number for number, own in enumerate(texts) for _ in own]
+            rows = {row: some for row, some in rows.items() if row - firsts[owners[row]] < len(batch[owners[row]].texts)}
+            made = self._replacements(list(chain.from_iterable(texts)), rows, [batch[number].unit.encode() for number in owners])
+            done = []
+            for record, first in zip(batch, firsts, strict=False):
+                own = range(len(record.texts))
+                one = _rewritten(record, {n: (rows[first + n], made[first + n]) for n in own if first + n in rows})
+                left = sum(short.get(first + n, 0) for n in own)
+                done.append(replace(one, noted=left) if left and one.record else one)
             yield from self._looked_at_again(done)
 
     def _named(self, text: str) -> list[Span]:
         """Return what recognisers, dictionary and taggers claim in a folded block."""
         return [*self._claims(text), *self._namer.find(text)]
 
-    def _with_variants(self, block: Block, spans: list[Span], firsts: Sequence[int]) -> list[Span]:
-        """Return the spans with what else names the persons, organisations and places of each record in that record.
+    def _resolved(self, block: Block, claims: Sequence[Span]) -> list[Span]:
+        """Return disjoint spans that cover what is claimed; where something that is not kept is claimed, nothing that is kept covers it."""
+        if not self._may_keep.isdisjoint({span.kind for span in claims}) or _OTHERS in self._may_keep:
+            claims = apart(claims, is_kept=lambda span: self._operator(span, block.value(span)).keeps, shields=variants.SHARED)
+        return resolve(claims)
+
+    def _variants(self, block: Block, spans: Iterable[Span], firsts: Sequence[int]) -> list[Span]:
+        """Return what else names the persons, organisations and places of each record in that record.
 
         firsts: [records + 1], the number of each record's first text.
         """
         starts = [block.reach(first, first)[0] for first in firsts[:-1]]
-        named: dict[int, Known] = {}
+        owners: Literals[dict[int, tuple[float, str]]] = Literals()  # of a form: which records it is looked up in, and as what
         for span in spans:
             if span.kind in STAND_INS:
-                value = block.value(span)
-                known = named.setdefault(bisect_right(starts, span.start) - 1, Known())
-                for kind, form in ((span.kind, value), *(variants.of(value) if span.kind == PERSON else ())):
-                    known.add(kind, form, normal=form, score=span.score)
+                value, number = block.value(span), bisect_right(starts, span.start) - 1
+                for kind, text, key in variants.forms(span.kind, value):
+                    owned = owners.values.get(key)
+                    if owned is None:
+                        owners.add(text, {number: (-span.score, kind)}, key=key)
+                    else:
+                        owned[number] = min(owned.get(number, (0.0, "")), (-span.score, kind))
         more: list[Span] = []
-        for number, known in named.items():
-            start, end = block.reach(firsts[number], firsts[number + 1])
-            more += [Span(start + s.start, start + s.end, s.kind, s.score) for s in known.find(block.text[start:end])]
-        return resolve(chain(spans, more)) if more else spans
+        for start, end, key in owners.find(block.text):
+            owned, number = owners.values[key], bisect_right(starts, start) - 1
+            if number in owned and end <= block.reach(firsts[number], firsts[number + 1])[1]:
+                more.append(Span(start, end, owned[number][1], KNOWN))
+        return more
 
     def _claims(self, text: str) -> list[Span]:
         """Return what recognisers and dictionary claim in a folded block; claims of different sources may overlap."""
@@ -214,32 +257,39 @@ class Engine:
             claims.extend(part.find(text))
         return claims
 
-    def _rewrite_one(self, record: Record, rows: Mapping[int, list[tuple[Span, str]]]) -> Rewritten:
-        if not rows:
-            return Rewritten(replace(record, fields={}) if record.fields else record)
-        subject, texts = record.unit.encode(), list(record.texts)
-        found: list[Found] = []
-        kept: list[Found] = []
-        for n in sorted(rows):
-            text, spans = texts[n], [span for span, _ in rows[n]]
-            instead = self._instead(text, rows[n], subject)
-            if instead is None:
-                return Rewritten(None)
-            texts[n] = _with(text, spans, instead)
-            for (span, value), new in zip(rows[n], instead, strict=True):
-                one = Found(n, span.start, span.end, span.kind, text[span.start : span.end], new)
-                (kept if self._operator(span, value).keeps else found).append(one)
-        return Rewritten(record.with_texts(tuple(texts), keep_fields=False), tuple(found), tuple(kept))
+    def _replacements(
+        self, texts: Sequence[str], rows: Mapping[int, Sequence[tuple[Span, str]]], subjects: Sequence[bytes]
+    ) -> dict[int, list[Instead] | None]:
+        """Return what stands in place of each span of the texts in `rows`; None for a text of which a span takes the whole record away.
 
-    def _instead(self, text: str, spans: Iterable[tuple[Span, str]], subject: bytes) -> list[str] | None:
-        """Return what stands in place of each span; None when one of them takes the whole record away."""
-        made: list[str] = []
-        for span, value in spans:
-            operator = self._operator(span, value)
-            new = text[span.start : span.end] if operator.keeps else operator.apply(Occurrence(span.kind, value, subject), self._surrogates)
-            if new is None:
-                return None
-            made.append(new)
+        What an operator makes of a value may be another original, a network for one: then the kind alone is left.
+        """
+        operators = {row: [self._operator(span, value) for span, value in some] for row, some in rows.items()}
+        self._surrogates.prepare(
+            (span.kind, value)
+            for row, some in rows.items()
+            for (span, value), operator in zip(some, operators[row], strict=True)
+            if isinstance(operator, type(_SURROGATE))
+        )
+        made: dict[int, list[Instead] | None] = {}
+        doubtful: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for row, some in rows.items():
+            instead: list[Instead] = []
+            for (span, value), operator in zip(some, operators[row], strict=True):
+                new = value if operator.keeps else operator.apply(Occurrence(span.kind, value, subjects[row]), self._surrogates)
+                if new is None:
+                    break
+                is_kept = operator.keeps or (operator.keeps_general and new == value)
+                if is_kept:
+                    new = texts[row][span.start : span.end]  # as it was written
+                elif not isinstance(operator, type(_SURROGATE)) and span.kind not in variants.SHARED and not is_label(new):
+                    doubtful.setdefault((span.kind, new), []).append((row, len(instead)))
+                instead.append(Instead(new, is_kept))
+            made[row] = instead if len(instead) == len(some) else None
+        for at, is_taken in zip(doubtful, self._taken(list(doubtful)), strict=True):
+            for row, n in doubtful[at] if is_taken else ():
+                if (whole := made[row]) is not None:
+                    whole[n] = Instead(label(at[0]), is_kept=False)
         return made
 
     def _operator(self, span: Span, value: str) -> Operator:
@@ -250,8 +300,9 @@ class Engine:
     def _looked_at_again(self, done: list[Rewritten]) -> Iterator[Rewritten]:
         """Yield the records with their number of survivors.
 
-        A text in which nothing was found stands as it was searched, so only changed records are searched again. What a stand-in and the words
-        beside it make up together is no original that was left: of `Sergeant Hugo` and `Captain Bobby` the one may become `Sergeant Bobby`.
+        A text in which nothing was replaced stands as it was searched, so only changed records are searched again. No original that was left is
+        what the profile keeps, a label or a date made by us, and what a stand-in and the words beside it make up together: of `Sergeant Hugo`
+        and `Captain Bobby` the one may become `Sergeant Bobby`.
         """
         changed = [item for item in done if item.found]
         texts = [(n, row, text) for n, item in enumerate(changed) if item.record for row, text in enumerate(item.record.texts)]
@@ -259,8 +310,10 @@ class Engine:
         left: Counter[int] = Counter()
         for number, spans in block.by_text(self._survivors(block.text)).items():
             owner, row, _ = texts[number]
-            made = _made(changed[owner].found, row)
-            left[owner] += sum(not any(_is_part_made(span, start, end) for start, end in made) for span, _ in spans)
+            made = _made(changed[owner], row)
+            left[owner] += sum(
+                not any(_is_ours(span, start, end, item, is_kept=is_kept) for start, end, item, is_kept in made) for span, _ in spans
+            )
         counts = iter(range(len(changed)))
         for item in done:
             yield replace(item, survivors=left[next(counts)]) if item.found else item
@@ -272,38 +325,75 @@ class Engine:
         return sorted(spans.values())
 
     def _is_original(self, kind: str, value: str) -> bool:
-        return kind == dictionary.KIND or (kind, self._surrogates.normal(kind, value)) in self.known.normal
+        return kind == dictionary.KIND or self.known.has(kind, value, normal=self._surrogates.normal(kind, value))
 
-    def _is_taken(self, kind: str, candidate: str) -> bool:
-        folded = fold(candidate).text
-        if not self.known.normal and not self._has_terms:
-            return False
-        return (kind != dictionary.KIND and self._is_original(kind, folded)) or bool(self._survivors(folded))
+    def _taken(self, candidates: Sequence[tuple[str, str]]) -> list[bool]:
+        """Return which stand-ins, each with its kind, hold an original of the set."""
+        if not candidates or not (self.known or self._has_terms):
+            return [False] * len(candidates)
+        block = Block([text for _, text in candidates])
+        hit = block.by_text(self._survivors(block.text)).keys()
+        return [
+            row in hit or (kind != dictionary.KIND and self._is_original(kind, fold(text).text))
+            for row, (kind, text) in enumerate(candidates)
+        ]
 
 
-def _with(text: str, spans: Sequence[Span], instead: Sequence[str]) -> str:
+def _rewritten(record: Record, rows: Mapping[int, tuple[Sequence[tuple[Span, str]], Sequence[Instead] | None]]) -> Rewritten:
+    """Return the record with its spans exchanged. rows: of a text, its spans and what stands in their place; None if the record goes."""
+    if not rows:
+        return Rewritten(replace(record, fields={}) if record.fields else record)
+    texts = list(record.texts)
+    found: list[Found] = []
+    kept: list[Found] = []
+    for n, (some, instead) in sorted(rows.items()):
+        if instead is None:
+            return Rewritten(None)
+        text, spans = texts[n], [span for span, _ in some]
+        texts[n] = _with(text, spans, instead)
+        for span, (new, is_kept) in zip(spans, instead, strict=True):
+            one = Found(n, span.start, span.end, span.kind, text[span.start : span.end], new)
+            (kept if is_kept else found).append(one)
+    return Rewritten(record.with_texts(tuple(texts), keep_fields=False), tuple(found), tuple(kept))
+
+
+def _with(text: str, spans: Sequence[Span], instead: Sequence[Instead]) -> str:
     """Return `text` with each span, in order and disjoint, exchanged."""
     pieces, at = [], 0
-    for span, new in zip(spans, instead, strict=True):
+    for span, (new, _) in zip(spans, instead, strict=True):
         pieces += [text[at : span.start], new]
         at = span.end
     return "".join([*pieces, text[at:]])
 
 
-def _made(found: Iterable[Found], row: int) -> list[tuple[int, int]]:
-    """Return where the stand-ins of one of a record's texts are now."""
+def _made(done: Rewritten, row: int) -> list[tuple[int, int, Found, bool]]:
+    """Return where what was replaced and kept in one of a record's texts stands now, and whether it was kept."""
     places, moved = [], 0
-    for item in found:
+    items = [*((item, False) for item in done.found), *((item, True) for item in done.kept)]
+    for item, is_kept in sorted(items, key=lambda one: one[0].start):
         if item.text == row:
             start = item.start + moved
-            places.append((start, start + len(item.instead)))
+            places.append((start, start + len(item.instead), item, is_kept))
             moved += len(item.instead) - (item.end - item.start)
     return places
 
 
-def _is_part_made(span: Span, start: int, end: int) -> bool:
-    """Return True when a span shares characters with a stand-in and has others."""
-    return span.start < end and start < span.end and not (start <= span.start and span.end <= end)
+def _is_ours(span: Span, start: int, end: int, item: Found, *, is_kept: bool) -> bool:
+    """Return True when a span is no original that was left, for what stands from `start` to `end`."""
+    if start <= span.start and span.end <= end:
+        return is_kept or item.kind in variants.SHARED or is_label(item.instead)
+    return not is_kept and span.start < end and start < span.end  # it shares characters with a stand-in and has others
+
+
+def _outside(spans: Iterable[Span], others: Sequence[Span]) -> list[Span]:
+    """Return those of disjoint spans that overlap none of the others; both in order."""
+    starts = [span.start for span in others]
+    left = []
+    for span in spans:
+        before = bisect_right(starts, span.end - 1) - 1
+        if before < 0 or others[before].end <= span.start:
+            left.append(span)
+    return left
 
 
 def keep_automata(settings: DeidSettings) -> Path | None:
@@ -335,13 +425,40 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _field_texts(value: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401  any JSON value
-    """Yield every scalar below `value` as `column: value`, so that a column's name can serve as the key word."""
+def _fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401  any JSON value
+    """Yield every scalar below `value` with its column. A whole number that a table program made a float of is one again."""
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _field_texts(below, str(key))
+            yield from _fields(below, str(key))
     elif isinstance(value, list):
         for below in value:
-            yield from _field_texts(below, name)
+            yield from _fields(below, name)
+    elif isinstance(value, float):
+        yield name, str(int(value)) if value.is_integer() else str(value)
     elif isinstance(value, (str, int)) and not isinstance(value, bool):
-        yield f"{name}: {value}"
+        yield name, str(value)
+
+
+def _field_text(field: tuple[str, str]) -> str:
+    """Return `column: value`, so that a column's name can serve as the key word."""
+    return f"{field[0]}: {field[1]}"
+
+
+def _unclaimed(
+    batch: Sequence[Record],
+    fields: Sequence[Sequence[tuple[str, str]]],
+    texts: Sequence[Sequence[str]],
+    block: Block,
+    spans: Iterable[Span],
+) -> Iterator[tuple[Record, str]]:
+    """Yield what looks like a code in the records' columns and nobody claimed."""
+    if not any(fields):
+        return
+    starts = sorted(span.start for span in spans)
+    first = 0
+    for record, own, rows in zip(batch, fields, texts, strict=True):
+        for n, (_, value) in enumerate(own, first + len(record.texts)):
+            begin, end = block.reach(n, n + 1)
+            if bisect_right(starts, end - 1) == bisect_right(starts, begin - 1) and variants.is_code(code := fold(value).text.strip()):
+                yield record, code
+        first += len(rows)

@@ -2,95 +2,78 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-from ringfence.deid.recogniser import KNOWN, Span, cuts_a_run
-
-_WORD = re.compile(r"[0-9]+|[A-Za-z]+")
-_OTHER = re.compile(r"[^\W\x00-\x7f]{2,}")  # words of other scripts
-_STEM = 2  # characters under which a value in it is filed
+from ringfence.deid.literals import Literals, key_of
+from ringfence.deid.recogniser import KNOWN, SHAPE, Span
 
 
-@dataclass
+class _Rank(NamedTuple):
+    """How a value was claimed: of several claims the least counts. One that counts in the whole set goes before one that does not."""
+
+    is_noted: bool
+    minus_score: float
+    kind: str
+
+
 class Known:
-    """Originals by value. Lives in the memory of one job and is never written.
+    """Originals by value, in any spelling of them. Lives in the memory of one job and is never written.
 
-    A value occurs in a text where its characters stand, unless a digit at its edge is followed by more digits or a letter by more letters:
-    `tel13800138000` holds the number, `138001380001` does not. Values are filed under all their words, so that a text costs one pass over its
-    words however many values there are, and however many of them begin alike: every URL does, and the addresses of one network. A value without
-    such words, a Chinese or Russian name for one, is filed under its first two characters; where its letters have cases, no letter may go on there.
+    Some are only noted: they are too short to be looked up in other records than those in which they were recognised, and are only counted there.
     """
 
-    kinds: dict[str, str] = field(default_factory=dict)  # folded value -> kind
-    normal: set[tuple[str, str]] = field(default_factory=set)  # (kind, normal form)
-    _ranks: dict[str, tuple[float, str]] = field(default_factory=dict)
-    _by_words: dict[int, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # hash of the words -> values; a text is compared with the value itself
-    _lengths: dict[str, tuple[int, ...]] = field(default_factory=dict)  # first word -> how many words the values have that begin with it
-    _shared: dict[Any, Any] = field(
-        default_factory=dict
-    )  # one object for equal ones: there are few ranks and lengths, and millions of values
-    _by_stem: dict[str, list[str]] = field(default_factory=dict)  # first two characters of Han -> values
+    def __init__(self) -> None:
+        self._literals: Literals[_Rank] = Literals()
+        self._normal: set[int] = set()  # hashes of (kind, normal form) of values whose spelling tells less than their normal form
+        self._ranks: dict[_Rank, _Rank] = {}  # one object for equal ones
+        self._maybe: dict[tuple[str, str], str | None] = {}  # (kind, value) -> whose it is; None: several people's
+
+    def __bool__(self) -> bool:
+        return bool(self._literals.values or self._normal)
 
     def add(self, kind: str, value: str, *, normal: str, score: float) -> None:
         """Remember an original and look it up from now on.
 
-        A value that has neither an ASCII letter or digit nor two letters of another script to begin with is remembered by its normal form alone. Of several kinds the surest counts, of equally sure ones the first by the alphabet: the order in which they are seen decides nothing.
+        Of several kinds the surest counts, of equally sure ones the first by the alphabet: the order in which they are seen decides nothing.
         """
-        self.normal.add((kind, normal))
-        rank = (-score, kind)
-        is_new = value not in self.kinds
-        if is_new or rank < self._ranks[value]:
-            self.kinds[value], self._ranks[value] = kind, self._shared.setdefault(rank, rank)
-        if not is_new:
-            return
-        if words := tuple(_WORD.findall(value)):
-            self._by_words[hash(words)] = (*self._by_words.get(hash(words), ()), value)
-            lengths = tuple(sorted({*self._lengths.get(words[0], ()), len(words)}))
-            self._lengths[words[0]] = self._shared.setdefault(lengths, lengths)
-        elif _OTHER.match(value):
-            self._by_stem.setdefault(value[:_STEM], []).append(value)
+        key = self._file(value, _Rank(False, -score, kind))
+        if key is None or key_of(normal) != key:
+            self._normal.add(hash((kind, normal)))
 
-    def note(self, kind: str, *, normal: str) -> None:
+    def note(self, kind: str, value: str, *, score: float) -> None:
         """Remember an original that is too short to be looked up anywhere: 高明 is a name in one record and an adjective in the next."""
-        self.normal.add((kind, normal))
+        self._file(value, _Rank(True, -score, kind))
+
+    def maybe(self, kind: str, value: str, *, owner: str) -> None:
+        """Remember a value that is an original if it stands in the columns of one person only: what several share is a category."""
+        at = (kind, value)
+        self._maybe[at] = owner if self._maybe.get(at, owner) == owner else None
+
+    def settle(self) -> None:
+        """Take what has been one person's so far as originals; no more of their values may come."""
+        for (kind, value), owner in self._maybe.items():
+            if owner is not None:
+                self.add(kind, value, normal=value, score=SHAPE)
+        self._maybe = {}
+
+    def _file(self, value: str, rank: _Rank) -> str | None:
+        now = self._literals.values.get(key_of(value))
+        rank = self._ranks.setdefault(rank, rank)
+        return self._literals.add(value, rank if now is None else min(now, rank))
+
+    def has(self, kind: str, value: str, *, normal: str) -> bool:
+        """Return True when a folded value is an original of that kind that counts in the whole set, in some spelling."""
+        if hash((kind, normal)) in self._normal:
+            return True
+        return any(rank is not None and not rank.is_noted for rank in map(self._literals.values.get, {key_of(value), key_of(normal)}))
 
     def find(self, text: str) -> list[Span]:
-        """Return every occurrence of a known value in a folded text; occurrences may overlap."""
-        found = list(self._by_first_characters(text)) if self._by_stem else []
-        words = _WORD.findall(text) if self._lengths else []
-        if not self._lengths.keys().isdisjoint(words):
-            found += self._occurrences(text, words)
-        return found
+        """Return every occurrence of a value that counts in the whole set in a folded text; occurrences may overlap."""
+        return [span for span, is_noted in self.occurrences(text) if not is_noted]
 
-    def _by_first_characters(self, text: str) -> Iterator[Span]:
-        stems = self._by_stem
-        for run in _OTHER.finditer(text):
-            first, characters = run.start(), run[0]
-            pairs = map(str.__add__, characters, characters[1:])
-            for start, pair in enumerate(pairs, first):
-                if pair in stems:
-                    for value in stems[pair]:
-                        if text.startswith(value, start) and not _goes_on(text, start) and not _goes_on(text, start + len(value)):
-                            yield Span(start, start + len(value), self.kinds[value], KNOWN)
-
-    def _occurrences(self, text: str, words: list[str]) -> Iterator[Span]:
-        lengths = self._lengths
-        starts = [word.start() for word in _WORD.finditer(text)]
-        for number in [number for number, word in enumerate(words) if word in lengths]:
-            for length in lengths[words[number]]:
-                for value in self._by_words.get(hash(tuple(words[number : number + length])), ()):
-                    offset = value.find(words[number])  # below 0: other words of the same hash
-                    start = starts[number] - offset  # the value's words are whole ones, so nothing goes on to its left
-                    end = start + len(value)
-                    if offset >= 0 and start >= 0 and text.startswith(value, start) and not cuts_a_run(text, end):
-                        yield Span(start, end, self.kinds[value], KNOWN)
-
-
-def _goes_on(text: str, at: int) -> bool:
-    """Return True when `at` stands between two letters of a script with cases: a name inside a longer word is another word."""
-    return 0 < at < len(text) and all(c.lower() != c.upper() for c in text[at - 1 : at + 1])
+    def occurrences(self, text: str) -> Iterator[tuple[Span, bool]]:
+        """Yield every occurrence of a value, and whether it is only noted."""
+        for start, end, key in self._literals.find(text):
+            rank = self._literals.values[key]
+            yield Span(start, end, rank.kind, KNOWN), rank.is_noted

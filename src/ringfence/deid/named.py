@@ -28,6 +28,7 @@ _LOCATION_EN = re.compile(
     r"\s+(?:Street|St|Road|Rd|Avenue|Ave|Lane|Drive|Square|Park|County|City|Island|Islands|River|Lake|Bay|Hill|Hills|Valley|Airport|Station|Bridge)\.?$",
     re.IGNORECASE,
 )
+_LATIN_WORD = re.compile(r"[^\W\d_\u2e80-\uffff]{2,}")
 # Coined: none of them is made to be the name of anything.
 _COINED_ZH = ("恒瑞宏嘉泰永兴盛源景明辉腾远卓越启", "澜禾序屿岫珩渥槿沅铖垚翀衍骅祺峤")
 _PLACE_ZH = ("云清安平青白松柏桐枫银碧翠岚雁鹭鹤枕", "渡坞畔峪汀浦砦墩圩垸埠陂磴甸塬峁")
@@ -107,6 +108,16 @@ class Shaped:
         """Return a coined word for Chinese characters, digits for digits and letters for letters; what is between them stays."""
         coined = "".join(draw.choice(_PLACE_ZH[n % 2]) if _ONE_HAN.match(c) else c for n, c in enumerate(value))
         return draw.scramble(coined)
+
+
+def coined(value: str, draw: Draw) -> str:
+    """Return a coined name in the script and letter case of `value`: what persons, organisations and places get when every likelier name is somebody's."""
+
+    def word(match: re.Match[str]) -> str:
+        made: str = draw.choice(_COINED_EN[0]) + draw.choice(_COINED_EN[1])
+        return made.upper() if match[0].isupper() and len(match[0]) > 1 else made.lower() if match[0].islower() else made
+
+    return _LATIN_WORD.sub(word, "".join(draw.choice("".join(_COINED_ZH)) if _ONE_HAN.match(c) else c for c in value))
 
 
 STAND_INS: dict[str, StandIn] = {

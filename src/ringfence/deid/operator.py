@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -13,6 +14,19 @@ from ringfence.deid.numerals import number
 
 Scalar = str | int | float | bool
 DEFAULT = "surrogate.v1"
+
+
+_LABEL = re.compile(r"<[A-Z][A-Z0-9_]*>|⟦[A-Z][A-Z0-9_]*_[0-9a-f]+⟧")
+
+
+def label(kind: str) -> str:
+    """Return what stands where nothing of a value is left: `<EMAIL>`."""
+    return f"<{kind}>"
+
+
+def is_label(text: str) -> bool:
+    """Return True for the kind in brackets, with or without a digest: whatever words it holds, it is nobody's."""
+    return _LABEL.fullmatch(text) is not None
 
 
 class Occurrence(NamedTuple):
@@ -40,13 +54,24 @@ class Tools(Protocol):
 
 
 class Operator(Protocol):
-    """Replaces one occurrence. Pure but for what `tools` remember; total: any string has a replacement."""
+    """Replaces one occurrence. Pure but for what `tools` remember; total: any string has a replacement.
+
+    It never returns the value itself, but for one that says that it keeps such values.
+    """
 
     keeps: ClassVar[bool]  # the original stays in the text
+    keeps_general: ClassVar[bool]  # an original that is general enough stays, a year for one
 
     def apply(self, occurrence: Occurrence, tools: Tools) -> str | None:
         """Return what stands there instead; None when the whole record must go."""
         ...
+
+
+class Replacing(Settings):
+    """What most operators are: they keep nothing."""
+
+    keeps: ClassVar[bool] = False
+    keeps_general: ClassVar[bool] = False
 
 
 OPERATORS = Registry[Operator]("operator", package="ringfence.deid.operators")

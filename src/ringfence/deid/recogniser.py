@@ -23,7 +23,7 @@ SECRET, CHECKED, LUHN, TERM, KNOWN, KEYWORDED, SHAPE = 1.0, 0.9, 0.85, 0.8, 0.75
 
 _ALNUM = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _DIGITS = frozenset("0123456789")
-_NO_SEPARATORS = dict.fromkeys(map(ord, " -.·•()+"))
+_NO_SEPARATORS = dict.fromkeys(map(ord, " -.·•()+_/,"))
 SEPARATOR = "\x00"  # between the texts of one block: no recogniser looks across it
 _BACK = 64  # characters of a refused candidate that are searched again, so that a good one inside it is not lost
 

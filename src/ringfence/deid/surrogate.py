@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ringfence.deid import terms as dictionary
 from ringfence.deid.draw import Draw
-from ringfence.deid.named import StandIn
+from ringfence.deid.fold import fold
+from ringfence.deid.named import STAND_INS, StandIn, coined
+from ringfence.deid.operator import label
+from ringfence.deid.variants import SHARED
 
-_TRIES = 64
+_TRIES = 48  # draws of a stand-in
+_COINED_TRIES = 16  # more draws, of names that are nobody's
+_REMEMBERED = 1 << 16  # stand-ins: any of them is made again as it was
+
+Taken = Callable[[Sequence[tuple[str, str]]], Sequence[bool]]
 
 
 class Surrogates:
-    """The `Tools` of operators; makes and remembers stand-ins. `is_taken` refuses one that holds an original of the set; the next draw is then used."""
+    """The `Tools` of operators; makes and remembers stand-ins.
+
+    `taken` says of many (kind, stand-in) which hold an original of the set; of those the next draw is used, and in the end the kind alone:
+    what is taken is never written.
+    """
 
     def __init__(
         self,
@@ -21,11 +32,11 @@ class Surrogates:
         *,
         parts: Mapping[str, StandIn],
         terms: Sequence[str],
-        is_taken: Callable[[str, str], bool],
+        taken: Taken,
         generic: Mapping[str, str] | None = None,
     ) -> None:
         """Take the key. `generic`: the word that stands for a term, by the term's normal form, where one does."""
-        self._key, self._parts, self._is_taken = key, parts, is_taken
+        self._key, self._parts, self._taken = key, parts, taken
         self._generic = generic or {}
         self._names = dictionary.neutral_names(terms)
         self._made: dict[tuple[str, str], str] = {}
@@ -37,22 +48,37 @@ class Surrogates:
         """
         at = (kind, value)
         if at not in self._made:
-            self._made[at] = self._make(kind, value)
+            self.prepare([at])
         return self._made[at]
 
-    def _make(self, kind: str, value: str) -> str:
-        if kind == dictionary.KIND and (word := self._generic.get(self.normal(kind, value))) and not self._is_taken(kind, word):
-            return word
-        candidate = ""
-        for attempt in range(_TRIES):
-            seed = b"\x00".join((kind.encode(), self.normal(kind, value).encode("utf-8", "surrogatepass")))
-            draw = Draw(self._key, seed, attempt=attempt)
-            candidate = self._draw(kind, value, draw)
-            if candidate != value and not self._is_taken(kind, candidate):
-                break
-        return candidate  # of the last try, if all were taken: the re-scan will say so
+    def prepare(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Make the stand-ins of many (kind, value) at once: to look for originals in one text costs less than in each."""
+        left = [at for at in dict.fromkeys(wanted) if at not in self._made]
+        if len(self._made) + len(left) > _REMEMBERED:
+            self._made.clear()
+        for attempt in range(-1, _TRIES + _COINED_TRIES):
+            if not left:
+                return
+            drawn = [(at, made) for at in left if (made := self._drawn(*at, attempt)) is not None]
+            refused = self._taken([(kind, made) for (kind, _), made in drawn])
+            fresh = {
+                at: made
+                for (at, made), is_taken in zip(drawn, refused, strict=True)
+                if fold(made).text != at[1] and (at[0] in SHARED or not is_taken)
+            }
+            self._made |= fresh
+            left = [at for at in left if at not in fresh]
+        self._made |= {at: label(at[0]) for at in left}
 
-    def _draw(self, kind: str, value: str, draw: Draw) -> str:
+    def _drawn(self, kind: str, value: str, attempt: int) -> str | None:
+        """Return what is tried: first the word that many terms share, then names like `value`, then coined ones; None where there is no such."""
+        normal = self.normal(kind, value)
+        if attempt < 0:
+            return self._generic.get(normal) if kind == dictionary.KIND else None
+        seed = b"\x00".join((kind.encode(), normal.encode("utf-8", "surrogatepass")))
+        draw = Draw(self._key, seed, attempt=attempt)
+        if attempt >= _TRIES:
+            return coined(value, draw) if kind in STAND_INS else None
         if kind == dictionary.KIND:
             return dictionary.stand_in(value, draw, names=self._names)
         return self._parts[kind].surrogate(value, draw)

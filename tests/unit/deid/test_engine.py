@@ -7,6 +7,7 @@ import random
 import re
 import string
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.core.records import Record
+from ringfence.deid import people
 from ringfence.deid.engine import Engine, Found, Rewritten, engine_name
 from ringfence.deid.fold import fold
 from ringfence.deid.operator import Use
@@ -244,3 +246,110 @@ def test_a_stand_in_beside_other_words_is_no_original_that_was_left():
     engine.learn([*rows, record("电话 13912345678")])
     left = Rewritten(record("13912345678 经理" + number), (Found(0, 14, 25, "CN_MOBILE", "13800138000", number),))
     assert [item.survivors for item in engine._looked_at_again([left])] == [1]
+
+
+def rewritten(rows, operators=None, terms=TERMS):
+    """Return what an engine makes of the rows, with other operators for some kinds."""
+    own = {kind: (Use.model_validate(use if isinstance(use, dict) else {"use": use}),) for kind, use in (operators or {}).items()}
+    default = settings_for("default")
+    made = default.model_copy(update={"taggers": (), "operators": {**default.operators, **own}})
+    parts = [RECOGNISERS.create(name) for name in made.parts]
+    engine = Engine(parts, scanner=VECTOR._scanner, terms=folded_terms(terms), settings=made, key=KEY)
+    engine.learn(rows)
+    return list(engine.rewrite(rows))
+
+
+def numbered(*rows):
+    """Return records of different people. rows: (text, columns)."""
+    return [replace(record(text, **fields), id=f"{n:032x}", unit=f"{n:032x}") for n, (text, fields) in enumerate(rows)]
+
+
+def test_first_names_in_a_column_neither_exhaust_the_stand_ins_nor_spoil_other_records():
+    first = [*people.names().first["f"], *people.names().first["m"]]
+    rows = numbered(*((f"Row {n}. {name} came in.", {"first_name": name}) for n, name in enumerate(first)), ("He may come in May.", {}))
+    done = rewritten(rows)
+    assert sum(item.survivors for item in done) == 0
+    assert not [name for name, item in zip(first, done, strict=False) if re.search(rf"\. {name} came", item.record.texts[0])]
+    assert done[-1].record.texts == ("He may come in May.",)
+    assert done[-1].noted == ("May" in first)
+
+
+def test_a_name_that_is_only_noted_is_counted_where_it_was_left():
+    rows = numbered(
+        ("Patient name: Grace", {}),
+        ("By grace, Grace came. Graceful!", {}),
+        ("Patient name: Ann Grace", {}),
+        ("Ann Grace", {"note": "Grace"}),
+    )
+    done = rewritten(rows)
+    assert [item.noted for item in done] == [0, 1, 0, 0]
+    assert [len(item.found) for item in done] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("spelling", ["ZY20230415", "zy 2023 0415", "ZY_2023-0415"])
+def test_a_known_value_goes_in_every_spelling(spelling):
+    known, other = rewritten(numbered(("住院号：ZY-2023-0415", {}), (f"查 {spelling} 记录", {})))
+    assert spelling not in other.record.texts[0]
+    letters = [
+        re.sub("[^0-9A-Za-z]", "", text.split("：")[-1].removeprefix("查 ").removesuffix(" 记录")).upper()
+        for text in (known.record.texts[0], other.record.texts[0])
+    ]
+    assert letters[0] == letters[1]
+
+
+def test_codes_of_one_person_in_columns_that_no_recogniser_knows_are_looked_up():
+    rows = numbered(
+        ("Bed AX93-1127Q, code E11.92X.", {"chart": "AX93-1127Q", "code": "E11.92X", "phone_float": 13800138000.0}),
+        ("Was in ax93-1127q, code E11.92X, call 138 0013 8000", {"code": "E11.92X"}),
+    )
+    texts = [item.record.texts[0] for item in rewritten(rows)]
+    assert not [text for text in texts if re.search("ax93|1127|138 0013", text, re.IGNORECASE)]
+    assert all("E11.92X" in text for text in texts)  # what two people share is a category
+
+
+def test_nothing_hides_behind_what_a_profile_keeps():
+    rows = numbered(("see https://oa.corp.cn/login?u=zhang.wei@mail.corp today", {}), ("write to zhang.wei@mail.corp", {}))
+    done = rewritten(rows, {"URL": "keep.v1"})
+    assert not [item for item in done if "zhang.wei" in item.record.texts[0]]
+    assert sum(item.survivors for item in done) == 0
+    (alone,) = rewritten(numbered(("see https://oa.corp.cn/login today", {})), {"URL": "keep.v1"})
+    assert [item.kind for item in alone.kept] == ["URL"]
+
+
+def test_a_kept_date_is_a_date_whatever_number_has_its_digits():
+    rows = numbered(("病案号：20240506", {}), ("于2024-05-06入院，电话13800138000", {}))
+    done = rewritten(rows, {"DATE": "keep.v1"})
+    assert "2024-05-06" in done[1].record.texts[0]
+    assert "20240506" not in done[0].record.texts[0]
+    assert sum(item.survivors for item in done) == 0
+
+
+def test_what_a_profile_keeps_or_an_operator_wrote_is_no_survivor():
+    rows = numbered(("天枢平台, mail bob@corp.internal, 13800138000", {}), ("10.23.0.0 and 10.23.4.17", {}))
+    kept = rewritten(rows, {"TERM": "keep.v1"})
+    assert [item.survivors for item in kept] == [0, 0]
+    labels = rewritten(rows, {"EMAIL": "redact.v1", "CN_MOBILE": "token.v1"}, terms=(*TERMS, "email"))
+    assert [item.survivors for item in labels] == [0, 0]
+    assert "<EMAIL>" in labels[0].record.texts[0]
+    network = rewritten(rows, {"IP_ADDRESS": {"use": "generalise.v1", "params": {"to": "network"}}})
+    assert network[1].record.texts[0] == "10.23.0.0 and <IP_ADDRESS>"  # its network is an address of the set
+    assert network[1].survivors == 0
+
+
+def test_when_all_stand_ins_are_taken_the_kind_is_written():
+    engine = fresh()
+    engine._surrogates._taken = lambda some: [True] * len(some)
+    engine.learn(rows := [record("邮箱 bob@corp.internal")])
+    assert [item.record.texts[0] for item in engine.rewrite(rows)] == ["邮箱 <EMAIL>"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(MIX, min_size=1, max_size=3), st.sampled_from(["ff1.v1", "mask.v1", "hash.v1", "date-shift.v1", "token.v1", "surrogate.v1"])
+)
+def test_no_operator_returns_the_value(texts, name):
+    done = rewritten([record(text) for text in texts], {"*": name, "DATE": name, "AGE": name})
+    for item in done:
+        assert not [f for f in item.found if fold(f.instead).text == fold(f.original).text]
+        assert {f.kind for f in item.kept} <= {"NATIONALITY", "REGION"}
+        assert item.survivors == 0

@@ -130,10 +130,15 @@ def test_learned_passes_on_all_that_it_was_told():
     for kind, value, normal, score in told:
         for known in (direct, learned):
             known.add(kind, value, normal=normal, score=score)
-            known.note("AGE", normal="91")
+            known.note("PERSON", "高明", score=0.6)
+            known.maybe("CODE", "AX93-1127Q", owner=kind)
+            known.maybe("CODE", "AX93-1128Q", owner="p")
     learned.teach(through)
-    assert through == direct
-    assert through.kinds["王小明"] == "TERM_OF_ART"
+    for known in (direct, through):
+        known.settle()
+    text = "王小明, a@b.cn, AX93-1127Q, AX93-1128Q, 高明"
+    assert list(through.occurrences(text)) == list(direct.occurrences(text))
+    assert [span.kind for span in through.find(text)] == ["EMAIL", "CODE", "TERM_OF_ART"]
 
 
 def test_a_killed_worker_is_an_error_and_leaves_no_set(tmp_path, monkeypatch):

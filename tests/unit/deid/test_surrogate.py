@@ -15,8 +15,8 @@ KEY = b"k" * 32
 PARTS = {kind: part for part in map(RECOGNISERS.create, RECOGNISERS.names()) for kind in part.kinds}
 
 
-def surrogates(key=KEY, is_taken=lambda _kind, _value: False):
-    return Surrogates(key, parts=PARTS, terms=(), is_taken=is_taken)
+def surrogates(key=KEY, is_taken=lambda _kind, _value: False, parts=PARTS):
+    return Surrogates(key, parts=parts, terms=(), taken=lambda some: [is_taken(*one) for one in some])
 
 
 def luhn(number):

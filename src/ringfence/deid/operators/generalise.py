@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ringfence.core.settings import Settings
 from ringfence.deid import dates, divisions
 from ringfence.deid.numerals import number
-from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+from ringfence.deid.operator import OPERATORS, Occurrence, Replacing, Tools, label
 
 To = Literal["band", "year", "month", "province", "prefix", "cell", "network"]
 _DECIMAL = re.compile(r"-?[0-9]{1,3}\.[0-9]+")
@@ -20,21 +19,21 @@ _FEW_PEOPLE = frozenset("036 059 063 102 203 556 692 790 821 823 830 831 878 879
 
 
 @OPERATORS.add("generalise.v1")
-class Generalise(Settings):
+class Generalise(Replacing):
     """An age becomes a band, a date its year or month, an address its province, a postcode its beginning, a place a cell, an address of the net a network.
 
     For values of small domains, which no key protects: how often each occurs tells them apart. What cannot be made less exact is redacted.
     """
 
-    keeps: ClassVar[bool] = False
+    keeps_general: ClassVar[bool] = True
     to: To
     width: Annotated[int, Field(ge=2, le=50)] = 10  # years of a band
     top: Annotated[int, Field(ge=20, le=120)] = 90  # from this age on all are one
     digits: Annotated[int, Field(ge=1, le=6)] = 3  # of a postcode that stay
 
     def apply(self, occurrence: Occurrence, tools: Tools) -> str:  # noqa: ARG002
-        """Return the less exact value."""
-        return _WAYS[self.to](self, occurrence.value) or f"<{occurrence.kind}>"
+        """Return the less exact value; the value itself if it is no more exact, a year for one."""
+        return _WAYS[self.to](self, occurrence.value) or label(occurrence.kind)
 
 
 def _band(self: Generalise, value: str) -> str | None:

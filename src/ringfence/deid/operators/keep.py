@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ringfence.core.settings import Settings
-from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+from ringfence.deid.operator import OPERATORS, Occurrence, Replacing, Tools
 
 
 @OPERATORS.add("keep.v1")
-class Keep(Settings):
+class Keep(Replacing):
     """The value stays as it is, and is counted as kept."""
 
     keeps: ClassVar[bool] = True

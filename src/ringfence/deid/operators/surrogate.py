@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from ringfence.core.settings import Settings
-from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+from ringfence.deid.operator import OPERATORS, Occurrence, Replacing, Tools
 
 
 @OPERATORS.add("surrogate.v1")
-class Surrogate(Settings):
+class Surrogate(Replacing):
     """One value always becomes the same stand-in, in every record, file and run under one key: the default for text that a model learns from."""
-
-    keeps: ClassVar[bool] = False
 
     def apply(self, occurrence: Occurrence, tools: Tools) -> str:
         """Return the stand-in."""

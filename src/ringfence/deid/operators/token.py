@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
-from ringfence.core.settings import Settings
-from ringfence.deid.operator import OPERATORS, Occurrence, Tools
+from ringfence.deid.operator import OPERATORS, Occurrence, Replacing, Tools
 
 
 @OPERATORS.add("token.v1")
-class Token(Settings):
+class Token(Replacing):
     """`⟦PERSON_7f3a91c2⟧`: consistent like a surrogate, and seen to be none. For review and export; a model trained on it writes such labels."""
 
-    keeps: ClassVar[bool] = False
     digits: Annotated[int, Field(ge=4, le=64)] = 8  # hexadecimal; below 8, two of some ten thousand values share one
 
     def apply(self, occurrence: Occurrence, tools: Tools) -> str:
