@@ -266,12 +266,12 @@ def numbered(*rows):
 
 def test_first_names_in_a_column_neither_exhaust_the_stand_ins_nor_spoil_other_records():
     first = [*people.names().first["f"], *people.names().first["m"]]
-    rows = numbered(*((f"Row {n}. {name} came in.", {"first_name": name}) for n, name in enumerate(first)), ("He may come in May.", {}))
+    rows = numbered(*((f"Row {n}. {name} came in.", {"first_name": name}) for n, name in enumerate(first)), (f"{first[0]} is also a word here.", {}))
     done = rewritten(rows)
     assert sum(item.survivors for item in done) == 0
     assert not [name for name, item in zip(first, done, strict=False) if re.search(rf"\. {name} came", item.record.texts[0])]
-    assert done[-1].record.texts == ("He may come in May.",)
-    assert done[-1].noted == ("May" in first)
+    assert done[-1].record.texts == (f"{first[0]} is also a word here.",)
+    assert done[-1].noted == 1
 
 
 def test_a_name_that_is_only_noted_is_counted_where_it_was_left():
@@ -283,7 +283,7 @@ def test_a_name_that_is_only_noted_is_counted_where_it_was_left():
     )
     done = rewritten(rows)
     assert [item.noted for item in done] == [0, 1, 0, 0]
-    assert [len(item.found) for item in done] == [1, 1, 1, 0]
+    assert [len(item.found) for item in done] == [1, 0, 1, 1]
 
 
 @pytest.mark.parametrize("spelling", ["ZY20230415", "zy 2023 0415", "ZY_2023-0415"])

@@ -155,3 +155,11 @@ def test_the_first_use_whose_condition_holds():
 def test_wrong_parameters_are_refused(wrong):
     with pytest.raises(ValidationError):
         Use.model_validate(wrong)
+
+
+def test_what_an_operator_cannot_change_gets_a_stand_in_or_its_kind():
+    assert apply("ff1.v1", "PERSON", "张伟") != "张伟"
+    months = [apply("date-shift.v1", "DATE", "2024年3月", subject=bytes([n]), days=7) for n in range(60)]
+    assert "2024年3月" not in months
+    assert apply("mask.v1", "PERSON", "——") == "<PERSON>"
+    assert apply("mask.v1", "QQ", "****x", character="x") == "<QQ>"
