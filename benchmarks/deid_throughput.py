@@ -32,7 +32,7 @@ from ringfence.deid.block import Block
 from ringfence.deid.engine import Engine, _with
 from ringfence.deid.fold import fold
 from ringfence.deid.profile import settings_for
-from ringfence.deid.recogniser import CHECKED, Span
+from ringfence.deid.recogniser import CHECKED
 from ringfence.deid.resolve import joined, resolve
 
 KEY = bytes(range(32))
@@ -68,22 +68,21 @@ def check(rows: list[str]) -> None:
         assert all(s.score < CHECKED or text[s.start : s.end] not in masked for s in spans)
 
 
-def exchanged(engine: Engine, text: str, spans: list[tuple[Span, str]]) -> str:
-    """Return a text with its spans exchanged."""
-    instead = engine._instead(text, spans, b"")
-    assert instead is not None
-    return _with(text, [span for span, _ in spans], instead)
+def exchanged(engine: Engine, block: Block, batch: list[str]) -> tuple[list[str], int]:
+    """Return the texts of a folded block with their spans exchanged, and how many there were."""
+    rows = block.by_text(joined(resolve(engine._claims(block.text)), block.text))
+    instead = engine._replacements(batch, rows, [b""] * len(batch))
+    done = list(batch)
+    for number, spans in rows.items():
+        made = instead[number]
+        assert made is not None
+        done[number] = _with(batch[number], [span for span, _ in spans], made)
+    return done, sum(map(len, rows.values()))
 
 
 def rewritten(engine: Engine, folded: list[tuple[Block, list[str]]]) -> int:
     """Return how many spans of folded blocks were replaced."""
-    count = 0
-    for block, batch in folded:
-        rows = block.by_text(joined(resolve(engine._claims(block.text)), block.text))
-        for number, spans in rows.items():
-            assert exchanged(engine, batch[number], spans)
-            count += len(spans)
-    return count
+    return sum(exchanged(engine, block, batch)[1] for block, batch in folded)
 
 
 def one_pass(engine: Engine, lines: list[bytes]) -> int:
@@ -91,11 +90,9 @@ def one_pass(engine: Engine, lines: list[bytes]) -> int:
     written = 0
     for at in range(0, len(lines), 4_000):
         batch = [Record.from_line(line) for line in lines[at : at + 4_000]]
-        block = Block([record.texts[0] for record in batch])
-        rows = block.by_text(joined(resolve(engine._claims(block.text)), block.text))
-        for number, record in enumerate(batch):
-            text = exchanged(engine, record.texts[0], rows[number]) if number in rows else record.texts[0]
-            written += len((record.with_texts((text or "",)) if number in rows else record).to_line())
+        texts = [record.texts[0] for record in batch]
+        for record, text in zip(batch, exchanged(engine, Block(texts), texts)[0], strict=True):
+            written += len((record if text is record.texts[0] else record.with_texts((text,))).to_line())
     return written
 
 

@@ -27,6 +27,7 @@ from ringfence.deid.named import STAND_INS, Shaped, StandIn
 from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When, is_label, label
 from ringfence.deid.recogniser import KNOWN, RECOGNISERS, Finder, Recogniser, Span, search
+from ringfence.deid.remembered import Remembered
 from ringfence.deid.resolve import apart, joined, resolve
 from ringfence.deid.scanner import ReScanner, Scanner, VectorScanner, has_vectorscan, parted
 from ringfence.deid.settings import DeidSettings, EngineName
@@ -97,7 +98,7 @@ class Engine:
         self._own_way = list(own_way)
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
-        self.known = Known()
+        self.known, self.remembered = Known(), Remembered()
         self._has_terms = bool(terms)
         self._surrogates = Surrogates(key, parts=by_kind, terms=terms, taken=self._taken, generic=generic)
 
@@ -161,6 +162,7 @@ class Engine:
             texts = [[*record.texts, *map(_field_text, own)] for record, own in zip(batch, fields, strict=True)]
             block = Block(list(chain.from_iterable(texts)))
             spans = self._named(block.text)
+            self.remembered.put(block.text, spans)
             for span in spans:
                 value = block.value(span)
                 if span.kind in _FOUND_ANYWHERE or self._operator(span, value).keeps:
@@ -192,7 +194,9 @@ class Engine:
             texts = [[*record.texts, *map(_field_text, _fields(record.fields))] for record in batch]
             block = Block(list(chain.from_iterable(texts)))
             firsts = list(accumulate(map(len, texts), initial=0))
-            claims = self._named(block.text)
+            claims = self.remembered.take(block.text)
+            if claims is None:
+                claims = self._named(block.text)
             noted: list[Span] = []
             for span, is_noted in self.known.occurrences(block.text):
                 (noted if is_noted else claims).append(span)

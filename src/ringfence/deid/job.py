@@ -64,10 +64,12 @@ class _Run:
 
         for lesson in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("read")):
             lesson.learned.teach(self.engine.known)
+            self.engine.remembered.add(lesson.found)
             self.records += lesson.records
             self.characters += lesson.characters
             self.sample.add(lesson.sample)
             self.seen = {language: self.seen[language].plus(seen) for language, seen in lesson.seen.items()}
+        self.engine.known.settle()
 
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
         """Write every masked record and yield the span table, a shard at a time."""

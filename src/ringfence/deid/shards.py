@@ -16,6 +16,7 @@ from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Found, Rewritten
 from ringfence.deid.learned import Learned
 from ringfence.deid.namer import Seen
+from ringfence.deid.remembered import Packed
 from ringfence.deid.residual import Crowd, Sample
 from ringfence.deid.workers import Say
 from ringfence.vault.index import row_hmac
@@ -33,6 +34,7 @@ class Lesson(NamedTuple):
     characters: int
     sample: Sample
     seen: Mapping[str, Seen]  # of taggers, by language
+    found: Mapping[bytes, Packed]  # what was found, for when the shard is read again
 
 
 @dataclass
@@ -111,7 +113,7 @@ def learn(engine: Engine, records: Iterable[Record], say: Say = lambda _: None) 
 
     engine.learn(counted(), into=learned)
     seen = {language: now.minus(before[language]) for language, now in engine.seen.items()}
-    return Lesson(learned, records_read, characters, sample, seen)
+    return Lesson(learned, records_read, characters, sample, seen, engine.remembered.handed_over())
 
 
 def mask(

@@ -266,7 +266,9 @@ def numbered(*rows):
 
 def test_first_names_in_a_column_neither_exhaust_the_stand_ins_nor_spoil_other_records():
     first = [*people.names().first["f"], *people.names().first["m"]]
-    rows = numbered(*((f"Row {n}. {name} came in.", {"first_name": name}) for n, name in enumerate(first)), (f"{first[0]} is also a word here.", {}))
+    rows = numbered(
+        *((f"Row {n}. {name} came in.", {"first_name": name}) for n, name in enumerate(first)), (f"{first[0]} is also a word here.", {})
+    )
     done = rewritten(rows)
     assert sum(item.survivors for item in done) == 0
     assert not [name for name, item in zip(first, done, strict=False) if re.search(rf"\. {name} came", item.record.texts[0])]
@@ -353,3 +355,14 @@ def test_no_operator_returns_the_value(texts, name):
         assert not [f for f in item.found if fold(f.instead).text == fold(f.original).text]
         assert {f.kind for f in item.kept} <= {"NATIONALITY", "REGION"}
         assert item.survivors == 0
+
+
+def test_what_was_found_when_learning_is_not_found_again(monkeypatch):
+    engine, rows = fresh(), [record(f"护照E{n:08d}", phone="13800138000") for n in range(50)]
+    named, searched = engine._named, []
+    monkeypatch.setattr(engine, "_named", lambda text: searched.append(text) or named(text))
+    engine.learn(rows)
+    first = [item.record.texts for item in engine.rewrite(rows)]
+    assert len(searched) == 1
+    assert [item.record.texts for item in engine.rewrite(rows)] == first  # found again, because it was forgotten
+    assert len(searched) == 2

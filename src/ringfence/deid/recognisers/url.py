@@ -55,9 +55,9 @@ class Url(Shaped):
 
 
 def _is_host(host: str) -> bool:
-    """Return True for a dotted name whose last part has two characters or more, or a name without dots; not for this machine."""
+    """Return True for a dotted name whose last part has two characters or more, or a name without dots; not for this machine, nor for `www`."""
     last = host.rpartition(".")[2]
-    return (len(last) > 1 or last.isdigit()) and not _HERE.fullmatch(host)
+    return (len(last) > 1 or last.isdigit()) and host.lower() != "www" and not _HERE.fullmatch(host)
 
 
 def _word(draw: Draw) -> str:
