@@ -17,7 +17,8 @@ from typing import NamedTuple
 from ringfence.core.records import Record
 from ringfence.deid import dates, divisions
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON, REGION
-from ringfence.deid.numerals import number
+from ringfence.deid.numerals import NUMERALS, number
+from ringfence.deid.operator import Uses, When
 from ringfence.deid.recogniser import Recogniser, Span
 from ringfence.deid.sentences import Chinese, English
 
@@ -29,7 +30,15 @@ _BANDS = (10, 20)  # years of age
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _LETTERS = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}  # as the generator of sentences calls them
 _DIGITS = re.compile(r"[0-9]{1,3}")
-_PLACES = frozenset({"CN_ADDRESS", LOCATION, REGION})
+_KINDS = {
+    "age": frozenset({"AGE"}),
+    "region": frozenset({"CN_ADDRESS", LOCATION, REGION}),
+    "month": frozenset({"DATE"}),
+}  # that say how somebody looks
+_TRUE = frozenset({"keep", "generalise"})  # operators behind which still stands what is true of a person
+_SILENT = frozenset({"redact", "drop"})  # and behind which stands nothing
+_OTHERS = "*"  # every kind that a profile does not name
+_YEAR = re.compile(rf"(?P<year>[0-9]{{4}}|[{NUMERALS}]{{4}})年?")
 _GENDER = re.compile(r"(?P<m>男|\b(?:[Mm]ale|[Mm]an|MALE)\b)|(?P<f>女|\b(?:[Ff]emale|[Ww]oman|FEMALE)\b)")
 
 Find = Callable[[Sequence[str]], list[list[Span]]]
@@ -171,27 +180,47 @@ class Looks(NamedTuple):
         return Looks(*(mine or other for mine, other in zip(self, more, strict=True)))
 
 
+def true_kinds(operators: Mapping[str, Uses], looked_for: Iterable[str]) -> frozenset[str]:
+    """Return the kinds by which people may be compared: somebody looks for them, and what stands in the text afterwards is true of the person.
+
+    A surrogate, a date that was moved, a token are not: they would make people distinct or alike by chance.
+    """
+    wanted = {*looked_for, *({REGION} if LOCATION in {*looked_for} else ())}  # taggers find regions as places
+    return frozenset(kind for kinds in _KINDS.values() for kind in kinds if kind in wanted and _stays_true(operators, kind))
+
+
+def _stays_true(operators: Mapping[str, Uses], kind: str) -> bool:
+    uses = operators.get(kind) or operators.get(_OTHERS, ())
+    always = next((n for n, use in enumerate(uses) if use.when == When()), None)
+    ways = {use.use.partition(".")[0] for use in uses[: len(uses) if always is None else always + 1]}
+    if always is None:
+        ways.add("surrogate")  # for what meets no condition
+    return ways <= _TRUE | _SILENT and not ways.isdisjoint(_TRUE)
+
+
 @dataclass
 class Crowd:
-    """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them.
+    """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them and it is true.
 
     has_units: several records may be one person's; without, each record is a person, and memory grows with the classes alone.
+    kinds: what may be believed, from `true_kinds`. Sex is read from the words of the text themselves.
     """
 
     has_units: InitVar[bool]
+    kinds: frozenset[str]
     _people: dict[str, Looks] | None = field(init=False, default=None)
     _classes: Counter[Looks] = field(init=False, default_factory=Counter)
 
     def __post_init__(self, has_units: bool) -> None:
         self._people = {} if has_units else None
 
-    def see(self, record: Record, values: Iterable[tuple[str, str]]) -> None:
-        """Look at a masked record. values: (kind, what stands there now) of the spans that were found in it, in order."""
-        looks = _looks(record.texts, values)
+    def see(self, unit: str, texts: Iterable[str], values: Iterable[tuple[str, str]]) -> None:
+        """Look at a masked record. texts: its own words, without what was put in.  values: (kind, what stands there now) of what was found, in order."""
+        looks = _looks(texts, ((kind, value) for kind, value in values if kind in self.kinds))
         if self._people is None:
             self._classes[looks] += 1
         else:
-            self._meet(record.unit, looks)
+            self._meet(unit, looks)
 
     def _meet(self, unit: str, looks: Looks) -> None:
         assert self._people is not None  # noqa: S101  both sides count units
@@ -217,11 +246,16 @@ class Crowd:
             classes[said._replace(**{without: ""}) if without else said] += size
         return sum(size for size in classes.values() if size < _SMALL)
 
+    def said(self) -> dict[str, int]:
+        """Return by what people were compared, and of how many of them it is said."""
+        read = [name for name in Looks._fields if name not in _KINDS or not _KINDS[name].isdisjoint(self.kinds)]
+        return {name: sum(size for looks, size in self._counted().items() if getattr(looks, name)) for name in read}
+
     def helps(self) -> Mapping[str, int]:
-        """Return, per way to say less, how many people would no longer be in a small class."""
-        now = self.small()
-        ways = {name: now - self.small(without=name) for name in Looks._fields}
-        return ways | {"band": now - self.small(band=_BANDS[1])}
+        """Return, per way to say less of what is said, how many people would no longer be in a small class."""
+        now, told = self.small(), [name for name, people in self.said().items() if people]
+        ways = {name: now - self.small(without=name) for name in told}
+        return ways | ({"band": now - self.small(band=_BANDS[1])} if "age" in told else {})
 
     def _counted(self) -> Counter[Looks]:
         return self._classes if self._people is None else Counter(self._people.values())
@@ -234,7 +268,7 @@ def _looks(texts: Iterable[str], values: Iterable[tuple[str, str]]) -> Looks:
             age = _years(value)
         elif kind == "DATE" and not month:
             month = _month(value)
-        elif kind in _PLACES and not region:
+        elif kind in _KINDS["region"] and not region:
             region = divisions.first_province(value)
     sex = next((match.lastgroup or "" for text in texts if (match := _GENDER.search(text))), "")
     return Looks(age, sex, region, month)
@@ -249,5 +283,6 @@ def _years(value: str) -> str:
 def _month(value: str) -> str:
     found = dates.parse(value)
     if found is None:
-        return ""
+        alone = _YEAR.fullmatch(value)
+        return f"{number(alone['year']) or value}-" if alone else ""  # of a date of which the profile leaves the year
     return f"{found.value.year if 'year' in found.parts else ''}-{found.value.month}"

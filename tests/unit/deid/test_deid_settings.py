@@ -82,7 +82,7 @@ def test_figures_take_kinds_of_the_vocabulary_only():
         "engine": "re",
         "people": 1,
         "people_few": 1,
-        **{key: {} for key in ("hidden", "hidden_found", "few_without", "seen_first", "seen_second", "seen_both")},
+        **{key: {} for key in ("hidden", "hidden_found", "looks_said", "few_without", "seen_first", "seen_second", "seen_both")},
     }
     assert DeidFigures.model_validate(row, context={"vocabulary": kinds()}).spans == {"EMAIL": 2}
     with pytest.raises(ValidationError):

@@ -8,10 +8,13 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from ringfence.core.records import Record
+from ringfence.deid.operator import Uses
+from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import RECOGNISERS, Span
-from ringfence.deid.residual import Crowd, planted, recall, specimen
+from ringfence.deid.residual import Crowd, planted, recall, specimen, true_kinds
+from ringfence.deid.tagger import TAGGERS
 
 TEXTS = ["患者三天前出现咳嗽，伴有低热，无胸痛。", "The patient reports a mild headache since Monday.", "合同2024-118，付款期限为三十天"]
 PARTS = [RECOGNISERS.create(name) for name in RECOGNISERS.names()]
@@ -49,14 +52,17 @@ def test_recall_counts_whole_finds_alone():
     assert not any(recall(made, half_of)[0].values())
 
 
+ALL = frozenset({"AGE", "DATE", "REGION", "LOCATION", "CN_ADDRESS"})
+
+
 def person(number, age, text, *, unit=None, places=("广东",), dates=("2023年5月3日",)):
     values = [*[("AGE", age)] * bool(age), *(("REGION", p) for p in places), *(("DATE", d) for d in dates)]
-    return Record(f"{number:032x}", f"{unit or number:032x}", "x", "text", ("text",), (text,)), values
+    return f"{unit or number:032x}", (text,), values
 
 
 @pytest.mark.parametrize("has_units", [True, False])
 def test_people_who_look_alike_are_counted(has_units):
-    crowd = Crowd(has_units=has_units)
+    crowd = Crowd(has_units, ALL)
     for n in range(6):
         crowd.see(*person(n, "34", "患者，男"))
     for n in range(6, 9):
@@ -74,7 +80,7 @@ def test_people_who_look_alike_are_counted(has_units):
 
 
 def test_what_other_records_of_a_person_say_is_put_together():
-    crowd, apart = Crowd(has_units=True), Crowd(has_units=False)
+    crowd, apart = Crowd(True, ALL), Crowd(False, ALL)
     for one in (crowd, apart):
         for n in range(5):
             one.see(*person(n, "34", "she is female", unit=n + 1))
@@ -85,13 +91,82 @@ def test_what_other_records_of_a_person_say_is_put_together():
     assert crowd.small() == 1, "one in 上海 alone, whose month nobody knows"
 
 
+def test_what_is_said_is_counted_and_what_nobody_may_believe_is_not_read():
+    for has_units in (True, False):
+        whole, no_dates, words_alone = Crowd(has_units, ALL), Crowd(has_units, ALL - {"DATE"}), Crowd(has_units, frozenset())
+        for crowd in (whole, no_dates, words_alone):
+            for n in range(12):  # twelve months, and alike in all else
+                crowd.see(*person(n, "34", "患者，男" if n % 2 else "患者", dates=(f"2023年{n + 1}月3日",)))
+        assert whole.said() == {"age": 12, "sex": 6, "region": 12, "month": 12}
+        assert (whole.small(), no_dates.small(), words_alone.small()) == (12, 0, 0)
+        assert no_dates.said() == {"age": 12, "sex": 6, "region": 12}
+        assert words_alone.said() == {"sex": 6}
+        assert no_dates.helps().keys() == {"age", "sex", "region", "band"}
+        assert words_alone.helps().keys() == {"sex"}
+
+
+def test_the_year_that_a_profile_leaves_of_a_date_is_read():
+    crowd = Crowd(False, ALL)
+    for n, year in enumerate(["2023", "2023年", "二〇二三年", "二〇二三", "2023", "2022"]):
+        crowd.see(*person(n, "", "x", dates=(year,), places=()))
+    assert (crowd.said()["month"], crowd.small()) == (6, 1)
+
+
+USES = TypeAdapter(Uses)
+BAND = {"use": "generalise.v1", "params": {"to": "band"}}
+OLD = {"at_least": 90}
+
+
+@pytest.mark.parametrize(
+    ("uses", "is_true"),
+    [
+        ("keep.v1", True),
+        (BAND, True),
+        ([{**BAND, "when": OLD}, "keep.v1"], True),
+        ([{"use": "redact.v1", "when": OLD}, "keep.v1"], True),
+        ([{"use": "keep.v1", "when": OLD}, "surrogate.v1"], False),
+        ([{"use": "keep.v1", "when": OLD}], False),  # the others get surrogates
+        (["keep.v1", "surrogate.v1"], True),  # the second is never reached
+        ("redact.v1", False),
+        ("drop.v1", False),
+        ("surrogate.v1", False),
+        ("token.v1", False),
+        ("hash.v1", False),
+    ],
+)
+def test_only_what_stays_true_of_a_person_may_be_believed(uses, is_true):
+    made = USES.validate_python(uses)
+    assert true_kinds({"AGE": made}, {"AGE", "DATE"}) == (frozenset({"AGE"}) if is_true else frozenset())
+    assert true_kinds({"*": made}, {"AGE"}) == (frozenset({"AGE"}) if is_true else frozenset())
+    assert true_kinds({"AGE": made}, {"DATE", "EMAIL"}) == frozenset(), "nobody looked for ages"
+
+
+@pytest.mark.parametrize(
+    ("profile", "kinds"),
+    [
+        ("default", {"AGE", "REGION"}),  # dates are moved, places get stand-ins
+        ("medical-zh", {"AGE", "REGION"}),
+        ("finance-zh", {"AGE", "REGION", "DATE"}),
+        ("legal-zh", {"AGE", "REGION", "DATE"}),
+        ("hipaa-safe-harbor", {"AGE", "REGION", "DATE", "CN_ADDRESS"}),
+        ("strict", set()),
+    ],
+)
+def test_what_the_shipped_profiles_leave_to_compare(profile, kinds):
+    settings = settings_for(profile)
+    found = {kind for name in settings.parts for kind in RECOGNISERS.create(name).kinds} | {
+        kind for name in settings.taggers for kind in TAGGERS.create(name).kinds
+    }
+    assert true_kinds(settings.operators, found) == kinds
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["34", "37", "52", ""]), st.sampled_from(["男", "女", ""]), st.sampled_from([("北京",), ()])), max_size=40
     )
 )
 def test_small_classes_are_counted_as_a_plain_count_counts_them(people):
-    crowd = Crowd(has_units=False)
+    crowd = Crowd(False, ALL)
     for n, (age, text, places) in enumerate(people):
         crowd.see(*person(n, age, text, places=places, dates=()))
     alike = [sum((a[:1] if a else "", s, p) == (age[:1] if age else "", sex, place) for a, s, p in people) for age, sex, place in people]
