@@ -78,8 +78,8 @@ def planted_sentence(f: MaskedShown, recall: Mapping[str, Bounds]) -> str | None
         return None
     worst = min(recall, key=lambda kind: (recall[kind].lower, kind))
     return t(
-        "Of {n} identifiers planted in copies of rows, {m} were found; the least sure is {kind}: {text}.",
-        "在行的副本中植入的 {n} 个标识符里找到 {m} 个；最不确定的是 {kind}：{text}。",
+        "Of {n} different identifiers planted in copies of rows, {m} were found; the least sure is {kind}: {text}.",
+        "在行的副本中植入的 {n} 个互不相同的标识符里找到 {m} 个；最不确定的是 {kind}：{text}。",
         n=sum(f.hidden.values()),
         m=sum(f.hidden_found.values()),
         kind=worst,
@@ -192,9 +192,11 @@ def _kinds(f: MaskedShown, facts: MaskedFacts) -> str:
     kinds = sorted(f.spans.keys() | f.kept.keys() | f.hidden.keys(), key=lambda kind: (-f.spans.get(kind, 0), -f.kept.get(kind, 0), kind))
     body = [(escape(kind), _count(f.spans, kind), _count(f.kept, kind), escape(_recall(f, facts, kind))) for kind in kinds]
     caption = t(
-        "Planted: identifiers of each kind hidden in copies of this set's own rows and looked for in the same way. The share is a one-sided bound at 95 % "
-        "(Clopper-Pearson). Names of persons, organisations and places are planted in sentences of our own making: those of the rows may be harder.",
-        "植入：把各类标识符藏入本数据集自身行的副本中，用同样方式查找。比例为 95 % 的单侧界限（Clopper-Pearson）。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。",
+        "Planted: different identifiers of each kind as people write them, drawn without asking the recognisers, hidden in copies of this set's own rows and looked for in the same "
+        "way; one that a recogniser refuses is a miss. The share is a one-sided bound at 95 % (Clopper-Pearson) for identifiers like these: yours may be written otherwise. "
+        "Names of persons, organisations and places are planted in sentences of our own making: those of the rows may be harder. A dash: nothing was planted, nothing is known.",
+        "植入：按人们的写法生成各类互不相同的标识符（生成时不询问识别器），藏入本数据集自身行的副本中，用同样方式查找；识别器不认的算作遗漏。"
+        "比例为 95 % 的单侧界限（Clopper-Pearson），针对这类写法的标识符：你的数据写法可能不同。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。短横：未植入，无从得知。",
     )
     names = [t("kind", "类型"), t("replaced", "替换"), t("kept by the profile", "按方案保留"), t("planted ones found", "找到的植入标识符")]
     return html.table(caption, names, body)
