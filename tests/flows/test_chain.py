@@ -187,12 +187,13 @@ def test_a_policy_that_names_other_versions_refuses_the_release_without_retraini
 def test_a_profile_of_the_tenant_is_told_from_the_built_in_one(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     scan(space, "clinic", settings=ScanSettings())
-    mail_only = settings_for("default").model_copy(update={"profile": "mail-only", "parts": ("email.v1",)})
+    (tmp_path / "mail-only.json").write_text('{"recognisers": ["email.v1"]}', encoding="utf-8")
+    mail_only = settings_for(str(tmp_path / "mail-only.json"))
     deidentify(space, "clinic", settings=mail_only)
     set_policy(space, Policy(train=TrainRules(require=Require(deid=DeidRule(profile="default")))))
     with pytest.raises(PolicyRefused, match="deid profile"):
         train(space, read(recipe()))
-    set_policy(space, Policy(train=TrainRules(require=Require(deid=DeidRule(profile="mail-only")))))
+    set_policy(space, Policy(train=TrainRules(require=Require(deid=DeidRule(profile=mail_only.profile)))))
     assert train(space, read(recipe(max_steps=1))).figures.steps == 1
 
 

@@ -7,8 +7,11 @@ import json
 
 import pytest
 
+from ringfence.core.errors import ProfileMisnamed
 from ringfence.core.policy import DEFAULT, DeidRule, Policy, Require, TrainRules, evaluate
-from ringfence.flows.policy import set_policy
+from ringfence.deid.profile import settings_for
+from ringfence.flows.deid import deidentify
+from ringfence.flows.policy import as_yaml, set_policy
 from ringfence.vault.sets import SetReader
 from tests.flows.conftest import import_notes, masked, notes, reopen
 
@@ -143,6 +146,50 @@ def test_a_policy_that_names_a_profile_is_not_satisfied_by_another_one_of_its_na
     assert verdicts(space, strict["digest"], named)["deid profile"] == "pass"
     assert verdicts(space, lax["digest"], named)["deid profile"] == "fail"
     assert verdicts(space, lax["digest"], "medical-zh")["deid profile"] == "fail"
+
+
+@pytest.mark.parametrize("hole", [{"operators": {"*": "keep.v1"}}, {}])
+def test_a_new_workspace_trains_on_nothing_that_kept_everything_or_looked_for_next_to_nothing(space, cli, tmp_path, hole, recipe):
+    """Zero survivors is no merit of such a profile: what nobody looked for, or left on purpose, does not survive either."""
+    import_notes(space, tmp_path, notes(6))
+    cli("scan", "clinic", workspace=space.path)
+    code, made = cli("deid", "clinic", "--profile", profile_file(tmp_path, **hole), workspace=space.path)
+    assert (code, made["survivors"]) == (0, 0)
+    space = reopen(space.path)
+    own = space.state.things[made["digest"]].made.profile
+    code, answer = cli("train", recipe(), workspace=space.path)
+    assert (code, answer["error"]["code"]) == (11, "RF-POLICY-001")
+    assert "deid profile" in answer["error"]["message"]
+    assert own in answer["error"]["message"]
+    assert "train.require.deid.profiles" in answer["error"]["remedy"]
+    policy = Policy(train=TrainRules(require=Require(deid=DeidRule(profiles=(own,)))))
+    (tmp_path / "policy.yaml").write_text(as_yaml(policy), encoding="utf-8")
+    assert cli("policy", "set", tmp_path / "policy.yaml", workspace=space.path)[0] == 0
+    space = reopen(space.path)
+    assert {v.rule: v.outcome for v in evaluate(space.policy(), space.chain(space.state.things[made["digest"]]), moment="train")}[
+        "deid profile"
+    ] == "pass"
+
+
+def test_settings_under_the_name_of_a_profile_that_does_something_else_are_refused(space, tmp_path):
+    import_notes(space, tmp_path, notes(4))
+    with pytest.raises(ProfileMisnamed, match="RF-DEID-050"):
+        deidentify(space, "clinic", settings=settings_for("strict").model_copy(update={"operators": {}}))
+    assert not [run for run in space.state.runs.values() if run.intent.arrow == "deid"]
+
+
+def test_a_policy_that_admits_any_profile_is_said_to(space, cli, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text("train: {require: {deid: {survivors: 0}}}", encoding="utf-8")
+    (said,) = cli("policy", "set", path, workspace=space.path)[1]["meaning"]
+    assert "keeps everything" in said
+    path.write_text("train: {require: {deid: {survivors: 0, profiles: [strict]}}}", encoding="utf-8")
+    (said,) = cli("policy", "set", path, workspace=space.path)[1]["meaning"]
+    assert "other than strict is refused" in said
+    path.write_text("train: {require: {scan: {}}}", encoding="utf-8")
+    assert cli("policy", "set", path, workspace=space.path)[1]["meaning"] == []
+    path.write_text("train: {require: {deid: {profiles: [ours]}}}", encoding="utf-8")
+    assert cli("policy", "set", path, workspace=space.path)[1]["error"]["code"] == "RF-POLICY-002"
 
 
 @pytest.mark.parametrize(

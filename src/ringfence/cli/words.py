@@ -87,6 +87,7 @@ _CHINESE: Mapping[str, str] = {
     "hidden": "植入的标识符",
     "hidden_found": "找到的植入标识符",
     "people": "人数（无单位时为行数）",
+    "looks_said": "比较依据及提及人数",
     "people_few": "不足五人相同的人数",
     "few_without": "少说一些可减少的人数",
     "seen_first": "第一标注器所见人名",

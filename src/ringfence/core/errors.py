@@ -722,6 +722,19 @@ class UnknownTagger(DeidError):
     )
 
 
+class ProfileMisnamed(DeidError):
+    """Settings bear the name of a profile and do something else."""
+
+    code, http_status, exit_code = "RF-DEID-050", 422, 2
+    what = Text(
+        "these settings are called {profile}, and that profile does something else", "这些设置名为 {profile}，而该方案的内容并非如此"
+    )
+    remedy = Text(
+        "write what you want into a profile file of your own and give that: `ringfence deid SET --profile FILE.json`",
+        "把所需内容写入自己的方案文件并使用它：`ringfence deid SET --profile FILE.json`",
+    )
+
+
 LABEL_PROBLEMS: dict[int, Text] = {  # numbers, because that is what crosses from a sandbox
     1: Text("it is not JSON in UTF-8", "不是 UTF-8 编码的 JSON"),
     2: Text("it is not a list of tasks; export as JSON, not as JSON-MIN or CSV", "不是任务列表；请导出为 JSON，而不是 JSON-MIN 或 CSV"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ringfence.core.gates import Audited, judge
 from ringfence.core.order import Tier
 from ringfence.core.rules import GATES, ReleaseRules, tightened
-from ringfence.core.settings import PartName, Settings
+from ringfence.core.settings import OWN_DIGITS, PartName, Settings
 from ringfence.core.statement import Statement, Step
 from ringfence.core.text import t
 from ringfence.core.verdict import Verdict, verdict
@@ -26,12 +26,33 @@ class ScanRule(Settings):
     parts: tuple[PartName, ...] = ()
 
 
-class DeidRule(Settings):
-    """The set must have been de-identified."""
+SHIPPED = ("default", "finance-zh", "hipaa-safe-harbor", "legal-zh", "medical-zh", "strict")  # profiles of de-identification
+_OWN = rf"[\w.-]{{1,40}}-[0-9a-f]{{{OWN_DIGITS}}}"  # a file's name and the first digits of its content's digest
+ProfileName = Annotated[str, Field(pattern=rf"^(?:{'|'.join(SHIPPED)}|{_OWN})$")]
 
-    profile: str | None = None
+
+class DeidRule(Settings):
+    """The set must have been de-identified.
+
+    `survivors` alone asks nothing of the profile, and where nothing is looked for nothing survives: so `profiles` names those that will do, the
+    shipped ones by name, a tenant's own by a name that ends in its content's digest. Without it any profile will.
+    """
+
+    profile: str | None = None  # the only one that will do, as policies said before there was `profiles`
+    profiles: Annotated[tuple[ProfileName, ...], Field(min_length=1)] | None = None
     survivors: Annotated[int, Field(ge=0)] | None = None  # the most originals that may survive the re-scan
     parts: tuple[PartName, ...] = ()
+
+    @property
+    def admitted(self) -> tuple[str, ...] | None:
+        """The profiles that will do; None for any."""
+        return self.profiles if self.profile is None else (self.profile,)
+
+    @model_validator(mode="after")
+    def _names_them_once(self) -> Self:
+        if self.profile is not None and self.profiles is not None:
+            raise ValueError("give profile or profiles, not both")
+        return self
 
 
 class Require(Settings):
@@ -44,7 +65,7 @@ class Require(Settings):
 class TrainRules(Settings):
     """What training needs and may use."""
 
-    require: Require = Require(scan=ScanRule(), deid=DeidRule(survivors=0))
+    require: Require = Require(scan=ScanRule(), deid=DeidRule(profiles=SHIPPED, survivors=0))
     ordinary: Ordinary = "allow"
     max_epsilon: Annotated[float, Field(gt=0)] | None = None  # the most that one private run may promise; None = only the budget limits it
     min_sandbox: Tier = "T1"
@@ -129,10 +150,8 @@ def _required(require: Require, chain: Sequence[Statement]) -> list[Verdict]:
 
 def _deid(rule: DeidRule, deid: Statement) -> list[Verdict]:
     verdicts = []
-    if rule.profile is not None:
-        used = deid.predicate.settings.get("profile")
-        problem = t("profile {used} was used, the policy names {want}", "使用了方案 {used}，策略指定 {want}", used=used, want=rule.profile)
-        verdicts.append(verdict("deid profile", "" if used == rule.profile else problem, want=rule.profile))
+    if rule.admitted is not None:
+        verdicts.append(masked_with(rule, str(deid.predicate.settings.get("profile"))))
     if rule.survivors is not None:
         left = deid.predicate.figures.get("survivors")
         if not isinstance(left, int) or isinstance(left, bool):
@@ -141,6 +160,15 @@ def _deid(rule: DeidRule, deid: Statement) -> list[Verdict]:
             problem = "" if left <= rule.survivors else t("{n} originals survived", "残留 {n} 处原文", n=left)
         verdicts.append(verdict("deid survivors", problem))
     return verdicts
+
+
+def masked_with(rule: DeidRule, used: str) -> Verdict:
+    """Return whether the profile that was used is one that will do."""
+    if rule.admitted is None or used in rule.admitted:
+        return verdict("deid profile")
+    named = ", ".join(rule.admitted)
+    problem = t("profile {used} was used, the policy names {named}", "使用了方案 {used}，策略指定 {named}", used=used, named=named)
+    return verdict("deid profile", problem, want=rule.admitted[0], used=used)
 
 
 def _parts(wanted: Sequence[str], statement: Statement) -> Verdict:

@@ -63,7 +63,10 @@ _LEARNED = Text(
 _HOW: Mapping[RuleId, Text] = {
     "scan missing": Text("run ringfence scan {set} first", "先运行 ringfence scan {set}"),
     "deid missing": Text("run ringfence deid {set} first", "先运行 ringfence deid {set}"),
-    "deid profile": Text("run ringfence deid {set} --profile {want}", "运行 ringfence deid {set} --profile {want}"),
+    "deid profile": Text(
+        "run ringfence deid {set} --profile {want}, or have whoever answers for the policy look at {used} and add it to train.require.deid.profiles",
+        "运行 ringfence deid {set} --profile {want}；或由策略负责人审看 {used} 后，将其加入 train.require.deid.profiles",
+    ),
     "deid survivors": Text("run ringfence deid again with a stricter profile", "用更严格的方案重新运行 ringfence deid"),
     "part version": Text("run the arrow again with the part that the policy names", "用策略指定的部件版本重新运行该步骤"),
     "label": Text("the labels along the chain must agree; import the file again", "链上的标签必须一致；请重新导入文件"),

@@ -17,9 +17,9 @@ from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.named import STAND_INS
 from ringfence.deid.namer import Seen
 from ringfence.deid.recogniser import RECOGNISERS
-from ringfence.deid.residual import Crowd, Sample, planted, recall
+from ringfence.deid.residual import Crowd, Sample, planted, recall, true_kinds
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest
-from ringfence.deid.tagger import Tagger
+from ringfence.deid.tagger import TAGGERS, Tagger
 from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import read_terms
 from ringfence.deid.workers import Say, in_order
@@ -38,19 +38,23 @@ class _Run:
         models = {tagger: Path(files[model_role(tagger)]) for tagger in settings.models}
         surrogate_key = child.keys.purpose["surrogate"]
         terms, generic = _terms(child)
+        taught, own_way = _taught(child), _from_presidio(child)
         self.engine = Engine.build(
             settings,
             surrogate_key,
             terms=terms,
             generic=generic,
             models=models,
-            taught=_taught(child),
-            own_way=_from_presidio(child),
+            taught=taught,
+            own_way=own_way,
             automata=Path(files["automata"]) if "automata" in files else None,
         )
         self.engine.load()
         self.has_units = self.reader.index.units() < len(self.reader)
-        self.tally = shards.Tally(Crowd(has_units=self.has_units))
+        finders = [*(RECOGNISERS.create(name).kinds for name in settings.parts), *(TAGGERS.create(name).kinds for name in settings.taggers)]
+        finders += [*(tagger.kinds for tagger in taught), *(part.kinds for part in own_way)]
+        self.true = true_kinds(settings.operators, frozenset().union(*finders))
+        self.tally = shards.Tally(Crowd(self.has_units, self.true))
         self.sample = Sample(shards.SAMPLE)
         self.seen = dict.fromkeys(self.engine.seen, Seen())
         self.records = self.characters = 0
@@ -77,7 +81,7 @@ class _Run:
 
         def work(shard: int, say: Say) -> shards.Masked:
             records = shards.records_of(self.reader, shard)
-            return shards.mask(self.engine, records, content_key=content_key, has_units=self.has_units, say=say)
+            return shards.mask(self.engine, records, content_key=content_key, has_units=self.has_units, kinds=self.true, say=say)
 
         for masked in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("work")):
             for row in masked.rows:
@@ -111,6 +115,7 @@ class _Run:
             hidden=dict(sorted(hidden.items())),
             hidden_found=dict(sorted(found.items())),
             people=self.tally.crowd.people(),
+            looks_said=self.tally.crowd.said(),
             people_few=self.tally.crowd.small(),
             few_without=dict(self.tally.crowd.helps()),
             seen_first={language: seen.first for language, seen in self.seen.items()},

@@ -17,14 +17,15 @@ from pydantic import Field, ValidationError
 from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownPart, UnknownProfile
 from ringfence.core.problems import first_problem
-from ringfence.core.settings import Digest, PartName, Settings
+from ringfence.core.settings import OWN_DIGITS, Digest, PartName, Settings
 from ringfence.deid.operator import Uses
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.settings import DeidSettings
 from ringfence.deid.tagger import TAGGERS
 
 _SUFFIX = ".json"
-_LONGEST, _DIGITS = 40, 12  # characters of a name, of the digest behind it
+_OWN_END = re.compile(rf"-[0-9a-f]{{{OWN_DIGITS}}}$")
+_LONGEST = 40  # characters of a name before its digest
 
 
 class Profile(Settings):
@@ -64,8 +65,26 @@ def own(path: Path) -> tuple[str, Profile]:
     for registry, parts in ((RECOGNISERS, profile.recognisers), (TAGGERS, profile.taggers)):
         for part in parts:
             registry.create(part)
-    name = re.sub(r"[^\w.-]", "-", path.name.removesuffix(_SUFFIX))[:_LONGEST]
-    return f"{name}-{settings_digest(profile)[:_DIGITS]}", profile
+    return _called(re.sub(r"[^\w.-]", "-", path.name.removesuffix(_SUFFIX)), profile), profile
+
+
+def _called(name: str, profile: Profile) -> str:
+    """Return the name of a profile of one's own."""
+    return f"{name[:_LONGEST]}-{settings_digest(profile)[:OWN_DIGITS]}"
+
+
+def is_called_rightly(settings: DeidSettings) -> bool:
+    """Return True when the settings do what the profile whose name they bear does, with or without further taggers.
+
+    A policy admits profiles by name, so a name must not cover another content.
+    """
+    given = (settings.parts, settings.taggers, settings.operators)
+    if settings.profile in names():
+        profile = load(settings.profile)
+        return (profile.recognisers, profile.taggers, profile.operators) == (given[0], given[1][: len(profile.taggers)], given[2])
+    name = settings.profile[: -OWN_DIGITS - 1]
+    of_profile = (Profile(recognisers=given[0], taggers=given[1][:n], operators=given[2]) for n in range(len(given[1]) + 1))
+    return any(_called(name, profile) == settings.profile for profile in of_profile)
 
 
 def _parsed(name: str, data: bytes) -> Profile:
@@ -86,7 +105,8 @@ def settings_for(
     """Return complete settings: the profile's content goes into them, so that the evidence says what ran and not only its name.
 
     name: of a built-in profile, or the path of one's own, which ends in `.json`.
-    without: taggers of the profile that are left out.  with_: taggers that are used besides those of the profile.
+    without: taggers of the profile that are left out: what remains is a profile of one's own, and is called so.
+    with_: taggers that are used besides those of the profile, which finds no less with them.
 
     Raises: UnknownProfile, InvalidSettings, UnknownPart.
     """
@@ -100,7 +120,10 @@ def settings_for(
     for added in with_:
         if added not in TAGGERS.names():
             raise UnknownPart(kind="tagger", name=added, known=", ".join(TAGGERS.names()))
-    taggers = tuple(dict.fromkeys([*(tagger for tagger in profile.taggers if tagger not in without), *with_]))
+    if without:
+        profile = profile.model_copy(update={"taggers": tuple(tagger for tagger in profile.taggers if tagger not in without)})
+        name = _called(re.sub(_OWN_END, "", name), profile)
+    taggers = tuple(dict.fromkeys([*profile.taggers, *with_]))
     return DeidSettings(profile=name, parts=profile.recognisers, taggers=taggers, operators=profile.operators, terms_digest=terms_digest)
 
 

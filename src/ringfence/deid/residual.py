@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -16,20 +15,29 @@ from typing import NamedTuple
 
 from ringfence.core.records import Record
 from ringfence.deid import dates, divisions
-from ringfence.deid.named import LOCATION, ORGANISATION, PERSON, REGION
-from ringfence.deid.numerals import number
+from ringfence.deid.named import LOCATION, ORGANISATION, PERSON, REGION, STAND_INS
+from ringfence.deid.numerals import NUMERALS, number
+from ringfence.deid.operator import Uses, When
 from ringfence.deid.recogniser import Recogniser, Span
 from ringfence.deid.sentences import Chinese, English
+from ringfence.deid.specimen import Specimen, Specimens
 
-_POOL = 20  # different identifiers of a kind; what differs more is the place
-_TRIES = 60  # draws until a recogniser takes a value for one of its own; the example stands in if it takes none
+_TRIES = 10  # draws for each value that is wanted, as some are equal to others
 _WINDOW = 160  # characters of a text in which something is planted
 _SMALL = 5  # people in a class: fewer are too few to hide among
 _BANDS = (10, 20)  # years of age
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _LETTERS = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}  # as the generator of sentences calls them
 _DIGITS = re.compile(r"[0-9]{1,3}")
-_PLACES = frozenset({"CN_ADDRESS", LOCATION, REGION})
+_KINDS = {
+    "age": frozenset({"AGE"}),
+    "region": frozenset({"CN_ADDRESS", LOCATION, REGION}),
+    "month": frozenset({"DATE"}),
+}  # that say how somebody looks
+_TRUE = frozenset({"keep", "generalise"})  # operators behind which still stands what is true of a person
+_SILENT = frozenset({"redact", "drop"})  # and behind which stands nothing
+_OTHERS = "*"  # every kind that a profile does not name
+_YEAR = re.compile(rf"(?P<year>[0-9]{{4}}|[{NUMERALS}]{{4}})年?")
 _GENDER = re.compile(r"(?P<m>男|\b(?:[Mm]ale|[Mm]an|MALE)\b)|(?P<f>女|\b(?:[Ff]emale|[Ww]oman|FEMALE)\b)")
 
 Find = Callable[[Sequence[str]], list[list[Span]]]
@@ -59,76 +67,55 @@ class Sample:
         return [text for _, text in sorted(self._kept, reverse=True)]
 
 
-class Planted(NamedTuple):
-    """A text with an identifier that was put there."""
+def planted(texts: Sequence[str], parts: Iterable[Recogniser], draw: random.Random, *, each: int) -> list[Specimen]:
+    """Return up to `each` texts of the set per kind, with one identifier planted in every one: where a word, a number or a character may begin.
 
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-def planted(texts: Sequence[str], parts: Iterable[Recogniser], draw: random.Random, *, each: int) -> list[Planted]:
-    """Return `each` texts of the set per kind, with one identifier planted in every one: where a word, a number or a character may begin.
-
+    No two of a kind are equal, however they are written: of a kind with few values there are fewer. What has no generator is left out.
     texts: at least one.  Names come with a clause of the generator by whose sentences the taggers learned, so that those of the set may be harder.
     """
-    by_pattern = [part for part in parts if part.kinds != {PERSON}]
-    made: list[Planted] = []
-    for part in by_pattern:
-        pool = [specimen(part, draw) for _ in range(min(each, _POOL))]
-        made += [_hidden(pool[n % _POOL], draw.choice(texts), draw) for n in range(each)]
+    made: list[Specimen] = []
+    for part in parts:
+        if part.kinds != {PERSON} and isinstance(part, Specimens):
+            made += [_hidden(item, draw.choice(texts), draw) for item in different(part, draw, each)]
     writers: dict[bool, Chinese | English] = {True: Chinese(draw), False: English(draw)}
-    for letter in _LETTERS:
-        for _ in range(each):
+    for letter, kind in _LETTERS.items():
+        names: set[str] = set()
+        for _ in range(each * _TRIES):
             text = draw.choice(texts)
-            made.append(_hidden(_named(writers[bool(_HAN.search(text))], letter), text, draw))
+            item = _named(writers[bool(_HAN.search(text))], letter)
+            normal = STAND_INS[kind].normalise(item.value)
+            if len(names) < each and normal not in names:
+                names.add(normal)
+                made.append(_hidden(item, text, draw))
     return made
 
 
-def specimen(part: Recogniser, draw: random.Random) -> Planted:
-    """Return a value that the recogniser takes for one of its own, with the key word that it needs: its example, changed as far as it allows."""
-    (span, *_) = part.find(part.example)
-    value, before, after = part.example[span.start : span.end], part.example[: span.start], part.example[span.end :]
-    for attempt in range(_TRIES):
-        text = before + _changed(value, draw, attempt % len(_CHANGES)) + after
-        if text != part.example and any((s.start, s.end) == (span.start, span.end) for s in part.find(text)):
-            return Planted(span.kind, text, span.start, span.end)
-    return Planted(span.kind, part.example, span.start, span.end)
+def different(part: Specimens, draw: random.Random, each: int) -> list[Specimen]:
+    """Return up to `each` different values of each kind of a recogniser. Whether it finds them plays no part."""
+    values: dict[str, set[str]] = {kind: set() for kind in part.kinds}
+    made: list[Specimen] = []
+    for _ in range(each * _TRIES * len(values)):
+        if all(len(some) >= each for some in values.values()):
+            break
+        item = part.specimen(draw)
+        normal, some = part.normalise(item.value), values[item.kind]
+        if len(some) < each and normal not in some:
+            some.add(normal)
+            made.append(item)
+    return made
 
 
-def _changed(value: str, draw: random.Random, way: int) -> str:
-    """Return a value of the same shape: with other characters everywhere, other digits, another end, or one other character."""
-    alphabets = [string.digits, *_HEX] if way == _AS_HEX else [string.digits, string.ascii_lowercase, string.ascii_uppercase]
-    places = [n for n, c in enumerate(value) if any(c in alphabet for alphabet in alphabets)]
-    made = list(value)
-    for n in _CHANGES[way](places, value, draw):
-        made[n] = draw.choice(next(alphabet for alphabet in alphabets if value[n] in alphabet))
-    return "".join(made)
-
-
-_HEX = ("abcdef", "ABCDEF")
-_CHANGES: tuple[Callable[[list[int], str, random.Random], list[int]], ...] = (
-    lambda places, _, __: places,
-    lambda places, value, _: [n for n in places if value[n].isdigit()],
-    lambda places, _, __: places[-4:],
-    lambda places, _, __: places,
-    lambda places, _, draw: draw.sample(places, min(2, len(places))),
-)
-_AS_HEX = 3  # the way that takes letters for digits of base 16
-
-
-def _named(writer: Chinese | English, letter: str) -> Planted:
+def _named(writer: Chinese | English, letter: str) -> Specimen:
     """Return a clause in which a person, an organisation or a place stands."""
     while True:
         clause = writer.clause()
         for n, (piece, kind) in enumerate(clause):
             if kind == letter:
                 start = sum(len(text) for text, _ in clause[:n])
-                return Planted(_LETTERS[letter], "".join(text for text, _ in clause), start, start + len(piece))
+                return Specimen(_LETTERS[letter], "".join(text for text, _ in clause), start, start + len(piece))
 
 
-def _hidden(item: Planted, text: str, draw: random.Random) -> Planted:
+def _hidden(item: Specimen, text: str, draw: random.Random) -> Specimen:
     begin = draw.randrange(max(1, len(text) - _WINDOW))
     text = text[begin : begin + _WINDOW]
     places = [0, *(n for n in range(1, len(text)) if _is_gap(text[n - 1], text[n])), len(text)]
@@ -136,7 +123,7 @@ def _hidden(item: Planted, text: str, draw: random.Random) -> Planted:
     between = ("", " ") if _HAN.search(text) else (" ",)
     before = _apart(text[:at], draw.choice(between) if _is_gap(text[at - 1 : at], item.text[0]) else ", ", item.text, draw)
     after = _apart(item.text, draw.choice(between), text[at:], draw)[len(item.text) :]
-    return Planted(item.kind, before + item.text + after + text[at:], len(before) + item.start, len(before) + item.end)
+    return Specimen(item.kind, before + item.text + after + text[at:], len(before) + item.start, len(before) + item.end)
 
 
 def _is_gap(left: str, right: str) -> bool:
@@ -150,7 +137,7 @@ def _apart(left: str, between: str, right: str, draw: random.Random) -> str:
     return left + (draw.choice((", ", "; ", " - ")) if is_run else between)
 
 
-def recall(hidden: Sequence[Planted], find: Find) -> tuple[Counter[str], Counter[str]]:
+def recall(hidden: Sequence[Specimen], find: Find) -> tuple[Counter[str], Counter[str]]:
     """Return, per kind, how many planted identifiers were covered whole, and how many there were."""
     found: Counter[str] = Counter()
     for item, spans in zip(hidden, find([item.text for item in hidden]), strict=True):
@@ -171,27 +158,47 @@ class Looks(NamedTuple):
         return Looks(*(mine or other for mine, other in zip(self, more, strict=True)))
 
 
+def true_kinds(operators: Mapping[str, Uses], looked_for: Iterable[str]) -> frozenset[str]:
+    """Return the kinds by which people may be compared: somebody looks for them, and what stands in the text afterwards is true of the person.
+
+    A surrogate, a date that was moved, a token are not: they would make people distinct or alike by chance.
+    """
+    wanted = {*looked_for, *({REGION} if LOCATION in {*looked_for} else ())}  # taggers find regions as places
+    return frozenset(kind for kinds in _KINDS.values() for kind in kinds if kind in wanted and _stays_true(operators, kind))
+
+
+def _stays_true(operators: Mapping[str, Uses], kind: str) -> bool:
+    uses = operators.get(kind) or operators.get(_OTHERS, ())
+    always = next((n for n, use in enumerate(uses) if use.when == When()), None)
+    ways = {use.use.partition(".")[0] for use in uses[: len(uses) if always is None else always + 1]}
+    if always is None:
+        ways.add("surrogate")  # for what meets no condition
+    return ways <= _TRUE | _SILENT and not ways.isdisjoint(_TRUE)
+
+
 @dataclass
 class Crowd:
-    """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them.
+    """Counts people who look alike: in age, sex, region and month of the first date, as far as their masked records say them and it is true.
 
     has_units: several records may be one person's; without, each record is a person, and memory grows with the classes alone.
+    kinds: what may be believed, from `true_kinds`. Sex is read from the words of the text themselves.
     """
 
     has_units: InitVar[bool]
+    kinds: frozenset[str]
     _people: dict[str, Looks] | None = field(init=False, default=None)
     _classes: Counter[Looks] = field(init=False, default_factory=Counter)
 
     def __post_init__(self, has_units: bool) -> None:
         self._people = {} if has_units else None
 
-    def see(self, record: Record, values: Iterable[tuple[str, str]]) -> None:
-        """Look at a masked record. values: (kind, what stands there now) of the spans that were found in it, in order."""
-        looks = _looks(record.texts, values)
+    def see(self, unit: str, texts: Iterable[str], values: Iterable[tuple[str, str]]) -> None:
+        """Look at a masked record. texts: its own words, without what was put in.  values: (kind, what stands there now) of what was found, in order."""
+        looks = _looks(texts, ((kind, value) for kind, value in values if kind in self.kinds))
         if self._people is None:
             self._classes[looks] += 1
         else:
-            self._meet(record.unit, looks)
+            self._meet(unit, looks)
 
     def _meet(self, unit: str, looks: Looks) -> None:
         assert self._people is not None  # noqa: S101  both sides count units
@@ -217,11 +224,16 @@ class Crowd:
             classes[said._replace(**{without: ""}) if without else said] += size
         return sum(size for size in classes.values() if size < _SMALL)
 
+    def said(self) -> dict[str, int]:
+        """Return by what people were compared, and of how many of them it is said."""
+        read = [name for name in Looks._fields if name not in _KINDS or not _KINDS[name].isdisjoint(self.kinds)]
+        return {name: sum(size for looks, size in self._counted().items() if getattr(looks, name)) for name in read}
+
     def helps(self) -> Mapping[str, int]:
-        """Return, per way to say less, how many people would no longer be in a small class."""
-        now = self.small()
-        ways = {name: now - self.small(without=name) for name in Looks._fields}
-        return ways | {"band": now - self.small(band=_BANDS[1])}
+        """Return, per way to say less of what is said, how many people would no longer be in a small class."""
+        now, told = self.small(), [name for name, people in self.said().items() if people]
+        ways = {name: now - self.small(without=name) for name in told}
+        return ways | ({"band": now - self.small(band=_BANDS[1])} if "age" in told else {})
 
     def _counted(self) -> Counter[Looks]:
         return self._classes if self._people is None else Counter(self._people.values())
@@ -234,7 +246,7 @@ def _looks(texts: Iterable[str], values: Iterable[tuple[str, str]]) -> Looks:
             age = _years(value)
         elif kind == "DATE" and not month:
             month = _month(value)
-        elif kind in _PLACES and not region:
+        elif kind in _KINDS["region"] and not region:
             region = divisions.first_province(value)
     sex = next((match.lastgroup or "" for text in texts if (match := _GENDER.search(text))), "")
     return Looks(age, sex, region, month)
@@ -249,5 +261,6 @@ def _years(value: str) -> str:
 def _month(value: str) -> str:
     found = dates.parse(value)
     if found is None:
-        return ""
+        alone = _YEAR.fullmatch(value)
+        return f"{number(alone['year']) or value}-" if alone else ""  # of a date of which the profile leaves the year
     return f"{found.value.year if 'year' in found.parts else ''}-{found.value.month}"

@@ -48,10 +48,11 @@ class DeidFigures(Figures):
     hidden: Counts  # identifiers that were hidden in copies of the set's own texts, by kind
     hidden_found: Counts  # of these, covered whole
     people: Count
-    people_few: Count  # in classes of fewer than five that look alike
-    few_without: (
-        Counts  # how many fewer it would be if the masked texts said less: without age, sex, region, month, or with bands of 20 years
+    looks_said: (
+        Counts  # by what they were compared, as it is looked for and stays true: age, sex, region, month; and of how many people it is said
     )
+    people_few: Count  # in classes of fewer than five that look alike
+    few_without: Counts  # how many fewer it would be if the masked texts said less: without one of these, or with bands of 20 years
     seen_first: Counts  # persons that the first tagger of a language saw, where it has two
     seen_second: Counts
     seen_both: Counts

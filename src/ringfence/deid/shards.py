@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,7 +64,8 @@ class Tally:
             return
         self.kept.update(item.kind for item in done.kept)
         self.survivors += done.survivors
-        self.crowd.see(done.record, ((item.kind, item.instead) for item in sorted((*done.found, *done.kept), key=_place)))
+        said = ((item.kind, item.instead) for item in sorted((*done.found, *done.kept), key=_place))
+        self.crowd.see(done.record.unit, _own_words(done.record.texts, done.found), said)
         for item in done.found:
             self.spans[item.kind] += 1
             self.changed += item.end - item.start
@@ -117,14 +118,21 @@ def learn(engine: Engine, records: Iterable[Record], say: Say = lambda _: None) 
 
 
 def mask(
-    engine: Engine, records: Iterable[Record], *, content_key: bytes | None, has_units: bool = False, say: Say = lambda _: None
+    engine: Engine,
+    records: Iterable[Record],
+    *,
+    content_key: bytes | None,
+    has_units: bool = False,
+    kinds: frozenset[str] = frozenset(),
+    say: Say = lambda _: None,
 ) -> Masked:
     """Return a shard masked by an engine that knows the originals of the whole set.
 
     content_key: for the HMAC of each row; None for rows without one.  has_units: several rows may be one person's.
+    kinds: by which people are compared (`residual.true_kinds`).
     """
     hmac = row_hmac(content_key) if content_key is not None else None
-    masked, lines = Masked(Tally(Crowd(has_units=has_units))), []
+    masked, lines = Masked(Tally(Crowd(has_units, kinds))), []
     for done in engine.rewrite(_aloud(records, say)):
         masked.tally.see(done)
         if (record := done.record) is not None:
@@ -147,6 +155,17 @@ def _aloud(records: Iterable[Record], say: Say) -> Iterator[Record]:
 
 def _place(item: Found) -> tuple[int, int]:
     return item.text, item.start
+
+
+def _own_words(texts: Sequence[str], found: Iterable[Found]) -> list[str]:
+    """Return masked texts with a space for everything that was put in: a stand-in for a name may hold 男."""
+    words, moved, row = list(texts), 0, -1
+    for item in found:  # in order
+        moved = moved if item.text == row else 0
+        row, start = item.text, item.start + moved
+        words[row] = f"{words[row][:start]} {words[row][start + len(item.instead) :]}"
+        moved += 1 - (item.end - item.start)
+    return words
 
 
 def _line(record: Record, done: Rewritten) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ringfence.core.errors import TaggerMissing, WrongStage
+from ringfence.core.errors import ProfileMisnamed, TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
 from ringfence.deid.compat import yaml as recognisers
 from ringfence.deid.decisions import FILE
+from ringfence.deid.profile import is_called_rightly
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest, vocabulary
 from ringfence.deid.tagger import TAGGERS
 from ringfence.deid.terms import read_terms
@@ -45,9 +46,11 @@ def deidentify(
     taggers: names of taggers of the tenant's own.
     workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
-    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost,
+    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, ProfileMisnamed, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost,
     SandboxError.
     """
+    if not is_called_rightly(settings):
+        raise ProfileMisnamed(profile=settings.profile)
     source = source_of(space, name)
     made = source.made
     files: dict[str, Path] = {}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
 from ringfence.core.interrupts import uninterrupted
-from ringfence.core.policy import Policy
+from ringfence.core.policy import SHIPPED, Policy
 from ringfence.core.problems import first_problem
 from ringfence.core.rules import LEAST_SECRETS, canaries, least_rows, least_tries
 from ringfence.core.text import t
@@ -95,6 +95,28 @@ def least_samples(policy: Policy) -> list[Least]:
         sample = t("{n} identifiers, or all there are", "{n} 个标识符，不足则全部", n=six.sample)
         found.append(Least("G6 spans", f"max_new {six.max_new}", sample, ""))
     return found
+
+
+def explained(policy: Policy) -> list[str]:
+    """Return what the policy's rules on de-identification mean, a sentence each: who reads only their keys may take one for more than it is."""
+    rule = policy.train.require.deid
+    if rule is None:
+        return []
+    if rule.admitted is None:
+        return [
+            t(
+                "train.require.deid names no profiles: any will do, also one that looks for nothing or keeps everything. Name those that will: profiles: [{names}]",
+                "train.require.deid 未指定方案：任何方案都可以，包括什么都不查找或全部保留的方案。请指定可用的方案：profiles: [{names}]",
+                names=", ".join(SHIPPED),
+            )
+        ]
+    return [
+        t(
+            "A set that was masked with a profile other than {names} is refused. A profile of your own is called by its file and the digest of its content, as ringfence deid says it; add that name to train.require.deid.profiles.",
+            "使用 {names} 以外的方案脱敏的数据集会被拒绝。自有方案的名称由文件名与内容摘要组成，ringfence deid 会显示；把该名称加入 train.require.deid.profiles。",
+            names=", ".join(rule.admitted),
+        )
+    ]
 
 
 def as_yaml(policy: Policy) -> str:

@@ -20,6 +20,12 @@ _LESS = {  # ways to say less in the masked texts
     "month": Text("leaving out dates", "去掉日期"),
     "band": Text("ages in bands of 20 years", "年龄按 20 岁分段"),
 }
+_LOOKS = {
+    "age": Text("age", "年龄"),
+    "sex": Text("sex", "性别"),
+    "region": Text("Chinese province", "省份"),
+    "month": Text("month or year of the first date", "首个日期的月份或年份"),
+}
 _LANGUAGES = {"zh": Text("Chinese", "中文"), "en": Text("English", "英文")}
 
 
@@ -36,6 +42,9 @@ class MaskedShown(Shown):
     hidden: Counts = Field(default_factory=dict)
     hidden_found: Counts = Field(default_factory=dict)
     people: Count = 0
+    looks_said: Counts = Field(
+        default_factory=dict
+    )  # a run of an earlier version has none: what it compared people by was not always true of them
     people_few: Count = 0
     few_without: Counts = Field(default_factory=dict)
     seen_first: Counts = Field(default_factory=dict)
@@ -69,8 +78,8 @@ def planted_sentence(f: MaskedShown, recall: Mapping[str, Bounds]) -> str | None
         return None
     worst = min(recall, key=lambda kind: (recall[kind].lower, kind))
     return t(
-        "Of {n} identifiers planted in copies of rows, {m} were found; the least sure is {kind}: {text}.",
-        "在行的副本中植入的 {n} 个标识符里找到 {m} 个；最不确定的是 {kind}：{text}。",
+        "Of {n} different identifiers planted in copies of rows, {m} were found; the least sure is {kind}: {text}.",
+        "在行的副本中植入的 {n} 个互不相同的标识符里找到 {m} 个；最不确定的是 {kind}：{text}。",
         n=sum(f.hidden.values()),
         m=sum(f.hidden_found.values()),
         kind=worst,
@@ -78,29 +87,48 @@ def planted_sentence(f: MaskedShown, recall: Mapping[str, Bounds]) -> str | None
     )
 
 
-def crowd_sentence(f: MaskedShown) -> str:
-    """Return how many people stand out, and what would hide most of them."""
-    if not f.people_few:
-        return t(
-            "Everybody shares age, sex, region and month with at least four others, as far as the masked texts say them.",
-            "就掩蔽后文本所述的年龄、性别、地区与月份而言，每个人都与至少四个他人相同。",
+def crowd_sentence(f: MaskedShown) -> str | None:
+    """Return by what people were compared, how many stand out, and what would hide most of them; None where the masked texts say nothing to compare."""
+    told = [name for name in _LOOKS if f.looks_said.get(name)]
+    if not told:
+        return None
+    by = _listed([t("{name} (said of {n})", "{name}（{n} 人提及）", name=_LOOKS[name].show(), n=f.looks_said[name]) for name in told])
+    first = (
+        t(
+            "By {by}, {few} of {people} people have fewer than four others like them.",
+            "按{by}比较，{people} 人中有 {few} 人的同类不足五人。",
+            by=by,
+            few=f.people_few,
+            people=f.people,
         )
-    best = max(f.few_without, key=lambda way: (f.few_without[way], way), default="age")
-    first = t(
-        "{few} of {people} people share age, sex, region and month with fewer than four others.",
-        "{people} 人中有 {few} 人的年龄、性别、地区与月份组合少于五人相同。",
-        few=f.people_few,
-        people=f.people,
+        if f.people_few
+        else t(
+            "By {by}, each of {people} people has at least four others like them.",
+            "按{by}比较，{people} 人中每个人都有至少四个同类。",
+            by=by,
+            people=f.people,
+        )
     )
-    if not f.few_without.get(best):
-        return first
-    more = t(
-        "{way} would hide {n} of them.",
-        "{way}可使其中 {n} 人不再突出。",
-        way=_LESS[best].show().capitalize(),
-        n=f.few_without[best],
-    )
-    return t("{first} {more}", "{first}{more}", first=first, more=more)
+    sentences = [first]
+    best = max(f.few_without, key=lambda way: (f.few_without[way], way), default="")
+    if f.people_few and f.few_without.get(best):
+        way = _LESS[best].show()
+        sentences.append(
+            t("{way} would hide {n} of them.", "{way}可使其中 {n} 人不再突出。", way=way[:1].upper() + way[1:], n=f.few_without[best])
+        )
+    if rest := [_LOOKS[name].show() for name in _LOOKS if name not in told]:
+        sentences.append(
+            t(
+                "Not compared: {rest}, which the texts do not say, nobody looked for, or which are not true any more after replacement.",
+                "未比较：{rest}（文本未提及、方案未查找，或替换后已不真实）。",
+                rest=_listed(rest),
+            )
+        )
+    return t(" ", "").join(sentences)
+
+
+def _listed(words: list[str]) -> str:
+    return t(", ", "、").join(words)
 
 
 def taggers_sentences(f: MaskedShown) -> list[str]:
@@ -164,9 +192,11 @@ def _kinds(f: MaskedShown, facts: MaskedFacts) -> str:
     kinds = sorted(f.spans.keys() | f.kept.keys() | f.hidden.keys(), key=lambda kind: (-f.spans.get(kind, 0), -f.kept.get(kind, 0), kind))
     body = [(escape(kind), _count(f.spans, kind), _count(f.kept, kind), escape(_recall(f, facts, kind))) for kind in kinds]
     caption = t(
-        "Planted: identifiers of each kind hidden in copies of this set's own rows and looked for in the same way. The share is a one-sided bound at 95 % "
-        "(Clopper-Pearson). Names of persons, organisations and places are planted in sentences of our own making: those of the rows may be harder.",
-        "植入：把各类标识符藏入本数据集自身行的副本中，用同样方式查找。比例为 95 % 的单侧界限（Clopper-Pearson）。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。",
+        "Planted: different identifiers of each kind as people write them, drawn without asking the recognisers, hidden in copies of this set's own rows and looked for in the same "
+        "way; one that a recogniser refuses is a miss. The share is a one-sided bound at 95 % (Clopper-Pearson) for identifiers like these: yours may be written otherwise. "
+        "Names of persons, organisations and places are planted in sentences of our own making: those of the rows may be harder. A dash: nothing was planted, nothing is known.",
+        "植入：按人们的写法生成各类互不相同的标识符（生成时不询问识别器），藏入本数据集自身行的副本中，用同样方式查找；识别器不认的算作遗漏。"
+        "比例为 95 % 的单侧界限（Clopper-Pearson），针对这类写法的标识符：你的数据写法可能不同。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。短横：未植入，无从得知。",
     )
     names = [t("kind", "类型"), t("replaced", "替换"), t("kept by the profile", "按方案保留"), t("planted ones found", "找到的植入标识符")]
     return html.table(caption, names, body)
@@ -183,7 +213,14 @@ def _people(f: MaskedShown) -> str:
         "各措施可使多少人不再突出。个人即导入时的单位；未指定单位时为一行。",
     )
     names = [t("saying less", "少说一些"), t("people", "人数")]
-    return "\n".join([*_paragraphs([crowd_sentence(f)]), *([html.table(caption, names, rows)] if rows else [])])
+    none = t(
+        "The masked texts say no age, sex, region or date that is true of a person and that the profile looked for: nothing can be said of who stands out.",
+        "脱敏后的文本中没有方案查找过且仍然真实的年龄、性别、地区或日期：无法说明谁会突出。",
+    )
+    said = crowd_sentence(f)
+    if said is None:
+        return "\n".join(_paragraphs([none]))
+    return "\n".join([*_paragraphs([said]), *([html.table(caption, names, rows)] if rows else [])])
 
 
 def _about(f: MaskedShown, facts: MaskedFacts) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from ringfence.core import text
-from ringfence.core.policy import DeidRule, Policy, Require, ScanRule, TrainRules, evaluate
+from ringfence.core.policy import DEFAULT, SHIPPED, DeidRule, Policy, Require, ScanRule, TrainRules, evaluate
 from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
 from ringfence.core.verdict import refusals
+from ringfence.deid.profile import names
 
 PASSED = SelfTest(
     namespace_differs=True,
@@ -95,6 +97,63 @@ def policy(**deid):
 def test_a_named_profile_must_be_the_one_that_was_used():
     assert refused(policy(profile="default"), chain()) == set()
     assert refused(policy(profile="strict"), chain()) == {"deid profile"}
+
+
+OURS = "ours-3f0c9a71be52"
+
+
+def test_the_default_policy_admits_the_shipped_profiles_and_no_other():
+    for name in SHIPPED:
+        assert refused(Policy(), chain(deid={"settings": {"profile": name}})) == set()
+        assert (
+            refused(DEFAULT.model_copy(update={"release": Policy().release}), chain(deid={"settings": {"profile": name}}), "release")
+            == set()
+        )
+    for other in (OURS, "default-3f0c9a71be52", "none", ""):
+        for one in (Policy(), DEFAULT):
+            assert refused(one, chain(deid={"settings": {"profile": other}})) == {"deid profile"}
+    assert refused(Policy(), chain(deid={"settings": {}})) == {"deid profile"}
+
+
+def test_the_shipped_profiles_are_those_of_the_folder():
+    assert list(SHIPPED) == names()
+
+
+def test_a_profile_of_ones_own_satisfies_a_policy_that_names_its_content():
+    links = chain(deid={"settings": {"profile": OURS}})
+    named = policy(profiles=("strict", OURS), survivors=0)
+    assert refused(named, links) == refused(named, links, "release") == set()
+    assert refused(named, chain()) == {"deid profile"}, "the shipped default is not among them"
+    assert refused(named, chain(deid={"settings": {"profile": "ours-3f0c9a71be53"}})) == {"deid profile"}
+
+
+def test_a_refused_profile_is_named_with_what_to_do():
+    (found,) = refusals(evaluate(Policy(), chain(deid={"settings": {"profile": OURS}}), moment="train"))
+    assert OURS in found.detail
+    assert all(name in found.detail for name in SHIPPED)
+    assert "--profile default" in found.how
+    assert "add it to train.require.deid.profiles" in found.how
+    assert OURS in found.how
+
+
+@pytest.mark.parametrize(
+    "bad", [{"profiles": ()}, {"profiles": ("ours",)}, {"profiles": ("defualt",)}, {"profiles": ("strict",), "profile": "strict"}]
+)
+def test_names_that_no_profile_can_have_are_no_policy(bad):
+    """A misspelt name would refuse everything, and a name without a digest could mean any content."""
+    with pytest.raises(ValidationError):
+        DeidRule(**bad)
+
+
+def test_a_policy_from_before_profiles_were_listed_holds_as_it_was_signed():
+    """It admits what it admitted: any profile, or the one that it names."""
+    old = Policy(train=TrainRules(require=Require(scan=ScanRule(), deid=DeidRule(survivors=0)))).model_dump(mode="json")
+    del old["train"]["require"]["deid"]["profiles"]
+    assert refused(Policy.model_validate(old), chain(deid={"settings": {"profile": OURS}})) == set()
+    assert not any(v.rule == "deid profile" for v in evaluate(Policy.model_validate(old), chain(), moment="train"))
+    old["train"]["require"]["deid"]["profile"] = OURS
+    assert refused(Policy.model_validate(old), chain(deid={"settings": {"profile": OURS}})) == set()
+    assert refused(Policy.model_validate(old), chain()) == {"deid profile"}
 
 
 def test_a_named_part_version_must_have_run():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from ringfence.deid.draw import Draw
 from ringfence.deid.profile import Profile, names
 from ringfence.deid.recogniser import RECOGNISERS, redact
+from ringfence.deid.residual import planted, recall
 from ringfence.deid.settings import kinds
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -40,6 +42,9 @@ def test_the_example_of_a_recogniser_works():
         assert len(set(made)) > 40
         assert not any(list(part.find(one)) for one in made)
         assert all(re.fullmatch(part.pattern, one) for one in made)
+        hidden = [item for item in planted(["患者三天前咳嗽"], [part], random.Random(1), each=60) if item.kind == "BLOOD_SAMPLE"]
+        assert len({item.value for item in hidden}) == len(hidden) == 60
+        assert recall(hidden, lambda texts: [list(part.find(text)) for text in texts])[0]["BLOOD_SAMPLE"] >= 57
     finally:
         RECOGNISERS._parts.pop("blood-sample.v1")
 

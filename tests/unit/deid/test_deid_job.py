@@ -13,16 +13,17 @@ from ringfence.core.digest import sha256
 from ringfence.core.errors import SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Keys, Order, Slot, StoredFile
 from ringfence.core.records import Record
+from ringfence.deid import job, shards
 from ringfence.deid.job import run
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import RECOGNISERS
-from ringfence.deid.settings import dictionary_digest
+from ringfence.deid.settings import DeidSettings, dictionary_digest
 from ringfence.deid.surrogate import Surrogates
 from ringfence.vault.files import read_file
 from ringfence.vault.sets import SetReader, SetWriter
 
 streaming_aead.register()
-RESIDUAL = {"hidden", "hidden_found", "people", "people_few", "few_without", "seen_first", "seen_second", "seen_both"}
+RESIDUAL = {"hidden", "hidden_found", "people", "looks_said", "people_few", "few_without", "seen_first", "seen_second", "seen_both"}
 NAMED = {"PERSON", "ORGANISATION", "LOCATION"}
 CONTENT, TENANT = b"c" * 32, "a" * 32
 ROWS = [
@@ -72,16 +73,21 @@ def stored(slot):
 
 @pytest.fixture
 def child(tmp_path):
+    return child_of(tmp_path, ROWS, settings_for("default").model_copy(update={"taggers": ()}))
+
+
+def child_of(tmp_path, rows, settings):
+    tmp_path.mkdir(exist_ok=True)
     source, masked, spans = new_slot(tmp_path, "set"), new_slot(tmp_path, "set"), new_slot(tmp_path, "spans")
     keys = {slot.slot: new_key() for slot in (source, masked, spans)}
     with SetWriter(source, keys[source.slot], CONTENT, unit_table=True) as writer:
-        for row in ROWS:
+        for row in rows:
             writer.write(row)
     order = Order(
         job="deid.v1",
         run="deid-" + "0" * 12,
         tenant=TENANT,
-        settings=settings_for("default").model_copy(update={"taggers": ()}),
+        settings=settings,
         inputs={"set": stored(source)},
         outputs={"set": masked, "spans": spans},
     )
@@ -132,8 +138,42 @@ def test_what_may_be_left_is_counted(child):
     assert set(figures.hidden.values()) == {5}
     assert {kind for kind, count in figures.hidden_found.items() if not count} == NAMED, "no tagger ran"
     assert (figures.people, figures.people_few) == (2, 2)
-    assert figures.few_without == {"age": 0, "sex": 0, "region": 0, "month": 0, "band": 0}
+    assert figures.looks_said == {"age": 0, "sex": 0}, "dates are moved, and no tagger looks for regions"
+    assert figures.few_without == {}
     assert figures.seen_first == figures.seen_both == {}, "that takes two taggers"
+
+
+def test_people_are_compared_by_what_the_profile_leaves_true(tmp_path):
+    """Eight women of one age and one month each: by moved dates they would look different by chance."""
+    rows = [
+        Record(f"{n:032x}", f"{n:032x}", "c", "text", ("text",), (f"患者王芳，女，{30 + n}岁，2023年{1 + n}月3日入院",)) for n in range(8)
+    ]
+    said = {}
+    for name, operators in (
+        ("moved", {"DATE": "date-shift.v1"}),
+        ("kept", {"DATE": "keep.v1"}),
+        ("year", {"DATE": {"use": "generalise.v1", "params": {"to": "year"}}}),
+    ):
+        uses = {"AGE": "keep.v1", **operators}
+        settings = DeidSettings.model_validate({"parts": ("age.v1", "date.v1"), "operators": uses, "plant": 0})
+        said[name] = run(child_of(tmp_path / name, rows, settings))
+    assert said["moved"].looks_said == {"age": 8, "sex": 8}
+    assert said["moved"].people_few == 0
+    assert said["kept"].looks_said == said["year"].looks_said == {"age": 8, "sex": 8, "month": 8}
+    assert (said["kept"].people_few, said["year"].people_few) == (8, 0)
+    assert said["kept"].few_without["month"] == 8
+    none = run(child_of(tmp_path / "none", rows, DeidSettings(parts=("email.v1",), plant=0)))
+    assert none.looks_said == {"sex": 8}
+
+
+def test_a_stand_in_says_nothing_of_the_sex(tmp_path, monkeypatch):
+    rows = [Record(f"{n:032x}", f"{n:032x}", "c", "text", ("text",), (f"手机1380013800{n}，无特殊，邮箱a{n}@b.cn，女",)) for n in range(6)]
+    monkeypatch.setattr("ringfence.deid.surrogate.Surrogates.surrogate", lambda *about: f"男{about[2][::-1]}")
+    made = child_of(tmp_path, rows, DeidSettings(parts=("cn-mobile.v1", "email.v1"), plant=0))
+    work = job._Run(made)
+    work.learn()
+    masked = [shards.mask(work.engine, rows, content_key=None).tally.crowd]
+    assert {looks.sex for looks in masked[0]._classes} == {"f"}
 
 
 def test_nothing_need_be_planted(child):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil
 
 import pytest
@@ -36,8 +37,9 @@ FIGURES = {
     "hidden": {"AGE": 60, "CN_MOBILE": 60, "PERSON": 60},
     "hidden_found": {"AGE": 60, "CN_MOBILE": 57, "PERSON": 60},
     "people": 40,
+    "looks_said": {"age": 31, "sex": 40, "region": 12},
     "people_few": 9,
-    "few_without": {"age": 7, "sex": 0, "region": 2, "month": 1, "band": 3},
+    "few_without": {"age": 7, "sex": 0, "region": 2, "band": 3},
     "seen_first": {"zh": 60},
     "seen_second": {"zh": 40},
     "seen_both": {"zh": 20},
@@ -105,7 +107,29 @@ def test_what_would_hide_most_people_is_said():
     assert "Leaving out ages would hide 7" in crowd_sentence(shown())
     assert "9 of 40" in crowd_sentence(shown())
     assert "would hide" not in crowd_sentence(shown(few_without=dict.fromkeys(FIGURES["few_without"], 0)))
-    assert "four others" in crowd_sentence(shown(people_few=0))
+    assert "at least four others" in crowd_sentence(shown(people_few=0))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_people_are_compared_by_what_is_said_and_nothing_else(language):
+    """A dimension that nobody read, or that nobody's text says, is no ground on which to call people alike."""
+    text.choose(language)
+    words = {"en": ("age", "sex", "province", "month"), "zh": ("年龄", "性别", "省份", "月份")}[language]
+    for few in (0, 9):
+        compared, rest = re.split(
+            "Not compared|未比较", crowd_sentence(shown(people_few=few, few_without={}, looks_said={"age": 31, "sex": 0}))
+        )
+        assert words[0] in compared
+        assert "31" in compared
+        assert not any(word in compared for word in words[1:])
+        assert all(word in rest for word in words[1:])
+        assert words[0] not in rest
+    assert crowd_sentence(shown(looks_said={})) is None
+    assert crowd_sentence(shown(looks_said={"sex": 0, "month": 0})) is None
+    made = page(language, looks_said={"sex": 0})
+    assert {"en": "nothing can be said of who stands out", "zh": "无法说明谁会突出"}[language] in made
+    everything = crowd_sentence(shown(looks_said=dict.fromkeys(("age", "sex", "region", "month"), 5)))
+    assert not re.search("Not compared|未比较", everything)
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
@@ -131,5 +155,5 @@ def test_figures_of_something_else_are_refused():
 
 
 def test_a_run_of_an_earlier_version_has_a_page():
-    early = {name: value for name, value in FIGURES.items() if not name.startswith(("hidden", "people", "few", "seen"))}
+    early = {name: value for name, value in FIGURES.items() if not name.startswith(("hidden", "people", "few", "seen", "looks"))}
     assert MaskedShown.of(early).hidden == {}

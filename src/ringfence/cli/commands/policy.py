@@ -29,25 +29,27 @@ def register(app: typer.Typer) -> None:
 
 def set_(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Policy file (YAML).", "策略文件（YAML）。"))]) -> None:
     """Sign a policy file into the ledger."""
-    from ringfence.flows.policy import least_samples, read_policy, set_policy
+    from ringfence.flows.policy import explained, least_samples, read_policy, set_policy
 
     policy = read_policy(file)
     digest = set_policy(workspace(), policy)
-    least = least_samples(policy)
+    least, meaning = least_samples(policy), explained(policy)
 
     def show_() -> None:
         say(t("✔ policy {digest} holds from here on", "✔ 策略 {digest} 自此生效", digest=digest[:12]))
+        for sentence in meaning:
+            say(sentence)
         if least:
             title = t("The least sample that can pass each limit:", "能通过各限值的最小样本：")
             columns = [t("rule", "规则"), t("limit", "限值"), t("least sample", "最小样本"), ""]
             table(title, columns, [list(one) for one in least])
 
-    emit({"policy": digest, "least_samples": [one._asdict() for one in least]}, show_)
+    emit({"policy": digest, "least_samples": [one._asdict() for one in least], "meaning": meaning}, show_)
 
 
 def show() -> None:
     """Print the policy in force."""
-    from ringfence.flows.policy import as_yaml
+    from ringfence.flows.policy import as_yaml, explained
 
     space = workspace(unlock=False)
     policy = space.policy()
@@ -55,4 +57,5 @@ def show() -> None:
         "# The policy in force. To change it, edit a copy and sign that: ringfence policy set FILE",
         "# 当前生效的策略。如需修改，请编辑副本再签署：ringfence policy set FILE",
     )
-    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(f"{note}\n{as_yaml(policy).rstrip()}"))
+    notes = "\n".join([note, *(f"# {sentence}" for sentence in explained(policy))])
+    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(f"{notes}\n{as_yaml(policy).rstrip()}"))

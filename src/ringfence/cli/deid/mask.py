@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ringfence.cli.admission import note_not_admitted
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
@@ -82,12 +83,14 @@ def mask(
     from ringfence.report.masked import MaskedShown, crowd_sentence, planted_sentence, taggers_sentences
 
     space = workspace()
+    settings = settings_for(profile, without=without or (), with_=with_ or ())
     note_unreviewed(space, name)
+    note_not_admitted(space, settings.profile)
     with progress(t("deid", "脱敏")) as bar:
         committed, figures = deidentify(
             space,
             name,
-            settings=settings_for(profile, without=without or (), with_=with_ or ()),
+            settings=settings,
             terms=terms,
             taggers=tagger or (),
             presidio=presidio,

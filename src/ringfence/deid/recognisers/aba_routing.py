@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import cycle
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])(?:routing|aba|rtn|transit n(?:o|um))(?![A-Za-z])|transit number|路由号|路由號|路线号|路線號",
@@ -41,6 +43,12 @@ class AbaRouting(Shaped):
             return ()
         is_named = weighted_sum(number) % 10 == 0 and has_word(text, start, end, words=_WORDS)
         return (Span(start, end, "ABA_ROUTING", CHECKED),) if is_named else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = draw.choice(("01", "02", "03", "05", "06", "07", "08", "09", "10", "11", "12", "21", "26", "31", "32")) + digits(draw, 6)
+        check = -sum(w * int(d) for w, d in zip((3, 7, 1, 3, 7, 1, 3, 7), body, strict=True)) % 10
+        return behind(draw, "ABA_ROUTING", ("routing number", "Routing No", "ABA", "ABA routing number", "RTN", "路由号"), f"{body}{check}")
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under 9 that passes the check: the American Bankers Association assigns 00-12, 21-32, 61-72 and 80."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.numerals import ALTERNATIVES, NUMERALS, number, written
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, framed
 
 _VALUE = re.compile(f"[0-9]{{1,3}}|[{NUMERALS}]{{1,4}}")
 _NUMERAL_BEFORE = re.compile(f"[{NUMERALS}百]$")
@@ -45,6 +47,33 @@ class Age(Shaped):
         if text[start] in "HhI" and not _SENTENCE_GOES_ON.match(text, end):  # I am 5 minutes late
             return ()
         return (Span(first, last, "AGE", KEYWORDED),) if stands_alone(text, start, end) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        years = min(104, int(draw.triangular(0, 105, 45)))
+        said = written(years, like="十二") if years and draw.random() < 0.1 else str(years)  # noqa: PLR2004  one in ten
+        if not said.isascii():
+            return framed("AGE", draw.choice(("", "现年", "年约")), said, draw.choice(("岁", "周岁")))
+        before, after = draw.choice(
+            (
+                ("", "岁"),
+                ("", " 岁"),
+                ("", "周岁"),
+                ("年龄：", "岁"),
+                ("年龄", ""),
+                ("年龄: ", ""),
+                ("aged ", ""),
+                ("Age: ", ""),
+                ("age ", ""),
+                ("", " years old"),
+                ("a ", "-year-old woman"),
+                ("", "-year-old male"),
+                ("", " y/o"),
+                ("", "yo female"),
+                ("at the age of ", ""),
+            )
+        )
+        return framed("AGE", before, said, after)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an age of the same five years, other than this one."""

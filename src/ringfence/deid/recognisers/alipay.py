@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
@@ -11,6 +12,7 @@ from ringfence.deid.keyworded import JOIN, NO
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_word
 from ringfence.deid.recognisers.cn_mobile import CnMobile
 from ringfence.deid.recognisers.email import Email
+from ringfence.deid.specimen import Specimen, behind, cn_mobile, digits, mailbox
 
 _WORDS = rf"(?:支付宝|支付寶)(?:账|帐|賬|帳)?(?:户|戶)?(?:UID|PID|ID|id)?|(?i:(?:alipay|zhifubao)(?:[ _](?:user[ _]?|account[ _]?)?{NO}|[ _]account)?)"
 _VALUE = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{2,63}){1,4}|2088[0-9]{12}|1[3-9][0-9]{9}")
@@ -36,6 +38,11 @@ class Alipay(Shaped):
     def normalise(self, value: str) -> str:
         """Return the account in lower case."""
         return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice((lambda: "2088" + digits(draw, 12), lambda: cn_mobile(draw), lambda: mailbox(draw)))()
+        return behind(draw, "ALIPAY", ("支付宝", "支付宝账号", "支付宝帐号", "支付宝账户", "Alipay", "alipay account", "Alipay ID"), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a mobile number or a mailbox that nobody has, or 16 digits beginning 2080: those of Alipay begin 2088."""

@@ -6,10 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from math import log2
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, LOWER, UPPER, Draw
 from ringfence.deid.recogniser import RECOGNISERS, SECRET, SEPARATOR, Shaped, Span, Trigger, stands_alone
+from ringfence.deid.specimen import WORDS, Specimen, digits, framed, text
 
 _FIXED = (  # the forms that their issuers document; no key word needed
     r"(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}"  # AWS
@@ -85,6 +87,23 @@ class ApiKey(Shaped):
     def normalise(self, value: str) -> str:
         """Return the value as it is: secrets are case-sensitive."""
         return value
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        alnum = UPPER + LOWER + DIGITS
+        password = draw.choice(WORDS).title() + draw.choice("@#!_") + digits(draw, 4) + text(draw, LOWER, 2)
+        lead, value = draw.choice(
+            (
+                ("", draw.choice(("AKIA", "ASIA")) + text(draw, UPPER + "234567", 16)),
+                ("", draw.choice(("ghp_", "gho_", "ghs_")) + text(draw, alnum, 36)),
+                ("", "AIza" + text(draw, alnum + "-_", 35)),
+                ("", "sk-" + text(draw, alnum, 48)),
+                ("", f"xoxb-{digits(draw, 12)}-{digits(draw, 12)}-{text(draw, alnum, 24)}"),
+                (draw.choice(("api_key=", "API key: ", "token: ", 'secret="', "access_token=")), text(draw, alnum, draw.randint(20, 40))),
+                (draw.choice(("password: ", "密码：", "pwd=", "口令：")), password),
+            )
+        )
+        return framed("API_KEY", lead, value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a value with the issuer's prefix and the word EXAMPLE, which no real key ends with."""

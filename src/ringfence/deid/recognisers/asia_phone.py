@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.keyworded import JOIN
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, compiled, cuts_a_word, has_word, in_decimal
 from ringfence.deid.recognisers.cn_landline import with_bracket
+from ringfence.deid.specimen import Specimen, behind, digits, framed, grouped
 
 _CHINESE = "电话|電話|手机|手機|传真|傳真|热线|熱線|致电|致電"
 _ENGLISH = "(?i:tel|telephone|phone|mobile|mob|cell|fax|whatsapp|hotline|contact)"
@@ -64,6 +66,27 @@ class AsiaPhone(Shaped):
     def normalise(self, value: str) -> str:
         """Return the digits without the 0 in front."""
         return "".join(c for c in value if c in DIGITS).lstrip("0")
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        code, plus = draw.choice(("852", "853", "886", "65")), draw.choice(("+", "+", "00"))
+        number = {
+            "852": lambda: draw.choice(("51", "54", "61", "66", "91", "98", "21", "23", "27", "34")) + digits(draw, 6),
+            "853": lambda: draw.choice(("6", "28")) + digits(draw, 7),
+            "886": lambda: draw.choice(("91", "93", "97", "22", "27", "42", "46")) + digits(draw, 7),
+            "65": lambda: draw.choice("689") + digits(draw, 7),
+        }[code]()
+        number = number[:9] if code == "886" else number[:8]
+        sizes = (3, 3) if code == "886" and number[0] == "9" else (1, 4) if code == "886" else (4,)
+        if draw.random() < 0.6:  # noqa: PLR2004  most are written with the code of the country
+            return framed(_KINDS[code], plus + code + draw.choice(("", " ", "-")), grouped(number, sizes, draw.choice(("", " ", "-"))))
+        words = {
+            "852": ("香港電話", "香港电话", "HK tel"),
+            "853": ("澳門電話", "澳门电话", "Macau tel"),
+            "886": ("台灣手機", "台湾电话"),
+            "65": ("新加坡电话", "Singapore tel"),
+        }
+        return behind(draw, _KINDS[code], words[code], ("0" if code == "886" else "") + grouped(number, sizes, draw.choice(("", " ", "-"))))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number whose first digit, after the 0 for calls within Taiwan, is 0; a Taiwanese mobile number under 99.

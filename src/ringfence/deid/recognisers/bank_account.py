@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.keyworded import JOIN
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, compiled, cuts_a_word, in_decimal
+from ringfence.deid.specimen import Specimen, behind, digits, grouped
 
 _WORDS = (
     r"(?:账|帐|賬|帳)(?:号|號|户|戶)"
@@ -44,6 +46,17 @@ class BankAccount(Shaped):
         if is_other or is_amount or _MEMBER.search(text, max(0, start - 4), start):
             return ()
         return (Span(*value.span(), "BANK_ACCOUNT", KEYWORDED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        number = draw.choice("0123456789") + digits(draw, draw.choice((9, 11, 14, 16, 18, 20)))
+        value = draw.choice((number, grouped(number, (4, 4, 4, 4), " "), grouped(number, (3, 6), "-")))
+        return behind(
+            draw,
+            "BANK_ACCOUNT",
+            ("账号", "帐号", "开户行账号", "银行账号", "收款账号", "Account number", "A/C No", "account no.", "acct #"),
+            value,
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same length under 0000.

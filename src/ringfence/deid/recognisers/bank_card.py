@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import LUHN, RECOGNISERS, Shaped, Span, Trigger, has_word, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, bare, behind, digits, grouped, luhn
 
 _GROUP = re.compile(r"[0-9]+")
 _SHORTEST, _LONGEST = 13, 19
@@ -58,6 +60,36 @@ class BankCard(Shaped):
             spans.append(Span(groups[first][0], groups[last - 1][1], "BANK_CARD", LUHN))
             first = last
         return spans
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        bins = (
+            "4|16",
+            "51|16",
+            "55|16",
+            "2221|16",
+            "34|15",
+            "37|15",
+            "3528|16",
+            "6011|16",
+            "62|16",
+            "622202|19",
+            "622848|19",
+            "621700|19",
+            "623668|16",
+            "622588|16",
+            "628888|16",
+        )
+        first, length = draw.choice(bins).split("|")
+        body = first + digits(draw, int(length) - len(first) - 1)
+        number = body + luhn(body)
+        value = draw.choice((number, number, grouped(number, (4, 6) if length == "15" else (4, 4, 4, 4), draw.choice(" -"))))
+        return draw.choice(
+            (
+                lambda: bare("BANK_CARD", value),
+                lambda: behind(draw, "BANK_CARD", ("卡号", "银行卡号", "信用卡", "card number", "Visa card"), value),
+            )
+        )()
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same length under 9999, which is no country's, that passes Luhn."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed
 
 _COURTS = "京 津 沪 滬 渝 冀 豫 云 雲 辽 遼 黑 湘 皖 鲁 魯 新 苏 蘇 浙 赣 贛 鄂 桂 甘 晋 晉 蒙 内 内 陕 陝 吉 闽 閩 贵 貴 粤 粵 青 藏 川 宁 寧 琼 瓊 兵 军 軍 最高法".split()
 _OPEN, _CLOSE = r"(?:[(\[]|（|〔|【)", r"(?:[)\]]|）|〕|】)"
@@ -67,6 +69,18 @@ class CaseNumber(Shaped):
     def normalise(self, value: str) -> str:
         """Return the letters, characters and digits in upper case."""
         return "".join(c for c in value if c.isalnum()).upper()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        year, court = draw.randint(2005, 2025), draw.choice("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼")
+        sort = draw.choice(("民初", "民终", "刑初", "刑终", "行初", "执", "执恢", "民申", "破", "财保", "知民初"))
+        digits_of_court = draw.choice(("", f"{draw.randint(1, 9):02d}", f"{draw.randint(1, 9):02d}{draw.randint(1, 30):02d}"))
+        left, right = draw.choice(("（）", "()", "〔〕", "（）"))
+        return framed(
+            "CASE_NUMBER",
+            draw.choice(("", "", "案号：", "本院")),
+            f"{left}{year}{right}{court}{digits_of_court}{sort}{draw.randint(1, 29_999)}号",
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return the number of the same court and year with a serial number of nine digits, which no court has.

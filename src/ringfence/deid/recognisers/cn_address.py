@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid import divisions
 from ringfence.deid.draw import Draw
 from ringfence.deid.numerals import ALTERNATIVES, NUMERALS
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed
 
 _STOP = "住在到址了的是寄送回搬往位於为"  # characters that stand before an address and hardly ever in the name of a street
 _NAME = f"(?:(?![{_STOP}])[一-龥])"
@@ -46,6 +48,32 @@ _FAR = 14  # characters between the last division and the number: the names of a
 _LEVELS = 2  # divisions in a row that make an address without a street
 _INVENTED = tuple("云溪 澄湖 青岚 松原坪 望川 临泽湾 安禾 景澜 宁芳 枫林渡 远帆 晴川口 星河湾 柳岸 竹溪坪 泓泉".split())
 
+_CITIES = {  # for specimens
+    "北京市": "海淀区 朝阳区 西城区 丰台区 通州区",
+    "上海市": "浦东新区 徐汇区 静安区 闵行区 嘉定区",
+    "广东省广州市": "天河区 越秀区 番禺区",
+    "深圳市": "南山区 福田区 龙岗区",
+    "浙江省杭州市": "西湖区 余杭区 滨江区",
+    "江苏省南京市": "鼓楼区 玄武区 江宁区",
+    "四川省成都市": "锦江区 武侯区 双流区",
+    "湖北省武汉市": "武昌区 洪山区 江夏区",
+    "重庆市": "渝中区 江北区 万州区",
+    "陕西省西安市": "雁塔区 碑林区",
+    "山东省青岛市": "市南区 崂山区",
+    "湖南长沙": "岳麓区 雨花区",
+    "河南郑州": "金水区 中原区",
+    "云南省昆明市": "五华区 官渡区",
+    "广西壮族自治区南宁市": "青秀区 兴宁区",
+    "新疆维吾尔自治区乌鲁木齐市": "天山区 沙依巴克区",
+    "江苏省苏州市": "昆山市 吴江区",
+    "福建省厦门市": "思明区 湖里区",
+    "辽宁省大连市": "中山区 甘井子区",
+    "河北省保定市": "定兴县 莲池区",
+}
+_STREETS = tuple(
+    "中山 人民 解放 建设 南京 长江 黄河 和平 新华 文化 学院 科技 滨江 西湖 延安 淮海 光明 民主 胜利 友谊 湖滨 花园 迎宾 东风 朝阳 世纪 金融 体育 幸福 桃园 翠微 龙华 石牌 天府 望江".split()
+)
+
 
 @RECOGNISERS.add("cn-address.v1")
 class CnAddress(Shaped):
@@ -73,6 +101,24 @@ class CnAddress(Shaped):
             return ()
         tail = _TAIL.match(text, end, bound)
         return (Span(first, tail.end() if tail else end, "CN_ADDRESS", KEYWORDED if sure else SHAPE),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        city, districts = draw.choice(tuple(_CITIES.items()))
+        road = draw.choice(_STREETS) + draw.choice(("路", "路", "街", "大道", "东路", "北路", "巷", "西街"))
+        number = draw.randint(1, 1_999)
+        where = draw.choice((f"{city}{draw.choice(districts.split())}", draw.choice(districts.split()), ""))
+        house = draw.choice(
+            (
+                f"{number}号",
+                f"{number}号",
+                f"{number}弄{draw.randint(1, 60)}号",
+                f"{number}号{draw.randint(1, 20)}栋{draw.randint(101, 2805)}室",
+                f"{number}号{draw.choice(_STREETS)}小区{draw.randint(1, 30)}号楼{draw.randint(1, 6)}单元{draw.randint(101, 2805)}",
+                f"{number}号{draw.choice(_STREETS)}大厦{draw.randint(2, 40)}层",
+            )
+        )
+        return framed("CN_ADDRESS", draw.choice(("", "", "住址：", "地址：", "现住")), where + road + house)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an address of the same parts with invented names and other numbers; a province or municipality stays."""

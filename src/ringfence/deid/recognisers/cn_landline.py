@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, compiled, has_word, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed, grouped
 
 _AREA = (  # those of today and those that were merged into a neighbour's
     r"(?:10|2[0-57-9]|3(?:1[0-9]|35|49|5[0-9]|7[0-9]|9[1-8])|4(?:1[0-9]|2[179]|3[0-9]|4[08]|5[1-9]|6[4789]|7[0-9]|8[23])"
@@ -33,6 +35,9 @@ _SHORT, _LONG = 2, 8  # digits of an area code, and of the numbers in such an ar
 def with_bracket(text: str, start: int, end: int) -> int:
     """Return where the number begins: one to the left if it opens a bracket there that closes inside `start:end`."""
     return start - (text[max(0, start - 1) : start] in _OPENING and not _CLOSING.isdisjoint(text[start:end]))
+
+
+_AREAS_OF_SPECIMENS = "010 021 020 022 023 024 025 027 028 029 0571 0755 0591 0532 0431 0512 0769 0871 0991 0310 0730"
 
 
 @RECOGNISERS.add("cn-landline.v1")
@@ -71,6 +76,25 @@ class CnLandline(Shaped):
     def normalise(self, value: str) -> str:
         """Return the digits without the 0 in front."""
         return "".join(c for c in value if c in DIGITS).lstrip("0")
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        area = draw.choice(_AREAS_OF_SPECIMENS.split())
+        number = draw.choice("2345678") + digits(draw, 6 if area in ("0991", "0310", "0730", "0871") else 7)
+        spaced = draw.choice((number, grouped(number, (len(number) - 4,), " "), number))
+        foreign = (f"+86 {area[1:]} ", spaced)
+        lead, whole = draw.choice(
+            (
+                ("", f"{area}-{spaced}"),
+                ("", f"{area}{number}"),
+                ("", f"({area}){spaced}"),
+                ("", f"（{area}）{spaced}"),
+                ("", f"{area} {spaced}"),
+                foreign,
+            )
+        )
+        extension = draw.choice(("", "", "", f"转{digits(draw, 4)}", f"-{digits(draw, 3)}", f" 转 {digits(draw, 4)}"))
+        return framed("CN_LANDLINE", draw.choice(("", "", "电话：", "座机 ", "传真：", "Tel: ")) + lead, whole + extension)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same area that begins with 0, the prefix of long-distance calls; for 400 and 800 one under 499 and 899.

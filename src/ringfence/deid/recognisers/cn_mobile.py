@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
+from ringfence.deid import specimen
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import RECOGNISERS, SHAPE, Shaped, Span, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, framed, grouped
 
 _LENGTH = 11
 _LABEL = re.compile(r"(?:tel|phone|mobile|mob|cell|wechat|whatsapp|wx|vx)$", re.IGNORECASE)  # glued to the number in notes
@@ -33,6 +36,14 @@ class CnMobile(Shaped):
         if not stands_alone(text, whole, end) or in_decimal(text, whole, end):
             return ()
         return (Span(start, end, "CN_MOBILE", SHAPE),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        number = specimen.cn_mobile(draw)
+        lead = draw.choice(("", "", "", "手机：", "电话", "联系电话: ", "mobile ")) + draw.choice(
+            ("", "", "", "", "+86", "+86 ", "+86-", "0086", "86-")
+        )
+        return framed("CN_MOBILE", lead, draw.choice((number, number, grouped(number, (3, 4), " "), grouped(number, (3, 4), "-"))))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the ranges 10x to 12x, which no operator issues."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import DIGITS, Specimen, behind, text
 
 _WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "0123456789X"
@@ -42,6 +44,17 @@ class CnOrgCode(Shaped):
             return ()
         code = self.normalise(text[slice(*place)])
         return (Span(*place, "CN_ORG_CODE", CHECKED),) if check_character(code[:8]) == code[8] else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = draw.choice(("7", "6", "M", "5", "3")) + text(draw, DIGITS + "ABCDEFGH", 7) if draw.random() < 0.2 else text(draw, DIGITS, 8)  # noqa: PLR2004
+        check = -sum(w * int(c, 36) for w, c in zip((3, 7, 9, 10, 5, 8, 4, 2), body, strict=True)) % 11
+        return behind(
+            draw,
+            "CN_ORG_CODE",
+            ("组织机构代码", "组织机构代码证号", "机构代码", "组织机构代码证"),
+            f"{body}-{'X' if check == 10 else check}",  # noqa: PLR2004
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a code from PDY00001 to PDY99999, which GB 11714 gives to no organisation, with a right check character."""

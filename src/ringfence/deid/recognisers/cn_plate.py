@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed, text
 
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _LETTERS = "A-HJ-NP-Z"  # I and O are not used
@@ -40,6 +42,23 @@ class CnPlate(Shaped):
         if not fits or len(serial) - digits > _MOST_LETTERS or not stands_alone(text, start, end):
             return ()
         return (Span(start, end, "CN_PLATE", CHECKED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        place = draw.choice("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼") + draw.choice("ABCDEFGHJKLMNPQRSTUVY")
+        serial = draw.choice(
+            (
+                lambda: digits(draw, 5),
+                lambda: draw.choice("ABCDEFGHJKLMNPQRSTUVWXYZ") + digits(draw, 4),
+                lambda: text(draw, "ABCDEFGHJKLMNPQRSTUVWXYZ", 2) + digits(draw, 3),
+                lambda: digits(draw, 4) + draw.choice("ABCDEFGHJKLMNPQRSTUVWXYZ"),
+                lambda: draw.choice("DF") + digits(draw, 5),
+                lambda: digits(draw, 5) + draw.choice("DF"),
+                lambda: digits(draw, 4) + draw.choice("警学挂"),
+                lambda: digits(draw, 3) + draw.choice("ABCDEFGHJKLMNPQRSTUVWXYZ") + digits(draw, 1),
+            )
+        )()
+        return framed("CN_PLATE", draw.choice(("", "", "车牌：", "车牌号", "驾驶")), place + draw.choice(("", "", "·", " ")) + serial)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a plate of the same province under the letter I, which is never issued."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, day, digits, framed, grouped
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
@@ -49,6 +51,22 @@ class CnResidentId(Shaped):
         if _is_date(number[6:14]) and check_digit(number[:17]) == number[17]:
             return (Span(start, end, "CN_RESIDENT_ID", CHECKED),)
         return ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        region = draw.choice(
+            "110105 110108 120101 130102 140105 210102 220102 230103 310104 310115 320106 320583 330106 340102 350203 360102 370202 410105 420106 430102 440305 440106 450103 460105 500112 510107 520103 530102 610113 620102 640104 650102".split()
+        )
+        born, order = day(draw, 1930, 2023), digits(draw, 3)
+        if draw.random() < 0.05:  # noqa: PLR2004  the old form, of fifteen digits, which old records still hold
+            return framed(
+                "CN_RESIDENT_ID", draw.choice(("身份证号", "身份证：", "老身份证号：")), region + day(draw, 1930, 1985)[2:] + order
+            )
+        body = region + born + order
+        rest = (1 - sum(int(d) * pow(2, 17 - n, 11) for n, d in enumerate(body))) % 11  # ISO 7064, MOD 11-2
+        number = body + ("X" if rest == 10 else str(rest))  # noqa: PLR2004
+        number = draw.choice((number, number, number, number.lower(), grouped(number, (6, 8), " ")))
+        return framed("CN_RESIDENT_ID", draw.choice(("", "", "身份证号：", "身份证", "证件号码:", "ID card ")), number)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of region 99, which does not exist, with a date of the same decade, the same sex and a right check digit."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _INSURANCE = "社保|医保|醫保|健保|参保|參保|社会保障|社會保障|社会保险|社會保險|医疗保险|醫療保險|养老保险|養老保險"
 _WORDS = (
@@ -28,6 +30,20 @@ class CnSocialSecurity(Shaped):
         """Return the number behind the key word."""
         place = value_behind(self.pattern, text, start, end)
         return (Span(*place, "CN_SOCIAL_SECURITY", KEYWORDED),) if place else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: digits(draw, 10),
+                lambda: draw.choice("ABCDEFGH") + digits(draw, 8),
+                lambda: digits(draw, 12),
+                lambda: "310" + digits(draw, 15),
+            )
+        )()
+        return behind(
+            draw, "CN_SOCIAL_SECURITY", ("社保号", "社保卡号", "社会保障号", "医保卡号", "医保号", "社保编号", "个人医保编号"), value
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same form whose digits begin 99 and whose letters are I and O.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, in_decimal, stands_alone
 from ringfence.deid.recognisers.cn_org_code import check_character as org_check_character
 from ringfence.deid.recognisers.cn_org_code import own_use_code
+from ringfence.deid.specimen import Specimen, framed, text
 
 _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # no I, O, S, V, Z
 _FORM = re.compile(r"[1-9ANY][1-9][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
@@ -37,6 +39,24 @@ class CnUscc(Shaped):
         code = self.normalise(text[start:end])
         is_right = check_character(code[:17]) == code[17] and org_check_character(code[8:16]) == code[16]
         return (Span(start, end, "CN_USCC", CHECKED),) if is_right else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body8 = (
+            text(draw, DIGITS + "ABCDEFGHJKLMNPQRTUWXY", 8)
+            if draw.random() < 0.5  # noqa: PLR2004
+            else "MA" + text(draw, DIGITS + "ABCDEFGHJKLMNPQRTUWXY", 6)
+        )
+        check9 = -sum(w * int(c, 36) for w, c in zip((3, 7, 9, 10, 5, 8, 4, 2), body8, strict=True)) % 11
+        code9 = body8 + ("X" if check9 == 10 else str(check9))  # noqa: PLR2004  GB 11714
+        body = (
+            draw.choice(("91", "91", "92", "93", "12", "51", "52", "11"))
+            + draw.choice("110108 310115 330106 440305 510107 420100 370200 320500".split())
+            + code9
+        )
+        alphabet = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100
+        check = -sum(pow(3, n, 31) * alphabet.index(c) for n, c in enumerate(body)) % 31
+        return framed("CN_USCC", draw.choice(("", "统一社会信用代码：", "税号", "信用代码:")), body + alphabet[check])
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a code of the same department and class whose check characters are right and that was issued to nobody.

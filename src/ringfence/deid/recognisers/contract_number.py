@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.keyworded import JOIN, NO, NUMBER, Keyworded
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Span
+from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
 _WORDS = (
     r"(?:合同|协议|協議|借据|借據|贷款|貸款|贷款合同|授信)(?:号|號|编号|編號)"
@@ -37,6 +39,25 @@ class ContractNumber(Keyworded):
         if in_words := _IN_WORDS.match(text, first, first + _LONGEST):
             return (Span(first, in_words.end(), "CONTRACT_NUMBER", KEYWORDED),)
         return super().check(text, start, end)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        year, serial = draw.randint(2008, 2025), digits(draw, draw.randint(3, 6))
+        value = draw.choice(
+            (
+                f"{text(draw, UPPER, 2)}-{year}-{serial}",
+                f"{text(draw, UPPER, 3)}{year}{serial}",
+                f"{year}{draw.randint(1, 12):02d}{serial}",
+                f"{draw.choice('京沪粤浙')}贷字（{year}）第{serial}号",
+                f"{year}年{draw.choice(('信', '借', '保'))}字第{serial}号",
+            )
+        )
+        return behind(
+            draw,
+            "CONTRACT_NUMBER",
+            ("合同编号", "合同号", "借款合同编号", "贷款合同号", "协议编号", "Contract No", "loan number", "Agreement number"),
+            value,
+        )
 
 
 _LEAD = re.compile(rf"(?:{_WORDS}){JOIN}")

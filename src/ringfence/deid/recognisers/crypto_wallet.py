@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.keccak import keccak256
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, SHAPE, Shaped, Span, stands_alone
+from ringfence.deid.specimen import Specimen, framed
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -47,6 +49,22 @@ class CryptoWallet(Shaped):
     def normalise(self, value: str) -> str:
         """Return Ethereum and bc1 addresses in lower case; in base 58 the case counts."""
         return value.lower() if value[:2].lower() in ("0x", "bc") else value
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        data = draw.randbytes(20)
+        made = draw.choice(
+            (
+                lambda: with_checksum("0x" + data.hex()),
+                lambda: "0x" + data.hex(),
+                lambda: to_base58check(b"\x00" + data),
+                lambda: to_base58check(b"\x05" + data),
+                lambda: to_base58check(b"\x41" + data),
+                lambda: to_segwit(0, data),
+                lambda: to_segwit(1, data + draw.randbytes(12)),
+            )
+        )()
+        return framed("CRYPTO_WALLET", draw.choice(("", "钱包地址：", "wallet ", "BTC/ETH: ")), made)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an address of the same form, right check included, of a hash of zeros up to the last eight bytes.

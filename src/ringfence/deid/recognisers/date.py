@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid import dates
 from ringfence.deid.draw import Draw
 from ringfence.deid.numerals import ALTERNATIVES
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed
 
 _CN = f"(?:[0-9]{{1,2}}|(?:{ALTERNATIVES}){{1,3}})"
 _KEYS = "日期|时间|時間|出生|生日|年月日|DOB|[Bb]irth|[Bb]irthday|[Dd]ate"
@@ -46,6 +48,32 @@ class Date(Shaped):
             "-".join(f"{getattr(found.value, part):02d}" if part in found.parts else "" for part in ("year", "month", "day"))
             if found
             else value
+        )
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        year, month, d = draw.randint(1935, 2026), draw.randint(1, 12), draw.randint(1, 28)
+        name = dates.MONTHS.split("|")[2 * (month - 1)]
+        return framed(
+            "DATE",
+            draw.choice(("", "", "于", "入院日期：", "DOB: ", "on ")),
+            draw.choice(
+                (
+                    f"{year}年{month}月{d}日",
+                    f"{year}年{month:02d}月{d:02d}日",
+                    f"{year}-{month:02d}-{d:02d}",
+                    f"{year}/{month}/{d}",
+                    f"{year}.{month:02d}.{d:02d}",
+                    f"{month:02d}/{d:02d}/{year}",
+                    f"{d} {name} {year}",
+                    f"{name} {d}, {year}",
+                    f"{name[:3]} {d}, {year}",
+                    f"{d:02d}-{name[:3]}-{year}",
+                    f"{d:02d}.{month:02d}.{year}",
+                    f"{month}月{d}日",
+                    f"{year}年{month}月",
+                )
+            ),
         )
 
     def surrogate(self, value: str, draw: Draw) -> str:

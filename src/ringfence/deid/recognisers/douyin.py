@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, account, behind, digits, framed
 
 _CHINESE = "抖音|快手|小红书|小紅書|微博|[Bb]站|哔哩哔哩|嗶哩嗶哩|知乎|推特|脸书|臉書"
 _ID = r"(?:号|號|账号|帐号|賬號|帳號|用户名|用戶名|UID|uid|ID|id)"
@@ -46,6 +48,13 @@ class Douyin(Shaped):
     def normalise(self, value: str) -> str:
         """Return the account in lower case; dots and hyphens are part of it."""
         return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        words = "抖音号 抖音 微博 微博账号 快手号 小红书号 小红书 Instagram IG Twitter Telegram B站UID Facebook".split()
+        value = draw.choice((account(draw), account(draw), digits(draw, draw.randint(8, 11))))
+        plain = behind(draw, "SOCIAL_ACCOUNT", words, value, is_number=False)
+        return framed("SOCIAL_ACCOUNT", plain.text[: plain.start] + draw.choice(("", "", "@")), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number that begins with 0, or a name that begins with a hyphen.

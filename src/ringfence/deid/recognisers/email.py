@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid import people
 from ringfence.deid.draw import DIGITS, LOWER, Draw
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed, mailbox
 
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]+$", re.ASCII)
 _USERINFO = re.compile(r"://[^\s/@:\x00]*:[^\s/@\x00]*$")  # in https://user:word@host the part before @ is no mailbox
@@ -41,6 +43,10 @@ class Email(Shaped):
     def normalise(self, value: str) -> str:
         """Return the address in lower case."""
         return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        return framed("EMAIL", draw.choice(("", "", "邮箱：", "邮箱", "E-mail: ", "email ")), mailbox(draw))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a mailbox of the stand-in of a person's name, or of about the same length, at a domain reserved for examples; after many collisions at one that cannot exist."""

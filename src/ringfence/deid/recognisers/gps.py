@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word, has_word, in_decimal
+from ringfence.deid.specimen import Specimen, bare, framed
 
 _DECIMAL = r"[0-9]{1,3}\.[0-9]{3,15}"
 _ONE = rf"(?:[NSEW] ?)?-?{_DECIMAL}(?:°|度)?(?: ?[NSEW])?"
@@ -66,6 +68,24 @@ class Gps(Shaped):
     def normalise(self, value: str) -> str:
         """Return the numbers and hemispheres, joined by blanks."""
         return " ".join(re.findall(r"-?[0-9]+(?:\.[0-9]+)?|[NSEW]", value))
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        latitude, longitude = draw.uniform(18, 53), draw.uniform(74, 134)
+        places = draw.choice((4, 5, 6))
+        one, two = f"{latitude:.{places}f}", f"{longitude:.{places}f}"
+        minutes = f"{int(latitude)}°{draw.randrange(60)}′{draw.randrange(60)}″"
+        return draw.choice(
+            (
+                lambda: bare("GPS", f"{one}, {two}"),
+                lambda: bare("GPS", f"{one},{two}"),
+                lambda: framed("GPS", draw.choice(("坐标", "定位：", "GPS: ", "location ")), f"{one}, {two}"),
+                lambda: framed("GPS", draw.choice(("北纬", "纬度：", "lat=", "latitude: ")), one),
+                lambda: framed("GPS", draw.choice(("东经", "经度：", "lng=", "longitude: ")), two),
+                lambda: bare("GPS", f"{minutes}N"),
+                lambda: framed("GPS", "北纬", minutes),
+            )
+        )()
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a place of the same form within one degree of latitude 0 and longitude 0: open sea, where nobody lives."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, UPPER, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed
 
 _FORM = re.compile(r"([A-Za-z]{1,2})([0-9]{6}) ?([(（]?)([0-9Aa])([)）]?)")
 _PLAIN = re.compile(r"([A-Z]{1,2})[0-9]{6}[0-9A]")
@@ -47,6 +49,19 @@ class HkId(Shaped):
     def normalise(self, value: str) -> str:
         """Return the letters and digits in upper case."""
         return "".join(c for c in value if c.isalnum()).upper()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        prefix = draw.choice("ABCDEGHKMPRSVYZ") if draw.random() < 0.8 else draw.choice(("WX", "XA", "XB", "EC"))  # noqa: PLR2004
+        serial = digits(draw, 6)
+        values = [int(c, 36) for c in prefix.rjust(2, "$").replace("$", "")]
+        padded = [36, *values] if len(values) == 1 else values
+        check = -sum(w * v for w, v in zip(range(9, 1, -1), [*padded, *map(int, serial)], strict=True)) % 11
+        return framed(
+            "HK_ID",
+            draw.choice(("", "", "身份證號碼：", "香港身份证", "HKID ")),
+            f"{prefix}{serial}({'A' if check == 10 else check})",  # noqa: PLR2004
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under I, O, Q or U with a right check character: no published list of the letters in use has these."""

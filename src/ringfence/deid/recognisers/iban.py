@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, stands_alone
+from ringfence.deid.specimen import DIGITS, UPPER, Specimen, framed, grouped, mod97
 
 # Country and length. Source: ISO 13616 IBAN registry (SWIFT), release 101.
 _LENGTHS = {
@@ -59,6 +61,30 @@ class Iban(Shaped):
         if not stands_alone(text, start, end) or not has_issued_digits(number[2:4]) or remainder97(number[4:] + number[:4]) != 1:
             return ()
         return (Span(start, end, "IBAN", CHECKED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        country, form = draw.choice(
+            (
+                ("DE", "9" * 18),
+                ("FR", "9" * 23),
+                ("GB", "AAAA" + "9" * 14),
+                ("ES", "9" * 20),
+                ("NL", "AAAA" + "9" * 10),
+                ("CH", "9" * 17),
+                ("IT", "A" + "9" * 22),
+                ("AT", "9" * 16),
+                ("BE", "9" * 12),
+                ("PL", "9" * 24),
+                ("SE", "9" * 20),
+                ("IE", "AAAA" + "9" * 14),
+            )
+        )
+        body = "".join(draw.choice(UPPER) if c == "A" else draw.choice(DIGITS) for c in form)
+        number = country + mod97(body + country) + body
+        return framed(
+            "IBAN", draw.choice(("", "", "IBAN ", "IBAN: ", "账号 IBAN：")), draw.choice((number, grouped(number, (4,) * 8, " ")))
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same country that passes modulo 97 with 00, 01 or 99: ISO 13616 issues 02 to 98 alone.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word
 from ringfence.deid.recognisers.bank_card import luhn_sum
+from ringfence.deid.specimen import Specimen, digits, framed, grouped, luhn
 
 _WORDS = re.compile(r"(?<![A-Za-z])imei(?![A-Za-z])|串号|串號|串码|串碼|设备识别码|設備識別碼|设备标识|設備標識", re.IGNORECASE)
 _FORM = re.compile(
@@ -35,6 +37,13 @@ class Imei(Shaped):
             return ()
         fits = "-" in text[start:end] or has_word(text, start, end, words=_WORDS)
         return (Span(start, end, "IMEI", CHECKED),) if fits else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = draw.choice(("35", "86", "01", "49", "99")) + digits(draw, 12)
+        number = body + luhn(body)
+        value = draw.choice((number, number, grouped(number, (2, 6, 6), "-"), grouped(number, (6, 2, 6), " ")))
+        return framed("IMEI", draw.choice(("IMEI：", "IMEI: ", "imei ", "手机串号", "设备串号：")), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under 7 that passes Luhn: no reporting body of the GSMA has such an identifier (TS.06 annex A)."""

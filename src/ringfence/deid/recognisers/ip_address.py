@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, SHAPE, Shaped, Span, stands_alone
+from ringfence.deid.specimen import Specimen, framed
 
 _VERSION_WORD = re.compile(r"(?:version|ver\.?|build|release|版本号?|固件)[ :]{0,2}$", re.IGNORECASE)
 _TAIL = re.compile(r"[0-9A-Fa-f:.]{0,45}")
@@ -58,6 +60,32 @@ class IpAddress(Shaped):
             return str(ipaddress.ip_address(value))
         except ValueError:
             return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        four = ".".join(
+            map(
+                str,
+                draw.choice(
+                    (
+                        (10, *draw.choices(range(256), k=3)),
+                        (192, 168, *draw.choices(range(256), k=2)),
+                        (draw.randint(1, 223), *draw.choices(range(256), k=3)),
+                    )
+                ),
+            )
+        )
+        groups = [f"{draw.randrange(65_536):x}" for _ in range(8)]
+        six = draw.choice(
+            (
+                ":".join(["2001", *groups[1:]]),
+                f"fe80::{groups[0]}:{groups[1]}:{groups[2]}",
+                f"2409:{groups[0]}::{groups[1]}",
+                f"240e:{':'.join(groups[:3])}::1",
+                f"::ffff:{four}",
+            )
+        )
+        return framed("IP_ADDRESS", draw.choice(("", "", "IP：", "ip ", "from ", "登录IP")), draw.choice((four, four, four, six)))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an address of the documentation ranges: RFC 5737 (one in eight: the benchmark range of RFC 2544), RFC 3849."""

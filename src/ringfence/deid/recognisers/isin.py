@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, stands_alone
 from ringfence.deid.recognisers.bank_card import luhn_sum
 from ringfence.deid.recognisers.swift_bic import COUNTRIES, NO_COUNTRIES
+from ringfence.deid.specimen import DIGITS, UPPER, Specimen, framed, luhn
 
 _WORDS = re.compile(r"(?<![A-Za-z])isin(?![A-Za-z])|securit|证券|證券|债券|債券|股票", re.IGNORECASE)
 _PREFIXES = COUNTRIES | frozenset("EU EZ QS QT XA XB XC XD XF XS XT".split())  # ISO 6166: substitute agencies, international securities
@@ -41,6 +43,28 @@ class Isin(Shaped):
         if luhn_of_letters(number) % 10 or (is_doubtful and not has_word(text, start, end, words=_WORDS)):
             return ()
         return (Span(start, end, "ISIN", CHECKED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        country, form = draw.choice(
+            (
+                ("US", "99999999" + "9"),
+                ("US", "999A99109"),
+                ("CN", "E00000999"),
+                ("CN", "000099999"),
+                ("HK", "000099999"),
+                ("GB", "00B9AA999"),
+                ("DE", "000A9AA99"),
+                ("FR", "000099999"),
+                ("JP", "399999999"),
+                ("KY", "G99999999"),
+                ("XS", "099999999"),
+                ("NL", "001099999"),
+                ("CH", "009999999"),
+            )
+        )
+        body = country + "".join(draw.choice(DIGITS) if c == "9" else draw.choice(UPPER) if c == "A" else c for c in form)
+        return framed("ISIN", draw.choice(("", "ISIN ", "ISIN：", "ISIN: ")), body + luhn("".join(str(int(c, 36)) for c in body)))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number that passes the check under QM to QR: ISO 3166-1 never assigns them, ISO 6166 uses none."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, stands_alone
 from ringfence.deid.recognisers.iban import has_issued_digits, never_issued_digits, remainder97
+from ringfence.deid.specimen import DIGITS, UPPER, Specimen, framed, mod97, text
 
 _LENGTH = 20
 
@@ -28,6 +30,11 @@ class Lei(Shaped):
             return ()
         is_valid = has_issued_digits(number[-2:]) and remainder97(number) == 1
         return (Span(start, end, "LEI", CHECKED),) if is_valid else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = draw.choice(("5493", "2138", "3003", "9695", "8945", "5299")) + "00" + text(draw, DIGITS + UPPER, 12)
+        return framed("LEI", draw.choice(("", "LEI ", "LEI：", "LEI: ")), body + mod97(body))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an identifier of the same issuer that passes modulo 97 with 00, 01 or 99: MOD 97-10 of ISO 17442 gives 02 to 98 alone."""

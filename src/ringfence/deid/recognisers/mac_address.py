@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed, grouped
 
 _WORDS = r"(?i:mac(?:[ _]?addr(?:ess)?)?)(?:地址|位址)?|物理地址|實體位址"
 _CONTINUES_BEFORE = re.compile(r"[0-9A-Fa-f][:.\-]$")
@@ -44,6 +46,14 @@ class MacAddress(Shaped):
     def normalise(self, value: str) -> str:
         """Return the hex digits in upper case."""
         return "".join(c for c in value if c.isascii() and c.isalnum()).upper()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        parts = [f"{draw.choice((0x00, 0x3C, 0xF0, 0xAC, 0x28, 0xB8, 0xDC)):02x}", *(f"{draw.randrange(256):02x}" for _ in range(5))]
+        value = draw.choice(
+            (":".join(parts), ":".join(parts).upper(), "-".join(parts).upper(), "-".join(parts), grouped("".join(parts), (4, 4), "."))
+        )
+        return framed("MAC_ADDRESS", draw.choice(("", "", "MAC：", "MAC ", "网卡")), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return one of the 256 addresses 00-00-5E-00-53-00 to -FF that RFC 7042 §2.1.2 keeps for documentation.

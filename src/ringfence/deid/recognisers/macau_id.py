@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, has_word
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = r"(?:澳门|澳門)(?:特别行政区|特別行政區)?(?:永久性|非永久性)?(?:居民)?(?:身份|身分)(?:证|證)|(?i:bir|maca[uo][ _](?:resident )?(?:identity card|id))"
 _NEAR = re.compile(r"身份|身分|澳门|澳門|maca[uo]|(?<![A-Za-z])BIR(?![A-Za-z])|identity card", re.IGNORECASE)
@@ -35,6 +37,16 @@ class MacauId(Shaped):
     def normalise(self, value: str) -> str:
         """Return the digits."""
         return "".join(c for c in value if c in DIGITS)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        number, last = draw.choice("157") + digits(draw, 6), digits(draw, 1)
+        return behind(
+            draw,
+            "MACAU_ID",
+            ("澳门身份证", "澳門居民身份證", "澳门居民身份证号", "澳門身份證號碼", "Macau ID", "BIR"),
+            draw.choice((f"{number}({last})", f"{number}（{last}）", f"{number[0]}/{number[1:]}/{last}")),
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number that begins with 9: cards begin with 1, 5 or 7, though the Identification Services Bureau publishes no rule."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.keyworded import JOIN, NO, NUMBER, Keyworded
 from ringfence.deid.recogniser import RECOGNISERS, Span
+from ringfence.deid.specimen import Specimen, behind, day, digits
 
 _WORDS = (
     r"(?:住院|病历|病歷|病案|病理|门诊|門診|急诊|急診|就诊|就診|就诊卡|就診卡|诊疗卡|診療卡|检查|檢查|检验|檢驗|影像|放射|超声|超聲|标本|標本"
@@ -30,3 +32,22 @@ class MedicalRecord(Keyworded):
         """Return the number behind the key word unless it names a data set of a public archive."""
         spans = super().check(text, start, end)
         return () if spans and _DATABASE.match(text, spans[0].start, spans[0].end) else spans
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: "ZY" + day(draw, 2005, 2025) + digits(draw, 3),
+                lambda: digits(draw, draw.randint(6, 10)),
+                lambda: "MZ" + digits(draw, 8),
+                lambda: f"{draw.choice('ABHM')}{digits(draw, 7)}",
+                lambda: f"{draw.randint(2005, 2025)}-{digits(draw, 5)}",
+                lambda: f"MRN{digits(draw, 7)}",
+            )
+        )()
+        return behind(
+            draw,
+            "MEDICAL_RECORD",
+            ("住院号", "病历号", "门诊号", "病案号", "就诊卡号", "登记号", "MRN", "Medical record number", "Patient ID", "chart number"),
+            value,
+        )

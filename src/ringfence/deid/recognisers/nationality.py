@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.recogniser import RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import Specimen, bare
 
 _PEOPLES = (
     "Afghan Albanian Algerian American Angolan Argentine Argentinian Armenian Australian Austrian Azerbaijani Bahraini Bangladeshi Belarusian Belgian "
@@ -49,6 +51,11 @@ class Nationality(Shaped):
     def normalise(self, value: str) -> str:
         """Return the word in lower case."""
         return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        names = "American British French German Italian Spanish Portuguese Dutch Belgian Swiss Austrian Swedish Norwegian Danish Finnish Polish Czech Hungarian Romanian Bulgarian Greek Turkish Russian Ukrainian Chinese Japanese Korean Vietnamese Thai Indonesian Malaysian Filipino Indian Pakistani Bangladeshi Iranian Iraqi Israeli Egyptian Moroccan Algerian Nigerian Kenyan Ethiopian Ghanaian Canadian Mexican Brazilian Argentinian Chilean Colombian Peruvian Cuban Australian Irish Scottish Welsh Icelandic Croatian Serbian"
+        return bare("NATIONALITY", draw.choice(names.split()))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return another word of its list."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = re.compile(r"护照|旅行证|passport|travel doc", re.IGNORECASE)
 _CN = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP][0-9]{8}|[DSP]E[0-9]{7}")
@@ -31,6 +33,18 @@ class Passport(Shaped):
         value = text[start:end].upper()
         fits = _CN.fullmatch(value) or _US.fullmatch(value)
         return (Span(start, end, "PASSPORT", KEYWORDED),) if fits and has_word(text, start, end, words=_WORDS) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: draw.choice("EG") + digits(draw, 8),
+                lambda: "E" + draw.choice("ABCDEFGHJKLMNPQ") + digits(draw, 7),
+                lambda: draw.choice(("P", "D", "S", "SE", "PE", "DE"))[:2] + digits(draw, 7),
+                lambda: draw.choice(("K", "H")) + digits(draw, 8),
+            )
+        )()
+        return behind(draw, "PASSPORT", ("护照", "护照号", "护照号码", "护照编号", "passport", "Passport No", "passport number"), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same length: under X for lettered ones, under 000 for digits; neither series is issued."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import cycle
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
 _WORDS = r"(?i:passport|travel document)|护照|護照|旅行证|旅行證"
 _FORM = re.compile(
@@ -57,6 +59,19 @@ class PassportOther(Shaped):
             return (Span(*second.span(), "PASSPORT_OTHER", CHECKED),) if has_right_digits(second[0]) else ()
         form = None if cuts_a_word(text, start) else _FORM.match(text, start, end + 5)
         return (Span(*form.span(1), "PASSPORT_OTHER", KEYWORDED),) if form else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: digits(draw, 9),
+                lambda: draw.choice("ABCLXY") + digits(draw, 8),
+                lambda: text(draw, UPPER, 2) + digits(draw, 7),
+                lambda: "C" + text(draw, "CFGHJKLMNPRTVWXYZ0123456789", 8),
+                lambda: digits(draw, 2) + text(draw, UPPER, 2) + digits(draw, 5),
+            )
+        )()
+        return behind(draw, "PASSPORT_OTHER", ("passport", "Passport number", "passport no.", "US passport", "护照号码", "外国护照"), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under X or 000, or lines of the state UTO, which ICAO Doc 9303 keeps for specimens.

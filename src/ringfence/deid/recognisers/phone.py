@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid import dates
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, Trigger, cuts_a_word, has_word, in_decimal, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed, grouped
 
 _WORDS = re.compile(
     r"(?<![A-Za-z<])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
@@ -68,6 +70,57 @@ class Phone(Shaped):
     def normalise(self, value: str) -> str:
         """Return the digits, with + where the number has it."""
         return ("+" if value.startswith("+") else "") + "".join(c for c in value if c in DIGITS)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        code, sizes = draw.choice(
+            (
+                ("1", (3, 3, 4)),
+                ("44", (2, 4, 4)),
+                ("44", (4, 6)),
+                ("49", (3, 7)),
+                ("33", (1, 2, 2, 2, 2)),
+                ("81", (2, 4, 4)),
+                ("61", (3, 3, 3)),
+                ("91", (5, 5)),
+                ("39", (3, 7)),
+                ("34", (3, 3, 3)),
+                ("82", (2, 4, 4)),
+                ("7", (3, 3, 4)),
+                ("55", (2, 5, 4)),
+            )
+        )
+        first = {
+            "1": ("212", "415", "617", "305", "713", "206"),
+            "44": ("20", "7911", "7700", "161"),
+            "49": ("151", "170", "301"),
+            "33": ("6", "1"),
+            "81": ("90", "80", "3"),
+            "61": ("412", "298"),
+            "91": ("98", "90"),
+            "39": ("347", "062"),
+            "34": ("612", "913"),
+            "82": ("10",),
+            "7": ("916", "495"),
+            "55": ("11", "21"),
+        }[code]
+        number = draw.choice(first)
+        number += draw.choice("2345678") + digits(draw, sum(sizes) - len(number) - 1)
+        gap = draw.choice((" ", "-", "."))
+        american = draw.choice(
+            (
+                f"({number[:3]}) {number[3:6]}-{number[6:]}",
+                f"{number[:3]}-{number[3:6]}-{number[6:]}",
+                f"{number[:3]}.{number[3:6]}.{number[6:]}",
+                f"1-{number[:3]}-{number[3:6]}-{number[6:]}",
+            )
+        )
+        whole = f"+{code}{draw.choice((' ', '', '-'))}{grouped(number, sizes, gap) if draw.random() < 0.7 else number}"  # noqa: PLR2004
+        return framed(
+            "PHONE",
+            draw.choice(("", "", "call ", "Tel: ", "电话：", "phone ")),
+            american if code == "1" and draw.random() < 0.7 else whole,  # noqa: PLR2004
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number that nobody has.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, stands_alone
+from ringfence.deid.specimen import Specimen, bare, behind, digits, framed, text
 
 _VALUE = re.compile(
     r"(?:[0-9]{4} ?[A-Z]{2}|[0-9]{2}-[0-9]{3}|[0-9]{3,6}(?:[ \-][0-9]{2,4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9])(?![0-9A-Za-z])",
@@ -50,6 +52,24 @@ class Postcode(Shaped):
         stop = text.find(SEPARATOR, end, end + _REST)
         value = _VALUE.search(text, start, end + _REST if stop < 0 else stop)
         return (Span(value.start(), value.end(), "POSTCODE", KEYWORDED),) if value else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        chinese = draw.choice(("100", "200", "310", "510", "518", "610", "430", "210", "710", "250")) + digits(draw, 3)
+        area = draw.choice(("SW1A", "EC1V", "W1T", "M1", "LS6", "CF10", "EH3", "B15", "OX2", "CB4", "NE12", "SE15", "BT9"))
+        british = f"{area} {digits(draw, 1)}{text(draw, 'ABDEFGHJLNPQRSTUWXYZ', 2)}"
+        american = f"{draw.choice(('NY', 'CA', 'TX', 'WA', 'MA', 'IL', 'FL'))} {digits(draw, 5)}"
+        return draw.choice(
+            (
+                lambda: behind(draw, "POSTCODE", ("邮编", "邮政编码"), chinese),
+                lambda: bare("POSTCODE", british),
+                lambda: framed("POSTCODE", american[:3], american[3:]),
+                lambda: behind(
+                    draw, "POSTCODE", ("zip", "ZIP code", "zip code", "Zip"), digits(draw, 5) + draw.choice(("", f"-{digits(draw, 4)}"))
+                ),
+                lambda: framed("POSTCODE", "postcode ", british),
+            )
+        )()
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a code of the same look: digits under 000, which no post of the covered countries uses; British and Canadian ones begin with Q, as no area does."""

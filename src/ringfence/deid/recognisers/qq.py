@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = r"[Qq]{2}|扣扣|[Qq](?:号|號|群)|加[Qq]|(?:企鹅|企鵝)(?:号|號)"
 _OR = r"(?:群|(?:/|、|和|或)(?:微信|[Vv]信|电话|電話|手机|手機|[Vv][Xx]|[Ww][Xx]))?"  # QQ/微信：123456
@@ -31,6 +33,15 @@ class Qq(Shaped):
         if place is None or text[place[1] : place[1] + 1] == "@" or counts(text, *place):
             return ()
         return (Span(*place, "QQ", KEYWORDED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        return behind(
+            draw,
+            "QQ",
+            ("QQ", "QQ号", "qq", "QQ号码", "扣扣", "加QQ", "企鹅号", "Q"),
+            draw.choice("123456789") + digits(draw, draw.randint(4, 10)),
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same length that begins with 0; Tencent counts up from 10000, so none does."""

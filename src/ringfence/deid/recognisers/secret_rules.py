@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
 from itertools import takewhile
+from random import Random
 from typing import Any, ClassVar
 
 from ringfence.deid.draw import DIGITS, LOWER, UPPER, Draw
 from ringfence.deid.recogniser import RECOGNISERS, SECRET, SEPARATOR, Shaped, Span
 from ringfence.deid.recognisers.api_key import entropy
+from ringfence.deid.specimen import Specimen, bare, text
 
 _DATA = json.loads((files("ringfence.deid") / "data" / "gitleaks.json").read_text(encoding="utf-8"))
 _REACH, _LINE = 2_048, 200  # characters: behind a key word, and of a line before or behind a match
@@ -118,6 +120,29 @@ class SecretRules(Shaped):
     def normalise(self, value: str) -> str:
         """Return the value as it is: secrets are case-sensitive."""
         return value
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        alnum = UPPER + LOWER + DIGITS
+        return bare(
+            "SECRET",
+            draw.choice(
+                (
+                    lambda: "npm_" + text(draw, LOWER + UPPER + DIGITS, 36),
+                    lambda: "sk_live_" + text(draw, alnum, 24),
+                    lambda: "glpat-" + text(draw, alnum, 20),
+                    lambda: "SG." + text(draw, alnum, 22) + "." + text(draw, alnum, 43),
+                    lambda: "shpat_" + text(draw, "0123456789abcdef", 32),
+                    lambda: "dop_v1_" + text(draw, "0123456789abcdef", 64),
+                    lambda: "pypi-AgEIcHlwaS5vcmc" + text(draw, alnum, 60),
+                    lambda: (
+                        f"https://hooks.slack.com/services/T{text(draw, UPPER + DIGITS, 8)}/B{text(draw, UPPER + DIGITS, 8)}/{text(draw, alnum, 24)}"
+                    ),
+                    lambda: "hf_" + text(draw, LOWER + UPPER, 34),
+                    lambda: "AGE-SECRET-KEY-1" + text(draw, "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L", 58),
+                )
+            )(),
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a value with the issuer's prefix and the word EXAMPLE, which no real key ends with."""

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.recogniser import RECOGNISERS, SECRET, SEPARATOR, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import Specimen, framed
 
 _LISTS = ("english", "chinese_simplified", "chinese_traditional")
 _WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{3,8}(?![A-Za-z])|[一-鿿]")
@@ -51,6 +53,15 @@ class SeedPhrase(Shaped):
     def normalise(self, value: str) -> str:
         """Return the words in lower case, joined by blanks."""
         return " ".join(match[0].lower() for match in _WORD.finditer(value))
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        size, name = draw.choice((12, 12, 24, 18)), draw.choice(("english", "english", "chinese_simplified"))
+        entropy = draw.randbytes(size * 4 // 3)
+        bits = int.from_bytes(entropy, "big") << size // 3 | sha256(entropy).digest()[0] >> (8 - size // 3)
+        words = [list(_indices(name))[bits >> 11 * n & 2047] for n in reversed(range(size))]
+        lead = draw.choice(("助记词：", "钱包助记词: ", "恢复短语：", "seed phrase: ", "mnemonic: ", "recovery phrase: ", "wallet seed: "))
+        return framed("SEED_PHRASE", lead, " ".join(words))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return as many words of the same list that do not pass the check: no wallet makes or takes such a phrase."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, framed
 
 _AFTER = (  # behind the name: 12 Baker Street
     "Street St Str Avenue Ave Av Road Rd Boulevard Blvd Lane Ln Drive Dr Court Ct Place Pl Plaza Square Sq Terrace Ter Way Highway Hwy Parkway Pkwy"
@@ -112,6 +114,38 @@ class StreetAddress(Shaped):
         elif (is_unit or text[last : last + 1] in (",", "\n")) and (town := _TOWN.match(text, last, bound)):
             last = town.end() - (text[town.end() - 1] == ".")
         return (Span(first, last, "STREET_ADDRESS", score),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        names = "Baker Oak Maple Washington Victoria Church Station Elm Highland Lincoln Cedar Park King Queen Albert Mill River Sunset Chestnut Jefferson Walnut Franklin Spring Hill Union"
+        sorts = "Street St St. Avenue Ave Ave. Road Rd Lane Ln Drive Dr Boulevard Blvd Court Ct Place Way Terrace Crescent Close"
+        street = f"{draw.randint(1, 9_999)}{draw.choice(('', '', 'A', 'B'))} {draw.choice(('', '', 'N ', 'West '))}{draw.choice(names.split())} {draw.choice(sorts.split())}"
+        unit = draw.choice(
+            (
+                "",
+                "",
+                f", Apt {draw.randint(1, 40)}",
+                f", Suite {draw.randint(100, 900)}",
+                f" #{draw.randint(1, 99)}",
+                f", Flat {draw.randint(1, 30)}",
+                f", Unit {draw.randint(1, 60)}",
+            )
+        )
+        european = draw.choice(
+            (
+                f"Hauptstraße {draw.randint(1, 200)}",
+                f"Bahnhofstrasse {draw.randint(1, 200)}",
+                f"{draw.randint(1, 200)} rue de la République",
+                f"Calle Mayor {draw.randint(1, 200)}",
+                f"Via Garibaldi {draw.randint(1, 200)}",
+                f"PO Box {draw.randint(1, 9_999)}",
+            )
+        )
+        return framed(
+            "STREET_ADDRESS",
+            draw.choice(("", "", "Address: ", "lives at ", "地址：")),
+            european if draw.random() < 0.15 else street + unit,  # noqa: PLR2004
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an address of the same layout: invented names in place of words that are capitalised, other numbers; words for streets and units stay."""

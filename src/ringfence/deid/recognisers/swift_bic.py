@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import UPPER, Draw, refill
 from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import Specimen, behind, digits, text
 
 # Source: ISO 3166-1 alpha-2, and XK of the ISO 9362 and ISO 13616 registries.
 COUNTRIES = frozenset(
@@ -47,6 +49,18 @@ class SwiftBic(Shaped):
         if code.isalpha() and (not code.isupper() or (is_bare and not code.endswith("XXX"))):
             return ()
         return (Span(*form.span(3), "SWIFT_BIC", KEYWORDED),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        bank = draw.choice(
+            ("DEUT", "BKCH", "ICBK", "ABOC", "PCBC", "HSBC", "CITI", "CHAS", "BARC", "BNPA", "UBSW", "COMM", "CMBC", "INGB", "SCBL")
+        )
+        value = (
+            bank
+            + draw.choice(("DEFF", "CNBJ", "CNSH", "HKHH", "US33", "GB2L", "FRPP", "CHZH", "SGSG", "NL2A"))
+            + draw.choice(("", "XXX", digits(draw, 3), text(draw, UPPER, 3)))
+        )
+        return behind(draw, "SWIFT_BIC", ("SWIFT", "SWIFT code", "BIC", "SWIFT/BIC", "Swift Code", "银行国际代码"), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a code of the same place and branch form in a country of QM to QR: ISO 3166-1 never assigns them, ISO 9362 uses none."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.keyworded import JOIN, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
+from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = r"通行证|通行證|(?:回乡|回鄉|港澳|双程|雙程|大通)(?:证|證)|(?i:(?:travel|return|entry) permit(?: for [A-Za-z ]{5,40})?)"
 _TAIWAN = r"(?:台胞|臺胞)(?:证|證)|(?:大陆|大陸)通行(?:证|證)|(?i:taiwan (?:compatriot )?(?:travel )?permit|permit for taiwan residents)"
@@ -34,6 +36,18 @@ class TravelPermit(Shaped):
     def normalise(self, value: str) -> str:
         """Return the letters and digits in upper case."""
         return "".join(c for c in value if c.isalnum()).upper()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        permit, value = draw.choice(
+            (
+                (("回乡证", "回乡证号", "港澳居民来往内地通行证"), draw.choice("HM") + digits(draw, draw.choice((8, 10)))),
+                (("台胞证", "台胞证号", "台湾居民来往大陆通行证"), digits(draw, 8)),
+                (("港澳通行证", "往来港澳通行证号"), draw.choice("CW") + digits(draw, 8)),
+                (("大陆居民往来台湾通行证", "往来台湾通行证"), draw.choice("LT") + digits(draw, 8)),
+            )
+        )
+        return behind(draw, "TRAVEL_PERMIT", permit, value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number with the same first letter and I in the second place, or for digits alone one under 99.

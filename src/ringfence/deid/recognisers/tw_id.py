@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVXYWZIO"  # their values are 10, 11, …
 _FORM = re.compile(r"[A-Z][1289A-D][0-9]{8}")
@@ -48,6 +50,13 @@ class TwId(Shaped):
             return ()
         is_plain = number[1].isdigit() and value == number and not _DATED.match(number, 1)
         return (Span(start, end, "TW_ID", CHECKED),) if is_plain or has_word(text, start, end, words=_WORDS) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        letter, body = draw.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), draw.choice("1289") + digits(draw, 7)
+        number = {c: n for n, c in enumerate("ABCDEFGHJKLMNPQRSTUVXYWZIO", 10)}[letter]
+        total = number // 10 + number % 10 * 9 + sum(w * int(d) for w, d in zip(range(8, 0, -1), body, strict=True))
+        return framed("TW_ID", draw.choice(("", "", "身分證字號：", "身份證", "台湾身份证")), f"{letter}{body}{-total % 10}")
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same county, sort and sex, with a right check digit.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word
+from ringfence.deid.specimen import Specimen, behind, digits, grouped
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])(?:nhs|chi n(?:o|um))(?![A-Za-z])|chi number|national health service|国民保健|國民保健|国民医疗|國民醫療", re.IGNORECASE
@@ -44,6 +46,17 @@ class UkNhs(Shaped):
         is_alone = _ALONE.match(text, start) and not has_word(text, start, end, words=_PHONE)
         fits = is_alone or has_word(text, start, end, words=_WORDS)
         return (Span(start, end, "UK_NHS", CHECKED),) if fits else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        while True:  # one number in eleven has no check digit, and is not issued
+            body = draw.choice("467") + digits(draw, 8)
+            check = -sum(w * int(d) for w, d in zip(range(10, 1, -1), body, strict=True)) % 11
+            if check != 10:  # noqa: PLR2004
+                break
+        number = f"{body}{check}"
+        value = draw.choice((number, grouped(number, (3, 3), " "), grouped(number, (3, 3), "-")))
+        return behind(draw, "UK_NHS", ("NHS", "NHS number", "NHS No", "NHS no.", "NHS Number"), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under 999 that passes the check: NHS England keeps 999 for tests and issues none of it."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import Specimen, digits, framed, grouped
 
 _WORDS = re.compile(r"(?<![A-Za-z])(?:nino|ni (?:no|num|number))(?![A-Za-z])|national insurance|国民保险|國民保險", re.IGNORECASE)
 _PREFIX = re.compile(r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]")
@@ -34,6 +36,18 @@ class UkNino(Shaped):
         if not is_named and not value.isupper():
             return ()
         return (Span(start, end, "UK_NINO", KEYWORDED if is_named else SHAPE),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        letters = draw.choice("ABCEGHJKLMNOPRSTWXYZ") + draw.choice("ABCEGHJKLMNPRSTWXYZ")
+        while letters in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"):  # never issued
+            letters = draw.choice("ABCEGHJKLMNOPRSTWXYZ") + draw.choice("ABCEGHJKLMNPRSTWXYZ")
+        number = letters + digits(draw, 6) + draw.choice("ABCD")
+        return framed(
+            "UK_NINO",
+            draw.choice(("", "NI number ", "NINO: ", "National Insurance no. ")),
+            draw.choice((number, grouped(number, (2, 2, 2, 2), " "))),
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of prefix QQ, with the same suffix: HMRC uses no Q and writes its examples with QQ."""

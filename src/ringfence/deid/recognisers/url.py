@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import LOWER, Draw
 from ringfence.deid.recogniser import RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import FIRST_NAMES, WORDS, Specimen, digits, framed
 
 _RUN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986 §2
 _PARTS = re.compile(r"((?:https?|ftp)://)?(?:[^/?#:@]*@)?([A-Za-z0-9\-.]*[A-Za-z0-9])(?::[0-9]+)?([/?#].*)?", re.IGNORECASE)
@@ -42,6 +44,35 @@ class Url(Shaped):
         parts = _PARTS.match(value)
         head = parts.end(2) if parts else 0
         return value[:head].lower() + value[head:]
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        host = draw.choice(
+            (
+                f"www.{draw.choice(WORDS)}{draw.choice(WORDS)}.com",
+                f"{draw.choice(WORDS)}.{draw.choice(WORDS)}.cn",
+                f"{draw.choice(WORDS)}.github.io",
+                f"oa.{draw.choice(WORDS)}.internal:8080",
+                f"{draw.choice(WORDS)}.edu.cn",
+            )
+        )
+        path = draw.choice(
+            (
+                "",
+                "/",
+                f"/{draw.choice(WORDS)}/{digits(draw, 4)}",
+                f"/user?id={digits(draw, 6)}&p={draw.choice(WORDS)}",
+                f"/{draw.choice(FIRST_NAMES)}.html",
+                f"/a/b#{draw.choice(WORDS)}",
+            )
+        )
+        return framed(
+            "URL",
+            draw.choice(("", "", "网址：", "see ", "链接")),
+            draw.choice(("https://", "http://", "https://", "ftp://", "")) + host + path
+            if host.startswith("www")
+            else draw.choice(("https://", "http://")) + host + path,
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an address of the same scheme and depth below example.com or example.org (RFC 2606); query and fragment are dropped."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, LOWER, Draw
 from ringfence.deid.recogniser import RECOGNISERS, SECRET, Shaped, Span
+from ringfence.deid.specimen import WORDS, Specimen, account, digits, framed
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,20}$", re.ASCII)
 _BEFORE_QUERY = re.compile(r"://[^\s\"'<>\x00]*$")
@@ -41,6 +43,19 @@ class UrlCredentials(Shaped):
     def normalise(self, value: str) -> str:
         """Return the value as it is: secrets are case-sensitive."""
         return value
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        user, password = account(draw), draw.choice(WORDS) + draw.choice("!_-$.") + digits(draw, 4)
+        scheme = draw.choice(("https", "http", "ftp", "mysql", "postgresql", "mongodb", "redis", "amqp", "ssh"))
+        host = draw.choice(
+            (
+                f"db.{draw.choice(WORDS)}.internal:5432",
+                f"10.0.{draw.randrange(256)}.{draw.randrange(256)}",
+                f"repo.{draw.choice(WORDS)}.com",
+            )
+        )
+        return framed("URL_CREDENTIALS", f"{scheme}://", f"{user}:{password}", f"@{host}/{draw.choice(WORDS)}")
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return random words in the places of the old ones."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_run, cuts_a_word
+from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
 _WORDS = (
     r"(?i:driver(?:'|’)?s?(?:'|’)?[ _\-]?(?:licen[cs]e|lic)|driving[ _\-]?licen[cs]e|dl[ _]?n(?:umber|um|o)?|dl ?#)"
@@ -37,6 +39,24 @@ class UsDriverLicence(Shaped):
             return ()
         fits = sum(map(str.isdigit, form[1])) >= _LEAST_DIGITS and len(self.normalise(form[1])) <= _LONGEST
         return (Span(*form.span(1), "US_DRIVER_LICENCE", KEYWORDED),) if fits else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: draw.choice(UPPER) + digits(draw, 7),
+                lambda: digits(draw, draw.choice((7, 8, 9))),
+                lambda: draw.choice(UPPER) + digits(draw, 12),
+                lambda: text(draw, UPPER, 2) + digits(draw, 6),
+                lambda: f"{draw.choice(UPPER)}{digits(draw, 3)}-{digits(draw, 4)}-{digits(draw, 4)}",
+            )
+        )()
+        return behind(
+            draw,
+            "US_DRIVER_LICENCE",
+            ("driver's license", "Driver License No", "driver license number", "DL", "driving licence", "DL#"),
+            value,
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number whose digits begin 999 after a letter, else 000.

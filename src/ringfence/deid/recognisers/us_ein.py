@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, cuts_a_word
+from ringfence.deid.specimen import Specimen, digits, framed
 
 _WORDS = (
     r"(?i:employer[ _]id(?:entification)?|tax[ _]id(?:entification)?|fein|ein)"
@@ -32,6 +34,13 @@ class UsEin(Shaped):
         """Return the number after the key word if its prefix is one of the table."""
         form = None if cuts_a_word(text, start) else _FORM.match(text, start, end + 2)
         return (Span(*form.span(1), "US_EIN", KEYWORDED),) if form and _PREFIXES.match(form[1]) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        prefix = draw.choice("01 04 10 13 20 26 27 36 45 46 47 52 54 62 71 75 81 82 84 91 94 95".split())
+        return framed(
+            "US_EIN", draw.choice(("EIN ", "EIN: ", "Tax ID ", "FEIN ", "employer identification number ")), f"{prefix}-{digits(draw, 7)}"
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of prefix 00, which is not in the table of the IRS."""

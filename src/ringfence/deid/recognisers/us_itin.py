@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word
+from ringfence.deid.specimen import Specimen, digits, framed
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])(?:itin|tin)(?![A-Za-z])|taxpayer id|tax id|纳税人|納稅人|个人税号|個人稅號|报税号|報稅號", re.IGNORECASE
@@ -36,6 +38,11 @@ class UsItin(Shaped):
         if form[1] == "-":
             return (Span(start, end, "US_ITIN", SHAPE),)
         return (Span(start, end, "US_ITIN", KEYWORDED),) if has_word(text, start, end, words=_WORDS) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = f"9{digits(draw, 2)}-{draw.choice((*range(50, 66), *range(70, 89), 90, 91, 92, 94, 95, 96, 97, 98, 99))}-{digits(draw, 4)}"
+        return framed("US_ITIN", draw.choice(("", "ITIN ", "ITIN: ", "Tax ID ")), draw.choice((value, value, value.replace("-", " "))))
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of group 00: the IRS assigns 50 and above, numbers of its own 01 to 39, and the SSA no group 00."""

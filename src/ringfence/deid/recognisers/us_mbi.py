@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word
+from ringfence.deid.specimen import Specimen, digits, framed, grouped, text
 
 _WORDS = re.compile(r"(?<![A-Za-z])mbi(?![A-Za-z])|medicare|beneficiary|联邦医保|聯邦醫保|医疗保险|醫療保險", re.IGNORECASE)
 _LETTERS = "ACDEFGHJKMNPQRTUVWXY"  # no S, L, O, I, B, Z
@@ -36,6 +38,25 @@ class UsMbi(Shaped):
         if not is_named and not value.isupper():
             return ()
         return (Span(start, end, "US_MBI", KEYWORDED if is_named else SHAPE),)
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        letters = "ACDEFGHJKMNPQRTUVWXY"
+        both = letters + DIGITS
+        value = (
+            draw.choice("123456789")
+            + draw.choice(letters)
+            + draw.choice(both)
+            + digits(draw, 1)
+            + draw.choice(letters)
+            + draw.choice(both)
+            + digits(draw, 1)
+            + text(draw, letters, 2)
+            + digits(draw, 2)
+        )
+        return framed(
+            "US_MBI", draw.choice(("", "MBI ", "Medicare number ", "Medicare ID: ")), draw.choice((value, grouped(value, (4, 3), "-")))
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an identifier that begins with 0, which CMS never issues."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
 from ringfence.deid.recognisers.bank_card import luhn_sum
+from ringfence.deid.specimen import Specimen, behind, digits, luhn
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])npi(?![A-Za-z])|provider id|national provider|服务提供者|服務提供者|提供者标识|提供者識別", re.IGNORECASE
@@ -37,6 +39,13 @@ class UsNpi(Shaped):
         if not stands_alone(text, start, end) or in_decimal(text, start, end) or npi_sum(text[start:end]) % 10:
             return ()
         return (Span(start, end, "US_NPI", CHECKED),) if has_word(text, start, end, words=_WORDS) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = draw.choice("12") + digits(draw, 8)
+        return behind(
+            draw, "US_NPI", ("NPI", "NPI number", "NPI No", "Provider NPI", "National Provider Identifier"), body + luhn("80840" + body)
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number under 9 that passes the check: CMS issues 1 and 2 alone (69 FR 3434)."""

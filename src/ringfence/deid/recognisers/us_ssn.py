@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import Specimen, behind, framed
 
 _WORDS = re.compile(r"(?<![A-Za-z])ssn(?![A-Za-z])|social security|社安|社会安全", re.IGNORECASE)
 _LENGTH = 9
@@ -36,6 +38,19 @@ class UsSsn(Shaped):
             return (Span(start, end, "US_SSN", SHAPE),)
         is_named = not separators and has_word(text, start, end, words=_WORDS)
         return (Span(start, end, "US_SSN", KEYWORDED),) if is_named else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        area = draw.choice((*range(1, 666), *range(667, 900)))
+        value = f"{area:03d}-{draw.randint(1, 99):02d}-{draw.randint(1, 9_999):04d}"
+        if draw.random() < 0.25:  # noqa: PLR2004
+            return behind(
+                draw,
+                "US_SSN",
+                ("SSN", "Social Security Number", "social security no.", "社会安全号"),
+                draw.choice((value.replace("-", ""), value.replace("-", " "))),
+            )
+        return framed("US_SSN", draw.choice(("", "", "SSN: ", "SSN ", "Social Security ")), value)
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of area 000, which is never issued."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+from ringfence.deid.specimen import UPPER, Specimen, digits, framed, text
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])(?:vin|chassis|frame n(?:o|um|umber))(?![A-Za-z])|vehicle id"
@@ -48,6 +50,24 @@ class Vin(Shaped):
         if holds and sum(map(str.isalpha, number)) >= _LEAST_LETTERS:
             return (Span(start, end, "VIN", CHECKED),)
         return (Span(start, end, "VIN", KEYWORDED),) if has_word(text, start, end, words=_WORDS) else ()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        body = (
+            draw.choice("LSV LFV LGB WBA WDB 1HG 1FA JTD KMH VF1 LVS LSG 5YJ".split())
+            + text(draw, "ABCDEFGHJKLMNPRSTUVWXYZ0123456789", 5)
+            + "0"
+            + draw.choice("ABCDEFGHJKLMNPRSTVWXY123456789")
+            + text(draw, UPPER.translate({ord(c): None for c in "IOQ"}), 1)
+            + digits(draw, 6)
+        )
+        values = {c: int("12345678123457923456789"[n]) for n, c in enumerate("ABCDEFGHJKLMNPRSTUVWXYZ")} | {d: int(d) for d in DIGITS}
+        rest = sum(w * values[c] for w, c in zip((8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2), body, strict=True)) % 11
+        return framed(
+            "VIN",
+            draw.choice(("", "VIN ", "车架号：", "VIN码", "车辆识别代号：")),
+            f"{body[:8]}{'X' if rest == 10 else rest}{body[9:]}",  # noqa: PLR2004
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a number of the same model year with a right check digit under 0, which ISO 3780 gives to no region."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
@@ -11,6 +12,7 @@ from ringfence.deid.keyworded import JOIN, NO, value_behind
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span
 from ringfence.deid.recognisers.cn_mobile import CnMobile
 from ringfence.deid.recognisers.qq import Qq, counts
+from ringfence.deid.specimen import DIGITS, FIRST_NAMES, LOWER, Specimen, account, behind, cn_mobile, digits, text
 
 _CHINESE = r"(?:微信|薇信|威信|[Vv]信|加微|加薇|加[Vv])(?:账|帐|賬|帳)?(?:ID|id)?"
 _OR = r"(?:(?:/|、|和|或)(?:[Qq]{2}|电话|電話|手机|手機))?(?:同号|同號)?"
@@ -42,6 +44,20 @@ class Wechat(Shaped):
     def normalise(self, value: str) -> str:
         """Return the account in lower case; hyphens are part of it."""
         return value.lower()
+
+    def specimen(self, draw: Random) -> Specimen:
+        """Return one as people write it."""
+        value = draw.choice(
+            (
+                lambda: "wxid_" + text(draw, LOWER + DIGITS, 14),
+                lambda: account(draw).replace(".", "_"),
+                lambda: draw.choice(FIRST_NAMES) + digits(draw, 6),
+                lambda: cn_mobile(draw),
+            )
+        )()
+        return behind(
+            draw, "WECHAT", ("微信", "微信号", "加微信", "VX", "vx", "薇信", "WeChat", "wechat id", "WeChat ID"), value, is_number=False
+        )
 
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return an account that begins with a hyphen, `wxid_` and one more underscore, or a number that nobody has.
