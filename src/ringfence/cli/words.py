@@ -81,6 +81,7 @@ _CHINESE: Mapping[str, str] = {
     "characters": "字符数",
     "characters_changed": "改动的字符",
     "survivors": "残留原文",
+    "short_left": "过短姓名的其他出现处",
     "engine": "引擎",
     "asked": "询问的替代值",
     "revealed": "还原的替代值",

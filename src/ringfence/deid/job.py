@@ -109,6 +109,7 @@ class _Run:
             kept=dict(sorted(self.tally.kept.items())),
             dropped=self.tally.dropped,
             survivors=self.tally.survivors,
+            short_left=self.tally.noted,
             characters=self.characters,
             characters_changed=self.tally.changed,
             engine=engine_name(self.child.order.settings),

@@ -42,6 +42,7 @@ class DeidFigures(Figures):
     kept: Counts  # found, and left by the profile's choice
     dropped: Count  # records
     survivors: Count  # originals that the re-scan found in the output
+    short_left: Count  # places of names too short to be looked up outside their own record
     characters: Count
     characters_changed: Count
     engine: EngineName

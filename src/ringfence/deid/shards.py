@@ -46,6 +46,7 @@ class Tally:
     kept: Counter[str] = field(default_factory=Counter)  # left in the text, by kind
     dropped: int = 0  # records
     survivors: int = 0  # originals in the output
+    noted: int = 0  # places of names too short to be looked up
     changed: int = 0  # characters
 
     def add(self, other: Tally) -> None:
@@ -54,6 +55,7 @@ class Tally:
         self.kept.update(other.kept)
         self.dropped += other.dropped
         self.survivors += other.survivors
+        self.noted += other.noted
         self.changed += other.changed
         self.crowd.add(other.crowd)
 
@@ -64,6 +66,7 @@ class Tally:
             return
         self.kept.update(item.kind for item in done.kept)
         self.survivors += done.survivors
+        self.noted += done.noted
         said = ((item.kind, item.instead) for item in sorted((*done.found, *done.kept), key=_place))
         self.crowd.see(done.record.unit, _own_words(done.record.texts, done.found), said)
         for item in done.found:

@@ -37,6 +37,7 @@ class MaskedShown(Shown):
     kept: Counts
     dropped: Count
     survivors: Count
+    short_left: Count = 0
     characters: Count
     characters_changed: Count
     hidden: Counts = Field(default_factory=dict)
@@ -84,6 +85,18 @@ def planted_sentence(f: MaskedShown, recall: Mapping[str, Bounds]) -> str | None
         m=sum(f.hidden_found.values()),
         kind=worst,
         text=recall_text(f.hidden_found.get(worst, 0), f.hidden[worst], recall[worst]),
+    )
+
+
+def short_sentence(f: MaskedShown) -> str | None:
+    """Return where names stand that nobody looked for; None where there are none."""
+    if not f.short_left:
+        return None
+    return t(
+        "In {n} places the characters of a name of one word, or of two Chinese characters, stand outside the rows in which it was recognised: it is another word "
+        "there, or the name.",
+        "有 {n} 处出现了单个词或两个汉字的姓名所用的字，但不在识别出该姓名的行中：可能是普通词语，也可能就是该姓名。",
+        n=f.short_left,
     )
 
 
@@ -166,15 +179,15 @@ def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
         left=f.survivors,
     )
     reach = t(
-        "Every value that was found and is long enough to mean one thing was looked for again in the whole output. What nothing found cannot be counted: the planted identifiers below "
+        "Every value that was found and is long enough to mean one thing was looked for again in the whole output, in any spelling. What nothing found cannot be counted: the planted identifiers below "
         "say how often that happens, and a sample that people read says it for the texts themselves. Pseudonymised is not anonymous.",
-        "对找到且足够长、含义唯一的每个值都在全部输出中再次查找。没有被找到的无法计数：下面植入的标识符说明其发生的频率，由人阅读的抽样则针对文本本身说明。去标识化不等于匿名化。",
+        "对找到且足够长、含义唯一的每个值，都按各种写法在全部输出中再次查找。没有被找到的无法计数：下面植入的标识符说明其发生的频率，由人阅读的抽样则针对文本本身说明。去标识化不等于匿名化。",
     )
     tone = "void" if f.survivors else "valid"
     return html.document(
         title,
         [
-            html.said(headline, reach, tone=tone),
+            html.said(headline, " ".join(filter(None, (reach, short_sentence(f)))), tone=tone),
             html.section("found", t("Found, by kind", "按类型统计"), _kinds(f, facts)),
             html.section("people", t("People who stand out", "突出的个人"), _people(f)),
             *(

@@ -122,6 +122,7 @@ def test_a_set_becomes_a_masked_set_and_a_span_table(child):
         "records": 3,
         "spans": {"BANK_CARD": 1, "CN_MOBILE": 1, "PASSPORT": 2},
         "survivors": 0,
+        "short_left": 0,
         "characters": sum(len(t) for r in ROWS for t in r.texts),
         "characters_changed": 11 + 9 + 9 + 19,
         "kept": {},
@@ -223,3 +224,12 @@ def test_survivors_stop_the_job(child, monkeypatch):
     with pytest.raises(SurvivorsLeft) as caught:
         run(child)
     assert caught.value.facts["survivors"] > 0
+
+
+def test_names_too_short_to_be_looked_up_are_counted_where_they_stand(tmp_path):
+    rows = [
+        Record(f"{n:032x}", f"{n:032x}", "file", "text", ("text",), (text,), {})
+        for n, text in enumerate(("Patient name: Grace", "By Grace, a Grace period", "Graceful, 高明"))
+    ]
+    figures = run(child_of(tmp_path / "short", rows, settings_for("default").model_copy(update={"taggers": ()})))
+    assert (figures.short_left, figures.survivors, figures.spans) == (2, 0, {"PERSON": 1})

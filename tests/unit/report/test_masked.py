@@ -20,6 +20,7 @@ from ringfence.report.masked import (
     crowd_sentence,
     masked_page,
     planted_sentence,
+    short_sentence,
     taggers_sentences,
     unseen,
 )
@@ -157,3 +158,10 @@ def test_figures_of_something_else_are_refused():
 def test_a_run_of_an_earlier_version_has_a_page():
     early = {name: value for name, value in FIGURES.items() if not name.startswith(("hidden", "people", "few", "seen", "looks"))}
     assert MaskedShown.of(early).hidden == {}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_short_names_that_were_left_are_told(language):
+    assert "314" not in page(language)
+    assert "314" in page(language, short_left=314)
+    assert short_sentence(shown()) is None

@@ -80,7 +80,7 @@ def mask(
     from ringfence.flows.deid import deidentify
     from ringfence.flows.report import recall_bounds
     from ringfence.flows.terms import unreviewed
-    from ringfence.report.masked import MaskedShown, crowd_sentence, planted_sentence, taggers_sentences
+    from ringfence.report.masked import MaskedShown, crowd_sentence, planted_sentence, short_sentence, taggers_sentences
 
     space = workspace()
     settings = settings_for(profile, without=without or (), with_=with_ or ())
@@ -119,7 +119,7 @@ def mask(
             names = [t("kind", "类型"), t("replaced", "替换"), t("kept", "保留"), t("planted ones found", "找到的植入标识符")]
             table("", names, rows, right=(1, 2))
         shown = MaskedShown.of(figures.model_dump(mode="json"))
-        for sentence in [planted_sentence(shown, recall), crowd_sentence(shown), *taggers_sentences(shown)]:
+        for sentence in [planted_sentence(shown, recall), short_sentence(shown), crowd_sentence(shown), *taggers_sentences(shown)]:
             if sentence:
                 say(sentence)
         say(t("More: ringfence run show {run} --html deid.html", "详见：ringfence run show {run} --html deid.html", run=committed.run))
