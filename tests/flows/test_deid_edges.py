@@ -32,7 +32,7 @@ def test_presidio_recognisers_and_workers(space, tmp_path, cli):
     assert code == 0
     assert out["spans"]["BADGE"] == 24
     after = reopen(space.path)
-    thing = after.state.resolve("clinic@masked:default")
+    thing = after.state.resolve("clinic@masked")
     source = after.input(thing)
     texts = "".join(text for record in SetReader(source.slot, after.keys.data_key(source.slot.slot)) for text in record.texts)
     assert "bd-10" not in texts
