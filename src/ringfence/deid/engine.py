@@ -176,7 +176,7 @@ class Engine:
 
     @property
     def seen(self) -> Mapping[str, Seen]:
-        """How many persons two taggers of one language saw in what was searched so far, and how many both."""
+        """The different names of persons that two taggers of one language saw in what was searched since they were last taken."""
         return self._namer.seen
 
     def mask(self, record: Record, found: Counter[str]) -> Record | None:

@@ -56,7 +56,7 @@ class _Run:
         self.true = true_kinds(settings.operators, frozenset().union(*finders))
         self.tally = shards.Tally(Crowd(self.has_units, self.true))
         self.sample = Sample(shards.SAMPLE)
-        self.seen = dict.fromkeys(self.engine.seen, Seen())
+        self.seen = {language: Seen() for language in self.engine.seen}
         self.records = self.characters = 0
         self._shards = len(self.reader.index.shard_rows)
 
@@ -72,7 +72,8 @@ class _Run:
             self.records += lesson.records
             self.characters += lesson.characters
             self.sample.add(lesson.sample)
-            self.seen = {language: self.seen[language].plus(seen) for language, seen in lesson.seen.items()}
+            for language, seen in lesson.seen.items():
+                self.seen[language].add(seen)
         self.engine.known.settle()
 
     def rewrite(self, writer: SetWriter) -> Iterator[bytes]:
@@ -119,9 +120,9 @@ class _Run:
             looks_said=self.tally.crowd.said(),
             people_few=self.tally.crowd.small(),
             few_without=dict(self.tally.crowd.helps()),
-            seen_first={language: seen.first for language, seen in self.seen.items()},
-            seen_second={language: seen.second for language, seen in self.seen.items()},
-            seen_both={language: seen.both for language, seen in self.seen.items()},
+            seen_first={language: len(seen.first) for language, seen in self.seen.items()},
+            seen_second={language: len(seen.second) for language, seen in self.seen.items()},
+            seen_both={language: len(seen.first & seen.second) for language, seen in self.seen.items()},
         )
 
     def _recall(self) -> tuple[Counter[str], Counter[str]]:

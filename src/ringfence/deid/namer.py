@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from ringfence.deid import people, places
 from ringfence.deid.named import LOCATION, PERSON, REGION
@@ -33,26 +33,29 @@ _ANY = {"zh": "王小明在北京。", "en": "John Smith lives in Paris."}
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
 
 
-class Seen(NamedTuple):
-    """How many persons the first tagger of a language saw, how many the second, and how many both."""
+@dataclass
+class Seen:
+    """The different names of persons that the first tagger of a language saw, and those that the second did: a name that stands in many places is one."""
 
-    first: int = 0
-    second: int = 0
-    both: int = 0
+    first: set[str] = field(default_factory=set)
+    second: set[str] = field(default_factory=set)
 
-    def minus(self, less: Seen) -> Seen:
-        """Return the differences."""
-        return Seen(self.first - less.first, self.second - less.second, self.both - less.both)
+    def add(self, other: Seen) -> None:
+        """Take over what was seen elsewhere."""
+        self.first |= other.first
+        self.second |= other.second
 
-    def plus(self, more: Seen) -> Seen:
-        """Return the sums."""
-        return Seen(self.first + more.first, self.second + more.second, self.both + more.both)
+    def taken(self) -> Seen:
+        """Return what was seen, and begin anew."""
+        seen = Seen(self.first, self.second)
+        self.first, self.second = set(), set()
+        return seen
 
 
 class Namer:
     """Asks taggers about the pieces of a block and remembers what they said.
 
-    seen: by language, over everything that was searched, for languages with two taggers.
+    seen: by language, over everything that was searched since it was last taken, for languages with two taggers.
     """
 
     def __init__(self, taggers: Sequence[Tagger]) -> None:
@@ -77,7 +80,7 @@ class Namer:
                 for start, piece in asked:
                     spans, seen = self._known[language, piece]
                     if language in self.seen:
-                        self.seen[language] = self.seen[language].plus(seen)
+                        self.seen[language].add(seen)
                     for span in spans:
                         yield Span(start + span.start, start + span.end, span.kind, span.score)
         if self._size > _MOST_KEPT:  # begins anew: a piece gets the same spans again
@@ -85,7 +88,7 @@ class Namer:
 
     def _ask(self, language: str, taggers: Sequence[Tagger], pieces: list[str]) -> None:
         for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
-            seen = _seen(*found[:2]) if len(found) > 1 else Seen()
+            seen = _seen(piece, *found[:2]) if len(found) > 1 else Seen()
             self._known[language, piece] = (
                 tuple(_sized(span, piece) for span in _own_first([span for spans in found for span in spans]) if _stands_free(span, piece)),
                 seen,
@@ -114,10 +117,8 @@ def may_hold_a_name(piece: str, language: str) -> bool:
     return _CAPITAL.search(piece) is not None or not people.names().group_of.keys().isdisjoint(_WORD.findall(piece))
 
 
-def _seen(first: Sequence[Span], second: Sequence[Span]) -> Seen:
-    mine, others = ([span for span in spans if span.kind == PERSON] for spans in (first, second))
-    both = sum(any(a.start < b.end and b.start < a.end for b in others) for a in mine)
-    return Seen(len(mine), len(others), both)
+def _seen(piece: str, first: Sequence[Span], second: Sequence[Span]) -> Seen:
+    return Seen(*({people.normal(piece[span.start : span.end]) for span in spans if span.kind == PERSON} for spans in (first, second)))
 
 
 def _stands_free(span: Span, piece: str) -> bool:

@@ -54,7 +54,7 @@ class DeidFigures(Figures):
     )
     people_few: Count  # in classes of fewer than five that look alike
     few_without: Counts  # how many fewer it would be if the masked texts said less: without one of these, or with bands of 20 years
-    seen_first: Counts  # persons that the first tagger of a language saw, where it has two
+    seen_first: Counts  # different names of persons that the first tagger of a language saw, where it has two
     seen_second: Counts
     seen_both: Counts
 

@@ -105,7 +105,8 @@ def records_of(source: SetReader, shard: int) -> Iterator[Record]:
 def learn(engine: Engine, records: Iterable[Record], say: Say = lambda _: None) -> Lesson:
     """Return what a shard teaches; the engine itself learns nothing."""
     learned, sample, records_read, characters = Learned(), Sample(SAMPLE), 0, 0
-    before = dict(engine.seen)
+    for before in engine.seen.values():
+        before.taken()
 
     def counted() -> Iterator[Record]:
         nonlocal records_read, characters
@@ -116,7 +117,7 @@ def learn(engine: Engine, records: Iterable[Record], say: Say = lambda _: None) 
             yield record
 
     engine.learn(counted(), into=learned)
-    seen = {language: now.minus(before[language]) for language, now in engine.seen.items()}
+    seen = {language: now.taken() for language, now in engine.seen.items()}
     return Lesson(learned, records_read, characters, sample, seen, engine.remembered.handed_over())
 
 

@@ -145,17 +145,19 @@ def _listed(words: list[str]) -> str:
 
 
 def taggers_sentences(f: MaskedShown) -> list[str]:
-    """Return, per language with two taggers, how many names of persons both together may have missed."""
+    """Return, per language with two taggers, of how many names of persons they disagree, and how many both may have missed."""
     return [
         t(
-            "{language}: the two taggers saw {a} and {b} names of persons, {both} of them alike. If they erred independently, about {x} more were "
-            "seen by neither (Chapman); they do not quite, so take it as a warning and not as a bound.",
-            "{language}：两个标注器分别看到 {a} 与 {b} 个人名，其中 {both} 个相同。若两者的错误相互独立，则约有 {x} 个均未被看到（Chapman 估计）；"
-            "它们并不完全独立，请视为提示而非界限。",
+            "{language}: the two taggers saw {a} and {b} different names of persons, {both} of them both; {alone} rest on one of the two alone. If they erred "
+            "independently, and found every name as easily as any other, about {x} more would have been seen by neither (Chapman). Neither is so: taggers miss the "
+            "same names, and the number is then too low. Take it as a warning and not as a bound.",
+            "{language}：两个标注器分别看到 {a} 与 {b} 个不同的人名，其中 {both} 个两者都看到，{alone} 个只靠其中之一。若两者的错误相互独立，且每个名字同样容易找到，"
+            "则约有 {x} 个均未被看到（Chapman 估计）。实际并非如此：标注器往往漏掉相同的名字，此时该数偏低。请视为提示而非界限。",
             language=_LANGUAGES[language].show(),
             a=f.seen_first[language],
             b=f.seen_second[language],
             both=f.seen_both[language],
+            alone=f.seen_first[language] + f.seen_second[language] - 2 * f.seen_both[language],
             x=unseen(f.seen_first[language], f.seen_second[language], f.seen_both[language]),
         )
         for language in sorted(f.seen_first)

@@ -188,6 +188,17 @@ def test_two_taggers_are_compared(child):
     assert figures.seen_both["en"] <= min(figures.seen_first["en"], figures.seen_second["en"])
 
 
+def test_a_name_on_many_rows_is_one_name_for_the_estimate(tmp_path):
+    rows = [
+        Record(f"{n:032x}", f"{n:032x}", "c", "text", ("text",), (f"Patient John Smith was seen by Maria Garcia on day {n}.",))
+        for n in range(40)
+    ]
+    settings = DeidSettings(parts=("email.v1",), taggers=("en-names.v1", "spacy-en-md.v1"), plant=0)
+    figures = run(child_of(tmp_path, rows, settings))
+    assert 1 <= figures.seen_both["en"] <= 2
+    assert max(figures.seen_first["en"], figures.seen_second["en"]) <= 4
+
+
 def test_the_span_table_leads_back_to_every_original(child):
     run(child)
     slot = stored(child.order.outputs["spans"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON, REGION
-from ringfence.deid.namer import Namer
+from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import Span
 from ringfence.deid.scanner import ReScanner
@@ -70,6 +70,25 @@ def test_long_sentences_are_cut_and_nothing_is_left_out(length):
 def test_countries_and_provinces_are_regions():
     zh = Listed("zh", {"美国": LOCATION, "广东省": LOCATION, "佛山市": LOCATION})
     assert spans("美国广东省佛山市", zh) == [("美国", REGION), ("广东省", REGION), ("佛山市", LOCATION)]
+
+
+def test_names_are_counted_once_and_agreement_means_the_same_words():
+    """Mentions would count a doctor's name on every note as evidence, and an overlap would count two different readings as one."""
+    first = Listed("zh", {"张伟": PERSON, "李娜": PERSON, "王小明": PERSON, "北京": LOCATION})
+    second = Listed("zh", {"张伟": PERSON, "王小": PERSON, "北京": PERSON})
+    namer = Namer([first, second])
+    for text in ("张伟来了。张伟走了。李娜和王小明在北京", "张伟又来了。"):
+        list(namer.find(text))
+        list(namer.find(text))  # what is remembered counts like what is asked
+    seen = namer.seen["zh"]
+    assert seen.first == {"张伟", "李娜", "王小明"}
+    assert seen.second == {"张伟", "王小", "北京"}
+    taken = seen.taken()
+    assert taken.first & taken.second == {"张伟"}
+    assert seen == Seen()
+    list(namer.find("李娜走了"))
+    taken.add(seen)
+    assert (len(taken.first), seen.first) == (3, {"李娜"})
 
 
 def engine(*taggers, **changes):

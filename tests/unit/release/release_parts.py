@@ -132,7 +132,7 @@ def chain_of(space: Space, *, seed: int, source: str = "clinic") -> list[Stateme
         space.statement("scan", subjects={"set": cleared, "quarantine": aside}, inputs={"set": sealed}, parts=("invisible.v1",)),
         space.statement("keep", subjects={"set": kept}, inputs={"set": cleared, "quarantine": aside}),
         space.statement(
-            "deid", subjects={"set": masked}, inputs={"set": kept}, settings={"profile": "core-zh-en"}, figures={"survivors": 0}
+            "deid", subjects={"set": masked}, inputs={"set": kept}, settings={"profile": "medical-zh"}, figures={"survivors": 0}
         ),
         space.statement(
             "train",

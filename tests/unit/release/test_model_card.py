@@ -31,7 +31,7 @@ def test_it_says_what_was_done_and_what_was_not(space):
         "| label of the data | sensitive |",
         "tier T1",
         "for poisoned rows, by `invisible.v1`",
-        "profile `core-zh-en`; 0 originals survived",
+        "profile `medical-zh`; 0 originals survived",
         "memorisation: not audited",
         "ordinary run, no differential privacy guarantee",
         "| deid survivors | pass |",

@@ -143,6 +143,9 @@ def test_chapman_is_the_published_estimate(only_first, only_second, both):
 def test_two_taggers_are_compared_only_where_there_are_two():
     assert unseen(60, 40, 20) == ceil(61 * 41 / 21 - 1 - 80)
     assert str(unseen(60, 40, 20)) in taggers_sentences(shown())[0]
+    (said,) = taggers_sentences(shown())
+    assert "60 rest on one of the two alone" in said  # 40 and 20
+    assert "independently" in said
     assert taggers_sentences(shown(seen_first={}, seen_second={}, seen_both={})) == []
 
 

@@ -13,6 +13,7 @@ from ringfence.deid.recogniser import CHECKED, RECOGNISERS, SHAPE, Shaped, Span,
 from ringfence.deid.specimen import Specimen, framed
 
 _VERSION_WORD = re.compile(r"(?:version|ver\.?|build|release|版本号?|固件)[ :]{0,2}$", re.IGNORECASE)
+_NAME = re.compile("(?:IP|ip)$")
 _TAIL = re.compile(r"[0-9A-Fa-f:.]{0,45}")
 _GROUP_CHARACTERS = frozenset("0123456789ABCDEFabcdef:")
 _LONGEST = 39  # characters of an address
@@ -35,7 +36,7 @@ class IpAddress(Shaped):
         if ":" in text[start:end]:
             return self._check6(text, start, end)
         touches = text[max(0, start - 1) : start] == "." or (text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit())
-        if touches or not stands_alone(text, start, end) or _VERSION_WORD.search(text, max(0, start - 12), start):
+        if touches or not _is_alone(text, start, end) or _VERSION_WORD.search(text, max(0, start - 12), start):
             return ()
         return (Span(start, end, "IP_ADDRESS", SHAPE),) if _is_host4(text[start:end]) else ()
 
@@ -50,7 +51,7 @@ class IpAddress(Shaped):
         trimmed = text[first : last.end() if last else end].rstrip(".")
         trimmed = trimmed[:-1] if trimmed.endswith(":") and not trimmed.endswith("::") else trimmed
         end = first + len(trimmed)
-        if not stands_alone(text, first, end) or not _is_host6(trimmed):
+        if not _is_alone(text, first, end) or not _is_host6(trimmed):
             return ()
         return (Span(first, end, "IP_ADDRESS", CHECKED),)
 
@@ -94,6 +95,12 @@ class IpAddress(Shaped):
         if draw.below(8) == 0:
             return f"{_BENCHMARK}{draw.below(256)}.{draw.below(254) + 1}"
         return f"{draw.choice(_DOCUMENTATION)}{draw.below(254) + 1}"
+
+
+def _is_alone(text: str, start: int, end: int) -> bool:
+    """Return True when no letter or digit touches an address but those of its name: 登录IP10.0.0.1."""
+    first = start - 2 if _NAME.search(text, max(0, start - 3), start) else start
+    return stands_alone(text, first, end)
 
 
 def _is_host4(value: str) -> bool:

@@ -13,7 +13,8 @@ from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Spa
 from ringfence.deid.specimen import Specimen, framed, grouped
 
 _WORDS = r"(?i:mac(?:[ _]?addr(?:ess)?)?)(?:地址|位址)?|物理地址|實體位址"
-_CONTINUES_BEFORE = re.compile(r"[0-9A-Fa-f][:.\-]$")
+_CONTINUES_BEFORE = re.compile(r"(?:^|[^0-9A-Za-z])[0-9A-Fa-f]{1,4}[:.\-]$")  # a group of more of the same, and not the C of MAC:
+_WIDEST = 6  # characters of that
 _CONTINUES_AFTER = re.compile(r"[:.\-][0-9A-Fa-f]")
 _DOCUMENTATION = "00005E0053"
 _LENGTH = 12
@@ -38,7 +39,7 @@ class MacAddress(Shaped):
         value = text[slice(*place)]
         if not any(c in "-.:" for c in value):
             return (Span(*place, "MAC_ADDRESS", KEYWORDED),) if _is_interface(value) else ()
-        if _CONTINUES_BEFORE.search(text, max(0, start - 2), start) or _CONTINUES_AFTER.match(text, end):
+        if _CONTINUES_BEFORE.search(text, max(0, start - _WIDEST), start) or _CONTINUES_AFTER.match(text, end):
             return ()
         has_letter = any(c.isalpha() for c in value)  # 12-05-20-13-05-20 and 1234.5678.9012 are something else
         return (Span(*place, "MAC_ADDRESS", SHAPE),) if (":" in value or has_letter) and _is_interface(value) else ()
