@@ -54,6 +54,7 @@ _MARKS = tuple(
     for mark, words in (("@", "at|At|AT"), (".", "dot|Dot|DOT|点"))
 )
 _LONGEST_MARK = 12  # characters: ` [ dot ] x`
+_SHORT = 256  # characters of a text that is looked at by one expression first: tables pay for longer ones alone
 _LAYERS = 4  # of escapes of one sort inside those of another: what is wrapped more often stays wrapped, so that the time has a bound
 
 # Sorts of characters, one byte each: a megabyte is searched by its sorts first, because what is looked for is rare and they are searched fast.
@@ -111,6 +112,8 @@ def fold(text: str) -> Folded:
 
     Only what an identifier may consist of is touched: `，` stays what it is, and so do Chinese numbers of fewer than seven digits.
     """
+    if len(text) <= _SHORT and not _may_fold().search(text):
+        return Folded(text)
     folded, sorts = _by_character(text)
     for layer in range(_LAYERS):
         if found := escapes(folded.text):
@@ -321,6 +324,16 @@ def _sort_table() -> Sorts:
     for character, sort in ((" ", " "), ("-", "-"), ("点", "p")):
         table[ord(character)] = ord(sort)
     return table
+
+
+@cache
+def _may_fold() -> re.Pattern[str]:
+    """Return what finds something in every text that is not its own folding: a character that folds, or what begins a spelling of several."""
+    codes = np.flatnonzero(_sort_table() == _FOLDS)
+    firsts = codes[np.diff(codes, prepend=-2) > 1]
+    lasts = codes[np.diff(codes, append=_RESIZED + 1) > 1]
+    ranges = "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True))
+    return re.compile(rf"[{ranges}{_CHINESE_DIGITS}\\%&\[({{<#]|[0-9] [0-9]")
 
 
 @cache

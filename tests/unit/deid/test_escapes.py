@@ -105,6 +105,12 @@ def test_a_text_is_folded_the_same_in_any_company(text, other):
     assert fold(f"{other}\x00{text}\x00{other}").text == "\x00".join(fold(one).text for one in (other, text, other))
 
 
+@given(PIECES)
+def test_a_short_text_is_folded_as_a_long_one(text):
+    beyond = "\x00" + "x" * 256
+    assert fold(text).text + beyond == fold(text + beyond).text
+
+
 @given(PIECES, PIECES)
 def test_each_text_of_a_block_begins_where_it_did(text, other):
     folded = fold(f"{other}\x00{text}")
