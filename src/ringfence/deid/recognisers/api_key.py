@@ -24,6 +24,9 @@ _WORDS = r"(?i:(?:api|access|secret|auth|private|client)[_ \-]?(?:key|token|secr
 _BEHIND = r"[\"' ]{0,2}[:=][\"' ]{0,2}[A-Za-z0-9_+/=.~!@#$%^&*\-]{8,}"
 _NAMED = f"(?:{_WORDS}){_BEHIND}"
 # The last words alone: an automaton that must know which of several words one inside the other began first takes ten times as long.
+# Of what has no end the least is enough: what may follow is looked for behind it.
+_SHORTEST = f"{_FIXED}|\\.eyJ[A-Za-z0-9_\\-]{{10}}".replace(",}", "}")
+_VALUE_CLASS = r"[A-Za-z0-9_+/=.~!@#$%^&*\-]"
 _LAST_WORDS, _BEFORE = "(?:(?i:key|token|secret|passwd|password|pwd)|密码|口令|密钥|令牌)", 12  # and what may stand before them
 
 _FIXED_FORM = re.compile(_FIXED, re.ASCII)
@@ -53,8 +56,8 @@ class ApiKey(Shaped):
 
     @property
     def trigger(self) -> Trigger:
-        """Return the pattern with shorter key words."""
-        return Trigger(f"{_FIXED}|{_JWT_TAIL}|{_PEM}|{_LAST_WORDS}{_BEHIND}", before=_BEFORE)
+        """Return the pattern with shorter key words, and as little as there may be of what can be long."""
+        return Trigger(f"{_SHORTEST}|{_PEM}|{_LAST_WORDS}{_BEHIND}".replace(",}", "}"), before=_BEFORE, behind=_VALUE_CLASS)
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the secret if it has a documented form or looks random enough."""
