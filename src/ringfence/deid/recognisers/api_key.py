@@ -43,7 +43,8 @@ _PASSWORD_LENGTH, _PASSWORD_BITS = 8, 2.5
 
 def entropy(value: str) -> float:
     """Return the Shannon entropy of the characters of `value`, in bits per character."""
-    return -sum(n / len(value) * log2(n / len(value)) for n in Counter(value).values())
+    size = len(value)
+    return -sum([n / size * log2(n / size) for n in Counter(value).values()])
 
 
 @RECOGNISERS.add("api-key.v1")
