@@ -188,11 +188,11 @@ def search(part: Searchable, text: str, regions: Iterable[tuple[int, int]]) -> I
     Any regions that cover every match of the pattern give the same spans as the whole text does: that is what makes the two
     engines agree.
     """
-    find, at, done = compiled(part.searched).search, 0, 0
+    find, check, at, done = compiled(part.searched).search, part.check, 0, 0
     for start, end in regions:
         at = max(at, start)
-        while match := find(text, at, end):
-            spans = part.check(text, match.start(), match.end())
+        while at < end and (match := find(text, at, end)):
+            spans = check(text, match.start(), match.end())
             if spans:
                 for span in spans:  # a check that looks to the left must not claim again what was claimed
                     if span.end > done:
