@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Kind = Literal["messages", "pair", "text", "preference"]
@@ -12,6 +12,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+_quoted = json.encoder.encode_basestring  # what the encoder above makes of a string
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,17 @@ class Record:
 
     def to_line(self) -> bytes:
         """Return the record as one line of UTF-8 JSON, newline included."""
-        row: dict[str, Any] = {
-            "id": self.id,
-            "unit": self.unit,
-            "source": self.source,
-            "kind": self.kind,
-            "roles": self.roles,
-            "texts": self.texts,
-        }
-        if self.fields:
-            row["fields"] = self.fields
-        return _encode(row).encode("utf-8", "surrogatepass") + b"\n"
+        row = (
+            f'{{"id":{_quoted(self.id)},"unit":{_quoted(self.unit)},"source":{_quoted(self.source)},"kind":{_quoted(self.kind)},'
+            f'"roles":{_listed(self.roles)},"texts":{_listed(self.texts)}'
+        )
+        row += f',"fields":{_encode(self.fields)}}}\n' if self.fields else "}\n"
+        return row.encode("utf-8", "surrogatepass")
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
         """Return the record that `to_line` wrote."""
-        row = json.loads(line)
+        row = _decode(line.decode("utf-8", "surrogatepass"))
         return cls(
             id=row["id"],
             unit=row["unit"],
@@ -70,13 +67,13 @@ class Record:
 
     def content(self) -> bytes:
         """Return the bytes over which equal content is recognised: kind, roles and texts, no ids, no fields."""
-        return _encode([self.kind, self.roles, self.texts]).encode("utf-8", "surrogatepass")
+        return f"[{_quoted(self.kind)},{_listed(self.roles)},{_listed(self.texts)}]".encode("utf-8", "surrogatepass")
 
     def with_texts(self, texts: tuple[str, ...], *, keep_fields: bool = True) -> Record:
         """Return a copy with other texts, in the same order and number."""
         if len(texts) != len(self.texts):
             raise ValueError(f"{len(texts)} texts for {len(self.texts)}")
-        return replace(self, texts=texts, fields=self.fields if keep_fields else {})
+        return Record(self.id, self.unit, self.source, self.kind, self.roles, texts, self.fields if keep_fields else {})
 
     def prompt(self) -> tuple[Message, ...]:
         """Return the turns before the last answer; empty for plain text."""
@@ -87,3 +84,8 @@ class Record:
             Message(role, text)  # type: ignore[arg-type]  # roles before the answer are chat roles by construction
             for role, text in zip(self.roles[:last], self.texts[:last], strict=True)
         )
+
+
+def _listed(texts: tuple[str, ...]) -> str:
+    """Return a JSON list of strings."""
+    return f"[{','.join(map(_quoted, texts))}]"

@@ -35,9 +35,15 @@ class Block:
     def by_text(self, spans: Iterable[Span]) -> dict[int, list[tuple[Span, str]]]:
         """Return, per text that has any, its spans in its own original coordinates, each with its folded value."""
         rows: dict[int, list[tuple[Span, str]]] = {}
-        for span in spans:
-            row = bisect_right(self._starts, span.start) - 1
-            start, end = self._folded.original(span.start, span.end)
-            base = self._original_starts[row]
-            rows.setdefault(row, []).append((Span(start - base, end - base, span.kind, span.score), self.value(span)))
+        text, starts, originals = self.text, self._starts, self._original_starts
+        original = self._folded.original if self._folded.firsts else None
+        for first, last, kind, score in spans:
+            row = bisect_right(starts, first) - 1
+            start, end = original(first, last) if original else (first, last)
+            base = originals[row]
+            found = (Span(start - base, end - base, kind, score), text[first:last])
+            if row in rows:
+                rows[row].append(found)
+            else:
+                rows[row] = [found]
         return rows

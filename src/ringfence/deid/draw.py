@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from struct import Struct
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,6 +12,8 @@ T = TypeVar("T")
 DIGITS = "0123456789"
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
+_ALPHABETS = {character: alphabet for alphabet in (DIGITS, LOWER, UPPER) for character in alphabet}
+_WORDS = Struct(">4Q")  # of a digest
 
 
 class Draw:
@@ -19,7 +22,8 @@ class Draw:
     def __init__(self, key: bytes, seed: bytes, *, attempt: int = 0) -> None:
         self._root, self._attempt = key, attempt
         self._key = hmac.digest(key, seed + b"\x00%d" % attempt, "sha256")
-        self._pool, self._left, self._block = 0, 0, 0
+        self._words: list[int] = []  # the next one last
+        self._block = 0
 
     def shared(self, part: str) -> Draw:
         """Return a draw that is the same for every value that holds this part, a surname for one."""
@@ -27,13 +31,14 @@ class Draw:
 
     def below(self, limit: int) -> int:
         """Return an integer from 0 to limit - 1; the bias of 64 bits modulo a small limit is below 2^-40."""
-        if self._left == 0:
-            block = hmac.digest(self._key, self._block.to_bytes(8, "big"), "sha256")
-            self._pool, self._left, self._block = int.from_bytes(block, "big"), 4, self._block + 1
-        word = self._pool & 0xFFFFFFFFFFFFFFFF
-        self._pool >>= 64
-        self._left -= 1
-        return word % limit
+        return (self._words or self._more()).pop() % limit
+
+    def _more(self) -> list[int]:
+        """Return the next words, of which there are none left."""
+        block = hmac.digest(self._key, self._block.to_bytes(8, "big"), "sha256")
+        self._block += 1
+        self._words = list(_WORDS.unpack(block))
+        return self._words
 
     def choice(self, options: Sequence[T]) -> T:
         """Return one of the options."""
@@ -41,20 +46,19 @@ class Draw:
 
     def text(self, alphabet: str, length: int) -> str:
         """Return `length` characters of the alphabet."""
-        return "".join(self.choice(alphabet) for _ in range(length))
+        size, words, made = len(alphabet), self._words, []
+        for _ in range(length):
+            words = words or self._more()
+            made.append(alphabet[words.pop() % size])
+        return "".join(made)
 
     def scramble(self, value: str) -> str:
         """Return a string of the same shape: digit for digit, letter for letter of the same case, the rest as it is."""
-        return "".join(self._like(c) for c in value)
-
-    def _like(self, character: str) -> str:
-        for alphabet in (DIGITS, LOWER, UPPER):
-            if character in alphabet:
-                return self.choice(alphabet)
-        return character
+        below, alphabets = self.below, _ALPHABETS
+        return "".join([alphabet[below(len(alphabet))] if (alphabet := alphabets.get(c)) else c for c in value])
 
 
 def refill(template: str, characters: str) -> str:
     """Return `template` with its ASCII letters and digits replaced by `characters` in order; separators stay where they are."""
     fresh = iter(characters)
-    return "".join(next(fresh) if c.isascii() and c.isalnum() else c for c in template)
+    return "".join([next(fresh) if c in _ALPHABETS else c for c in template])

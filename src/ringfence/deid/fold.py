@@ -1,7 +1,7 @@
 """Folding: one spelling for the many ways to write a digit, a letter or a separator, with the way back to the original characters.
 
-Two steps: first every character for itself, then what only several characters together tell: digits written in Chinese or with a space after each,
-and the @ and the dot that people spell out to keep an address from machines.
+Three steps: first every character for itself, then those that are written as escapes (see `escapes`), then what only several characters together
+tell: digits written in Chinese or with a space after each, and the @ and the dot that people spell out to keep an address from machines.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ringfence.deid.escapes import Escape, escapes
 
 _KEPT = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz@._%+-:/=&~ ")
 _BLOCKS = (  # where compatibility forms of ASCII live: superscripts, punctuation, enclosed, full-width, mathematical
@@ -52,6 +54,8 @@ _MARKS = tuple(
     for mark, words in (("@", "at|At|AT"), (".", "dot|Dot|DOT|点"))
 )
 _LONGEST_MARK = 12  # characters: ` [ dot ] x`
+_SHORT = 256  # characters of a text that is looked at by one expression first: tables pay for longer ones alone
+_LAYERS = 4  # of escapes of one sort inside those of another: what is wrapped more often stays wrapped, so that the time has a bound
 
 # Sorts of characters, one byte each: a megabyte is searched by its sorts first, because what is looked for is rare and they are searched fast.
 _DIGIT, _HAN_DIGIT, _OTHER = b"01x"
@@ -72,15 +76,21 @@ class Folded:
 
     `firsts` and `origins`: where a stretch of folded characters begins, and where the original characters behind it do; inside a stretch both
     go on one by one. Of stretches that begin alike the last one counts; without stretches the places are the same.
+    `widths`: for each stretch, how many original characters stand behind each of its folded ones; if more than one, it has a single character.
     """
 
     text: str
     firsts: Sequence[int] = ()  # ascending
     origins: Sequence[int] = ()
+    widths: Sequence[int] = ()  # empty: 1 everywhere
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """Return the range of original characters behind the folded range `start:end`, which must not be empty."""
-        return (self.place(start), self.place(end - 1) + 1) if self.firsts else (start, end)
+        return (self.place(start), self.place(end - 1) + self.width(end - 1)) if self.firsts else (start, end)
+
+    def width(self, at: int) -> int:
+        """Return how many original characters stand behind the folded character `at`."""
+        return self.widths[bisect_right(self.firsts, at) - 1] if self.widths else 1
 
     def place(self, at: int) -> int:
         """Return the index of the original character behind the folded character `at`."""
@@ -98,15 +108,21 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Return `text` in one spelling: `１３８`, `1 3 8 0 0 …`, `一三八零零…` and `bob [at] corp [dot] com` as an identifier is usually written.
+    """Return `text` in one spelling: `１３８`, `1 3 8 0 0 …`, `一三八零零…`, `%31%33%38` and `bob [at] corp [dot] com` as an identifier is usually written.
 
     Only what an identifier may consist of is touched: `，` stays what it is, and so do Chinese numbers of fewer than seven digits.
     """
+    if len(text) <= _SHORT and not _may_fold().search(text):
+        return Folded(text)
     folded, sorts = _by_character(text)
-    for step in (_in_chinese, _apart, _spelt_out):
-        if edits := list(step(folded.text, sorts)):
-            folded = _edited(folded, edits)
-            sorts = _sorted(folded.text)
+    for layer in range(_LAYERS):
+        if found := escapes(folded.text):
+            folded, sorts = _unescaped(folded, sorts, found)
+        elif layer:
+            break
+        for step in (_in_chinese, _apart, _spelt_out):
+            if edits := list(step(folded.text, sorts)):
+                folded, sorts = _edited(folded, sorts, edits)
     return folded
 
 
@@ -199,11 +215,13 @@ def _spelt_out(text: str, sorts: bytes) -> Iterator[_Edit]:
     return iter(sorted(found))
 
 
-def _edited(folded: Folded, edits: list[_Edit]) -> Folded:
-    pieces, firsts, places, at, length = [], [0], [0], 0, 0  # places: in the text that is edited
+def _edited(folded: Folded, sorts: bytes, edits: list[_Edit]) -> tuple[Folded, bytes]:
+    """Return a folded text and its sorts after edits."""
+    pieces, kinds, firsts, places, at, length = [], [], [0], [0], 0, 0  # places: in the text that is edited
     for start, end, written in edits:
         before = folded.text[at:start]
         pieces += [before, written]
+        kinds += [sorts[at:start], _sorted(written)]
         length += len(before)
         behind = range(start, end)
         kept = behind[:1] if len(written) == 1 else [n for n in behind if len(written) == len(behind) or folded.text[n] != " "]
@@ -214,23 +232,82 @@ def _edited(folded: Folded, edits: list[_Edit]) -> Folded:
         places.append(end)
         at = end
     text = "".join([*pieces, folded.text[at:]])
-    return Folded(text, *(_composed(firsts, places, folded, length=len(text)) if folded.firsts else (firsts, places)))
+    mapped = _composed(firsts, places, folded, length=len(text)) if folded.firsts else (firsts, places)
+    return Folded(text, *mapped), b"".join([*kinds, sorts[at:]])
 
 
-def _composed(firsts: list[int], places: list[int], inner: Folded, *, length: int) -> tuple[list[int], list[int]]:
+def _composed(firsts: list[int], places: list[int], inner: Folded, *, length: int) -> tuple[list[int], list[int], list[int]]:
     """Return stretches of a text that came from an edited one, in the places of what that one came from."""
-    starts, origins = [], []
+    starts: list[int] = []
+    origins: list[int] = []
+    widths: list[int] = []
     for first, place, end in zip(firsts, places, [*firsts[1:], length], strict=True):
         if first == end:
             continue
-        starts.append(first)
-        origins.append(inner.place(place))
-        stretch = bisect_right(inner.firsts, place)
-        while stretch < len(inner.firsts) and inner.firsts[stretch] < place + end - first:
-            starts.append(first + inner.firsts[stretch] - place)
-            origins.append(inner.origins[stretch])
-            stretch += 1
-    return starts, origins
+        for start, origin, width in _stretches(inner, place, place + end - first):
+            starts.append(start + first - place)
+            origins.append(origin)
+            widths.append(width)
+    return starts, origins, widths if inner.widths else []
+
+
+def _stretches(folded: Folded, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches of a range of folded characters that is not empty: first folded character, original one, width."""
+    if not folded.firsts:
+        yield start, start, 1
+        return
+    firsts, origins, widths = folded.firsts, folded.origins, folded.widths
+    stretch = bisect_right(firsts, start) - 1
+    yield start, origins[stretch] + start - firsts[stretch], widths[stretch] if widths else 1
+    stretch += 1
+    while stretch < len(firsts) and firsts[stretch] < end:
+        yield firsts[stretch], origins[stretch], widths[stretch] if widths else 1
+        stretch += 1
+
+
+def _unescaped(folded: Folded, sorts: bytes, found: list[Escape]) -> tuple[Folded, bytes]:
+    """Return a folded text and its sorts with escapes exchanged for what they stand for, folded: each character of that stands for the whole escape."""
+    pieces: list[str] = []
+    kinds: list[bytes] = []
+    firsts: list[int] = []
+    origins: list[int] = []
+    widths: list[int] = []
+    at, length = 0, 0
+    for start, end, character in (*found, (len(folded.text), len(folded.text), "")):
+        if at < start:
+            for first, origin, width in _stretches(folded, at, start):
+                firsts.append(length + first - at)
+                origins.append(origin)
+                widths.append(width)
+            pieces.append(folded.text[at:start])
+            kinds.append(sorts[at:start])
+            length += start - at
+        if start == end:  # behind the last escape: a text may begin there, although it is empty
+            firsts.append(length)
+            origins.append(_end(folded))
+            widths.append(1)
+            break
+        written, sort = _folded_character(character)
+        pieces.append(written)
+        kinds.append(sort)
+        origin, last = folded.original(start, end)
+        firsts += range(length, length + len(written))
+        origins += [origin] * len(written)
+        widths += [last - origin] * len(written)
+        length += len(written)
+        at = end
+    return Folded("".join(pieces), firsts, origins, widths), b"".join(kinds)
+
+
+def _end(folded: Folded) -> int:
+    """Return where the original characters behind a text that is not empty end."""
+    return folded.original(len(folded.text) - 1, len(folded.text))[1]
+
+
+@lru_cache(maxsize=1 << 14)
+def _folded_character(character: str) -> tuple[str, bytes]:
+    folded, sorts = _by_character(character)
+    return folded.text, sorts
 
 
 @cache
@@ -247,6 +324,16 @@ def _sort_table() -> Sorts:
     for character, sort in ((" ", " "), ("-", "-"), ("点", "p")):
         table[ord(character)] = ord(sort)
     return table
+
+
+@cache
+def _may_fold() -> re.Pattern[str]:
+    """Return what finds something in every text that is not its own folding: a character that folds, or what begins a spelling of several."""
+    codes = np.flatnonzero(_sort_table() == _FOLDS)
+    firsts = codes[np.diff(codes, prepend=-2) > 1]
+    lasts = codes[np.diff(codes, append=_RESIZED + 1) > 1]
+    ranges = "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True))
+    return re.compile(rf"[{ranges}{_CHINESE_DIGITS}\\%&\[({{<#]|[0-9] [0-9]")
 
 
 @cache

@@ -44,16 +44,18 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Where an automaton sends the search of a recogniser: to the ranges that match `pattern`, and `before` characters to their left.
+    """Where an automaton sends the search of a recogniser: to what matches `pattern`, and what stands before and behind it.
 
-    Those must cover whatever match of the recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because
+    That is `before` characters to the left, and to the right as many as are of the class `behind`. Those ranges must cover whatever match of the recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because
     an automaton, unlike a search from left to right, can ask what stands before a match; where it is not, the two are the same.
+    behind: for a pattern that goes on without a limit, which an automaton that tells where a match began pays for: it gets the shortest match.
     is_number: what the check accepts lies in a stretch of at most REACH bytes that begins and ends anywhere around DIGITS digits; a run of
     any length in which each DIGITS digits do is such stretches, one over the other.
     """
 
     pattern: str
     before: int = 0
+    behind: str = ""
     is_number: bool = False
 
     DIGITS: ClassVar[int] = 6
@@ -186,11 +188,11 @@ def search(part: Searchable, text: str, regions: Iterable[tuple[int, int]]) -> I
     Any regions that cover every match of the pattern give the same spans as the whole text does: that is what makes the two
     engines agree.
     """
-    find, at, done = compiled(part.searched).search, 0, 0
+    find, check, at, done = compiled(part.searched).search, part.check, 0, 0
     for start, end in regions:
         at = max(at, start)
-        while match := find(text, at, end):
-            spans = part.check(text, match.start(), match.end())
+        while at < end and (match := find(text, at, end)):
+            spans = check(text, match.start(), match.end())
             if spans:
                 for span in spans:  # a check that looks to the left must not claim again what was claimed
                     if span.end > done:

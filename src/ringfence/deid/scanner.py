@@ -22,6 +22,7 @@ Hits = dict[int, list[Range]]  # number of the pattern (terms: the number after 
 _CONTINUATION, _IS_CONTINUATION = 0xC0, 0x80  # UTF-8: the bytes 10xxxxxx begin no character
 _FIRST_NON_ASCII = 0x80
 _SMALL = 256  # bytes
+_TOLD = 5  # numbers that the library tells of a match
 _QUANTIFIED = re.compile(r"([^\x00-\x7f])(?=[?*+{])")
 
 
@@ -56,6 +57,7 @@ class VectorScanner:
         """`kept`: a folder of automata that were compiled before."""
         self._count, self._triggers = len(triggers), list(triggers)
         self._lengths = np.array([len(term.encode("utf-8", "surrogatepass")) for term in terms], dtype=np.int64)
+        self._behind = {n: re.compile(f"{trigger.behind}*") for n, trigger in enumerate(triggers) if trigger.behind}
         self._before = np.array([trigger.before for trigger in triggers], dtype=np.int64)
         everywhere, numbers = parted(triggers)
         self._everywhere = _Database(compiled.automaton(everywhere, kept) if everywhere else None)
@@ -80,7 +82,24 @@ class VectorScanner:
             events[:, 1:] = _in_characters(events[:, 1:], block)
         if not is_term.all():
             events[~is_term, 1] = np.maximum(events[~is_term, 1] - self._before[numbers[~is_term]], 0)
-        return _merged(events, terms=self._count, length=len(text))
+        return self._lengthened(_merged(events, terms=self._count, length=len(text)), text)
+
+    def _lengthened(self, hits: Hits, text: str) -> Hits:
+        """Return the hits with what triggers say that may stand behind theirs."""
+        for number, behind in self._behind.items():
+            if number in hits:
+                longer: list[Range] = []
+                for start, end in hits[number]:
+                    if longer and end <= longer[-1][1]:  # inside what was behind the one before: each stretch is read once
+                        continue
+                    match = behind.match(text, end)
+                    last = match.end() if match else end
+                    if longer and start < longer[-1][1]:
+                        longer[-1] = (longer[-1][0], last)
+                    else:
+                        longer.append((start, last))
+                hits[number] = longer
+        return hits
 
     def _scan_small(self, block: bytes, text: str) -> Hits:
         """Do the same for few bytes: counting and sorting them in arrays would cost more than the search."""
@@ -98,7 +117,7 @@ class VectorScanner:
                 ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
             else:
                 ranges.append((start, end))
-        return hits
+        return self._lengthened(hits, text)
 
     def _in_numbers(self, block: bytes) -> Events:
         """Return the events of the second automaton."""
@@ -143,7 +162,8 @@ class _Database:
     def events(self, block: bytes) -> Events:
         """Return number, start and end in bytes of every match, [events, 3]."""
         found = self.found(block)
-        return np.array(found, dtype=np.int64)[:, :3] if found else _NONE
+        told = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=_TOLD * len(found))
+        return told.reshape(-1, _TOLD)[:, :3] if found else _NONE
 
 
 def parted(triggers: Sequence[Trigger]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
@@ -170,12 +190,9 @@ def _characters_before(block: bytes, at: int) -> int:
 
 
 def _in_characters(places: Events, block: bytes) -> Events:
-    """Return places in bytes as places in characters."""
-    begins = (np.frombuffer(block, dtype=np.uint8) & _CONTINUATION) != _IS_CONTINUATION
-    counts = np.empty(len(block) + 1, dtype=np.int32)  # characters before each byte
-    counts[0] = 0
-    np.cumsum(begins, dtype=np.int32, out=counts[1:])
-    found: Events = counts[places].astype(np.int64)
+    """Return places in bytes as places in characters: less the bytes before them that begin none."""
+    others = np.flatnonzero((np.frombuffer(block, dtype=np.uint8) & _CONTINUATION) == _IS_CONTINUATION)
+    found: Events = places - np.searchsorted(others, places)
     return found
 
 

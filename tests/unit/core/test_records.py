@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,17 @@ def test_a_record_comes_back_from_its_line(texts, fields):
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert Record.from_line(line) == record
+
+
+@given(
+    texts=st.lists(TEXT, min_size=2, max_size=2), fields=st.dictionaries(TEXT, TEXT | st.integers() | st.none(), max_size=3), source=TEXT
+)
+def test_lines_and_contents_are_what_the_library_writes(texts, fields, source):
+    record = Record("0" * 32, "1" * 32, source, "pair", ("user", "assistant"), tuple(texts), fields)
+    row = {"id": record.id, "unit": record.unit, "source": source, "kind": "pair", "roles": record.roles, "texts": record.texts}
+    row |= {"fields": fields} if fields else {}
+    for written, expected in ((record.to_line(), row), (record.content() + b"\n", [record.kind, record.roles, record.texts])):
+        assert written == json.dumps(expected, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def test_content_ignores_ids_and_fields():

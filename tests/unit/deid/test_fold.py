@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.deid.fold import _tables, fold, fold_characters
+from ringfence.deid.fold import _may_fold, _tables, fold, fold_characters
 
 ODD = st.text(st.sampled_from("1３八Ａａ＠．－：，。①⑩㎏½\u200b\u00ad\ufe0f\u202e𝟏𝟗٣é京 \t\ud800\U000e0041℡ſK"))
 
@@ -104,6 +105,19 @@ def test_a_text_is_folded_the_same_in_any_company(text, other):
     assert fold(f"{other}\x00{text}\x00{other}").text.split("\x00")[1 + other.count("\x00") :][: text.count("\x00") + 1] == fold(
         text
     ).text.split("\x00")
+
+
+@given(st.one_of(st.text(), ODD, SPELT))
+def test_a_short_text_is_folded_as_a_long_one(text):
+    beyond = "\x00" + "x" * 256
+    folded = fold(text)
+    assert folded.text + beyond == fold(text + beyond).text
+
+
+def test_every_character_that_folds_alone_is_looked_for():
+    single, several = _tables()
+    folding = {*several, *np.flatnonzero(single != np.arange(len(single))).tolist()}
+    assert all(_may_fold().search(chr(code)) for code in folding)
 
 
 def test_the_table_touches_no_ascii():

@@ -26,6 +26,9 @@ _WORDS = r"(?i:(?:api|access|secret|auth|private|client)[_ \-]?(?:key|token|secr
 _BEHIND = r"[\"' ]{0,2}[:=][\"' ]{0,2}[A-Za-z0-9_+/=.~!@#$%^&*\-]{8,}"
 _NAMED = f"(?:{_WORDS}){_BEHIND}"
 # The last words alone: an automaton that must know which of several words one inside the other began first takes ten times as long.
+# Of what has no end the least is enough: what may follow is looked for behind it.
+_SHORTEST = f"{_FIXED}|\\.eyJ[A-Za-z0-9_\\-]{{10}}".replace(",}", "}")
+_VALUE_CLASS = r"[A-Za-z0-9_+/=.~!@#$%^&*\-]"
 _LAST_WORDS, _BEFORE = "(?:(?i:key|token|secret|passwd|password|pwd)|密码|口令|密钥|令牌)", 12  # and what may stand before them
 
 _FIXED_FORM = re.compile(_FIXED, re.ASCII)
@@ -42,7 +45,8 @@ _PASSWORD_LENGTH, _PASSWORD_BITS = 8, 2.5
 
 def entropy(value: str) -> float:
     """Return the Shannon entropy of the characters of `value`, in bits per character."""
-    return -sum(n / len(value) * log2(n / len(value)) for n in Counter(value).values())
+    size = len(value)
+    return -sum([n / size * log2(n / size) for n in Counter(value).values()])
 
 
 @RECOGNISERS.add("api-key.v1")
@@ -55,8 +59,8 @@ class ApiKey(Shaped):
 
     @property
     def trigger(self) -> Trigger:
-        """Return the pattern with shorter key words."""
-        return Trigger(f"{_FIXED}|{_JWT_TAIL}|{_PEM}|{_LAST_WORDS}{_BEHIND}", before=_BEFORE)
+        """Return the pattern with shorter key words, and as little as there may be of what can be long."""
+        return Trigger(f"{_SHORTEST}|{_PEM}|{_LAST_WORDS}{_BEHIND}".replace(",}", "}"), before=_BEFORE, behind=_VALUE_CLASS)
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the secret if it has a documented form or looks random enough."""

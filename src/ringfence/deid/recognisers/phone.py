@@ -12,11 +12,24 @@ from ringfence.deid.draw import DIGITS, Draw
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, Trigger, cuts_a_word, has_word, in_decimal, stands_alone
 from ringfence.deid.specimen import Specimen, digits, framed, grouped
 
-_WORDS = re.compile(
-    r"(?<![A-Za-z<])(?:tel|tele?phone|phone|mobile|mob|cell|fax|desk|office|call(?:ed|ing)?|text|sms|dial|reach(?:ed)?|contact|whatsapp|hotline|answering)"
-    r"(?![A-Za-z])|电话|電話|手机|手機|传真|傳真|致电|拨打|热线",
-    re.IGNORECASE,
-)
+_LATIN = (
+    "tel telephone telphone phone mobile mob cell fax desk office call called calling text sms dial reach reached contact whatsapp hotline answering"
+).split()
+_OTHER = "电话 電話 手机 手機 传真 傳真 致电 拨打 热线".split()
+
+
+def _any_word() -> re.Pattern[str]:
+    """Return a pattern of the key words that begins with a class of their first characters, among which `re` looks around at once."""
+    latin: dict[str, list[str]] = {}
+    for word in sorted(_LATIN, key=lambda word: (-len(word), word)):
+        latin.setdefault(word[0], []).append(word[1:])
+    firsts = "".join(f"{first}{first.upper()}" for first in latin) + "ſ"  # an s in any case, to `re`
+    rests = "|".join(f"(?<=[{first}{first.upper()}{'ſ' if first == 's' else ''}])(?i:{'|'.join(words)})" for first, words in latin.items())
+    others = "|".join(f"(?<={word[0]}){word[1:]}" for word in _OTHER)
+    return re.compile(rf"[{firsts}{''.join(word[0] for word in _OTHER)}](?:(?<!(?i:[a-z<]).)(?:{rests})(?!(?i:[a-z]))|{others})", re.DOTALL)
+
+
+_WORDS = _any_word()
 _KEYS = "[Tt]el|TEL|[Pp]hone|PHONE|[Mm]obile|MOBILE|[Cc]ell|[Ff]ax|FAX|[Dd]esk|[Oo]ffice|[Cc]all|[Tt]ext|SMS|WhatsApp|[Hh]otline|[Cc]ontact"
 _FORMS = (
     r"\+[1-9][0-9 ().\-/]{6,22}[0-9]|00[1-9][0-9]{0,3}[ \-][0-9 ().\-]{5,18}[0-9]"

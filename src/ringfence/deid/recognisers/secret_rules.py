@@ -29,12 +29,12 @@ class _Allow:
 
     def __init__(self, data: dict[str, Any]) -> None:
         self._target, self._words = data.get("target", "secret"), data.get("stopwords", ())
-        self._regexes = [re.compile(regex, re.ASCII) for regex in data.get("regexes", ())]
+        self._regex = re.compile("|".join(f"(?:{regex})" for regex in data["regexes"]), re.ASCII) if data.get("regexes") else None
 
     def holds(self, secret: str, *, match: str, line: str) -> bool:
         target = {"secret": secret, "match": match, "line": line}[self._target]
         lowered = secret.lower()
-        return any(regex.search(target) for regex in self._regexes) or any(word in lowered for word in self._words)
+        return bool(self._regex and self._regex.search(target)) or any(word in lowered for word in self._words)
 
 
 class _Rule:
@@ -83,15 +83,19 @@ class _Rule:
 def _line(match: re.Match[str]) -> tuple[str, str, str]:
     """Return what stands on the lines of a match: before it, itself, behind it."""
     text, (start, end) = match.string, match.span()
-    before = re.split(r"[\n\x00]", text[max(0, start - _LINE) : start])[-1]
-    return before, match[0], re.split(r"[\n\x00]", text[end : end + _LINE], maxsplit=1)[0]
+    left = max(0, start - _LINE)
+    first = max(left, 1 + max(text.rfind(mark, left, start) for mark in ("\n", SEPARATOR)))
+    last = min(end + _LINE, len(text), *(place for mark in ("\n", SEPARATOR) if (place := text.find(mark, end, end + _LINE)) >= 0))
+    return text[first:start], match[0], text[end:last]
 
 
 _EVERYWHERE = _Allow(_DATA["allow"])
 _RULES = [_Rule(data) for data in _DATA["rules"]]
 _KEYWORDS = sorted({word for rule in _RULES for word in rule.keywords}, key=lambda word: (-len(word), word))
-_BY_KEYWORD = {word: [rule for rule in _RULES if word in rule.keywords] for word in _KEYWORDS}
-_LENGTHS = sorted(set(map(len, _KEYWORDS)), reverse=True)
+_SHORTEST, _LONGEST_WORD = min(map(len, _KEYWORDS)), max(map(len, _KEYWORDS))
+_BY_START: dict[str, list[tuple[str, list[_Rule]]]] = {}  # first characters -> key words, the longest first, with their rules
+for _word in _KEYWORDS:
+    _BY_START.setdefault(_word[:_SHORTEST], []).append((_word, [rule for rule in _RULES if _word in rule.keywords]))
 
 
 def _any_of(words: Sequence[str]) -> str:
@@ -112,8 +116,8 @@ class SecretRules(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:  # noqa: ARG002  only where it begins matters
         """Return the longest secret that a rule of the key word finds."""
-        lowered = text[start : start + _LENGTHS[0]].lower()
-        rules = [rule for length in _LENGTHS for rule in _BY_KEYWORD.get(lowered[:length], ())]
+        lowered = text[start : start + _LONGEST_WORD].lower()
+        rules = [rule for word, rules in _BY_START.get(lowered[:_SHORTEST], ()) if lowered.startswith(word) for rule in rules]
         places = [place for rule in rules if (place := rule.find(text, start))]
         return (Span(*max(places, key=lambda place: place[1] - place[0]), "SECRET", SECRET),) if places else ()
 
