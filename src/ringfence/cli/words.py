@@ -170,6 +170,7 @@ _CHINESE: Mapping[str, str] = {
     "vocabulary": "词表大小",
     "turns": "轮数",
     "answers": "回答数",
+    "masked": "已遮盖的标识符",
     # canaries
     "planted": "植入的行",
     "register": "登记册",

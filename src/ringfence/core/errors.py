@@ -795,6 +795,17 @@ class NoReview(DeidError):
     remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
 
 
+class AutomatonChanged(DeidError):
+    """A file of compiled patterns is not the one that the host half compiled."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-055", 500, 12, True
+    what = Text("a file of compiled patterns was exchanged; it was not loaded", "一个已编译模式的文件被调换，没有加载")
+    remedy = Text(
+        "find out who can write to `ringfence/automata` in your cache folder, then delete that folder: it is made again",
+        "查明谁能写入缓存目录中的 `ringfence/automata`，然后删除该文件夹：会重新生成",
+    )
+
+
 class WorkerLost(DeidError):
     """One of the processes that share a de-identification ended without a word."""
 

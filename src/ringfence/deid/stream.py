@@ -12,12 +12,8 @@ from ringfence.deid.recogniser import Span
 # Where a piece ends whatever follows: a line, a sentence of Chinese, a sentence of English whose last word is no abbreviation. The marks of ASCII
 # end one only before a space: a question mark also stands inside of a URL, an exclamation mark inside of a password.
 _END = re.compile(r"[\n。！？；]+|[!?]+(?=\s)|(?<=[a-z]{4})[.](?=[ \n])")
-_LEVELS = (
-    600,
-    1_200,
-    2_400,
-    4_800,
-)  # characters without such an end that are held back, the next number where no place for a cut is among them
+# Characters without such an end that are held back; the next number where no place for a cut is among them.
+_LEVELS = (600, 1_200, 2_400, 4_800)
 _LOOK = 200  # characters behind a cut that are looked at before it is made
 _SPACE = re.compile(r"[\s，、]")  # after which it is made if it can be
 _CONTEXT = 128  # characters before a piece in which a key word may stand

@@ -205,6 +205,18 @@ class Alarm(Entry):
     count: Annotated[int, Field(gt=0)]  # of canaries
 
 
+class Filtered(Entry):
+    """A service ended that masked identifiers in the answers of a bundle."""
+
+    type: Literal["filter"] = "filter"
+    run: RunId  # that trained the adapter
+    name: Name  # of the bundle
+    profile: Annotated[str, Field(min_length=1, max_length=64)]
+    masked: Annotated[
+        Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")], Annotated[int, Field(gt=0)]], Field(max_length=1_000)
+    ]
+
+
 class Released(Entry):
     """A bundle may leave."""
 
@@ -232,6 +244,7 @@ AnyEntry = Annotated[
     | Opened
     | Revealed
     | Alarm
+    | Filtered
     | Released,
     Field(discriminator="type"),
 ]

@@ -96,6 +96,12 @@ def test_an_identifier_is_found_whole_wherever_it_stands_in_a_long_sentence(valu
         assert sum(tool.found.values()) == 1
 
 
+def test_no_cut_is_made_where_an_identifier_ends():
+    tool = StreamFilter(BOUNDLESS)
+    assert tool.feed(("字" * 395 + "tok_a" + "字" * 300)[:601]) == "字" * 395
+    assert tool.close() == "<API_KEY>" + "字" * 201
+
+
 def test_two_identifiers_side_by_side_are_not_parted():
     numbers = ", ".join(f"138{n:08}" for n in range(12345600, 12345900))
     made, tool = through(numbers, range(len(numbers)))
@@ -143,8 +149,8 @@ def test_of_an_identifier_without_an_end_nothing_comes_out_and_little_is_held():
     for _ in range(100):
         out += tool.feed("secretpath/" * 100)
         assert len(tool._held) <= 4_801
-    out += tool.feed("s and then tok_a") + tool.close()
-    assert out == "see <API_KEY> and then <API_KEY>"
+    out += tool.feed("s and\nthen tok_a") + tool.close()
+    assert out == "see <API_KEY> and\nthen <API_KEY>"
     assert tool.feed("next") + tool.close() == "next"
 
 
