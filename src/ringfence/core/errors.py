@@ -795,6 +795,20 @@ class NoReview(DeidError):
     remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
 
 
+class RevealAmbiguous(DeidError):
+    """A stand-in is asked about that several originals share."""
+
+    code, http_status, exit_code = "RF-DEID-056", 409, 5
+    what = Text(
+        "{count} different originals share that stand-in; none was shown, because one question must not open them all",
+        "有 {count} 个不同的原文共用该替代值；没有显示任何一个，因为一次询问不得还原全部",
+    )
+    remedy = Text(
+        "ask about a stand-in that only one original has, such as a surrogate or a token; originals in their place are shown by ringfence deid review",
+        "请询问只对应一个原文的替代值，例如假名或令牌；若要在原位置查看原文，使用 ringfence deid review",
+    )
+
+
 class AutomatonChanged(DeidError):
     """A file of compiled patterns is not the one that the host half compiled."""
 

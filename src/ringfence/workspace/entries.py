@@ -188,12 +188,15 @@ class Opened(Entry):
 
 
 class Revealed(Entry):
-    """Somebody asked for the original behind a stand-in of a masked set. Whoever holds the set's keys can tell which one it was."""
+    """Somebody was answered about the original behind a stand-in of a masked set. Whoever holds the set's keys can tell which one it was."""
 
     type: Literal["reveal"] = "reveal"
     object: Digest  # the span table
     ticket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,39}$")]
     stand_in: Digest  # HMAC
+    shown: Annotated[int, Field(ge=0)] | None = (
+        None  # spellings of the original; 0: none, or several originals share it; None: not counted yet
+    )
 
 
 class Alarm(Entry):
