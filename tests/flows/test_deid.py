@@ -7,12 +7,15 @@ import json
 
 import pytest
 
-from ringfence.core.errors import ProfileMisnamed
+from ringfence.core.errors import LedgerUnavailable, ProfileMisnamed
 from ringfence.core.policy import DEFAULT, DeidRule, Policy, Require, TrainRules, evaluate
 from ringfence.deid.profile import settings_for
+from ringfence.deid.settings import RevealSettings
 from ringfence.flows.deid import deidentify
 from ringfence.flows.policy import as_yaml, set_policy
+from ringfence.flows.reveal import reveal
 from ringfence.vault.sets import SetReader
+from ringfence.workspace.space import Workspace
 from tests.flows.conftest import import_notes, masked, notes, reopen
 
 PHONE, MAIL = "13800138003", "p3@clinic.internal"
@@ -78,7 +81,7 @@ def test_originals_are_shown_to_nobody_unless_the_policy_says_so(once, cli):
     assert reopen(folder).ledger.size == size
 
 
-def test_each_question_is_on_record_before_it_is_answered(once, cli):
+def test_each_answer_is_on_record_before_it_is_shown(once, cli):
     folder, _, _ = once
     space = reopen(folder)
     set_policy(space, DEFAULT.model_copy(update={"reveal": "allow"}))
@@ -87,20 +90,54 @@ def test_each_question_is_on_record_before_it_is_answered(once, cli):
     code, answer = cli("deid", "reveal", "clinic", "--ticket", "DPO-2026/7", "--of", stand_in, "--of", "nobody", workspace=folder)
     assert code == 0
     assert answer["answers"] == [
-        {"stand_in": stand_in, "originals": [{"kind": "CN_MOBILE", "original": PHONE, "occurrences": 1}]},
-        {"stand_in": "nobody", "originals": []},
+        {"stand_in": stand_in, "originals": [{"kind": "CN_MOBILE", "original": PHONE, "occurrences": 1}], "different": 1, "left_out": 0},
+        {"stand_in": "nobody", "originals": [], "different": 0, "left_out": 0},
     ]
-    assert (answer["asked"], answer["revealed"]) == (2, 1)
+    assert (answer["asked"], answer["revealed"], answer["ambiguous"]) == (2, 1, 0)
     space = reopen(folder)
     assert space.ledger.size == size + 2
     kept = ledger_text(folder)
     assert ledger_types(space).count("reveal") == 2
+    assert [json.loads(space.ledger.raw(size + n))["shown"] for n in range(2)] == [1, 0]
     digest = hmac.digest(space.keys.purpose("content"), b"reveal\x00" + stand_in.encode(), "sha256").hex()
     assert digest.encode() in kept
     assert stand_in.encode() not in kept
     assert PHONE.encode() not in kept
     set_policy(space, DEFAULT)
     assert cli("deid", "reveal", "clinic", "--ticket", "A-1", "--of", stand_in, workspace=folder)[0] == 5
+
+
+def test_a_stand_in_that_many_originals_share_opens_none(space, tmp_path, cli):
+    import_notes(space, tmp_path)
+    profile = profile_file(tmp_path, operators={"EMAIL": "redact.v1"})
+    assert cli("deid", "clinic", "--profile", profile, workspace=space.path)[0] == 0
+    set_policy(reopen(space.path), DEFAULT.model_copy(update={"reveal": "allow"}))
+    size = reopen(space.path).ledger.size
+    code, answer = cli("deid", "reveal", "clinic", "--ticket", "A-1", "--of", "<EMAIL>", workspace=space.path)
+    assert (code, answer["error"]["code"]) == (5, "RF-DEID-056")
+    assert "40" in answer["error"]["message"]
+    code, answer = cli("deid", "reveal", "clinic", "--ticket", "A-1", "--of", "<EMAIL>", "--of", "nobody", workspace=space.path)
+    assert "clinic.internal" not in json.dumps(answer)
+    after = reopen(space.path)
+    entries = [json.loads(after.ledger.raw(number)) for number in range(size, after.ledger.size)]
+    assert {entry["shown"] for entry in entries if entry["type"] == "reveal"} == {0}
+
+
+def test_nothing_is_shown_that_cannot_be_recorded(once, monkeypatch):
+    folder, _, _ = once
+    space = reopen(folder)
+    set_policy(space, DEFAULT.model_copy(update={"reveal": "allow"}))
+    waiting, shown = iter([stand_in_of(space, 3)]), []
+
+    def refuse(self, entry):
+        raise LedgerUnavailable
+
+    monkeypatch.setattr(Workspace, "record", refuse)
+    with pytest.raises(LedgerUnavailable):
+        reveal(space, "clinic", settings=RevealSettings(ticket="A-1"), hear=lambda: next(waiting, None), show=lambda *a: shown.append(a))
+    assert not shown
+    monkeypatch.undo()
+    set_policy(reopen(folder), DEFAULT)
 
 
 @pytest.mark.parametrize("ticket", ["", "two words", "x" * 41, "患者"])

@@ -85,6 +85,7 @@ _CHINESE: Mapping[str, str] = {
     "engine": "引擎",
     "asked": "询问的替代值",
     "revealed": "还原的替代值",
+    "ambiguous": "多个原文共用的替代值",
     "hidden": "植入的标识符",
     "hidden_found": "找到的植入标识符",
     "people": "人数（无单位时为行数）",
@@ -172,6 +173,7 @@ _CHINESE: Mapping[str, str] = {
     "vocabulary": "词表大小",
     "turns": "轮数",
     "answers": "回答数",
+    "masked": "已遮盖的标识符",
     # canaries
     "planted": "植入的行",
     "register": "登记册",

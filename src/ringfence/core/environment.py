@@ -49,6 +49,17 @@ def model_store() -> Path:
     return data / "ringfence" / "models"
 
 
+def account_folder() -> Path | None:
+    """Return the per-user folder of what the account keeps, as an absolute path: below XDG_DATA_HOME; None where the account has no home."""
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if data.is_absolute():
+        return data / "ringfence"
+    try:
+        return _home() / ".local" / "share" / "ringfence"
+    except NoModelStore:
+        return None
+
+
 def cache_folder() -> Path | None:
     """Return the per-user folder of what can be made again, as an absolute path: below XDG_CACHE_HOME; None where the account has no home."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))

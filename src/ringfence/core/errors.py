@@ -808,6 +808,31 @@ class NoReview(DeidError):
     remedy = Text("begin one: ringfence deid review {set}", "请开始审阅：ringfence deid review {set}")
 
 
+class RevealAmbiguous(DeidError):
+    """A stand-in is asked about that several originals share."""
+
+    code, http_status, exit_code = "RF-DEID-056", 409, 5
+    what = Text(
+        "{count} different originals share that stand-in; none was shown, because one question must not open them all",
+        "有 {count} 个不同的原文共用该替代值；没有显示任何一个，因为一次询问不得还原全部",
+    )
+    remedy = Text(
+        "ask about a stand-in that only one original has, such as a surrogate or a token; originals in their place are shown by ringfence deid review",
+        "请询问只对应一个原文的替代值，例如假名或令牌；若要在原位置查看原文，使用 ringfence deid review",
+    )
+
+
+class AutomatonChanged(DeidError):
+    """A file of compiled patterns is not the one that the host half compiled."""
+
+    code, http_status, exit_code, crosses = "RF-DEID-055", 500, 12, True
+    what = Text("a file of compiled patterns was exchanged; it was not loaded", "一个已编译模式的文件被调换，没有加载")
+    remedy = Text(
+        "find out who can write to `ringfence/automata` in your cache folder, then delete that folder: it is made again",
+        "查明谁能写入缓存目录中的 `ringfence/automata`，然后删除该文件夹：会重新生成",
+    )
+
+
 class WorkerLost(DeidError):
     """One of the processes that share a de-identification ended without a word."""
 

@@ -75,6 +75,7 @@ class Order(Settings, Generic[S]):
     inputs: Mapping[str, Slot] = {}  # by role, for example "set"
     outputs: Mapping[str, Slot] = {}
     files: Mapping[str, str] = {}  # plain files and folders bound read-only, by role: "source", "model"
+    digests: Mapping[str, Digest] = {}  # of plain files that a child must not read unless they are these, by file name: SHA-256
     vocabulary: tuple[str, ...] = ()  # the only words that counts in the figures may use as keys
     limits: Limits = Limits()
 

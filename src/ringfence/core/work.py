@@ -36,6 +36,9 @@ class Work(Generic[S]):
     outputs: Mapping[str, Slot] = field(default_factory=dict)
     incoming: Path | None = None  # host folder with one sub-folder per output slot; the only place that the child may write
     files: Mapping[str, Path] = field(default_factory=dict)  # plain files and folders, read-only
+    digests: Mapping[str, str] = field(
+        default_factory=dict
+    )  # SHA-256 of files in those folders that the child compares first, by file name
     vocabulary: tuple[str, ...] = ()
     keys: Keys = field(default_factory=Keys)
     limits: Limits | None = None  # None = those of the job table

@@ -158,10 +158,18 @@ def read_decisions(path: Path) -> list[tuple[str, Verb, Kind | None]]:
     Raises: TermsFileRefused, which names lines and quotes none.
     """
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
+        return decisions_of(path.read_bytes())
     except OSError as cause:
         raise TermsFileRefused(problem=t("the file cannot be read", "文件无法读取")) from cause
+
+
+def decisions_of(data: bytes) -> list[tuple[str, Verb, Kind | None]]:
+    """Return the decisions of a file's bytes; see `read_decisions`.
+
+    Raises: TermsFileRefused.
+    """
+    try:
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TermsFileRefused(problem=t("it is not UTF-8", "不是 UTF-8")) from None
     if len(data) > _MOST_BYTES:

@@ -113,15 +113,15 @@ class Engine:
         models: Mapping[PartName, Path] | None = None,
         taught: Iterable[Tagger] = (),
         own_way: Sequence[Finder] = (),
-        automata: Path | None = None,
+        automata: compiled.Kept | None = None,
     ) -> Engine:
         """Return an engine with every part of the settings compiled into one scan.
 
         models: the folder of each tagger that needs one.  taught: taggers of the tenant's own.
-        own_way: more recognisers, which search texts themselves.  automata: a folder that may keep some compiled.
+        own_way: more recognisers, which search texts themselves.  automata: those that are kept compiled.
         generic: of terms that get no surrogate but a word that many share, by their normal form.
 
-        Raises: UnknownPart.
+        Raises: UnknownPart, AutomatonChanged.
         """
         taggers = [TAGGERS.create(name, **({"folder": models[name]} if models and name in models else {})) for name in settings.taggers]
         taggers += taught
@@ -400,15 +400,11 @@ def _outside(spans: Iterable[Span], others: Sequence[Span]) -> list[Span]:
     return left
 
 
-def keep_automata(settings: DeidSettings) -> Path | None:
-    """Have the automata of these settings compiled and kept for this account, and return the folder; None where they cannot be kept."""
-    place = compiled.folder()
-    if place is None or engine_name(settings) != "vectorscan":
+def keep_automata(settings: DeidSettings) -> compiled.Kept | None:
+    """Have the automata of these settings compiled and kept for this account, and return them; None where they cannot be kept."""
+    if engine_name(settings) != "vectorscan":
         return None
-    for patterns in parted([RECOGNISERS.create(name).trigger for name in sorted(set(settings.parts))]):
-        if patterns:
-            compiled.keep(patterns, place)
-    return place if place.is_dir() else None
+    return compiled.keep(filter(None, parted([RECOGNISERS.create(name).trigger for name in sorted(set(settings.parts))])))
 
 
 def engine_name(settings: DeidSettings) -> EngineName:

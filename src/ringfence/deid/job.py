@@ -11,7 +11,7 @@ from typing import Literal
 
 from ringfence.core.errors import PresidioUnreadable, SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
-from ringfence.deid import decisions, shards
+from ringfence.deid import compiled, decisions, shards
 from ringfence.deid.compat import yaml as presidio
 from ringfence.deid.engine import Engine, engine_name
 from ringfence.deid.named import STAND_INS
@@ -21,7 +21,7 @@ from ringfence.deid.residual import Crowd, Sample, planted, recall, true_kinds
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest
 from ringfence.deid.tagger import TAGGERS, Tagger
 from ringfence.deid.taught import unsealed
-from ringfence.deid.terms import read_terms
+from ringfence.deid.terms import terms_of
 from ringfence.deid.workers import Say, in_order
 from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader, SetWriter
@@ -47,7 +47,7 @@ class _Run:
             models=models,
             taught=taught,
             own_way=own_way,
-            automata=Path(files["automata"]) if "automata" in files else None,
+            automata=compiled.handed(child.order),
         )
         self.engine.load()
         self.has_units = self.reader.index.units() < len(self.reader)
@@ -148,7 +148,7 @@ class _Run:
 def run(child: Child[DeidSettings]) -> DeidFigures:
     """Return what was found and replaced; `set` then holds the masked copy and `spans` the originals with their places.
 
-    Raises: SurvivorsLeft, TermsUnreadable, WorkerLost.
+    Raises: AutomatonChanged, SurvivorsLeft, TermsUnreadable, WorkerLost.
     """
     work = _Run(child)
     work.learn()
@@ -174,7 +174,7 @@ def _terms(child: Child[DeidSettings]) -> tuple[tuple[str, ...], dict[str, str]]
     if terms_digest(sealed, file, child.keys.purpose["content"]) != wanted:
         raise TermsUnreadable(problem="it is not the file that was announced")
     known = decisions.Dictionary.from_bytes(sealed) if sealed is not None else decisions.Dictionary()
-    return (*known.replaced(), *(read_terms(Path(path)) if path is not None else ())), known.generic()
+    return (*known.replaced(), *(terms_of(file) if file is not None else ())), known.generic()
 
 
 def _taught(child: Child[DeidSettings]) -> list[Tagger]:
@@ -191,6 +191,7 @@ def _from_presidio(child: Child[DeidSettings]) -> list[presidio.FromPresidio]:
     path, wanted = child.order.files.get("presidio"), child.order.settings.presidio_digest
     if path is None and wanted is None:
         return []
-    if path is None or dictionary_digest(Path(path).read_bytes(), child.keys.purpose["content"]) != wanted:
+    data = Path(path).read_bytes() if path is not None else None  # once: what is parsed is what was digested
+    if data is None or dictionary_digest(data, child.keys.purpose["content"]) != wanted:
         raise PresidioUnreadable(problem="it is not the file that was announced")
-    return presidio.read(Path(path))
+    return presidio.recognisers_of(data)

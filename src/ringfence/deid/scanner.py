@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,8 +52,8 @@ class VectorScanner:
     ASCII classes and whole characters only, and UTF-8 is self-synchronising, so byte matches are character matches.
     """
 
-    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str], *, kept: Path | None = None) -> None:
-        """`kept`: a folder of automata that were compiled before."""
+    def __init__(self, triggers: Sequence[Trigger], terms: Sequence[str], *, kept: compiled.Kept | None = None) -> None:
+        """`kept`: automata that were compiled before."""
         self._count, self._triggers = len(triggers), list(triggers)
         self._lengths = np.array([len(term.encode("utf-8", "surrogatepass")) for term in terms], dtype=np.int64)
         self._behind = {n: re.compile(f"{trigger.behind}*") for n, trigger in enumerate(triggers) if trigger.behind}

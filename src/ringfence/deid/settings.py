@@ -71,10 +71,11 @@ class RevealSettings(Settings):
 
 
 class RevealFigures(Figures):
-    """How many stand-ins were asked about, and behind how many there was an original."""
+    """How many stand-ins were asked about, behind how many there was an original, and behind how many there were several, none of them shown."""
 
     asked: Count
     revealed: Count
+    ambiguous: Count
 
 
 def model_role(tagger: str) -> str:

@@ -29,10 +29,18 @@ def read_terms(path: Path) -> tuple[str, ...]:
     Raises: TermsUnreadable.
     """
     try:
-        data = path.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
+        return terms_of(path.read_bytes())
     except OSError as cause:
         raise TermsUnreadable(problem=t("the file cannot be read", "文件无法读取")) from cause
+
+
+def terms_of(data: bytes) -> tuple[str, ...]:
+    """Return the terms of a file's bytes; see `read_terms`.
+
+    Raises: TermsUnreadable.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as cause:
         raise TermsUnreadable(problem=t("it is not UTF-8", "不是 UTF-8")) from cause
     if len(data) > _MOST_BYTES:

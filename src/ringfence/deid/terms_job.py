@@ -10,7 +10,7 @@ from typing import Any
 from ringfence.core.errors import NumberUnknown, TermsFileRefused
 from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
-from ringfence.deid import candidates, decisions
+from ringfence.deid import candidates, compiled, decisions
 from ringfence.deid import discover as ranking
 from ringfence.deid.candidates import Row, Sample, blanked, with_contexts
 from ringfence.deid.decisions import KINDS, Dictionary, Kind, Verb
@@ -32,9 +32,8 @@ def discover(child: Child[DiscoverSettings]) -> DiscoverFigures:
     settings, slot = child.order.settings, child.order.inputs["set"]
     known = _dictionary(child)
     models = {tagger: Path(child.order.files[model_role(tagger)]) for tagger in settings.find.models}
-    automata = Path(child.order.files["automata"]) if "automata" in child.order.files else None
     # finds only: the key makes no stand-in
-    engine = Engine.build(settings.find, bytes(32), terms=known.replaced(), models=models, automata=automata)
+    engine = Engine.build(settings.find, bytes(32), terms=known.replaced(), models=models, automata=compiled.handed(child.order))
     reader = SetReader(slot, child.keys.data[slot.slot])
     sample = Sample(most=settings.characters)
     sample.take(_told(child, reader))
@@ -88,11 +87,11 @@ def take(child: Child[TermsSettings]) -> TermsFigures:
 
     Raises: TermsFileRefused, which the host half has raised before unless the file was changed meanwhile.
     """
-    path = Path(child.order.files["source"])
-    if dictionary_digest(path.read_bytes(), child.keys.purpose["content"]) != child.order.settings.source_digest:
+    data = Path(child.order.files["source"]).read_bytes()  # once: what is parsed is what was digested
+    if dictionary_digest(data, child.keys.purpose["content"]) != child.order.settings.source_digest:
         raise TermsFileRefused(problem="it is not the file that was announced")
     known = _dictionary(child)
-    changed = sum([known.set(term, verb, kind) for term, verb, kind in decisions.read_decisions(path)])
+    changed = sum([known.set(term, verb, kind) for term, verb, kind in decisions.decisions_of(data)])
     return _written(child, known, changed)
 
 

@@ -14,6 +14,8 @@ from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Input, Work
+from ringfence.deid.settings import DeidSettings, kinds
+from ringfence.flows.deid import Equipped, with_models
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved, cores
 from ringfence.jobs.start import Handlers, start
@@ -21,6 +23,7 @@ from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
 from ringfence.release.verify import verify_bundle
+from ringfence.serve.filter import for_readers
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
 from ringfence.train.settings import TrainSettings
 from ringfence.workspace.entries import Opened
@@ -76,14 +79,24 @@ def from_workspace(space: Workspace, target: str) -> Speaker:
 
 
 def chat(
-    speaker: Speaker, *, hear: Callable[[], str | None], say: Say, max_new_tokens: int = 256, keep_history: bool = True
+    speaker: Speaker,
+    *,
+    hear: Callable[[], str | None],
+    say: Say,
+    max_new_tokens: int = 256,
+    keep_history: bool = True,
+    profile: DeidSettings | None = None,
 ) -> ChatFigures:
     """Answer until `hear` returns None, and return how much was said.
 
-    Raises: BadArgument for a question that is too long; SandboxError.
+    profile: whose identifiers are masked in the answers.
+
+    Raises: BadArgument for a question that is too long; TaggerMissing, ModelBroken; SandboxError.
     """
-    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history)
-    work = work_for(speaker, "chat", settings)
+    used = with_filter(profile)
+    chosen = used.settings if used else None
+    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history, filter=chosen)
+    work = work_for(speaker, "chat", settings, used=used)
 
     def pass_on(piece: str) -> None:
         is_end = piece == END_OF_TURN
@@ -98,8 +111,26 @@ def chat(
     return start(work, ChatFigures, handlers=Handlers(say=pass_on, hear=asked)).figures
 
 
-def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S, *, threads: int | None = None) -> Work[S]:
-    """Return the job that opens what the speaker means and answers. threads: None = every processor that this process may use."""
+def with_filter(profile: DeidSettings | None) -> Equipped | None:
+    """Return the filter of a profile with what it needs; None without a profile.
+
+    Raises: TaggerMissing, ModelBroken.
+    """
+    return with_models(for_readers(profile)) if profile else None
+
+
+def work_for(
+    speaker: Speaker,
+    verb: Literal["chat", "serve"],
+    settings: S,
+    *,
+    threads: int | None = None,
+    used: Equipped | None = None,
+) -> Work[S]:
+    """Return the job that opens what the speaker means and answers.
+
+    threads: None = every processor that this process may use.  used: the filter.
+    """
     inputs: dict[str, Input] = {}
     keys = Keys()
     if speaker.adapter:
@@ -112,7 +143,11 @@ def work_for(speaker: Speaker, verb: Literal["chat", "serve"], settings: S, *, t
         tenant=speaker.adapter[0].slot.tenant if speaker.adapter else "0" * 32,
         settings=settings,
         inputs=inputs,
-        files={"model": speaker.model.path} | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {}),
+        files={"model": speaker.model.path}
+        | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {})
+        | (used.files if used else {}),
+        digests=used.digests if used else {},
+        vocabulary=kinds(),
         keys=keys,
         limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=threads or cores()),
     )

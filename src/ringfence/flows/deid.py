@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ringfence.core.errors import ProfileMisnamed, TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
@@ -68,8 +69,8 @@ def deidentify(
         files["presidio"] = presidio.resolve()
         digest = dictionary_digest(presidio.read_bytes(), space.keys.purpose("content"))
         settings = settings.model_copy(update={"presidio_digest": digest})
-    settings, models = with_models(settings)
-    files |= models
+    settings, found_files, digests = with_models(settings)
+    files |= found_files
     taught = {name: space.state.tagger(name) for name in dict.fromkeys(taggers)}
     settings = settings.model_copy(update={"taught": {name: thing.made.digest for name, thing in taught.items()}})
     inputs |= {taught_role(number): thing for number, thing in enumerate(taught.values())}
@@ -79,6 +80,7 @@ def deidentify(
             "deid.v1",
             purpose=("surrogate", "content"),
             files=files,
+            digests=digests,
             vocabulary=tuple(sorted({*vocabulary(), *found, *(kind for thing in taught.values() for kind in taught_kinds(space, thing))})),
             tier=tier_for(space.policy(), made.label),
             limits=_limits(workers or _workers()),
@@ -100,8 +102,19 @@ def _limits(workers: int) -> Limits:
     return limits.model_copy(update={"workers": workers, "memory": limits.memory + (workers - 1) * _WORKER})
 
 
-def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
-    """Return the settings with the digest of each tagger's model, and the folders of the models and of compiled patterns by role."""
+class Equipped(NamedTuple):
+    """Settings with the digest of each tagger's model, the folders of models and compiled patterns by role, and the digests of the latter's files."""
+
+    settings: DeidSettings
+    files: dict[str, Path]
+    digests: Mapping[str, str]
+
+
+def with_models(settings: DeidSettings) -> Equipped:
+    """Return the settings with what an engine needs for them.
+
+    Raises: TaggerMissing, ModelBroken.
+    """
     from ringfence.deid.engine import keep_automata  # noqa: PLC0415  half a second that other commands do not pay
 
     digests, folders = {}, {}
@@ -112,9 +125,10 @@ def with_models(settings: DeidSettings) -> tuple[DeidSettings, dict[str, Path]]:
                 raise TaggerMissing(tagger=tagger, model=wanted)
             entry = models.verify(min(found, key=lambda e: (e.name != wanted, e.name)).digest)
             digests[tagger], folders[model_role(tagger)] = entry.digest, entry.path
-    if automata := keep_automata(settings):
-        folders["automata"] = automata
-    return settings.model_copy(update={"models": digests}), folders
+    automata = keep_automata(settings)
+    if automata:
+        folders["automata"] = automata.folder
+    return Equipped(settings.model_copy(update={"models": digests}), folders, automata.digests if automata else {})
 
 
 def source_of(space: Workspace, name: str) -> Thing:

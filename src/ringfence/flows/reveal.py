@@ -1,4 +1,4 @@
-"""Reveal: what stood where a stand-in stands now. Allowed by the policy alone, and every question is put on record before it is answered."""
+"""Reveal: what stood where a stand-in stands now. Allowed by the policy alone, and every answer is put on record before anybody sees it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ringfence.core.errors import BadArgument, NoSuchObject, WrongStage
 from ringfence.core.order import Keys
 from ringfence.core.text import t
 from ringfence.core.work import Work
-from ringfence.deid.reveal import ANSWER, Original
+from ringfence.deid.reveal import Answer
 from ringfence.deid.settings import RevealFigures, RevealSettings
 from ringfence.flows.gate import tier_for
 from ringfence.flows.rights import refuse_originals
@@ -28,11 +28,12 @@ def reveal(
     *,
     settings: RevealSettings,
     hear: Callable[[], str | None],
-    show: Callable[[str, tuple[Original, ...]], None],
+    show: Callable[[str, Answer], None],
 ) -> RevealFigures:
     """Answer which originals stand behind the stand-ins that `hear` returns until it returns None.
 
-    The settings say why; that stands in the ledger beside a keyed digest of each stand-in.
+    The settings say why; that stands in the ledger beside a keyed digest of each stand-in and the number of spellings that were shown. Of a stand-in
+    that several originals share none is shown.
 
     Raises: RevealRefused, UnknownName, WrongStage, NoSuchObject, BadArgument, SandboxError, LedgerUnavailable.
     """
@@ -47,12 +48,17 @@ def reveal(
             return None
         if len(stand_in) > _LONGEST:
             raise BadArgument(option="STAND-IN", problem=t("more than {n} characters", "超过 {n} 个字符", n=_LONGEST), verb="deid reveal")
+        asked.append(stand_in)
+        return stand_in
+
+    def said(text: str) -> None:
+        answer, stand_in = Answer.model_validate_json(text), asked[-1]
         digest = hmac.digest(key, b"reveal\x00" + stand_in.encode("utf-8", "surrogatepass"), "sha256").hex()
         with space.locked():
             refuse_originals(space)  # it may have been taken back since
-            space.record(Revealed(object=spans.made.digest, ticket=settings.ticket, stand_in=digest))
-        asked.append(stand_in)
-        return stand_in
+            shown = len(answer.originals)
+            space.record(Revealed(object=spans.made.digest, ticket=settings.ticket, stand_in=digest, shown=shown))
+        show(stand_in, answer)
 
     work = Work(
         job="reveal.v1",
@@ -63,7 +69,7 @@ def reveal(
         keys=Keys(data={source.slot.slot: space.keys.data_key(source.slot.slot)}),
         tier=tier_for(space.policy(), masked.made.label),
     )
-    return start(work, RevealFigures, handlers=Handlers(say=lambda text: show(asked[-1], ANSWER.validate_json(text)), hear=heard)).figures
+    return start(work, RevealFigures, handlers=Handlers(say=said, hear=heard)).figures
 
 
 def _spans(space: Workspace, name: str) -> tuple[Thing, Thing]:

@@ -6,7 +6,8 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -25,7 +26,8 @@ from ringfence.core.errors import (
 )
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
-from ringfence.flows.chat import Speaker, work_for
+from ringfence.deid.settings import DeidSettings, kinds
+from ringfence.flows.chat import Speaker, with_filter, work_for
 from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
@@ -35,7 +37,7 @@ from ringfence.serve.desk import Desk
 from ringfence.serve.settings import ServeFigures, ServeSettings
 from ringfence.serve.supervisor import Supervisor
 from ringfence.vault.files import read_file
-from ringfence.workspace.entries import Alarm, Opened
+from ringfence.workspace.entries import Alarm, Filtered, Opened
 from ringfence.workspace.space import Workspace
 
 if TYPE_CHECKING:
@@ -69,9 +71,19 @@ class Bundle:
 
         Raises: Busy, LedgerUnavailable.
         """
+        self._record(Alarm(run=self.run, name=self.name, count=count))
+
+    def record_masked(self, profile: str, masked: Mapping[str, int]) -> None:
+        """Put on record what a filter masked, where there is a workspace.
+
+        Raises: Busy, LedgerUnavailable.
+        """
+        self._record(Filtered(run=self.run, name=self.name, profile=profile, masked=dict(sorted(masked.items()))))
+
+    def _record(self, entry: Alarm | Filtered) -> None:
         if self.space is not None:
             with self.space.locked():
-                self.space.record(Alarm(run=self.run, name=self.name, count=count))
+                self.space.record(entry)
 
 
 def from_elsewhere(folder: Path, public: PublicKeys) -> Bundle:
@@ -190,20 +202,24 @@ def read_token(path: Path) -> str:
     return token.decode("ascii")
 
 
-def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens: int, watcher: Watcher) -> Signals | None:
+def serve(
+    bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens: int, watcher: Watcher, profile: DeidSettings | None = None
+) -> Signals | None:
     """Answer requests until SIGINT or SIGTERM and return which; the engine has ended and the port is closed by then.
 
-    max_new_tokens: of one answer at most.
+    max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end.
 
-    Raises: ServerMissing; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
+    Raises: ServerMissing; TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
     """
     try:
         from ringfence.serve.front import Front, run  # noqa: PLC0415  an extra: the base install has no web server
     except ImportError as cause:
         raise ServerMissing from cause
-    desk = Desk()
-    engine = Supervisor(desk, lambda: run_engine(bundle, desk), on_lost=watcher.lost).start()
+    with_filter(profile)  # here, too: what is missing is said before a sandbox starts
+    desk = Desk(kinds=frozenset(kinds()) if profile else None)
+    engine = Supervisor(desk, lambda: run_engine(bundle, desk, profile), on_lost=watcher.lost).start()
     recording = threading.Lock()
+    masked: Counter[str] = Counter()
 
     def alarmed(count: int) -> None:
         refused = None
@@ -214,7 +230,11 @@ def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens
             refused = error
         watcher.alarm(count, refused)
 
-    front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=watcher.request)
+    def over(request: Served) -> None:
+        masked.update(request.masked)
+        watcher.request(request)
+
+    front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=over)
     try:
         with listener:
             desk.wait()
@@ -226,6 +246,8 @@ def serve(bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens
     finally:
         desk.close()
         engine.join(_ENDING)
+    if profile and masked:
+        bundle.record_masked(profile.profile, masked)
     if desk.end is not None:
         raise desk.end
     return came
@@ -254,12 +276,13 @@ class _Patience:
         return False
 
 
-def run_engine(bundle: Bundle, desk: Desk) -> None:
+def run_engine(bundle: Bundle, desk: Desk, profile: DeidSettings | None = None) -> None:
     """Run one engine until the desk is closed."""
     spared = max(
         1, cores() - 1
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
-    work = work_for(bundle.speaker(), "serve", ServeSettings(), threads=spared)
+    used = with_filter(profile)
+    work = work_for(bundle.speaker(), "serve", ServeSettings(filter=used.settings if used else None), threads=spared, used=used)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
     except TimeoutError:

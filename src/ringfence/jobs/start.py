@@ -92,6 +92,7 @@ def _order(work: Work[S], cage: Cage, limits: Limits) -> Order[S]:
         inputs={role: source.slot.model_copy(update={"path": cage.inside(role)}) for role, source in work.inputs.items()},
         outputs={role: placed(slot, cage.inside_out) for role, slot in work.outputs.items()},
         files={role: cage.inside(role) for role in work.files} | ({"target": cage.inside_out} if JOBS[work.job].plain_output else {}),
+        digests=work.digests,
         vocabulary=work.vocabulary,
         limits=limits,
     )

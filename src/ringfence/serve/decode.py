@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from jinja2 import TemplateError
 
 from ringfence.models.load import Loaded
 from ringfence.serve.engine import fitted
+from ringfence.serve.filter import Filters, Shown
 from ringfence.serve.wire import Ask, Orders, Said
 
 _GREEDY = 1e-5  # a temperature below chooses as 0 does: float32 cannot hold what the logits would become
@@ -76,7 +78,7 @@ def _overlap(text: str, stop: str) -> int:
 class Answer:
     """One conversation that is being answered."""
 
-    def __init__(self, loaded: Loaded, ask: Ask) -> None:
+    def __init__(self, loaded: Loaded, ask: Ask, filters: Filters | None = None) -> None:
         """Lay the prompt out; nothing is computed yet.
 
         Raises: jinja2.TemplateError where the model's chat template refuses the conversation.
@@ -92,6 +94,7 @@ class Answer:
         self._words, self._stops = Words(loaded.tokenizer), Stops(ask.stop)
         self._random = torch.Generator(loaded.model.device).manual_seed(ask.seed)
         self._last_only = _last_only(loaded.model)
+        self._shown = Shown(filters)
 
     def step(self) -> Said:
         """Return what one more token brought."""
@@ -111,7 +114,16 @@ class Answer:
         return self._said(text, None)
 
     def _said(self, text: str, finish: Literal["stop", "length"] | None) -> Said:
-        return Said(id=self._ask.id, text=text, finish=finish, prompt_tokens=self._prompt, tokens=self._tokens)
+        shown = self._shown.add(text, is_end=finish is not None) if self._shown.is_filtered else None
+        return Said(
+            id=self._ask.id,
+            text=text,
+            shown=shown,
+            masked=self._shown.found(),
+            finish=finish,
+            prompt_tokens=self._prompt,
+            tokens=self._tokens,
+        )
 
 
 def _last_only(model: Any) -> dict[str, int]:  # noqa: ANN401  transformers is untyped
@@ -144,11 +156,12 @@ def pick(
 class Round:
     """The conversations that are being answered."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: Loaded, filters: Filters | None = None) -> None:
+        self._loaded, self._filters = loaded, filters
         self._running: dict[int, Answer] = {}
         self.answers = 0
         self.tokens = 0
+        self.masked: Counter[str] = Counter()  # identifiers in answers, by kind
 
     def turn(self, orders: Orders) -> tuple[Said, ...]:
         """Take the front's orders, give every conversation one token, and return what there is to show."""
@@ -157,12 +170,13 @@ class Round:
         said: list[Said] = []
         if (ask := orders.ask) is not None:
             try:
-                self._running[ask.id] = Answer(self._loaded, ask)
+                self._running[ask.id] = Answer(self._loaded, ask, self._filters)
             except TemplateError:  # its text may quote the conversation
                 said.append(Said(id=ask.id, finish="unfit"))
         for id_, answer in list(self._running.items()):
             piece = answer.step()
             self.tokens += 1
+            self.masked.update(piece.masked)
             if piece.finish is not None:
                 del self._running[id_]
                 self.answers += 1

@@ -30,10 +30,12 @@ class Desk:
     """Hands requests to whichever engine is running. Every method may be called from any thread and none waits but `hear` and `wait`.
 
     active: answers that run at once. waiting: requests that may wait; one more is refused.
+    kinds: under a filter, what it may say that it masked: an engine of hostile weights could say anything.
     """
 
     active: int = 4
     waiting: int = 64
+    kinds: frozenset[str] | None = None
     _queue: deque[Ticket] = field(default_factory=deque)
     _begun: dict[int, Ticket] = field(default_factory=dict)
     _cancelled: list[int] = field(default_factory=list)
@@ -120,6 +122,7 @@ class Desk:
         Raises: ValidationError, TypeError for what no engine of ours says.
         """
         for said in Told.model_validate_json(text).said:
+            self._check(said)
             with self._changed:
                 ticket = self._begun.get(said.id)
                 if ticket is None:
@@ -130,6 +133,13 @@ class Desk:
             if ticket.pieces > ticket.ask.max_tokens + _SPARE:
                 raise TypeError("more pieces than tokens")
             ticket.notify(said)
+
+    def _check(self, said: Said) -> None:
+        """Raise TypeError for text that no filter saw, where there is one, and for words that are no kind."""
+        if (self.kinds is None) != (said.shown is None) and (said.text or said.shown):
+            raise TypeError("text that no filter saw, or a filter that there is not")
+        if not said.masked.keys() <= (self.kinds or frozenset()):
+            raise TypeError("a kind that there is not")
 
     def lost(self) -> bool:
         """End the answers that an engine left unfinished, and return whether it ever was ready. What had not begun waits for the next one."""

@@ -13,6 +13,7 @@ import json
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -46,6 +47,7 @@ class Served:
     status: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    masked: Counter[str] = field(default_factory=Counter)  # identifiers in what was shown, by kind
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ class Front:
     async def _pieces(self, asked: ChatRequest, note: Served) -> AsyncGenerator[Piece, None]:
         """Yield an answer as it comes. The piece that would tell a canary is withheld and the answer ends.
 
+        The alarm looks at what the model said, the client sees what a filter left of it. The first piece comes at once, empty if need be.
+
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
         watch = await asyncio.to_thread(self.alarm, asked.conversation()) if self.alarm else None
@@ -117,7 +121,7 @@ class Front:
 
         ticket = self.desk.submit(asked.ask(id_=next(self._ids), most=self.most), notify)
         try:
-            finish = None
+            finish, is_first = None, True
             while finish is None:
                 event = await queue.get()
                 if isinstance(event, RingfenceError):
@@ -131,7 +135,11 @@ class Front:
                     await asyncio.to_thread(self.on_alarm, told)
                     yield Piece("", "content_filter", event.prompt_tokens, event.tokens)
                     return
-                yield Piece(event.text, finish, event.prompt_tokens, event.tokens)
+                note.masked.update(event.masked)
+                shown = event.text if event.shown is None else event.shown
+                if shown or finish or is_first:
+                    yield Piece(shown, finish, event.prompt_tokens, event.tokens)
+                    is_first = False
         finally:
             self.desk.drop(ticket)
 

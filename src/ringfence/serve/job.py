@@ -5,10 +5,12 @@ The child halves; they run in the sandbox.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringfence.core.order import Child, Progress
+from ringfence.core.order import Channel, Child, Progress
+from ringfence.serve.filter import Shown, filters
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings, ServeFigures, ServeSettings
 
 if TYPE_CHECKING:
@@ -19,22 +21,27 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
     """Answer until the person ends the conversation and return how much was said.
 
     The adapter is the sealed input "adapter" (its shape in `settings.train`) or the plain folder `files["bundle"]`; with neither the base
-    model answers. Each answer comes in pieces and ends with END_OF_TURN.
+    model answers. Each answer comes in pieces, under a filter a sentence behind, and ends with END_OF_TURN.
 
-    Raises: AdapterUnexpected, DeviceMissing, ModelUnsupported, ObjectBroken.
+    Raises: AdapterUnexpected, AutomatonChanged, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
     from ringfence.serve.engine import Engine
 
     channel = child.channel
     channel.progress(Progress(done=0, total=1, phase="load"))
-    engine = Engine(_with_adapter(child, _loaded(child)), child.order.settings)
+    settings = child.order.settings
+    made = filters(child, settings.filter) if settings.filter else None
+    engine = Engine(_with_adapter(child, _loaded(child)), settings)
     channel.progress(Progress(done=1, total=1, phase="load"))
-    turns = 0
+    turns, masked = 0, Counter[str]()
     while (question := channel.hear()) is not None:
-        engine.answer(question, channel.say)
+        shown = Shown(made)
+        engine.answer(question, lambda piece: _say(channel, shown.add(piece)))  # noqa: B023  it is over when the next one begins
+        _say(channel, shown.add("", is_end=True))
+        masked.update(shown.found())
         channel.say(END_OF_TURN)
         turns += 1
-    return ChatFigures(turns=turns, tokens=engine.tokens)
+    return ChatFigures(turns=turns, tokens=engine.tokens, masked=dict(sorted(masked.items())))
 
 
 def serve(child: Child[ServeSettings]) -> ServeFigures:
@@ -42,20 +49,27 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
 
     The adapter is the plain folder `files["bundle"]`. Every turn begins with the front's `Orders` and gives each conversation one token.
 
-    Raises: DeviceMissing, ModelUnsupported.
+    Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
     """
     from ringfence.serve.decode import Round
     from ringfence.serve.engine import with_bundle
     from ringfence.serve.wire import Ask, Orders, Told, Turn
 
+    settings = child.order.settings
+    made = filters(child, settings.filter) if settings.filter else None
     loaded = with_bundle(_loaded(child), Path(child.order.files["bundle"]))
     Round(loaded).turn(Orders(ask=Ask(id=0, messages=(Turn(role="user", content="-"),), max_tokens=1)))  # what is set up once delays nobody
-    served = Round(loaded)
+    served = Round(loaded, made)
     while (text := child.channel.hear()) is not None:
         said = served.turn(Orders.model_validate_json(text) if text else Orders())
         if said:
             child.channel.say(Told(said=said).model_dump_json(exclude_defaults=True))
-    return ServeFigures(answers=served.answers, tokens=served.tokens)
+    return ServeFigures(answers=served.answers, tokens=served.tokens, masked=dict(sorted(served.masked.items())))
+
+
+def _say(channel: Channel, text: str) -> None:
+    if text:
+        channel.say(text)
 
 
 def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ringfence.core.order import Count, Figures
+from ringfence.core.order import Count, Counts, Figures
 from ringfence.core.settings import Settings
+from ringfence.deid.settings import DeidSettings
 from ringfence.train.settings import RuntimeHints, TrainSettings
 
 END_OF_TURN = "\x04"  # what the engine says after the last piece of an answer
@@ -23,6 +24,7 @@ class ChatSettings(Settings):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
     keep_history: bool = True
+    filter: DeidSettings | None = None  # what is masked in answers; the conversation goes on with what the model said
     hints: RuntimeHints = RuntimeHints()
 
 
@@ -31,6 +33,7 @@ class ChatFigures(Figures):
 
     turns: Count
     tokens: Count  # generated
+    masked: Counts = Field(default_factory=dict)  # identifiers in answers, by kind
 
     @classmethod
     def public(cls) -> frozenset[str]:
@@ -41,6 +44,7 @@ class ChatFigures(Figures):
 class ServeSettings(Settings):
     """How a bundle is served; what each request may choose comes with the request."""
 
+    filter: DeidSettings | None = None  # what is masked in answers
     hints: RuntimeHints = RuntimeHints()
 
 
@@ -49,6 +53,7 @@ class ServeFigures(Figures):
 
     answers: Count
     tokens: Count  # generated
+    masked: Counts = Field(default_factory=dict)  # identifiers in answers, by kind
 
     @classmethod
     def public(cls) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -39,10 +40,16 @@ class Orders(Settings):
 
 
 class Said(Settings):
-    """A piece of one answer. With `finish` it is the last: "unfit" means that the model's chat template refused the conversation."""
+    """A piece of one answer. With `finish` it is the last: "unfit" means that the model's chat template refused the conversation.
+
+    text: what the model said, for the canary alarm.  shown: under a filter, what the client may see, which comes a sentence later.
+    masked: how many identifiers of each kind the filter took out of it.
+    """
 
     id: Annotated[int, Field(ge=0)]
     text: str = ""
+    shown: str | None = None
+    masked: Annotated[Mapping[str, Annotated[int, Field(gt=0)]], Field(max_length=1_000)] = {}
     finish: Literal["stop", "length", "unfit"] | None = None
     prompt_tokens: Annotated[int, Field(ge=0)] = 0
     tokens: Annotated[int, Field(ge=0)] = 0  # generated so far

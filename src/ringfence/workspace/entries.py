@@ -188,12 +188,15 @@ class Opened(Entry):
 
 
 class Revealed(Entry):
-    """Somebody asked for the original behind a stand-in of a masked set. Whoever holds the set's keys can tell which one it was."""
+    """Somebody was answered about the original behind a stand-in of a masked set. Whoever holds the set's keys can tell which one it was."""
 
     type: Literal["reveal"] = "reveal"
     object: Digest  # the span table
     ticket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,39}$")]
     stand_in: Digest  # HMAC
+    shown: Annotated[int, Field(ge=0)] | None = (
+        None  # spellings of the original; 0: none, or several originals share it; None: not counted yet
+    )
 
 
 class Alarm(Entry):
@@ -203,6 +206,18 @@ class Alarm(Entry):
     run: RunId  # that trained the adapter
     name: Name  # of the bundle
     count: Annotated[int, Field(gt=0)]  # of canaries
+
+
+class Filtered(Entry):
+    """A service ended that masked identifiers in the answers of a bundle."""
+
+    type: Literal["filter"] = "filter"
+    run: RunId  # that trained the adapter
+    name: Name  # of the bundle
+    profile: Annotated[str, Field(min_length=1, max_length=64)]
+    masked: Annotated[
+        Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")], Annotated[int, Field(gt=0)]], Field(max_length=1_000)
+    ]
 
 
 class Released(Entry):
@@ -232,6 +247,7 @@ AnyEntry = Annotated[
     | Opened
     | Revealed
     | Alarm
+    | Filtered
     | Released,
     Field(discriminator="type"),
 ]

@@ -17,6 +17,7 @@ from ringfence.workspace.entries import (
     Delete,
     Deleted,
     Failed,
+    Filtered,
     Genesis,
     Intent,
     Interrupted,
@@ -143,7 +144,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened() | Revealed() | Alarm():
+            case Opened() | Revealed() | Alarm() | Filtered():
                 pass
 
     def live(self) -> dict[str, Thing]:

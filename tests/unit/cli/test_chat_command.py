@@ -17,7 +17,7 @@ def model(monkeypatch):
     heard = []
 
     def answers(*pieces):
-        def talk(_speaker, *, hear, say, max_new_tokens):
+        def talk(_speaker, *, hear, say, max_new_tokens, profile):
             waiting = iter(pieces)
             turns = 0
             while (question := hear()) is not None:
@@ -49,7 +49,12 @@ def asked(*questions):
 def test_every_question_has_its_answer_and_an_empty_one_counts(model, capsys, pieces):
     model(*pieces)
     assert run(["--json", "chat", "lora", *asked("one", "two")]) == 0
-    assert json.loads(capsys.readouterr().out) == {"answers": ["".join(one) for one in pieces], "turns": 2, "tokens": 2}
+    assert json.loads(capsys.readouterr().out) == {
+        "answers": ["".join(one) for one in pieces],
+        "turns": 2,
+        "tokens": 2,
+        "masked": {},
+    }
 
 
 def test_an_empty_answer_is_an_empty_line(model, capsys):

@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
         "chat",
         help=t(
             "Talk to a verified bundle, or to an unreleased run inside the vault (on record).\n\n"
-            "Examples: ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask 'What is the capital of France?'",
-            "与已验证的发布包对话，或在保险库内与未放行的运行对话（留有记录）。\n\n示例：ringfence chat clinic-lora · ringfence chat train-0123456789ab --ask '法国的首都是哪里？'",
+            "Examples: ringfence chat clinic-lora · ringfence chat clinic-lora --filter default · ringfence chat train-0123456789ab --ask 'What is the capital of France?'",
+            "与已验证的发布包对话，或在保险库内与未放行的运行对话（留有记录）。\n\n示例：ringfence chat clinic-lora · ringfence chat clinic-lora --filter default · ringfence chat train-0123456789ab --ask '法国的首都是哪里？'",
         ),
     )(chat)
 
@@ -38,12 +38,25 @@ def chat(
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 256,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME|FILE.json",
+            help=t(
+                "Mask the identifiers of a de-identification profile in the answers: <EMAIL> (default: answers are not changed).",
+                "在回答中遮盖某个脱敏方案的标识符：<EMAIL>（默认不改动回答）。",
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Talk to a bundle or run."""
     from ringfence.cli.verifying import owner_space, public_keys
+    from ringfence.deid.profile import settings_for
     from ringfence.flows.chat import chat as talk
     from ringfence.flows.chat import from_bundle, from_workspace
 
+    profile = settings_for(filter_) if filter_ is not None else None
     answers: list[str] = []
     pieces: list[str] = []  # of the answer that is being given
     prompts = iter([one.encode(errors="replace").decode() for one in ask or []])  # an argument may hold bytes that are no text
@@ -69,5 +82,5 @@ def chat(
     speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(owner_space("chat"), target)
     if not ask and not options().quiet:
         print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
-    figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens)
+    figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens, profile=profile)
     emit({"answers": answers, **figures.model_dump(mode="json")}, lambda: None)

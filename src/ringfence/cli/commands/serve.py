@@ -29,11 +29,11 @@ def register(app: typer.Typer) -> None:
             "Let OpenAI clients on this machine talk to a verified bundle: /v1/models, /v1/chat/completions. Every request needs the token.\n\n"
             "Temperature and top_p are OpenAI's (1 where a request says nothing; 0 always takes the likeliest token). Ctrl-C ends it.\n\n"
             "Examples: ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
-            "ringfence serve ./clinic-lora --keys hospital-keys.json",
+            "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default",
             "让本机的 OpenAI 客户端与已验证的发布包对话：/v1/models、/v1/chat/completions。每个请求都需要令牌。\n\n"
             "temperature 与 top_p 与 OpenAI 相同（请求未写明时为 1；0 表示总取最可能的词元）。Ctrl-C 结束。\n\n"
             "示例：ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
-            "ringfence serve ./clinic-lora --keys hospital-keys.json",
+            "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default",
         ),
     )(serve)
 
@@ -58,11 +58,24 @@ def serve(
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 1024,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME|FILE.json",
+            help=t(
+                "Mask the identifiers of a de-identification profile in the answers: <EMAIL> (default: answers are not changed).",
+                "在回答中遮盖某个脱敏方案的标识符：<EMAIL>（默认不改动回答）。",
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Serve a bundle."""
     from ringfence.cli.verifying import owner_space, public_keys
+    from ringfence.deid.profile import settings_for
     from ringfence.flows import serve as flow
 
+    profile = settings_for(filter_) if filter_ is not None else None
     with flow.listen(host, port) as listener:
         token = flow.new_token() if token_file is None else flow.read_token(token_file)
         if keys is not None:
@@ -78,13 +91,13 @@ def serve(
                     t("no canary alarm: no audit of this bundle left a filter here", "没有金丝雀警报：此处没有该发布包的审计留下的过滤器")
                 )
             emit(
-                {"url": url, "model": opened.name, "alarm": has_alarm},
+                {"url": url, "model": opened.name, "alarm": has_alarm, "filter": profile.profile if profile else None},
                 lambda: say(t("✔ {name} answers at {url}", "✔ {name} 已在 {url} 提供服务", name=opened.name, url=url)),
             )
             sys.stdout.flush()
 
         watcher = flow.Watcher(ready=ready, request=_log, alarm=_alarm, lost=_lost)
-        came = flow.serve(opened, listener, token=token, max_new_tokens=max_new_tokens, watcher=watcher)
+        came = flow.serve(opened, listener, token=token, max_new_tokens=max_new_tokens, watcher=watcher, profile=profile)
     if came == SIGINT:
         raise KeyboardInterrupt
 
@@ -100,7 +113,8 @@ def _log(request: Served) -> None:
     if not options().quiet:
         from ringfence.workspace.entries import now
 
-        _note(json.dumps({"time": now(), "status": request.status, "tokens": request.tokens, "seconds": round(request.seconds, 3)}))
+        line = {"time": now(), "status": request.status, "tokens": request.tokens, "seconds": round(request.seconds, 3)}
+        _note(json.dumps(line | ({"masked": dict(sorted(request.masked.items()))} if request.masked else {})))
 
 
 def _alarm(count: int, error: RingfenceError | None) -> None:

@@ -156,7 +156,18 @@ def read(path: Path) -> list[FromPresidio]:
 
     Raises: PresidioUnreadable, also for a recogniser that only Presidio's code has, and for an expression that could take more than linear time.
     """
-    made = [FromPresidio(entry) for entry in _entries(path) if entry.enabled]
+    try:
+        return recognisers_of(path.read_bytes())
+    except OSError as cause:
+        raise PresidioUnreadable(problem=t("the file cannot be read", "文件无法读取")) from cause
+
+
+def recognisers_of(data: bytes) -> list[FromPresidio]:
+    """Return the recognisers of a file's bytes; see `read`.
+
+    Raises: PresidioUnreadable.
+    """
+    made = [FromPresidio(entry) for entry in _entries(data) if entry.enabled]
     if not made:
         raise PresidioUnreadable(problem=t("it holds no recogniser that is enabled", "其中没有启用的识别器"))
     return made
@@ -167,8 +178,8 @@ def kinds_of(parts: Sequence[FromPresidio]) -> tuple[str, ...]:
     return tuple(sorted({kind for part in parts for kind in part.kinds}))
 
 
-def _entries(path: Path) -> Iterator[_Recogniser]:
-    document = _document(path)
+def _entries(data: bytes) -> Iterator[_Recogniser]:
+    document = _document(data)
     if not isinstance(document, dict) or not isinstance(document.get("recognizers"), list):
         raise PresidioUnreadable(problem=t("it has no list `recognizers:`", "没有列表 `recognizers:`"))
     for number, entry in enumerate(document["recognizers"], 1):
@@ -218,11 +229,7 @@ def _checked(number: int, entry: Any) -> _Recogniser:  # noqa: ANN401  what YAML
     return found
 
 
-def _document(path: Path) -> Any:  # noqa: ANN401
-    try:
-        data = path.read_bytes()
-    except OSError as cause:
-        raise PresidioUnreadable(problem=t("the file cannot be read", "文件无法读取")) from cause
+def _document(data: bytes) -> Any:  # noqa: ANN401
     if len(data) > _MOST_BYTES:
         raise PresidioUnreadable(problem=t("it is larger than {most} bytes", "超过 {most} 字节", most=_MOST_BYTES))
     try:
