@@ -16,6 +16,7 @@ from ringfence.workspace.entries import (
     Checkpointed,
     Delete,
     Deleted,
+    Exported,
     Failed,
     Genesis,
     Intent,
@@ -143,7 +144,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened() | Revealed() | Alarm():
+            case Opened() | Revealed() | Exported() | Alarm():
                 pass
 
     def live(self) -> dict[str, Thing]:
