@@ -702,10 +702,10 @@ class TooFewSentences(DeidError):
 
     code, http_status, exit_code, crosses = "RF-DEID-047", 422, 2, True
     what = Text(
-        "the file has {sentences} sentences in one language, and {least} are needed",
-        "该文件同一语言只有 {sentences} 个句子，至少需要 {least} 个",
+        "the labelled text has {sentences} sentences in one language, and {least} are needed",
+        "已标注的文本中同一语言只有 {sentences} 个句子，至少需要 {least} 个",
     )
-    remedy = Text("label more text; 200 sentences are a good start", "请标注更多文本；200 个句子是不错的起点")
+    remedy = Text("label or review more text; 200 sentences are a good start", "请标注或审阅更多文本；200 个句子是不错的起点")
 
 
 class PartsOverlap(DeidError):

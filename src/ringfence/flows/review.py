@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ringfence.core.digest import sha256
 from ringfence.core.durable import full_disk_as_error, write_all
 from ringfence.core.errors import BadArgument, NoReview, NotReviewable, WrongStage
 from ringfence.core.order import Keys, Progress
+from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.deid.review.settings import ROWS, SHOWN, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
@@ -25,6 +26,7 @@ from ringfence.workspace.entries import Opened, Purpose
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
+S = TypeVar("S", bound=Settings)
 _LONGEST = 20_000  # characters of a reviewer's line; far less than a frame
 _OUTPUT = {"review": Plan("review", "review")}
 
@@ -179,7 +181,12 @@ def _work(arrow: Arrow, masked: Thing, roles: tuple[str, ...]) -> Work[ReviewSet
     work: Work[ReviewSettings] = arrow.work(
         "review.v1", purpose=("content",), vocabulary=vocabulary(), tier=tier_for(arrow.space.policy(), masked.made.label)
     )
-    inputs = {role: source for role, source in work.inputs.items() if role in roles}
+    return without(work, *(role for role in work.inputs if role not in roles))
+
+
+def without(work: Work[S], *roles: str) -> Work[S]:
+    """Return the work without these inputs and their keys: they stand in the statement and are not opened."""
+    inputs = {role: source for role, source in work.inputs.items() if role not in roles}
     slots = {source.slot.slot for source in inputs.values()} | {slot.slot for slot in work.outputs.values()}
     keys = Keys(data={slot: key for slot, key in work.keys.data.items() if slot in slots}, purpose=work.keys.purpose)
     return replace(work, inputs=inputs, keys=keys)
