@@ -73,6 +73,7 @@ _CHINESE: Mapping[str, str] = {
     "row_numbers": "各原因最先被拒的行号",
     "duplicates": "重复的行",
     "units": "单位数",
+    "has_unit": "含单位列",
     "max_rows_per_unit": "单位最大行数",
     "cleared": "过检的行",
     "flagged": "被标记的行",

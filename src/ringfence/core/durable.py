@@ -62,6 +62,49 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         sync_folder(path.parent)
 
 
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a file its name, where nothing has it yet. A link fails if somebody made such a file meanwhile; a rename would replace it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, a stick for one
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+@contextlib.contextmanager
+def written(path: Path, *, replace: bool = False) -> Iterator[int]:
+    """Yield a descriptor of a file that its owner alone may read, and that is `path` only once the block has ended without an error.
+
+    replace: whether there may be a file of that name already, which it then replaces.
+
+    Raises: FileExistsError, StorageFull, and other OSErrors of a folder that cannot be written.
+    """
+    if not replace and path.exists():
+        raise FileExistsError(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            yield handle
+            with full_disk_as_error():
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        if replace:
+            temporary.replace(path)
+        else:
+            _publish(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def make_folder(path: Path, *, mode: int = 0o700) -> None:
     """Create a folder, durably."""
     with full_disk_as_error():

@@ -571,6 +571,17 @@ class ParquetColumn(IngestError):
     remedy = Text("leave that column out of the file, or convert it to text", "从文件中去掉该列，或把它转换为文本")
 
 
+class ExportRefused(IngestError):
+    """A set is to be written to a file in the clear, and the policy does not allow it."""
+
+    code, http_status, exit_code = "RF-INGEST-015", 403, 5
+    what = Text("the policy does not allow {set}@{stage} to be exported", "策略不允许导出 {set}@{stage}")
+    remedy = Text(
+        "export its masked set (`ringfence deid {set}` makes one), or let the privacy officer decide: in the policy, `export: masked` is for masked and public sets, `export: allow` for any",
+        "导出其脱敏数据集（由 `ringfence deid {set}` 生成），或由隐私负责人决定：在策略中，`export: masked` 适用于脱敏的与公开的数据集，`export: allow` 适用于任何数据集",
+    )
+
+
 # ── scan, deid ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -691,10 +702,10 @@ class TooFewSentences(DeidError):
 
     code, http_status, exit_code, crosses = "RF-DEID-047", 422, 2, True
     what = Text(
-        "the file has {sentences} sentences in one language, and {least} are needed",
-        "该文件同一语言只有 {sentences} 个句子，至少需要 {least} 个",
+        "the labelled text has {sentences} sentences in one language, and {least} are needed",
+        "已标注的文本中同一语言只有 {sentences} 个句子，至少需要 {least} 个",
     )
-    remedy = Text("label more text; 200 sentences are a good start", "请标注更多文本；200 个句子是不错的起点")
+    remedy = Text("label or review more text; 200 sentences are a good start", "请标注或审阅更多文本；200 个句子是不错的起点")
 
 
 class PartsOverlap(DeidError):

@@ -17,6 +17,7 @@ from ringfence.core.text import t
 from ringfence.core.verdict import Verdict, verdict
 
 Reveal = Literal["allow", "refuse"]
+Export = Literal["masked", "allow", "refuse"]
 Ordinary = Literal["allow", "internal-only", "refuse"]
 
 
@@ -86,6 +87,7 @@ class Policy(Settings):
     budget: Budget | None = None  # None: no private run may start
     release: ReleaseRules = ReleaseRules()
     reveal: Reveal = "refuse"  # the originals behind stand-ins: a right of its own
+    export: Export = "masked"  # record text that leaves as a file: of masked sets and public ones, of any set, of none
 
 
 DEFAULT = Policy(budget=Budget(), release=GATES)  # of a new workspace
@@ -112,6 +114,14 @@ def evaluate(
         rules = tightened(policy.release, _asked(chain))
         return [*verdicts, *_private(policy, claim, allowed=("allow",)), *judge(rules, audit, chain, claim=claim)]
     return [*verdicts, *_private(policy, epsilon, allowed=("allow", "internal-only"))]
+
+
+def masking(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
+    """Return the verdicts on how a masked set was de-identified: what may not be trained on as masked does not leave as masked, either."""
+    rule, deid = policy.train.require.deid, _last(chain, "deid")
+    if rule is None or deid is None:
+        return [_joined(chain)]
+    return [_joined(chain), *_deid(rule, deid), _parts(rule.parts, deid)]
 
 
 def _last(chain: Sequence[Statement], step: Step) -> Statement | None:

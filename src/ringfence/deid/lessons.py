@@ -1,6 +1,7 @@
 """Reads the spans that people corrected: what a tagger of the tenant's own learns from.
 
-A file is JSON Lines, one text with its spans a line, or what Label Studio exports. Spans are ranges of characters of the text.
+A file is JSON Lines, one text with its spans a line, or what Label Studio exports; a review brings its texts itself. Spans are ranges of characters of
+the text.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ringfence.core.errors import LessonsUnreadable
 from ringfence.deid.fold import fold
-from ringfence.deid.label_studio import from_tasks
+from ringfence.deid.label_studio import Labelled, from_tasks
 from ringfence.deid.named import GIVEN_NAME, LOCATION, ORGANISATION, PERSON, REGION
 from ringfence.deid.namer import LANGUAGES, may_hold_a_name, pieces
 from ringfence.deid.recogniser import SEPARATOR, Span
@@ -108,14 +109,16 @@ def _named(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(Span(s.start, s.end, kind_of(s.kind), 1.0) for s in spans)
 
 
-def lessons(data: bytes, *, learnt: Collection[str], known: Collection[str]) -> Lessons:
+def lessons(data: bytes, *, learnt: Collection[str], known: Collection[str], reviewed: Iterable[Labelled] = ()) -> Lessons:
     """Return the sentences of a file, as the tagger will see them: folded, cut, and those alone that can hold a name in their language.
 
     learnt: kinds that are learnt.  known: kinds that recognisers find, which are left out.  Any other kind is undeclared.
+    reviewed: texts of a review, whose ids are `ROW.TEXT`; those of one row are one document.
 
     Raises: LessonsUnreadable, LabelsUnreadable.
     """
     documents, unreviewed = read(data)
+    documents += [Document(f"r{item.id.rpartition('.')[0]}", item.text, _named(item.spans)) for item in reviewed]
     found = Lessons(unreviewed=unreviewed)
     numbers: dict[str, int] = {}
     for document in documents:

@@ -1,4 +1,4 @@
-"""The child half of `ringfence deid train`: reads labelled text, writes a sealed tagger, says how good it is."""
+"""The child half of `ringfence deid train`: reads labelled text or a review, writes a sealed tagger, says how good it is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ringfence.deid import learn, taught
 from ringfence.deid.lessons import NAMES, Lessons, lessons
 from ringfence.deid.parting import Parted, part
 from ringfence.deid.recogniser import Span
+from ringfence.deid.review import job as review
+from ringfence.deid.review.settings import OTHER
 from ringfence.deid.settings import dictionary_digest, kinds
 from ringfence.deid.teaching import LanguageCard, TeachFigures, TeachSettings
 
@@ -20,14 +22,12 @@ from ringfence.deid.teaching import LanguageCard, TeachFigures, TeachSettings
 def run(child: Child[TeachSettings]) -> TeachFigures:
     """Return the card of the tagger; `tagger` then holds it.
 
-    Raises: LessonsUnreadable, LabelsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap.
+    Raises: LessonsUnreadable, LabelsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, NotReviewable, ObjectBroken.
     """
     settings = child.order.settings
-    data = Path(child.order.files["labels"]).read_bytes()
-    if dictionary_digest(data, child.keys.purpose["content"]) != settings.labels_digest:
-        raise LessonsUnreadable(line=0)  # it is not the file that was announced
     learnt = {*NAMES, *settings.kinds}
-    found = lessons(data, learnt=learnt, known=kinds())
+    reviewed = review.lessons(child) if settings.review else ()
+    found = lessons(_file(child), learnt=learnt, known={*kinds(), *([OTHER] if settings.review else [])}, reviewed=reviewed)
     if found.undeclared:
         raise KindsUndeclared(kinds=len(found.undeclared), spans=found.undeclared.total())
     enough = {language: rows for language, rows in found.sentences.items() if len(rows) >= settings.least}
@@ -52,6 +52,19 @@ def run(child: Child[TeachSettings]) -> TeachFigures:
     slot = child.order.outputs["tagger"]
     taught.seal(slot, child.keys.data[slot.slot], fields, kinds=learnt)
     return _figures(found, parted, cards)
+
+
+def _file(child: Child[TeachSettings]) -> bytes:
+    """Return the file of labelled text; empty without one.
+
+    Raises: LessonsUnreadable.
+    """
+    if (wanted := child.order.settings.labels_digest) is None:
+        return b""
+    data = Path(child.order.files["labels"]).read_bytes()
+    if dictionary_digest(data, child.keys.purpose["content"]) != wanted:
+        raise LessonsUnreadable(line=0)  # it is not the file that was announced
+    return data
 
 
 def _use(language: str, learnt: set[str], model: bytes) -> Callable[[Sequence[str]], list[list[Span]]]:

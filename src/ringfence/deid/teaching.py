@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ringfence.core.order import Count, Counts, Figures, Number
 from ringfence.core.settings import Digest, Settings
@@ -28,12 +28,19 @@ class TeachSettings(Settings):
     """One training of a tagger completely."""
 
     kinds: Annotated[tuple[Kind, ...], Field(max_length=64)] = ()  # of the tenant's own, beside persons, organisations and places
-    labels_digest: Digest  # keyed digest of the file, as of a dictionary of terms
+    labels_digest: Digest | None = None  # keyed digest of the file, as of a dictionary of terms; None without a file
+    review: Digest | None = None  # the sealed review whose finished rows are learnt from
     held_out: Annotated[float, Field(ge=0.05, le=0.5)] = 0.2  # share of the sentences
     least: Annotated[int, Field(ge=20)] = 100  # sentences of a language from which it gets a model
     seed: Annotated[int, Field(ge=0)] = 1
     copies: Annotated[int, Field(ge=0, le=20)] = 8  # of each sentence, with other names in it
     iterations: Annotated[int, Field(ge=1, le=500)] = 80
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.labels_digest is None and self.review is None:
+            raise ValueError("there is nothing to learn from")
+        return self
 
 
 class Measured(Figures):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ringfence.core.digest import sha256
-from ringfence.core.durable import full_disk_as_error, sync_folder, write_all
-from ringfence.core.errors import AlreadyExists, BadArgument, NoReview, NotReviewable, WrongStage
+from ringfence.core.durable import full_disk_as_error, write_all
+from ringfence.core.errors import BadArgument, NoReview, NotReviewable, WrongStage
 from ringfence.core.order import Keys, Progress
+from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.deid.review.settings import ROWS, SHOWN, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
 from ringfence.flows.facts import software
+from ringfence.flows.files import new_file
 from ringfence.flows.gate import tier_for
 from ringfence.flows.rights import refuse_originals
 from ringfence.jobs.start import Handlers, start
@@ -26,6 +26,7 @@ from ringfence.workspace.entries import Opened, Purpose
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
+S = TypeVar("S", bound=Settings)
 _LONGEST = 20_000  # characters of a reviewer's line; far less than a frame
 _OUTPUT = {"review": Plan("review", "review")}
 
@@ -147,7 +148,7 @@ def write_out(space: Workspace, sampled: Sampled, path: Path, *, does: Literal["
         refuse_originals(space)  # before there is a file
     settings = sampled.settings.model_copy(update={"does": does, "originals": originals})
     things = {"review": sampled.review} | ({"spans": sampled.spans} if originals else {})
-    with _new_file(path, f"--{does}") as handle:
+    with new_file(path, option=f"--{does}", verb="deid review") as handle:
         _record_opening(space, sampled, does, originals=originals)
 
         def say(text: str) -> None:
@@ -180,7 +181,12 @@ def _work(arrow: Arrow, masked: Thing, roles: tuple[str, ...]) -> Work[ReviewSet
     work: Work[ReviewSettings] = arrow.work(
         "review.v1", purpose=("content",), vocabulary=vocabulary(), tier=tier_for(arrow.space.policy(), masked.made.label)
     )
-    inputs = {role: source for role, source in work.inputs.items() if role in roles}
+    return without(work, *(role for role in work.inputs if role not in roles))
+
+
+def without(work: Work[S], *roles: str) -> Work[S]:
+    """Return the work without these inputs and their keys: they stand in the statement and are not opened."""
+    inputs = {role: source for role, source in work.inputs.items() if role not in roles}
     slots = {source.slot.slot for source in inputs.values()} | {slot.slot for slot in work.outputs.values()}
     keys = Keys(data={slot: key for slot, key in work.keys.data.items() if slot in slots}, purpose=work.keys.purpose)
     return replace(work, inputs=inputs, keys=keys)
@@ -209,28 +215,3 @@ def _record_opening(space: Workspace, sampled: Sampled, purpose: Purpose, *, ori
         space.record(Opened(object=sampled.review.made.digest, purpose=purpose))
         if originals:
             space.record(Opened(object=sampled.spans.made.digest, purpose="originals"))
-
-
-@contextmanager
-def _new_file(path: Path, option: str) -> Iterator[int]:
-    """Yield a descriptor of a new file that its owner alone may read; it is gone again if the block fails.
-
-    Raises: AlreadyExists, BadArgument.
-    """
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except FileExistsError as cause:
-        raise AlreadyExists(path=str(path)) from cause
-    except OSError as cause:
-        problem = t("{path} cannot be written", "{path} 无法写入", path=path)
-        raise BadArgument(option=option, problem=problem, verb="deid review") from cause
-    try:
-        yield handle
-        with full_disk_as_error():
-            os.fsync(handle)
-            sync_folder(path.parent)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)

@@ -13,8 +13,10 @@ from ringfence.deid.settings import dictionary_digest
 from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.review import Sampled, without
 from ringfence.jobs.start import Handlers, start
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
+from ringfence.workspace.entries import Opened
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -32,29 +34,35 @@ def digest(space: Workspace, path: Path) -> str:
 
 def teach(
     space: Workspace,
-    path: Path,
+    path: Path | None,
     *,
     name: str,
     settings: TeachSettings,
-    label: Label = "sensitive",
+    reviewed: Sampled | None = None,
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Committed, TeachFigures]:
     """Learn a tagger from labelled text and return what was made; its features hold pieces of that text, so it stays sealed in the workspace.
 
-    settings: those of `digest(space, path)`.
+    path: a file of labelled text.  reviewed: a review, whose finished rows are learnt from as they were before masking; they go from sealed object to
+    sealed object, are shown to nobody, and their opening is on record.  settings: those of `digest(space, path)` and of the review.
 
-    Raises: LessonsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, SandboxError.
+    Raises: LessonsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, NotReviewable, SandboxError.
     """
     outputs = {"tagger": Plan("tagger", "tagger")}
-    with Arrow(space, "teach", name=name, label=label, settings=settings, outputs=outputs) as arrow:
+    inputs = {"set": reviewed.masked, "review": reviewed.review, "spans": reviewed.spans} if reviewed else {}
+    label: Label = reviewed.masked.made.label if reviewed and path is None else "sensitive"
+    if reviewed:
+        with space.locked():
+            space.record(Opened(object=reviewed.spans.made.digest, purpose="originals"))
+    with Arrow(space, "teach", name=name, label=label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
         work = arrow.work(
             "teach.v1",
             purpose=("content",),
-            files={"labels": path.resolve()},
+            files={"labels": path.resolve()} if path else {},
             vocabulary=tuple(sorted({*NAMES, *settings.kinds})),
             tier=tier_for(space.policy(), label),
         )
-        done = start(work, TeachFigures, handlers=Handlers(progress=show))
+        done = start(without(work, "set"), TeachFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(software=software())), done.figures
 
 

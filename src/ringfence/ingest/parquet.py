@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, streamed: a few megabytes at a time, whatever the size of its row groups.
+"""Rows of a Parquet file, read and written as a stream: a few megabytes at a time, whatever the size of its row groups.
 
 Texts, numbers, truth values, dates, lists and structs become what JSON Lines would hold: a date or time is text in ISO 8601 (a time with a zone in UTC),
 NaN and a field of a struct that is null are absent, as a Parquet file cannot tell them from what was never there.
@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from ringfence.core.errors import ParquetBroken, ParquetColumn, ParquetMissing
 from ringfence.ingest.rows import Row, plain
+from ringfence.ingest.settings import Layout
 
 MAGIC = b"PAR1"
 _AT_ONCE = 4 << 20  # bytes of rows that are decoded together, by the sizes that the file states
 _MOST_ROWS = 4_096
 _BUFFER = 1 << 20  # bytes read at a time from each column
 
+Say = Callable[[bytes], None]  # takes more bytes of a file
+
 
 def is_installed() -> bool:
-    """Return True when Parquet can be read here."""
+    """Return True when Parquet can be read and written here."""
     return find_spec("pyarrow") is not None
 
 
@@ -163,3 +166,69 @@ def _size(value: Any) -> int:  # noqa: ANN401
     if isinstance(value, dict):
         return sum(_size(name) + _size(item) for name, item in value.items())
     return sum(map(_size, value)) if isinstance(value, list) else 8
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_GROUP = 8 << 20  # bytes of text in a row group, and at most so many rows:
+_GROUP_ROWS = 65_536
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], layout: Layout, say: Say, *, unit: bool) -> None:
+    """Write rows of one layout, by column name; unit: they have one.
+
+    Raises: ParquetMissing.
+    """
+    if not is_installed():
+        raise ParquetMissing
+    import pyarrow as pa  # noqa: PLC0415  optional
+    from pyarrow import parquet  # noqa: PLC0415
+
+    schema = _schema(layout, unit=unit)
+    with parquet.ParquetWriter(pa.PythonFile(_Forward(say), mode="w"), schema) as writer:
+        held: list[dict[str, Any]] = []
+        size = 0
+        for row in rows:
+            held.append(row)
+            size += _size(row)
+            if size >= _GROUP or len(held) >= _GROUP_ROWS:
+                writer.write_table(pa.Table.from_pylist(held, schema=schema))
+                held, size = [], 0
+        writer.write_table(pa.Table.from_pylist(held, schema=schema))
+
+
+def _schema(layout: Layout, *, unit: bool) -> Any:  # noqa: ANN401  pyarrow is untyped
+    import pyarrow as pa  # noqa: PLC0415
+
+    text = pa.string()
+    turns = pa.list_(pa.struct([("role", text), ("content", text)]))
+    columns: dict[Layout, dict[str, Any]] = {
+        "messages": {"messages": turns},
+        "alpaca": {"instruction": text, "output": text, "history": pa.list_(pa.list_(text)), "system": text},
+        "pair": {"prompt": text, "completion": text, "system": text},
+        "text": {"text": text},
+        "preference": {"prompt": text, "chosen": text, "rejected": text},
+    }
+    return pa.schema(columns[layout] | ({"unit": text} if unit else {}))
+
+
+class _Forward:
+    """A file that can only be written to, from its beginning to its end."""
+
+    closed = False
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def write(self, data: Any) -> int:  # noqa: ANN401  bytes, or a buffer of the library's
+        """Pass on some more."""
+        data = bytes(data)
+        self._say(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Hold nothing back: nothing is held."""
+
+    def close(self) -> None:
+        """Take no more."""
+        self.closed = True

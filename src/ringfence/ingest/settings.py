@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ringfence.core.errors import ROW_REASONS
 from ringfence.core.order import Count, Counts, FewOfEach, Figures
@@ -81,6 +82,32 @@ class ImportSettings(Settings):
         named = set(self.mapping)
         fits = [name for name, needed in NEEDED.items() if set(needed) <= named <= {*needed, *OPTIONAL[name]}]
         return next((name for name in fits if self.layout in ("auto", name)), None)
+
+
+class ExportSettings(Settings):
+    """How records become a file again."""
+
+    format: Literal["jsonl", "parquet"]
+    layout: Layout  # that the set was imported in: the file has the same columns
+    unit: bool = True  # a column that says which rows belong together, where a unit was chosen at import
+
+
+class ExportFigures(Figures):
+    """What an export wrote."""
+
+    rows: Count
+    bytes: Count
+    has_unit: bool  # whether the file says which rows belong together
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+class FilePart(Settings):
+    """A part of the file, as the child says it."""
+
+    data: Annotated[bytes, BeforeValidator(_decoded)]
 
 
 class ImportFigures(Figures):

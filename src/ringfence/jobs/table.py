@@ -12,7 +12,7 @@ from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
-from ringfence.ingest.settings import ImportFigures, ImportSettings
+from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
 from ringfence.serve.settings import ChatFigures, ChatSettings, ServeFigures, ServeSettings
@@ -38,6 +38,14 @@ _HOUR = 3600.0
 JOBS: Mapping[str, JobRow] = {
     "import.v1": JobRow(
         "ringfence.ingest.job:run", ImportSettings, ImportFigures, ("record-id", "unit-id", "content"), limits=Limits(seconds=6 * _HOUR)
+    ),
+    "export.v1": JobRow(
+        "ringfence.ingest.job:export",
+        ExportSettings,
+        ExportFigures,
+        ("unit-id",),
+        text_channel=True,
+        limits=Limits(seconds=6 * _HOUR),
     ),
     "scan.v1": JobRow("ringfence.scan.job:run", ScanSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "keep.v1": JobRow("ringfence.scan.job:keep", KeepSettings, ScanFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),

@@ -199,6 +199,17 @@ class Revealed(Entry):
     )
 
 
+class Exported(Entry):
+    """Record text of a set left the vault as a file in the clear."""
+
+    type: Literal["export"] = "export"
+    object: Digest  # the set
+    file: Digest  # SHA-256 of what was written
+    size: Annotated[int, Field(ge=0)]  # bytes
+    rows: Annotated[int, Field(ge=0)]
+    format: Literal["jsonl", "parquet"]
+
+
 class Alarm(Entry):
     """A served bundle was about to tell canaries that were planted in its training; the answer was cut before."""
 
@@ -246,6 +257,7 @@ AnyEntry = Annotated[
     | Deleted
     | Opened
     | Revealed
+    | Exported
     | Alarm
     | Filtered
     | Released,

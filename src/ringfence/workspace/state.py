@@ -16,6 +16,7 @@ from ringfence.workspace.entries import (
     Checkpointed,
     Delete,
     Deleted,
+    Exported,
     Failed,
     Filtered,
     Genesis,
@@ -144,7 +145,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened() | Revealed() | Alarm() | Filtered():
+            case Opened() | Revealed() | Exported() | Alarm() | Filtered():
                 pass
 
     def live(self) -> dict[str, Thing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -385,3 +386,53 @@ def test_every_kind_can_be_named_and_numbers_are_stable():
     review, _ = clinic()
     review.take(Action("leak", (At(0, 0, 21, 23),), "PERSON"))
     assert list(by_number(review, 0)) == [1, 2, 3]
+
+
+# ── taking back, and many ─────────────────────────────────────────────────────────────────────────────────────────────
+
+PLACES = st.builds(At, st.integers(0, 2), st.integers(0, 1), st.sampled_from([0, 4]), st.just(6))
+ACTIONS = st.builds(
+    Action,
+    st.sampled_from(["done", "leak", "reject", "retype", "clear"]),
+    st.lists(PLACES, min_size=1, max_size=3).map(tuple),
+    st.sampled_from(["PERSON", "EMAIL"]),
+    st.booleans(),
+)
+
+
+def marks(review):
+    return review.done, review.leaks, review.rejected, review.retyped, [review.leaks_of(n) for n in range(3)]
+
+
+@given(st.lists(st.one_of(ACTIONS, st.none()), max_size=14))
+def test_taking_back_leaves_what_there_would_be_without_the_decision(steps):
+    review = Review(clinic()[0].rows)
+    for step in steps:
+        if step is None:
+            last = review.actions[-1] if review.actions else None
+            assert review.undo() == last
+        else:
+            review.take(step)
+        assert marks(review) == marks(Review(review.rows, list(review.actions)))
+        assert review.leaks_of(1) == sorted(at for at in review.leaks if at.row == 1)
+
+
+def seconds_for(rows):
+    """Return the CPU seconds that it takes to import labels of so many rows, and to take all of it back."""
+    text = "电话10012345678，老王住东区"
+    review = Review([Row(n, f"{n:032x}", ("text",), (text,), (Place(0, 2, 13, "CN_MOBILE", n),)) for n in range(rows)])
+    spans = (Span(2, 13, "EMAIL", 1.0), Span(14, 16, "PERSON", 1.0))
+    began = time.process_time()
+    for n in range(rows):
+        for action in list(corrections(review, n, 0, spans, None)):
+            review.take(action)
+        review.take(Action("done", (At(n),)))
+    assert (len(review.done), len(review.leaks), len(review.retyped)) == (rows, rows, rows)
+    while review.undo():
+        pass
+    assert not any(marks(review)[:4])
+    return time.process_time() - began
+
+
+def test_ten_times_as_many_rows_take_about_ten_times_as_long():
+    assert seconds_for(6_000) < 40 * max(seconds_for(600), 0.005)  # a hundred times, if each decision looked at all others

@@ -1,13 +1,14 @@
-"""`ringfence data list|show|delete`."""
+"""`ringfence data list|show|export|delete`."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ringfence.cli.context import emit, say, table, workspace
+from ringfence.cli.context import emit, progress, say, table, workspace
 from ringfence.cli.words import lines, word
 from ringfence.core.text import t
 
@@ -23,6 +24,20 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=t("Sets and other objects in the vault.", "保险库中的数据集与其他对象。"), no_args_is_help=True)
     group.command("list", help=t("List all objects.", "列出所有对象。"))(list_)
     group.command("show", help=t("Show one set: where it comes from, and its statements.", "显示一个数据集：来源与声明。"))(show)
+    group.command(
+        "export",
+        help=t(
+            "Write a set to a file in the clear, if the policy allows it: JSON Lines or Parquet, as the file's ending says. Each export goes into the ledger "
+            "with the digest of the file.\n\n"
+            "`export: masked`, the policy of a new workspace, lets masked sets and sets labelled public leave; `export: allow` any set, then with --plaintext; "
+            "`export: refuse` none.\n\n"
+            "Examples:\n\n  ringfence data export clinic@masked clinic.jsonl\n\n  ringfence data export clinic@masked clinic.parquet --without-unit",
+            "在策略允许时，把数据集以明文写入文件：按文件后缀为 JSON Lines 或 Parquet。每次导出都连同文件摘要记入账本。\n\n"
+            "`export: masked` 为新工作区的策略，允许导出脱敏的与标为 public 的数据集；`export: allow` 允许任何数据集，此时须加 --plaintext；"
+            "`export: refuse` 一律不允许。\n\n"
+            "示例：\n\n  ringfence data export clinic@masked clinic.jsonl\n\n  ringfence data export clinic@masked clinic.parquet --without-unit",
+        ),
+    )(export)
     group.command(
         "delete",
         help=t(
@@ -59,6 +74,78 @@ def show(name: Annotated[str, typer.Argument(metavar="SET")]) -> None:
             say(f"  ← {step['step']:<8} {step['ended']}  {step['run']}  {' '.join(step['parts'])}")
 
     emit(found, print_it)
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="SET")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("New file.", "新文件。"))],
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help=t("jsonl or parquet; default: by the file's ending.", "jsonl 或 parquet；默认按文件后缀。")),
+    ] = None,
+    without_unit: Annotated[
+        bool,
+        typer.Option("--without-unit", help=t("Do not say which rows belong to the same person.", "不写明哪些行属于同一人。")),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help=t("Replace the file if it exists.", "文件已存在时替换它。"))] = False,
+    plaintext: Annotated[
+        bool,
+        typer.Option("--plaintext", help=t("Yes, a set that is not masked may leave the vault.", "确认：未脱敏的数据集可离开保险库。")),
+    ] = False,
+) -> None:
+    """Write a set to a file in the clear."""
+    from ringfence.cli.parse import new_path
+    from ringfence.flows.export import export_set
+
+    chosen = _format(file, format_)
+    if not (force and file.is_file()):
+        new_path(file, "FILE", "data export")
+    with progress(t("export", "导出")) as bar:
+        left = export_set(
+            workspace(),
+            name,
+            file.absolute(),
+            file_format=chosen,
+            unit=not without_unit,
+            replace=force,
+            is_confirmed=plaintext,
+            show=bar,
+        )
+    made, entry = left.thing.made, left.entry
+
+    def show() -> None:
+        say(
+            t(
+                "✔ {file}  {rows} rows of {name}@{stage}, {n} bytes, SHA-256 {digest}",
+                "✔ {file}  {name}@{stage} 的 {rows} 行，{n} 字节，SHA-256 {digest}",
+                file=file,
+                rows=entry.rows,
+                name=made.name,
+                stage=made.stage,
+                n=entry.size,
+                digest=entry.file,
+            )
+        )
+        if left.figures.has_unit:
+            say(t("  column unit: which rows belong together", "  unit 列：哪些行属于同一单位"))
+
+    document = {"set": made.name, "stage": made.stage, "digest": made.digest, "file": str(file), "sha256": entry.file, "format": chosen}
+    emit(document | left.figures.model_dump(mode="json"), show)
+
+
+def _format(file: Path, wanted: str | None) -> Literal["jsonl", "parquet"]:
+    from ringfence.cli.parse import choice
+    from ringfence.core.errors import BadArgument
+
+    if wanted is not None:
+        return choice(wanted, ("jsonl", "parquet"), "--format", "data export")
+    endings: dict[str, Literal["jsonl", "parquet"]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+    if (found := endings.get(file.suffix.lower())) is None:
+        problem = t(
+            "{file} ends in none of {known}; say which", "{file} 的后缀不在 {known} 之中；请指明", file=file.name, known=", ".join(endings)
+        )
+        raise BadArgument(option="--format", problem=problem, verb="data export")
+    return found
 
 
 def delete(

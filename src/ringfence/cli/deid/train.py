@@ -23,18 +23,25 @@ def register(group: typer.Typer) -> None:
         help=t(
             "Learn a tagger of your own from spans that people corrected, and print how much better it is than the one that ships.\n\n"
             "FILE is Label Studio's JSON export, or JSON Lines: {{'text': …, 'spans': [{{'start', 'end', 'kind'}}]}}.\n\n"
-            "Examples: ringfence deid train corrected.json · ringfence deid train wards.jsonl --kind WARD --name wards",
+            "--review SET learns from the finished rows of the newest review of a masked set, with or without a file; no text leaves the vault for it.\n\n"
+            "Examples: ringfence deid train corrected.json · ringfence deid train wards.jsonl --kind WARD --name wards · ringfence deid train --review clinic",
             "用人工校正过的标注训练自有的标注器，并显示它比自带的好多少。\n\n"
             "FILE 为 Label Studio 的 JSON 导出，或 JSON Lines：{{'text': …, 'spans': [{{'start', 'end', 'kind'}}]}}。\n\n"
-            "示例：ringfence deid train corrected.json · ringfence deid train wards.jsonl --kind WARD --name wards",
+            "--review SET 从脱敏数据集最新一次审阅中已审完的行学习，可与文件并用；为此没有文本离开保险库。\n\n"
+            "示例：ringfence deid train corrected.json · ringfence deid train wards.jsonl --kind WARD --name wards · ringfence deid train --review clinic",
         ),
     )(train)
 
 
 def train(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Labelled text.", "已标注的文本。"))],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help=t("Labelled text.", "已标注的文本。"))] = None,
+    review: Annotated[
+        str | None,
+        typer.Option("--review", metavar="SET", help=t("Masked set whose newest review is learnt from.", "从其最新审阅学习的脱敏数据集。")),
+    ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help=t("Name of the tagger; default: the file's.", "标注器名称；默认取文件名。"))
+        str | None,
+        typer.Option("--name", help=t("Name of the tagger; default: the file's, or the set's.", "标注器名称；默认取文件名或数据集名。")),
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -47,23 +54,29 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help=t("Which documents are held out.", "决定留出哪些文档。"))] = None,
 ) -> None:
-    """Learn a tagger from labelled text."""
+    """Learn a tagger from labelled text, or from a review."""
     from ringfence.cli.parse import name_of, settings
+    from ringfence.core.errors import BadArgument
     from ringfence.deid.teaching import TeachSettings
+    from ringfence.flows.review import found_review, masked_set
     from ringfence.flows.teach import digest, teach
 
-    chosen = name_of(name or file.stem, "deid train")
+    if file is None and review is None:
+        raise BadArgument(option="FILE", problem=t("give a file, or --review SET", "请给出文件，或 --review SET"), verb="deid train")
+    chosen = name_of(name or (file.stem if file else str(review).partition("@")[0]), "deid train")
     space = workspace()
+    reviewed = found_review(space, masked_set(space, review)) if review is not None else None
     wanted = settings(
         TeachSettings,
         "deid train",
         kinds=tuple(dict.fromkeys(one.upper() for one in kind or ())),
-        labels_digest=digest(space, file),
+        labels_digest=digest(space, file) if file else None,
+        review=reviewed.review.made.digest if reviewed else None,
         held_out=held_out,
         seed=seed,
     )
     with progress(t("train", "训练")) as bar:
-        committed, figures = teach(space, file, name=chosen, settings=wanted, show=bar)
+        committed, figures = teach(space, file, name=chosen, settings=wanted, reviewed=reviewed, show=bar)
     made = committed.things["tagger"].made
     cards = {language: card for language, card in (("zh", figures.zh), ("en", figures.en)) if card}
 

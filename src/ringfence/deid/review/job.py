@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ringfence.core.errors import LabelsForeign
 from ringfence.core.order import Child, Progress
@@ -54,8 +55,8 @@ def run(child: Child[ReviewSettings]) -> ReviewFigures:
     return review.figures(total)
 
 
-def lessons(child: Child[ReviewSettings]) -> Iterator[Labelled]:
-    """Yield the texts of the finished rows before masking, with corrected spans. Inputs: "review" and "spans".
+def lessons(child: Child[Any]) -> Iterator[Labelled]:
+    """Yield the texts of the finished rows before masking, with corrected spans: for any job with the inputs "review" and "spans".
 
     Raises: NotReviewable, ObjectBroken.
     """
@@ -72,7 +73,7 @@ def _drawn(child: Child[ReviewSettings]) -> tuple[int, Review]:
     return len(reader), Review(rows)
 
 
-def _opened(child: Child[ReviewSettings]) -> tuple[int, Review]:
+def _opened(child: Child[Any]) -> tuple[int, Review]:
     slot = child.order.inputs["review"]
     key = child.keys.data[slot.slot]
     rows = [Row.from_line(line) for line in read_file(slot, key, SAMPLE).splitlines()]
@@ -80,12 +81,12 @@ def _opened(child: Child[ReviewSettings]) -> tuple[int, Review]:
     return json.loads(read_file(slot, key, ABOUT))["rows"], Review(rows, actions)
 
 
-def _table(child: Child[ReviewSettings]) -> Iterator[bytes]:
+def _table(child: Child[Any]) -> Iterator[bytes]:
     slot = child.order.inputs["spans"]
     return table_lines(slot, child.keys.data[slot.slot])
 
 
-def _originals(child: Child[ReviewSettings], rows: Iterable[Row]) -> list[tuple[str, ...]]:
+def _originals(child: Child[Any], rows: Iterable[Row]) -> list[tuple[str, ...]]:
     return originals_of(list(rows), _table(child))
 
 

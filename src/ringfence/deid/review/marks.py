@@ -40,6 +40,9 @@ class Action(NamedTuple):
     is_leak: bool = False
 
 
+Mark = Literal["done", "leaks", "rejected", "retyped"]
+
+
 @dataclass
 class Review:
     """A sample with what was decided on it."""
@@ -50,9 +53,12 @@ class Review:
     leaks: dict[At, str] = field(default_factory=dict)  # with their kinds
     rejected: set[At] = field(default_factory=set)
     retyped: dict[At, str] = field(default_factory=dict)
+    _by_row: dict[int, set[At]] = field(default_factory=lambda: defaultdict(set))  # places that are marked in any way
+    _before: list[list[tuple[Mark, At, str | None]]] = field(default_factory=list)  # of each action: what it changed, and what was there
 
     def __post_init__(self) -> None:
-        self._replay()
+        for action in self.actions:
+            self._apply(action)
 
     def take(self, action: Action) -> None:
         """Decide."""
@@ -63,48 +69,66 @@ class Review:
         """Take back the last decision and return it; None when there is none."""
         if not self.actions:
             return None
-        last = self.actions.pop()
-        self._replay()
-        return last
-
-    def _replay(self) -> None:
-        self.done.clear()
-        self.leaks.clear()
-        self.rejected.clear()
-        self.retyped.clear()
-        for action in self.actions:
-            self._apply(action)
+        for mark, at, value in reversed(self._before.pop()):
+            self._write(mark, at, value)
+        return self.actions.pop()
 
     def _apply(self, action: Action) -> None:
+        self._before.append([])
         for at in action.at:
             if action.do == "done":
-                self.done.add(at.row)
+                self._put("done", at, "")
             elif action.do == "leak":
-                self.leaks[at] = action.kind
+                self._put("leaks", at, action.kind)
             elif action.do == "clear":
-                self._forget(at)
-            elif action.is_leak and action.do == "reject":
-                self.leaks.pop(at, None)
+                for one in [one for one in self._by_row[at.row] if one.text == at.text]:
+                    for mark in ("leaks", "retyped", "rejected"):
+                        self._put(mark, one, None)
             elif action.is_leak:
-                self.leaks[at] = action.kind
+                self._put("leaks", at, None if action.do == "reject" else action.kind)
             elif action.do == "reject":
-                self.rejected.add(at)
-                self.retyped.pop(at, None)
+                self._put("rejected", at, "")
+                self._put("retyped", at, None)
             else:
-                self.retyped[at] = action.kind
-                self.rejected.discard(at)
+                self._put("retyped", at, action.kind)
+                self._put("rejected", at, None)
 
-    def _forget(self, text: At) -> None:
-        for at in [at for at in (*self.leaks, *self.rejected, *self.retyped) if at[:2] == text[:2]]:
-            self.leaks.pop(at, None)
-            self.retyped.pop(at, None)
-            self.rejected.discard(at)
+    def _put(self, mark: Mark, at: At, value: str | None) -> None:
+        """Mark a place, or with None take the mark away, and remember what was there."""
+        there = "" if at.row in self.done else None
+        if mark != "done":
+            there = (
+                self.leaks.get(at)
+                if mark == "leaks"
+                else self.retyped.get(at)
+                if mark == "retyped"
+                else ""
+                if at in self.rejected
+                else None
+            )
+        if there != value:
+            self._before[-1].append((mark, at, there))
+            self._write(mark, at, value)
+
+    def _write(self, mark: Mark, at: At, value: str | None) -> None:
+        if mark == "done":
+            self.done.discard(at.row) if value is None else self.done.add(at.row)
+            return
+        if mark == "rejected":
+            self.rejected.discard(at) if value is None else self.rejected.add(at)
+        else:
+            kinds = self.leaks if mark == "leaks" else self.retyped
+            kinds.pop(at, None) if value is None else kinds.update({at: value})
+        if at in self.leaks or at in self.rejected or at in self.retyped:
+            self._by_row[at.row].add(at)
+        else:
+            self._by_row[at.row].discard(at)
 
     # ── finding what a decision is about ──────────────────────────────────────────────────────────────────────────────
 
     def leaks_of(self, row: int) -> list[At]:
         """Return the leaks of a row, in order."""
-        return sorted(at for at in self.leaks if at.row == row)
+        return sorted(at for at in self._by_row[row] if at in self.leaks)
 
     def alike(self, place: Place) -> tuple[At, ...]:
         """Return every place of the sample that held the same value, that one among them."""
@@ -120,12 +144,11 @@ class Review:
 
         loosely: also inside a longer word or number.
         """
-        found, marked = [], defaultdict[tuple[int, int], list[At]](list)
-        for at in self.leaks:
-            marked[at.row, at.text].append(at)
+        found = []
         for n in rows:
+            leaks = self.leaks_of(n)
             for number, text in enumerate(self.rows[n].texts):
-                taken = marked.get((n, number), [])
+                taken = [at for at in leaks if at.text == number]
                 for start in _starts(text, words):
                     end = start + len(words)
                     if not loosely and (cuts_a_run(text, start) or cuts_a_run(text, end)):

@@ -1,0 +1,76 @@
+"""Records as rows of a file that `ringfence import` reads back as the same records: JSON Lines, or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ringfence.core.records import Record
+from ringfence.ingest.parquet import Say, write_parquet
+from ringfence.ingest.settings import Layout
+
+Row = dict[str, Any]  # by column; None where the record has nothing for it
+
+
+def columns(record: Record, layout: Layout) -> Row:
+    """Return a record as a row of the layout that its set was imported in; an absent column is None.
+
+    Raises: ValueError for a record that this layout never makes.
+    """
+    if record.kind not in _KINDS[layout]:
+        raise ValueError("a record of another layout")
+    return _ROWS[layout](record)
+
+
+def _messages(record: Record) -> Row:
+    return {"messages": [{"role": role, "content": text} for role, text in zip(record.roles, record.texts, strict=True)]}
+
+
+def _alpaca(record: Record) -> Row:
+    system, texts = _system(record)
+    *history, question, answer = texts
+    rounds = [[history[n], history[n + 1]] for n in range(0, len(history), 2)]
+    return {"instruction": question, "output": answer, "history": rounds or None, "system": system}
+
+
+def _pair(record: Record) -> Row:
+    system, (question, answer) = _system(record)
+    return {"prompt": question, "completion": answer, "system": system}
+
+
+def _system(record: Record) -> tuple[str | None, tuple[str, ...]]:
+    return (record.texts[0], record.texts[1:]) if record.roles[0] == "system" else (None, record.texts)
+
+
+def _text(record: Record) -> Row:
+    return {"text": record.texts[0]}
+
+
+def _preference(record: Record) -> Row:
+    return dict(zip(("prompt", "chosen", "rejected"), record.texts, strict=True))
+
+
+_ROWS: Mapping[Layout, Callable[[Record], Row]] = {
+    "messages": _messages,
+    "alpaca": _alpaca,
+    "pair": _pair,
+    "text": _text,
+    "preference": _preference,
+}
+_KINDS: Mapping[Layout, tuple[str, ...]] = {
+    "messages": ("messages",),
+    "alpaca": ("pair", "messages"),
+    "pair": ("pair",),
+    "text": ("text",),
+    "preference": ("preference",),
+}
+
+
+def _write_jsonl(rows: Iterable[Row], layout: Layout, say: Say, *, unit: bool) -> None:  # noqa: ARG001  each row says what it has
+    for row in rows:
+        filled = {name: value for name, value in row.items() if value is not None}
+        say(json.dumps(filled, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+WRITERS: Mapping[str, Callable[..., None]] = {"jsonl": _write_jsonl, "parquet": write_parquet}
