@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ringfence.core.order import Child
 from ringfence.core.settings import Settings
@@ -43,6 +43,12 @@ class Answer(Settings):
     originals: Annotated[tuple[Original, ...], Field(max_length=_SPELLINGS)] = ()
     different: Annotated[int, Field(ge=0)] = 0
     left_out: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _opens_one(self) -> Answer:
+        if self.originals and self.different != MOST:
+            raise ValueError("originals of several")
+        return self
 
 
 def run(child: Child[RevealSettings]) -> RevealFigures:

@@ -34,7 +34,7 @@ class StreamFilter:
     """
 
     def __init__(self, engine: Engine, *, subject: bytes = b"") -> None:
-        self.found: Counter[str] = Counter()  # by kind
+        self.found: Counter[str] = Counter()  # what was replaced, by kind
         self._engine, self._subject = engine, subject
         self._held, self._before = "", ""
         self._level = 0  # of the numbers of characters
@@ -84,9 +84,14 @@ class StreamFilter:
     def _done(self, piece: str, spans: Sequence[Span]) -> str:
         self._before = (self._before + piece)[-_CONTEXT:]
         self._level = 0
-        self.found.update(span.kind for span in spans)
+        self.found.update(span.kind for span in spans if not self._keeps(piece, span))
         masked = self._engine.replace(piece, spans, subject=self._subject)
         return "" if masked is None else masked
+
+    def _keeps(self, piece: str, span: Span) -> bool:
+        """Return True when the profile leaves what stands there as it is."""
+        value = piece[span.start : span.end]
+        return self._engine.replace(value, [Span(0, len(value), span.kind, span.score)], subject=self._subject) == value
 
     def _skipped(self, at: int) -> int:
         """Return where what is held goes on behind the rest of a very long identifier."""

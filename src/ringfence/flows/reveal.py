@@ -40,7 +40,7 @@ def reveal(
     refuse_originals(space)
     masked, spans = _spans(space, name)
     source, key = space.input(spans), space.keys.purpose("content")
-    asked: list[str] = []
+    waiting: list[str] = []  # the question that is not answered yet
 
     def heard() -> str | None:
         stand_in = hear()
@@ -48,11 +48,13 @@ def reveal(
             return None
         if len(stand_in) > _LONGEST:
             raise BadArgument(option="STAND-IN", problem=t("more than {n} characters", "超过 {n} 个字符", n=_LONGEST), verb="deid reveal")
-        asked.append(stand_in)
+        waiting.append(stand_in)
         return stand_in
 
     def said(text: str) -> None:
-        answer, stand_in = Answer.model_validate_json(text), asked[-1]
+        if not waiting:
+            raise TypeError("an answer to no question")
+        answer, stand_in = Answer.model_validate_json(text), waiting.pop()
         digest = hmac.digest(key, b"reveal\x00" + stand_in.encode("utf-8", "surrogatepass"), "sha256").hex()
         with space.locked():
             refuse_originals(space)  # it may have been taken back since

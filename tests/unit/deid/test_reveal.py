@@ -7,6 +7,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
 from ringfence.core.order import Keys, Order
 from ringfence.deid.reveal import Answer, _normal, answered, run
@@ -64,6 +65,14 @@ def test_spellings_of_one_original_are_one(kind, spellings):
     answer = answered(Counter({(kind, one): n for n, one in enumerate(spellings, 1)}), NORMAL)
     assert [one.original for one in answer.originals] == spellings[::-1]
     assert answer.different == 1
+
+
+def test_a_child_that_names_originals_of_several_is_not_believed():
+    one = {"kind": "EMAIL", "original": "a@b", "occurrences": 1}
+    Answer.model_validate({"originals": [one], "different": 1})
+    for different in (0, 2):
+        with pytest.raises(ValidationError):
+            Answer.model_validate({"originals": [one], "different": different})
 
 
 def test_two_originals_of_one_kind_are_two():

@@ -64,6 +64,12 @@ def test_without_a_filter_nothing_changes_and_nothing_waits():
     assert (shown.add("13800138000"), shown.found(), shown.is_filtered) == ("13800138000", {}, False)
 
 
+def test_what_the_profile_keeps_is_not_counted_as_masked():
+    shown = Shown(lambda: StreamFilter(Engine.build(for_readers(PROFILE), bytes(32))))
+    assert shown.add("患者47岁，电话13800138000。", is_end=True) == "患者47岁，电话<CN_MOBILE>。"
+    assert shown.found() == {"CN_MOBILE": 1}
+
+
 def test_what_was_masked_is_told_once():
     shown = Shown(lambda: StreamFilter(Engine.build(for_readers(PROFILE), bytes(32))))
     assert shown.add("电话13800138000。和a@b.internal") == "电话<CN_MOBILE>。"

@@ -83,4 +83,7 @@ def chat(
     if not ask and not options().quiet:
         print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
     figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens, profile=profile)
+    if figures.masked and not options().quiet:
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(figures.masked.items()))
+        print(t("masked: {counts}", "已遮盖：{counts}", counts=counts), file=sys.stderr)
     emit({"answers": answers, **figures.model_dump(mode="json")}, lambda: None)
