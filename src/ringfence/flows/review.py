@@ -16,6 +16,8 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Work
 from ringfence.deid.review.settings import ROWS, SHOWN, By, Does, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
+from ringfence.deid.tagger import CRFSUITE
+from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.files import new_file
 from ringfence.flows.gate import tier_for
@@ -82,7 +84,7 @@ def sample(
 
     rows, seed, by: what the sample must be; None = that of the newest review, or ROWS, a seed of the set's own digest, which anybody can check, and chance.
 
-    Raises: NotReviewable, SandboxError.
+    Raises: NotReviewable, LibraryMissing, SandboxError.
     """
     try:
         return found_review(space, masked, rows=rows, seed=seed, by=by), None
@@ -92,6 +94,8 @@ def sample(
     chosen = seed if seed is not None else int(sha256(f"review|{digest}".encode())[:15], 16)
     settings = ReviewSettings(does="draw", masked=digest, rows=rows or ROWS, seed=chosen, by=by or "chance")
     settings = _counted(space, settings)
+    if settings.by == "uncertainty":
+        require("deid review --by uncertainty", CRFSUITE)
     inputs = {"set": masked, "spans": spans}
     with _arrow(space, masked, settings, inputs) as arrow:
         done = start(_work(arrow, masked, tuple(inputs)), ReviewFigures, handlers=Handlers(progress=show))
