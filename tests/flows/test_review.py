@@ -88,7 +88,7 @@ def reviews(space):
 
 
 def test_a_review_goes_on_where_it_stopped_and_bounds_what_is_left(review, ws):
-    code, first = review("--rows", "20", lines=["o", "o", f"L PERSON {LEAK}", "q"])
+    code, first = review("--rows", "20", "--seed", "5", lines=["o", "o", f"L PERSON {LEAK}", "q"])
     assert (code, first["rows"], first["sample"], first["reviewed"]) == (0, 60, 20, 2)
     code, done = review(lines=["o"] * 18)
     assert (code, done["reviewed"], done["counted"]) == (0, 20, 20)
@@ -146,6 +146,59 @@ def test_the_sample_is_that_of_the_sets_digest_or_of_a_named_seed(review, ws):
         found_review(space, masked, rows=6)
     again = masked_set(space, "clinic")
     assert again.made.digest == masked.made.digest
+
+
+def test_the_rows_that_taggers_are_least_sure_of_are_reviewed_without_a_bound(review, ws, capsys, monkeypatch, tmp_path):
+    from ringfence.deid.review.sample import Row
+    from ringfence.deid.review.unsure import least_sure
+
+    code, answer = review("--by", "uncertainty", "--rows", "5", lines=["o"] * 5)
+    assert (code, answer["reviewed"], answer["by"], answer["bound_rows"], answer["bound_of_source"]) == (0, 5, "uncertainty", None, None)
+    space = reopen(ws)
+    masked = masked_set(space, "clinic")
+    chosen = found_review(space, masked)
+    assert chosen.settings.by == "uncertainty"
+    review("--by", "chance", "--rows", "60")
+    slot = space.input(chosen.review).slot
+    rows = [Row.from_line(line) for line in read_file(slot, space.keys.data_key(slot.slot), "sample.jsonl").splitlines()]
+    space = reopen(ws)
+    everything = found_review(space, masked, by="chance")
+    slot = space.input(everything.review).slot
+    pool = [Row.from_line(line) for line in read_file(slot, space.keys.data_key(slot.slot), "sample.jsonl").splitlines()]
+    assert {one.row for one in rows} == {one.row for one in least_sure(pool, 5)}  # a pool of 100 is the whole set
+    assert found_review(space, masked, by="uncertainty").settings == chosen.settings.model_copy(update={"does": "queue"})
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(["--passphrase-file", str(word), "-w", str(ws), "deid", "review", "clinic", "--by", "uncertainty"]) == 0
+    said = capsys.readouterr().out
+    assert "No bound" in said
+    assert "At most" not in said
+    page = tmp_path / "page.html"
+    assert review("--by", "uncertainty", "--page", page, "--plaintext")[0] == 0
+    assert "no random sample" in page.read_text(encoding="utf-8")
+    code, answer = review("--by", "luck")
+    assert (code, answer["error"]["code"]) == (2, "RF-CORE-004")
+
+
+def test_how_many_samples_were_drawn_is_on_record_and_said_with_the_bound(review, ws, capsys, monkeypatch, tmp_path):
+    assert review("--rows", "5", "--seed", "1", lines=["o"])[1]["other_draws"] == 0
+    review("--by", "uncertainty", "--rows", "5", lines=["q"])  # bounds nothing, so nobody could prefer it
+    assert review("--rows", "5", "--seed", "2", lines=["o"])[1]["other_draws"] == 1
+    space = reopen(ws)
+    masked = masked_set(space, "clinic")
+    delete(space, [found_review(space, masked, seed=1).review])
+    assert review("--rows", "5", "--seed", "3", lines=["o"])[1]["other_draws"] == 2
+    assert review("--rows", "5", "--seed", "2", lines=["o"])[1]["other_draws"] == 2  # what was drawn after it counts, too
+    space = reopen(ws)
+    last = next(r for r in reversed(space.state.runs.values()) if r.intent.arrow == "review")
+    assert space.statement(last.statement).predicate.settings["other_draws"] == 2
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(["--passphrase-file", str(word), "-w", str(ws), "deid", "review", "clinic", "--seed", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "Other samples drawn of this set: 2." in said
 
 
 def test_who_reviews_gets_no_key_of_the_set(review, ws, monkeypatch):

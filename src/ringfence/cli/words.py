@@ -105,6 +105,8 @@ _CHINESE: Mapping[str, str] = {
     "rejected": "非标识符处",
     "retyped": "类型已改处",
     "leaks_by_kind": "各类型的泄露",
+    "by": "抽样方式",
+    "other_draws": "另抽取的样本数",
     "bound_rows": "残留上限（行）",
     "bound_share": "残留上限（比例）",
     "bound_of_source": "同源数据的残留上限",

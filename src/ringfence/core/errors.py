@@ -660,6 +660,17 @@ class TaggerNotInstalled(DeidError):
     )
 
 
+class LibraryMissing(DeidError):
+    """A part that was asked for needs libraries that are not installed. Said before any work starts."""
+
+    code, http_status, exit_code = "RF-DEID-060", 409, 2
+    what = Text("{part} needs what is not installed: {libraries}", "{part} 所需的库未安装：{libraries}")
+    remedy = Text(
+        "install it: `pip install 'ringfence[{extra}]'`; a tagger can also be left out (`--without TAGGER`), which the evidence then says",
+        "安装它：`pip install 'ringfence[{extra}]'`；标注器也可以不用（`--without TAGGER`），证据中会写明",
+    )
+
+
 class RevealRefused(DeidError):
     """Originals behind stand-ins are asked for, and the policy does not allow it."""
 

@@ -15,7 +15,7 @@ from ringfence.core.settings import Settings
 from ringfence.deid import crfmodel, learn
 from ringfence.deid.field import ChineseField
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import TAGGERS, TAUGHT, Tagger
+from ringfence.deid.tagger import CRFSUITE, TAGGERS, TAUGHT, Tagger
 from ringfence.deid.taggers.crf import spans, spans_of
 from ringfence.deid.teaching import CARD, FILE, Kind
 from ringfence.vault.files import file_names, read_file, write_files
@@ -33,6 +33,7 @@ class Taught:
     """Finds what a tenant taught, in one language."""
 
     model = None
+    needs = CRFSUITE
 
     def __init__(self, language: str, field: bytes, *, kinds: Iterable[str]) -> None:
         self._language, self._data, self._kinds = language, field, frozenset(kinds)

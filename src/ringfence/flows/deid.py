@@ -13,8 +13,9 @@ from ringfence.deid.compat import yaml as recognisers
 from ringfence.deid.decisions import FILE
 from ringfence.deid.profile import is_called_rightly
 from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest, model_role, taught_role, terms_digest, vocabulary
-from ringfence.deid.tagger import TAGGERS
+from ringfence.deid.tagger import CRFSUITE, TAGGERS
 from ringfence.deid.terms import read_terms
+from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.teach import taught_kinds
@@ -47,7 +48,8 @@ def deidentify(
     taggers: names of taggers of the tenant's own.
     workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
-    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, ProfileMisnamed, TaggerMissing, ModelBroken, TermsUnreadable, PresidioUnreadable, SurvivorsLeft, WorkerLost,
+    Raises: UnknownName, UnknownTagger, WrongStage, UnknownProfile, ProfileMisnamed, LibraryMissing, TaggerMissing, ModelBroken, TermsUnreadable,
+    PresidioUnreadable, SurvivorsLeft, WorkerLost,
     SandboxError.
     """
     if not is_called_rightly(settings):
@@ -69,9 +71,11 @@ def deidentify(
         files["presidio"] = presidio.resolve()
         digest = dictionary_digest(presidio.read_bytes(), space.keys.purpose("content"))
         settings = settings.model_copy(update={"presidio_digest": digest})
-    settings, found_files, digests = with_models(settings)
-    files |= found_files
+    settings, folders, digests = with_models(settings)
+    files |= folders
     taught = {name: space.state.tagger(name) for name in dict.fromkeys(taggers)}
+    for tagger in taught:
+        require(tagger, CRFSUITE)
     settings = settings.model_copy(update={"taught": {name: thing.made.digest for name, thing in taught.items()}})
     inputs |= {taught_role(number): thing for number, thing in enumerate(taught.values())}
     outputs = {"set": Plan("set", "masked", profile=settings.profile), "spans": Plan("spans", "spans")}
@@ -119,7 +123,9 @@ def with_models(settings: DeidSettings) -> Equipped:
 
     digests, folders = {}, {}
     for tagger in settings.taggers:
-        if wanted := TAGGERS.create(tagger).model:
+        made = TAGGERS.create(tagger)
+        require(tagger, made.needs)
+        if wanted := made.model:
             found = [entry for entry in models.listing() if entry.kind == "tagger" and entry.open().config["model_type"] == wanted]
             if not found:
                 raise TaggerMissing(tagger=tagger, model=wanted)

@@ -15,7 +15,9 @@ from ringfence.core.order import Keys, Progress
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Work
-from ringfence.deid.review.settings import ROWS, SHOWN, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
+from ringfence.deid.review.settings import ROWS, SHOWN, By, Does, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
+from ringfence.deid.tagger import CRFSUITE
+from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.files import new_file
 from ringfence.flows.gate import tier_for
@@ -53,8 +55,8 @@ def masked_set(space: Workspace, name: str) -> Thing:
     return thing
 
 
-def found_review(space: Workspace, masked: Thing, *, rows: int | None = None, seed: int | None = None) -> Sampled:
-    """Return the newest review of a masked set; with `rows` or `seed`, the newest one of that sample.
+def found_review(space: Workspace, masked: Thing, *, rows: int | None = None, seed: int | None = None, by: By | None = None) -> Sampled:
+    """Return the newest review of a masked set; with `rows`, `seed` or `by`, the newest one of such a sample.
 
     Raises: NoReview, NotReviewable.
     """
@@ -64,33 +66,59 @@ def found_review(space: Workspace, masked: Thing, *, rows: int | None = None, se
         if thing.made.kind != "review" or run.intent.inputs.get("set") != masked.made.digest or run.statement is None:
             continue
         settings = ReviewSettings.model_validate(space.statement(run.statement).predicate.settings)
-        if rows in (None, settings.rows) and seed in (None, settings.seed):
+        if rows in (None, settings.rows) and seed in (None, settings.seed) and by in (None, settings.by):
             return Sampled(masked, spans, thing, settings)
     raise NoReview(set=masked.made.name)
 
 
 def sample(
-    space: Workspace, masked: Thing, *, rows: int | None = None, seed: int | None = None, show: Callable[[Progress], None] = lambda _: None
+    space: Workspace,
+    masked: Thing,
+    *,
+    rows: int | None = None,
+    seed: int | None = None,
+    by: By | None = None,
+    show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Sampled, ReviewFigures | None]:
     """Return the review that is to be continued, or a new one of a sample that is drawn now, with its figures.
 
-    rows, seed: what the sample must be; None = that of the newest review, or ROWS and a seed of the set's own digest, which anybody can check.
+    rows, seed, by: what the sample must be; None = that of the newest review, or ROWS, a seed of the set's own digest, which anybody can check, and chance.
 
-    Raises: NotReviewable, SandboxError.
+    Raises: NotReviewable, LibraryMissing, SandboxError.
     """
     try:
-        return found_review(space, masked, rows=rows, seed=seed), None
+        return found_review(space, masked, rows=rows, seed=seed, by=by), None
     except NoReview:
         spans = _spans_of(space, masked)
     digest = masked.made.digest
-    settings = ReviewSettings(
-        does="draw", masked=digest, rows=rows or ROWS, seed=seed if seed is not None else int(sha256(f"review|{digest}".encode())[:15], 16)
-    )
+    chosen = seed if seed is not None else int(sha256(f"review|{digest}".encode())[:15], 16)
+    settings = ReviewSettings(does="draw", masked=digest, rows=rows or ROWS, seed=chosen, by=by or "chance")
+    settings = _counted(space, settings)
+    if settings.by == "uncertainty":
+        require("deid review --by uncertainty", CRFSUITE)
     inputs = {"set": masked, "spans": spans}
     with _arrow(space, masked, settings, inputs) as arrow:
         done = start(_work(arrow, masked, tuple(inputs)), ReviewFigures, handlers=Handlers(progress=show))
         made = arrow.commit(done, Facts(software=software()))
     return Sampled(masked, spans, made.things["review"], settings), done.figures
+
+
+def _counted(space: Workspace, settings: ReviewSettings) -> ReviewSettings:
+    """Return the settings of a step with how many other samples of the set were drawn by chance until now, deleted ones included.
+
+    Who draws until a sample looks good has a bound that means less than it says; whoever reads it can at least see how often there was a choice.
+    """
+    drawn = set()
+    for run in space.state.runs.values():
+        if run.intent.arrow == "review" and run.intent.inputs.get("set") == settings.masked and run.statement is not None:
+            made = ReviewSettings.model_validate(space.statement(run.statement).predicate.settings)
+            drawn |= {(made.rows, made.seed)} if made.by == "chance" else set()
+    return settings.model_copy(update={"other_draws": len(drawn - {(settings.rows, settings.seed)})})
+
+
+def _step(space: Workspace, sampled: Sampled, *, does: Does, originals: bool) -> ReviewSettings:
+    """Return the settings of one more step of a review."""
+    return _counted(space, sampled.settings.model_copy(update={"does": does, "originals": originals}))
 
 
 def ask(
@@ -102,7 +130,7 @@ def ask(
 
     Raises: RevealRefused, BadArgument for a line that is too long; NotReviewable, SandboxError.
     """
-    settings = sampled.settings.model_copy(update={"does": "queue", "originals": originals})
+    settings = _step(space, sampled, does="queue", originals=originals)
 
     def heard() -> str | None:
         line = hear()
@@ -124,7 +152,7 @@ def take_labels(space: Workspace, sampled: Sampled, path: Path, *, originals: bo
 
     Raises: LabelsUnreadable, LabelsForeign, NotReviewable, SandboxError.
     """
-    settings = sampled.settings.model_copy(update={"does": "take", "originals": originals})
+    settings = _step(space, sampled, does="take", originals=originals)
     if originals:  # they are compared with the file and shown to nobody
         with space.locked():
             space.record(Opened(object=sampled.spans.made.digest, purpose="originals"))
@@ -146,7 +174,7 @@ def write_out(space: Workspace, sampled: Sampled, path: Path, *, does: Literal["
     originals = originals or does == "page"
     if originals:
         refuse_originals(space)  # before there is a file
-    settings = sampled.settings.model_copy(update={"does": does, "originals": originals})
+    settings = _step(space, sampled, does=does, originals=originals)
     things = {"review": sampled.review} | ({"spans": sampled.spans} if originals else {})
     with new_file(path, option=f"--{does}", verb="deid review") as handle:
         _record_opening(space, sampled, does, originals=originals)

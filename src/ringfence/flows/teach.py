@@ -10,7 +10,9 @@ from ringfence.core.order import Progress
 from ringfence.core.statement import Label
 from ringfence.deid.lessons import NAMES
 from ringfence.deid.settings import dictionary_digest
+from ringfence.deid.tagger import CRFSUITE
 from ringfence.deid.teaching import TeachFigures, TeachSettings
+from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.review import Sampled, without
@@ -46,8 +48,9 @@ def teach(
     path: a file of labelled text.  reviewed: a review, whose finished rows are learnt from as they were before masking; they go from sealed object to
     sealed object, are shown to nobody, and their opening is on record.  settings: those of `digest(space, path)` and of the review.
 
-    Raises: LessonsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, NotReviewable, SandboxError.
+    Raises: LessonsUnreadable, KindsUndeclared, TooFewSentences, PartsOverlap, NotReviewable, LibraryMissing, SandboxError.
     """
+    require("deid train", CRFSUITE)
     outputs = {"tagger": Plan("tagger", "tagger")}
     inputs = {"set": reviewed.masked, "review": reviewed.review, "spans": reviewed.spans} if reviewed else {}
     label: Label = reviewed.masked.made.label if reviewed and path is None else "sensitive"

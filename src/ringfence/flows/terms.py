@@ -43,14 +43,14 @@ def discover(
     Raises: UnknownName, WrongStage, TaggerMissing, ModelBroken, SandboxError.
     """
     source = source_of(space, name)
-    find, models, digests = with_models(settings)
+    find, folders, digests = with_models(settings)
     inputs = {"set": source}
     if known := dictionary_of(space.state):
         inputs["dictionary"] = known
     wanted, label = DiscoverSettings(find=find, most=most), source.made.label
     outputs = {"candidates": Plan("candidates", "candidates")}
     with Arrow(space, "discover", name=source.made.name, label=label, settings=wanted, inputs=inputs, outputs=outputs) as arrow:
-        work = arrow.work("discover.v1", files=models, digests=digests, tier=tier_for(space.policy(), label))
+        work = arrow.work("discover.v1", files=folders, digests=digests, tier=tier_for(space.policy(), label))
         done = start(work, DiscoverFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(parts=(*find.parts, *find.taggers), software=software())), done.figures
 

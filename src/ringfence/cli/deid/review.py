@@ -26,12 +26,12 @@ def register(group: typer.Typer) -> None:
             "Look at a random sample of a masked set, mark what still identifies somebody, and bound what is left in the whole set.\n\n"
             "Each row waits for a line: o = nothing is left · l KIND TEXT = this leaks · r N = number N is no identifier · t N KIND = it is of that kind · "
             "capital L, R, T = the same everywhere · u = undo · n, p = next, previous · q = go on another time.\n\n"
-            "Examples:\n\n  ringfence deid review clinic\n\n  ringfence deid review clinic --export tasks.json --plaintext\n\n"
+            "Examples:\n\n  ringfence deid review clinic\n\n  ringfence deid review clinic --by uncertainty --rows 100\n\n  ringfence deid review clinic --export tasks.json --plaintext\n\n"
             "  ringfence deid review clinic --import annotated.json",
             "查看脱敏数据集的随机样本，标出仍能识别个人的内容，并给出整个数据集残留的上限。\n\n"
             "每行等待一条输入：o = 无残留 · l 类型 文本 = 此处泄露 · r N = 第 N 处不是标识符 · t N 类型 = 改为该类型 · "
             "大写 L、R、T = 全样本同样处理 · u = 撤销 · n、p = 下一行、上一行 · q = 下次继续。\n\n"
-            "示例：\n\n  ringfence deid review clinic\n\n  ringfence deid review clinic --export tasks.json --plaintext\n\n"
+            "示例：\n\n  ringfence deid review clinic\n\n  ringfence deid review clinic --by uncertainty --rows 100\n\n  ringfence deid review clinic --export tasks.json --plaintext\n\n"
             "  ringfence deid review clinic --import annotated.json",
         ),
     )(review)
@@ -45,6 +45,17 @@ def review(
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, max=(1 << 63) - 1, help=t("Seed of the sample.", "样本的随机种子。"), show_default=False)
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="chance|uncertainty",
+            help=t(
+                "Draw by chance, which bounds what is left, or take the rows that taggers are least sure of, which does not.",
+                "随机抽样，可给出残留上限；或取标注器最不确定的行，不能给出上限。",
+            ),
+        ),
     ] = None,
     originals: Annotated[
         bool,
@@ -72,18 +83,21 @@ def review(
     ] = False,
 ) -> None:
     """Review a sample of a masked set."""
+    from ringfence.cli.parse import choice
+    from ringfence.deid.review.settings import BY
     from ringfence.flows import review as flow
 
+    chosen = choice(by, BY, "--by", "deid review") if by is not None else None
     _check(export, import_, page, is_confirmed=plaintext)
     space = workspace()
     masked = flow.masked_set(space, name)
     if import_ is not None:
-        sampled = flow.found_review(space, masked, rows=rows, seed=seed)
+        sampled = flow.found_review(space, masked, rows=rows, seed=seed, by=chosen)
         _, figures = flow.take_labels(space, sampled, import_, originals=originals)
         _told(masked.made.name, figures)
         return
     with progress(t("review", "审阅")) as bar:
-        sampled, _ = flow.sample(space, masked, rows=rows, seed=seed, show=bar)
+        sampled, _ = flow.sample(space, masked, rows=rows, seed=seed, by=chosen, show=bar)
     if export is not None or page is not None:
         path = export or page
         assert path is not None  # noqa: S101  one of them is given
@@ -134,6 +148,12 @@ def sentences(f: ReviewFigures) -> list[str]:
     ]
     if f.counted > f.reviewed:
         lines.append(t("  {n} of them were skipped and count as leaking", "  其中 {n} 行被跳过，按有泄露计", n=f.counted - f.reviewed))
+    if f.by == "uncertainty":
+        why = t(
+            "No bound: these rows were taken because the taggers are unsure of them, not by chance, so they say nothing of the others. `--by chance` draws a sample that does.",
+            "没有上限：这些行是因标注器不确定而选取的，并非随机，因此不能说明其余各行。`--by chance` 抽取可以说明的样本。",
+        )
+        return [*lines, why]
     if f.bound_rows is None or f.bound_of_source is None:
         return [*lines, t("Nothing can be said of the whole set before a row is finished.", "在审完至少一行之前，无法对整个数据集下结论。")]
     lines.append(
@@ -146,6 +166,14 @@ def sentences(f: ReviewFigures) -> list[str]:
             more=percent(f.bound_of_source, 1),
         )
     )
+    if f.other_draws:
+        lines.append(
+            t(
+                "  Other samples drawn of this set: {n}. This holds if the sample was settled on before any of them was looked at.",
+                "  该数据集另抽取过 {n} 个样本。仅当在查看任何样本之前就已选定此样本时，此结论才成立。",
+                n=f.other_draws,
+            )
+        )
     if f.counted < f.sample:
         lines.append(
             t(

@@ -16,7 +16,8 @@ from ringfence.deid.review.marks import Action, At, Review, actions_of, correcti
 from ringfence.deid.review.page import page
 from ringfence.deid.review.queue import Queue, sendable
 from ringfence.deid.review.sample import Row, about, before, drawn, originals_of, read_sample, table_lines
-from ringfence.deid.review.settings import FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
+from ringfence.deid.review.settings import POOL, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
+from ringfence.deid.review.unsure import least_sure
 from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader
 
@@ -39,7 +40,7 @@ def run(child: Child[ReviewSettings]) -> ReviewFigures:
         case "export":
             _tell(child, [to_tasks(_tasks(child, review)).decode("ascii")])
         case "page":
-            _tell(child, page(review, _originals(child, review.rows), review.figures(total), child.order.settings.masked[:12]))
+            _tell(child, page(review, _originals(child, review.rows), _figures(child, review, total), child.order.settings.masked[:12]))
         case "take":
             _take(child, review)
         case "draw":
@@ -47,12 +48,17 @@ def run(child: Child[ReviewSettings]) -> ReviewFigures:
     if output := child.order.outputs.get("review"):
         settings = child.order.settings
         files: dict[str, bytes | Iterable[bytes]] = {
-            ABOUT: about(total, {"masked": settings.masked, "seed": settings.seed}),
+            ABOUT: about(total, {"masked": settings.masked, "seed": settings.seed, "by": settings.by}),
             SAMPLE: (row.to_line() for row in review.rows),
             ACTIONS: review.to_lines(),
         }
         write_files(output, child.keys.data[output.slot], files)
-    return review.figures(total)
+    return _figures(child, review, total)
+
+
+def _figures(child: Child[ReviewSettings], review: Review, total: int) -> ReviewFigures:
+    settings = child.order.settings
+    return review.figures(total, by=settings.by, other_draws=settings.other_draws)
 
 
 def lessons(child: Child[Any]) -> Iterator[Labelled]:
@@ -68,7 +74,11 @@ def _drawn(child: Child[ReviewSettings]) -> tuple[int, Review]:
     settings, source = child.order.settings, child.order.inputs["set"]
     child.channel.progress(Progress(done=0, total=settings.rows, phase="read"))
     reader = SetReader(source, child.keys.data[source.slot])
-    rows = read_sample(reader, _table(child), drawn(len(reader), settings.rows, settings.seed))
+    if settings.by == "chance":
+        rows = read_sample(reader, _table(child), drawn(len(reader), settings.rows, settings.seed))
+    else:
+        pool = read_sample(reader, _table(child), drawn(len(reader), POOL * settings.rows, settings.seed))
+        rows = least_sure(pool, settings.rows, say=lambda done: child.channel.progress(Progress(done=done, total=len(pool), phase="work")))
     child.channel.progress(Progress(done=len(rows), total=len(rows), phase="read"))
     return len(reader), Review(rows)
 

@@ -13,7 +13,7 @@ from ringfence.deid.label_studio import Labelled
 from ringfence.deid.recogniser import Span, cuts_a_run
 from ringfence.deid.review.bound import most_bad, share_of_a_stream
 from ringfence.deid.review.sample import Moved, Place, Row, before, stretches
-from ringfence.deid.review.settings import ReviewFigures
+from ringfence.deid.review.settings import By, ReviewFigures
 
 Verb = Literal["done", "leak", "reject", "retype", "clear"]
 
@@ -53,7 +53,7 @@ class Review:
     leaks: dict[At, str] = field(default_factory=dict)  # with their kinds
     rejected: set[At] = field(default_factory=set)
     retyped: dict[At, str] = field(default_factory=dict)
-    _by_row: dict[int, set[At]] = field(default_factory=lambda: defaultdict(set))  # places that are marked in any way
+    _by_row: dict[int, set[At]] = field(default_factory=lambda: defaultdict(set))  # places that were ever marked
     _before: list[list[tuple[Mark, At, str | None]]] = field(default_factory=list)  # of each action: what it changed, and what was there
 
     def __post_init__(self) -> None:
@@ -119,10 +119,7 @@ class Review:
         else:
             kinds = self.leaks if mark == "leaks" else self.retyped
             kinds.pop(at, None) if value is None else kinds.update({at: value})
-        if at in self.leaks or at in self.rejected or at in self.retyped:
-            self._by_row[at.row].add(at)
-        else:
-            self._by_row[at.row].discard(at)
+        self._by_row[at.row].add(at)
 
     # ── finding what a decision is about ──────────────────────────────────────────────────────────────────────────────
 
@@ -172,12 +169,13 @@ class Review:
         marked = {at.row for at in self.leaks}
         return sum(n not in self.done or n in marked for n in self.counted())
 
-    def figures(self, total: int) -> ReviewFigures:
-        """Return the figures. total: rows of the whole set."""
+    def figures(self, total: int, *, by: By = "chance", other_draws: int = 0) -> ReviewFigures:
+        """Return the figures. total: rows of the whole set.  by: how the sample was chosen; only one by chance bounds anything."""
         counted = len(self.counted())
         leaking = self.leaking()
         leaks = Counter(kind for at, kind in self.leaks.items() if at.row < counted)
-        bound = most_bad(total, counted, leaking) if counted else None
+        is_random = by == "chance" and counted > 0
+        bound = most_bad(total, counted, leaking) if is_random else None
         return ReviewFigures(
             rows=total,
             sample=len(self.rows),
@@ -188,9 +186,11 @@ class Review:
             rejected=sum(at.row < counted for at in self.rejected),
             retyped=sum(at.row < counted for at in self.retyped),
             leaks_by_kind=dict(sorted(leaks.items())),
+            by=by,
+            other_draws=other_draws,
             bound_rows=bound,
             bound_share=bound / total if bound is not None else None,
-            bound_of_source=share_of_a_stream(counted, leaking) if counted else None,
+            bound_of_source=share_of_a_stream(counted, leaking) if is_random else None,
         )
 
     # ── corrected spans ───────────────────────────────────────────────────────────────────────────────────────────────

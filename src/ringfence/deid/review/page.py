@@ -83,6 +83,11 @@ def _lead(f: ReviewFigures) -> str:
         "{sample} of {rows} rows, drawn at random; {reviewed} reviewed, {leaks} leaks marked.",
         "从 {rows} 行中随机抽取 {sample} 行；已审阅 {reviewed} 行，标出 {leaks} 处泄露。",
     )
+    if f.by == "uncertainty":
+        said = Text(
+            "{sample} of {rows} rows of which the taggers are least sure, no random sample; {reviewed} reviewed, {leaks} leaks marked.",
+            "从 {rows} 行中取标注器最不确定的 {sample} 行，并非随机样本；已审阅 {reviewed} 行，标出 {leaks} 处泄露。",
+        )
     facts = {"sample": f.sample, "rows": f.rows, "reviewed": f.reviewed, "leaks": f.leaks}
     return (
         f'<div class="warning"><p>{escape(warning.en)}</p><p lang="zh-Hans">{escape(warning.zh)}</p></div>\n'

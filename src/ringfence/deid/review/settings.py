@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -12,16 +12,24 @@ from ringfence.deid.settings import kinds
 
 ROWS = 300  # of a sample: without a leak in it the bound is 1 %
 OTHER = "OTHER"  # a leak of none of the kinds that are known
+POOL = 20  # rows, for each one of a sample by uncertainty, of which the least sure ones are taken
+By = Literal["chance", "uncertainty"]
+BY: tuple[By, ...] = get_args(By)
 Does = Literal["draw", "queue", "export", "page", "take"]
 
 
 class ReviewSettings(Settings):
-    """One step of a review. The sample is `rows` rows of the set, the same for the same seed."""
+    """One step of a review. The sample is `rows` rows of the set, the same for the same seed.
+
+    by: drawn by chance, or those of POOL times as many drawn ones of which the taggers that ship are least sure. Only the first bounds what is left.
+    """
 
     does: Does
     masked: Digest  # the set
     rows: Annotated[int, Field(ge=1, le=1_000_000)] = ROWS
     seed: Annotated[int, Field(ge=0, lt=1 << 63)]
+    by: By = "chance"
+    other_draws: Annotated[int, Field(ge=0)] = 0  # other samples that were drawn of this set by chance, before this step
     originals: bool = False  # show, or write, the text before masking, too
 
 
@@ -40,7 +48,11 @@ class ReviewFigures(Figures):
     rejected: Count  # replaced places that were no identifiers
     retyped: Count  # replaced places of another kind than was thought
     leaks_by_kind: Counts
-    bound_rows: Count | None  # rows of the set that leak at most, exactly, at one-sided 95 %; None before the first finished row
+    by: By = "chance"
+    other_draws: Count = 0  # other samples of the set that were drawn by chance: the bound holds for one that nobody preferred
+    bound_rows: (
+        Count | None
+    )  # rows of the set that leak at most, exactly, at one-sided 95 %; None before the first finished row, and by uncertainty
     bound_share: Number | None  # as a share of the rows
     bound_of_source: Number | None  # upper bound for more rows of the same source (Clopper-Pearson)
 

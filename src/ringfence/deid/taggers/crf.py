@@ -18,7 +18,7 @@ from ringfence.deid import crfmodel, features
 from ringfence.deid.field import ChineseField
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import NAMED, TAGGERS
+from ringfence.deid.tagger import CRFSUITE, NAMED, TAGGERS
 
 OUTSIDE = "O"
 KINDS = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}
@@ -36,6 +36,7 @@ class ChineseNames:
     kinds = frozenset(KINDS.values())
     language = "zh"
     model = None
+    needs = None
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the names of each sentence."""
@@ -53,6 +54,7 @@ class EnglishNames:
     kinds = frozenset(KINDS.values())
     language = "en"
     model = None
+    needs = CRFSUITE
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the names of each text."""

