@@ -38,7 +38,7 @@ def test_every_benchmark_has_a_quick_form():
     assert set(SECONDS) <= set(SCRIPTS)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SECONDS else pytest.mark.full) for name in SCRIPTS])
 def test_a_benchmark_runs_in_its_quick_form(name, tmp_path, model_store):
     needed(name)
