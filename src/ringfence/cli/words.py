@@ -87,7 +87,7 @@ _CHINESE: Mapping[str, str] = {
     "asked": "询问的替代值",
     "revealed": "还原的替代值",
     "ambiguous": "多个原文共用的替代值",
-    "hidden": "植入的标识符",
+    "hidden": "植入的不同标识符",
     "hidden_found": "找到的植入标识符",
     "people": "人数（无单位时为行数）",
     "looks_said": "比较依据及提及人数",

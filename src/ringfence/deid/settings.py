@@ -30,7 +30,7 @@ class DeidSettings(Settings):
     presidio_digest: Digest | None = None  # keyed digest of a file of Presidio recognisers
     engine: Literal["auto", "re"] = "auto"
     plant: Annotated[int, Field(ge=0, le=1_000)] = (
-        60  # identifiers of each kind that are hidden in copies of rows: 60 of 60 found is at least 95 %
+        60  # different identifiers of each kind that are hidden in copies of rows: 60 of 60 are 95 %
     )
 
 
@@ -46,7 +46,7 @@ class DeidFigures(Figures):
     characters: Count
     characters_changed: Count
     engine: EngineName
-    hidden: Counts  # identifiers that were hidden in copies of the set's own texts, by kind
+    hidden: Counts  # different identifiers that were hidden in copies of the set's own texts, by kind; only of kinds that have a generator
     hidden_found: Counts  # of these, covered whole
     people: Count
     looks_said: (
