@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.deid.escapes import Escape, escapes
+from ringfence.deid.escapes import MARKS, Escape, escapes
 
 _KEPT = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz@._%+-:/=&~ ")
 _BLOCKS = (  # where compatibility forms of ASCII live: superscripts, punctuation, enclosed, full-width, mathematical
@@ -116,7 +116,7 @@ def fold(text: str) -> Folded:
         return Folded(text)
     folded, sorts = _by_character(text)
     for layer in range(_LAYERS):
-        if found := escapes(folded.text):
+        if found := escapes(folded.text, sorts):
             folded, sorts = _unescaped(folded, sorts, found)
         elif layer:
             break
@@ -321,6 +321,7 @@ def _sort_table() -> Sorts:
     table[list(_OPENINGS)] = ord("(")
     table[list(b"0123456789")] = _DIGIT
     table[[ord(c) for c in _CHINESE_DIGITS]] = _HAN_DIGIT
+    table[list(MARKS)] = list(MARKS)
     for character, sort in ((" ", " "), ("-", "-"), ("点", "p")):
         table[ord(character)] = ord(sort)
     return table

@@ -46,8 +46,9 @@ class Span(NamedTuple):
 class Trigger:
     """Where an automaton sends the search of a recogniser: to what matches `pattern`, and what stands before and behind it.
 
-    That is `before` characters to the left, and to the right as many as are of the class `behind`. Those ranges must cover whatever match of the recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because
-    an automaton, unlike a search from left to right, can ask what stands before a match; where it is not, the two are the same.
+    That is `before` characters to the left, and to the right as many as are of the class `behind`. Those ranges must cover whatever match of the
+    recogniser's own pattern its check accepts. A trigger may be stricter than that pattern, because an automaton, unlike a search from left to
+    right, can ask what stands before a match; where it is not, the two are the same.
     behind: for a pattern that goes on without a limit, which an automaton that tells where a match began pays for: it gets the shortest match.
     is_number: what the check accepts lies in a stretch of at most REACH bytes that begins and ends anywhere around DIGITS digits; a run of
     any length in which each DIGITS digits do is such stretches, one over the other.

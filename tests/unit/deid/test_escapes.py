@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine
 from ringfence.deid.escapes import escapes
-from ringfence.deid.fold import Folded, fold
+from ringfence.deid.fold import Folded, _sorted, fold
 from ringfence.deid.profile import settings_for
 
 ENGINE = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
@@ -119,14 +119,14 @@ def test_each_text_of_a_block_begins_where_it_did(text, other):
 
 @given(st.text(st.characters(exclude_characters="\\%&")))
 def test_a_text_without_any_has_none(text):
-    assert escapes(text) == []
+    assert escapes(text, _sorted(text)) == []
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_what_python_quotes_is_read_as_it_was(text):
     quoted = quote(text, safe="")
     at, read = 0, []
-    for start, end, character in escapes(quoted):
+    for start, end, character in escapes(quoted, _sorted(quoted)):
         read += [quoted[at:start], character]
         at = end
     assert "".join([*read, quoted[at:]]) == text
