@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 
 from pydantic import TypeAdapter
 
 from ringfence.core.order import Child
 from ringfence.core.settings import Settings
 from ringfence.deid.settings import RevealFigures, RevealSettings
-from ringfence.vault.files import read_blocks
+from ringfence.deid.table import table_lines
 
 
 class Original(Settings):
@@ -32,7 +31,7 @@ def run(child: Child[RevealSettings]) -> RevealFigures:
     """
     slot = child.order.inputs["spans"]
     originals: dict[str, Counter[tuple[str, str]]] = {}
-    for line in _lines(read_blocks(slot, child.keys.data[slot.slot], "spans.jsonl")):
+    for line in table_lines(slot, child.keys.data[slot.slot]):
         for span in json.loads(line)["spans"]:
             originals.setdefault(span["instead"], Counter())[span["kind"], span["original"]] += 1
     asked = revealed = 0
@@ -41,12 +40,3 @@ def run(child: Child[RevealSettings]) -> RevealFigures:
         child.channel.say(ANSWER.dump_json(tuple(Original(kind=k, original=o, occurrences=n) for (k, o), n in found)).decode())
         asked, revealed = asked + 1, revealed + bool(found)
     return RevealFigures(asked=asked, revealed=revealed)
-
-
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

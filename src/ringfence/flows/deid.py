@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ringfence.core.environment import cores
 from ringfence.core.errors import TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
@@ -17,7 +18,6 @@ from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.teach import taught_kinds
-from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
