@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ringfence.core.environment import cores
 from ringfence.flows.init import init
 from ringfence.flows.policy import read_policy
 from ringfence.flows.runs import details
 from ringfence.flows.scan import scan
-from ringfence.flows.train import cores
 from ringfence.ledger.dsse import ed25519_public
 from ringfence.ledger.log import verify_log
 from ringfence.scan.settings import ScanSettings

@@ -78,6 +78,11 @@ def _home() -> Path:
         raise NoModelStore(problem=t("this account has no home directory", "该账户没有主目录")) from cause
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def search_path() -> list[Path]:
     """Return the folders of PATH, in order."""
     return [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]

@@ -14,8 +14,10 @@ from ringfence.core.errors import NotCanonical, ObjectBroken
 from ringfence.core.records import Record
 from ringfence.core.settings import Settings
 from ringfence.deid import discover
+from ringfence.deid.batches import batches
 from ringfence.deid.block import Block
 from ringfence.deid.engine import Engine
+from ringfence.deid.fold import whole
 from ringfence.deid.recogniser import SEPARATOR
 
 FILE = "candidates.json"  # inside the sealed object
@@ -23,7 +25,6 @@ _MASKED = "▇"
 _CONTEXTS = 3
 _AROUND = 30  # characters on each side
 _SPACE = re.compile(r"\s+")
-_LONE = re.compile(r"[\ud800-\udfff]")
 _BATCH = 1 << 20  # characters that are searched at once
 
 
@@ -62,7 +63,7 @@ def from_bytes(data: bytes) -> tuple[Row, ...]:
         raise ObjectBroken(file=0) from None  # the cause would quote it
 
 
-class Sample:
+class EvenSample:
     """An even sample of a set in bounded memory.
 
     Every record, until `most` characters are held; then every second of those held is let go and only every second is taken from there on, and
@@ -103,7 +104,7 @@ def blanked(engine: Engine, records: Sequence[Record]) -> list[str]:
     """
     engine.learn(records)
     done: list[str] = []
-    for batch in _batches([text for record in records for text in record.texts]):
+    for batch in batches((text for record in records for text in record.texts), len, enough=_BATCH):
         block = Block(batch)
         known = block.by_text(engine.known.find(block.text))
         for row, (text, spans) in enumerate(zip(batch, engine.find_many(batch), strict=True)):
@@ -118,19 +119,6 @@ def _blank(text: str, ranges: Iterable[tuple[int, int]]) -> str:
             pieces += [text[at:start], SEPARATOR * (end - max(start, at))]
             at = end
     return "".join([*pieces, text[at:]])
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def with_contexts(found: Iterable[discover.Candidate], texts: Sequence[str]) -> Iterator[Row]:
@@ -148,5 +136,5 @@ def with_contexts(found: Iterable[discover.Candidate], texts: Sequence[str]) -> 
 
 def _context(text: str, start: int, end: int) -> str:
     cut = text[max(0, start - _AROUND) : end + _AROUND]
-    plain = _LONE.sub("\ufffd", re.sub(f"{SEPARATOR}+", _MASKED, cut))
+    plain = whole(re.sub(f"{SEPARATOR}+", _MASKED, cut))
     return _SPACE.sub(" ", f"{'…' if start > _AROUND else ''}{plain}{'…' if end + _AROUND < len(text) else ''}").strip()

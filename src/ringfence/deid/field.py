@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.deid import features, people
+from ringfence.deid.batches import batches
 from ringfence.deid.crfmodel import CrfModel
 from ringfence.deid.paths import best_paths
 
@@ -52,7 +53,7 @@ class ChineseField:
         said: for each sentence, the tags of another tagger, where the field was trained with them (`learn.rows`).
         """
         found: list[NDArray[np.int64]] = []
-        for some in _batches(sentences):
+        for some in batches(sentences, lambda sentence: len(sentence) + _GAP, enough=_AT_ONCE):
             found += self._best(some, said[len(found) : len(found) + len(some)] if said is not None else None)
         return found
 
@@ -270,16 +271,3 @@ def _is_in(keys: Numbers, known: Numbers) -> NDArray[np.bool_]:
         return np.zeros(keys.shape, dtype=bool)
     found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
     return found
-
-
-def _batches(sentences: Sequence[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for sentence in sentences:
-        batch.append(sentence)
-        size += len(sentence) + _GAP
-        if size >= _AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

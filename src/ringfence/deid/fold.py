@@ -48,6 +48,7 @@ _LEAST_CHINESE = 4  # digits written in Chinese, in a run of at least seven digi
 _LEAST_DIGITS = 7
 _CHINESE_DIGITS = "零〇○一二三四五六七八九壹贰叁肆伍陆柒捌玖貳參陸幺"
 _CHINESE = str.maketrans(_CHINESE_DIGITS, "0001234567891234567892361")
+_LONE = re.compile(r"[\ud800-\udfff]")
 _APART = re.compile(r"(?<![0-9])[0-9](?: [0-9]){6,}(?![0-9])")
 _MARKS = tuple(
     (mark, re.compile(rf"(?<=[A-Za-z0-9]) ?[\[({{<#] ?(?:{words}) ?[\])}}>#] ?(?=[A-Za-z0-9])"))
@@ -126,9 +127,9 @@ def fold(text: str) -> Folded:
     return folded
 
 
-def fold_characters(text: str) -> Folded:
-    """Return `text` with full-width and other compatibility forms as ASCII and invisible characters removed."""
-    return _by_character(text)[0]
+def whole(text: str) -> str:
+    """Return `text` with U+FFFD for each half of a character: no model was made for one, and UTF-8 has none."""
+    return _LONE.sub("\ufffd", text)
 
 
 def _by_character(text: str) -> tuple[Folded, bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ringfence.core.errors import LessonsUnreadable
-from ringfence.deid.fold import fold
+from ringfence.deid.fold import fold, whole
 from ringfence.deid.label_studio import Labelled, from_tasks
 from ringfence.deid.named import GIVEN_NAME, LOCATION, ORGANISATION, PERSON, REGION
 from ringfence.deid.namer import LANGUAGES, may_hold_a_name, pieces
@@ -32,7 +32,6 @@ _READ_AS = {  # other words for them in label sets
     "PLACE": LOCATION,
     REGION: LOCATION,
 }
-_LONE = re.compile(r"[\ud800-\udfff]")
 _MOST_BYTES = 256 << 20
 
 
@@ -143,7 +142,7 @@ def _folded(document: Document, learnt: Collection[str]) -> tuple[str, list[Span
         start, end = folded.places((span.start, span.end))
         if start < end and all(end <= other.start or other.end <= start for other in kept):
             kept.append(Span(start, end, span.kind, 1.0))
-    return _LONE.sub("\ufffd", folded.text), sorted(kept)
+    return whole(folded.text), sorted(kept)
 
 
 def _clipped(spans: list[Span], start: int, end: int) -> Iterator[Span]:

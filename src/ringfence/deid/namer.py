@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ringfence.deid import people, places
+from ringfence.deid.fold import whole
 from ringfence.deid.named import LOCATION, PERSON, REGION
 from ringfence.deid.recogniser import SEPARATOR, Span
 from ringfence.deid.tagger import BOTH, TAUGHT, Tagger
@@ -26,7 +27,6 @@ _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
 _CAPITAL = re.compile(r"[A-Z][A-Za-z'.-]|[a-z][A-Z]|\b[A-Z]\b")
 _ADDRESS_BEFORE = frozenset("@/\\")
 _ADDRESS_AFTER = re.compile(r"@|://")
-_LONE = re.compile(r"[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
 _ANY = {"zh": "王小明在北京。", "en": "John Smith lives in Paris."}
@@ -72,7 +72,7 @@ class Namer:
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield the names of a folded block; those of different taggers may overlap."""
-        text = _LONE.sub("\ufffd", text)  # no model was made for half a character, and UTF-8 has none
+        text = whole(text)
         for language, taggers in self._by_language.items():
             if taggers:
                 asked = [(start, piece) for start, piece in pieces(text, language) if may_hold_a_name(piece, language)]

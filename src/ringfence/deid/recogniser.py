@@ -233,14 +233,4 @@ def has_word(text: str, start: int, end: int, *, words: re.Pattern[str], left: i
     return bool(words.search(text, begin, start) or words.search(text, end, end + right if after < 0 else after))
 
 
-def redact(text: str, spans: Iterable[Span]) -> str:
-    """Return `text` with every span replaced by its kind in angle brackets; overlapping spans are replaced once."""
-    parts, at = [], 0
-    for span in sorted(spans):
-        if span.start >= at:
-            parts += [text[at : span.start], f"<{span.kind}>"]
-        at = max(at, span.end)
-    return "".join([*parts, text[at:]])
-
-
 RECOGNISERS = Registry[Recogniser]("recogniser", package="ringfence.deid.recognisers")

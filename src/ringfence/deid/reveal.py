@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from ringfence.deid.fold import fold
 from ringfence.deid.named import STAND_INS
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.settings import RevealFigures, RevealSettings
-from ringfence.vault.files import read_blocks
+from ringfence.deid.table import table_lines
 
 MOST = 1  # different originals that one question may open
 _SPELLINGS, _CHARACTERS = 20, 20_000  # of an answer at the most; it must fit into a frame
@@ -58,7 +58,7 @@ def run(child: Child[RevealSettings]) -> RevealFigures:
     """
     slot = child.order.inputs["spans"]
     originals: dict[str, Counter[tuple[str, str]]] = {}
-    for line in _lines(read_blocks(slot, child.keys.data[slot.slot], "spans.jsonl")):
+    for line in table_lines(slot, child.keys.data[slot.slot]):
         for span in json.loads(line)["spans"]:
             originals.setdefault(span["instead"], Counter())[span["kind"], span["original"]] += 1
     normal = _normal()
@@ -96,12 +96,3 @@ def _normal() -> Callable[[str, str], str]:
         return by_kind[kind](value) if kind in by_kind else " ".join(value.lower().split())  # a kind of the tenant's own
 
     return normal
-
-
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

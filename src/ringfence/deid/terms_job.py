@@ -12,7 +12,7 @@ from ringfence.core.order import Child, Progress
 from ringfence.core.records import Record
 from ringfence.deid import candidates, compiled, decisions
 from ringfence.deid import discover as ranking
-from ringfence.deid.candidates import Row, Sample, blanked, with_contexts
+from ringfence.deid.candidates import EvenSample, Row, blanked, with_contexts
 from ringfence.deid.decisions import KINDS, Dictionary, Kind, Verb
 from ringfence.deid.engine import Engine
 from ringfence.deid.settings import dictionary_digest, model_role
@@ -35,7 +35,7 @@ def discover(child: Child[DiscoverSettings]) -> DiscoverFigures:
     # finds only: the key makes no stand-in
     engine = Engine.build(settings.find, bytes(32), terms=known.replaced(), models=models, automata=compiled.handed(child.order))
     reader = SetReader(slot, child.keys.data[slot.slot])
-    sample = Sample(most=settings.characters)
+    sample = EvenSample(most=settings.characters)
     sample.take(_told(child, reader))
     child.channel.progress(Progress(done=0, total=1, phase="work"))
     texts = blanked(engine, sample.held)

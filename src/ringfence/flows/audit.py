@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA, AuditFigures, AuditOrder, PlantSettings
+from ringfence.core.environment import cores
 from ringfence.core.errors import NotAudited
 from ringfence.core.order import Keys, Progress
 from ringfence.core.rules import tightened
@@ -14,7 +15,7 @@ from ringfence.core.statement import Statement
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.runs import adapter_of
-from ringfence.flows.train import Saved, cores
+from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
+from ringfence.core.environment import cores
 from ringfence.core.errors import BadArgument
 from ringfence.core.order import Keys, Limits
 from ringfence.core.public_keys import PublicKeys
@@ -17,7 +18,7 @@ from ringfence.core.work import Input, Work
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.deid import Equipped, with_models
 from ringfence.flows.runs import adapter_of
-from ringfence.flows.train import Saved, cores
+from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ringfence.core.environment import cores
 from ringfence.core.errors import ProfileMisnamed, TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
@@ -19,7 +20,6 @@ from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.teach import taught_kinds
-from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models

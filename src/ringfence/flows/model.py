@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.core.durable import full_disk_as_error
+from ringfence.core.environment import cores
 from ringfence.core.errors import FileUnreadable, ModelUnsupported
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
 from ringfence.core.work import Work
-from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.settings import ModelFigures, ModelSettings

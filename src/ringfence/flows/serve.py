@@ -14,6 +14,7 @@ from signal import Signals
 from typing import TYPE_CHECKING
 
 from ringfence.core.digest import sha256
+from ringfence.core.environment import cores
 from ringfence.core.errors import (
     AmbiguousName,
     BadArgument,
@@ -28,7 +29,6 @@ from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.chat import Speaker, with_filter, work_for
-from ringfence.flows.train import cores
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.release.manifest import MANIFEST

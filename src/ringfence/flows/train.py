@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -13,6 +12,7 @@ from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA
 from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
+from ringfence.core.environment import cores
 from ringfence.core.errors import (
     BudgetMissing,
     NotResumable,
@@ -366,11 +366,6 @@ def _ctrl_c(control: Control) -> Iterator[None]:
 def _limits(job: str, order: TrainOrder) -> Limits:
     limits = JOBS[job].limits
     return limits.model_copy(update={"threads": order.hints.threads or cores()})
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _bytes(saved: Saved) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringfence.core.errors import ObjectBroken
 from ringfence.core.records import Record
 from ringfence.deid import candidates, discover
-from ringfence.deid.candidates import Sample, blanked, with_contexts
+from ringfence.deid.candidates import EvenSample, blanked, with_contexts
 from ringfence.deid.decisions import KINDS, Dictionary, Entry, is_linked
 from ringfence.deid.engine import Engine
 from ringfence.deid.english import is_english
@@ -110,7 +110,7 @@ def test_links(term, other, is_one):
 
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(50, 200))
 def test_a_sample_is_bounded_and_even(sizes, most):
-    sample = Sample(most=most)
+    sample = EvenSample(most=most)
     sample.take(record(n, "x" * size) for n, size in enumerate(sizes))
     assert (sample.records, sample.characters) == (len(sizes), sum(sizes))
     held = [int(one.id, 16) for one in sample.held]

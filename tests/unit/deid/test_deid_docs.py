@@ -11,9 +11,10 @@ import pytest
 
 from ringfence.deid.draw import Draw
 from ringfence.deid.profile import Profile, names
-from ringfence.deid.recogniser import RECOGNISERS, redact
+from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.residual import planted, recall
 from ringfence.deid.settings import kinds
+from tests.redacting import redact
 
 DOCS = Path(__file__).parents[3] / "docs"
 FOLDERS = [DOCS / "deid", DOCS / "zh" / "deid"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.deid.fold import _may_fold, _tables, fold, fold_characters
+from ringfence.deid.fold import _by_character, _may_fold, _tables, fold
 
 ODD = st.text(st.sampled_from("1３八Ａａ＠．－：，。①⑩㎏½\u200b\u00ad\ufe0f\u202e𝟏𝟗٣é京 \t\ud800\U000e0041℡ſK"))
 
@@ -18,8 +18,8 @@ SPELT = st.text(st.sampled_from("1389 零一八-[](at)dot点@.#x，\x00"), max_s
 
 @given(st.one_of(st.text(), ODD))
 def test_folding_all_is_folding_each(text):
-    pieces = [fold_characters(c).text for c in text]
-    folded = fold_characters(text)
+    pieces = [_by_character(c)[0].text for c in text]
+    folded = _by_character(text)[0]
     assert folded.text == "".join(pieces)
     origin = [i for i, piece in enumerate(pieces) for _ in piece]
     assert [folded.original(i, i + 1) for i in range(len(folded.text))] == [(i, i + 1) for i in origin]

@@ -15,9 +15,10 @@ from ringfence.deid.recogniser import Span
 from ringfence.deid.review.marks import Action, At, Review, actions_of, corrections
 from ringfence.deid.review.page import page
 from ringfence.deid.review.queue import Queue, sendable
-from ringfence.deid.review.sample import Row, about, before, drawn, originals_of, read_sample, table_lines
+from ringfence.deid.review.sample import Row, about, before, drawn, originals_of, read_sample
 from ringfence.deid.review.settings import POOL, FileShown, ReviewFigures, ReviewSettings, Shown, vocabulary
 from ringfence.deid.review.unsure import least_sure
+from ringfence.deid.table import table_lines
 from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader
 

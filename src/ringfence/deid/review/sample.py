@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ringfence.core.errors import NotReviewable
-from ringfence.core.order import Slot
-from ringfence.vault.files import read_blocks
 from ringfence.vault.sets import SetReader
 
 _BEGIN = b'{"id":"'  # of a line of the span table, as it is written
@@ -95,17 +93,6 @@ def originals_of(rows: Sequence[Row], table: Iterator[bytes]) -> list[tuple[str,
     if any(len(values) != len(row.places) for row, values in zip(rows, made, strict=True)):
         raise NotReviewable
     return made
-
-
-def table_lines(slot: Slot, key: bytes) -> Iterator[bytes]:
-    """Yield the lines of a span table.
-
-    Raises: ObjectBroken.
-    """
-    rest = b""
-    for block in read_blocks(slot, key, "spans.jsonl"):
-        *lines, rest = (rest + block).split(b"\n")
-        yield from lines
 
 
 def _spans(table: Iterator[bytes], ids: AbstractSet[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:

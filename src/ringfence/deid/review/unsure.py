@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from ringfence.deid import features
-from ringfence.deid.fold import fold
+from ringfence.deid.fold import fold, whole
 from ringfence.deid.learn import parts_of
 from ringfence.deid.namer import LANGUAGES, may_hold_a_name, pieces
 from ringfence.deid.recogniser import SEPARATOR
@@ -44,7 +44,7 @@ def _doubt(row: Row, number: int) -> float:
     masked = bytearray(len(folded.text))
     for start, end in ranges:
         masked[start:end] = b"\1" * (end - start)
-    text = folded.text.encode("utf-8", "replace").decode()
+    text = whole(folded.text)
     found = 0.0
     for language in LANGUAGES:
         for start, piece in pieces(text, language):
