@@ -18,6 +18,7 @@ from ringfence.core.records import Record
 from ringfence.core.settings import PartName
 from ringfence.deid import compiled, variants
 from ringfence.deid import terms as dictionary
+from ringfence.deid.batches import batches
 from ringfence.deid.block import Block
 from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
@@ -413,16 +414,7 @@ def engine_name(settings: DeidSettings) -> EngineName:
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += sum(map(len, record.texts))
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return batches(records, lambda record: sum(map(len, record.texts)), enough=_BATCH)
 
 
 def _fields(value: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401  any JSON value
