@@ -27,9 +27,11 @@ _GLUED = (  # as its last part: Parijsstraat 8
 _UNIT_WORDS = "Apt\\.?|APT\\.?|apt\\.?|Apartment|Suite|SUITE|suite|Ste\\.?|Flat"
 _LETTER = r"[^\W\d_]"
 _WORD = rf"{_LETTER}[\w'’.\-]*"
+_CAPITALISED = r"(?:\(?[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f][\w'’.\-]*\)?|de|del|la|le|of|am|an|der)"
 _NUMBER = r"[0-9]{1,6}[A-Za-z]?(?:[/\-][0-9]{1,4}[A-Za-z]?)?"
 _GAP = r"[ ,\n>?]{1,8}"  # between the lines of an address, also quoted ones
-_LEFT_NUMBER = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}?$")
+_LEFT_NUMBER = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_CAPITALISED} |[0-9]{{1,3}}(?:st|nd|rd|th) ){{1,4}}?$")
+_NAMED = re.compile(r"\.? [A-Z][a-z]+")
 _LEFT_NUMBERS = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}$")
 _NAME_AND_NUMBER = re.compile(rf" (?:[a-zà-ÿ]{{1,3}} )?(?:{_WORD} ){{0,4}}?{_WORD},? {_NUMBER}(?![0-9A-Za-z])")
 _RIGHT_NUMBER = re.compile(rf" {_NUMBER}(?![0-9A-Za-z])")
@@ -37,7 +39,6 @@ _UNIT = re.compile(rf"{_GAP}(?:{_UNIT_WORDS}|Unit|Floor|Room|#) ?[0-9A-Z][0-9A-Z
 _PLACE = rf"(?!(?:PSC|Box|Unit|[AFD]PO)\\b)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
 _POSTCODE = r"(?:(?:(?!PSC)[A-Z]{1,3}[ \-])?[0-9]{4,6}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2})(?![0-9A-Za-z])"
 _CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?(?:[0-9]{{1,3}} )?{_POSTCODE}")
-_CAPITALISED = r"(?:\(?[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f][\w'’.\-]*\)?|de|del|la|le|of|am|an|der)"
 _LEFT_OF_UNIT = re.compile(
     rf"(?<![0-9A-Za-z])(?:(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?|(?:{_NUMBER} ){{0,2}}(?:{_CAPITALISED} ){{0,4}}(?:{_NUMBER} )?(?:{_CAPITALISED} ){{0,3}}"
     rf"{_CAPITALISED}){_GAP}$"
@@ -186,6 +187,11 @@ def _with_numbers(text: str, start: int) -> int:
 def _numbered(text: str, start: int, end: int) -> _Range | None:  # 12 Baker Street
     number = _LEFT_NUMBER.search(text, max(0, start - _LOOK), start + 1)
     if number is None or text[end : end + 1].isalnum():
+        return None
+    street, name = text[start + 1 : end], text[number.start() : start].rsplit(" ", maxsplit=1)[-1]
+    if street.isupper() and not name.isupper():  # a chest CT
+        return None
+    if street == "Dr" and _NAMED.match(text, end) and not _CITY.match(text, end + (text[end] == ".")):  # at 5 PM Dr Miller
         return None
     return number.start(), end + (text[end : end + 1] == ".")
 
