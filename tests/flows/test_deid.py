@@ -215,6 +215,17 @@ def test_settings_under_the_name_of_a_profile_that_does_something_else_are_refus
     assert not [run for run in space.state.runs.values() if run.intent.arrow == "deid"]
 
 
+def test_codes_of_columns_that_no_recogniser_knows_go_from_the_texts(space, tmp_path):
+    rows = [row | {"chart": f"AX93-11{n}7Q", "ward": "W4-East"} for n, row in enumerate(notes(6))]
+    rows[0]["prompt"] += ", chart ax93 1107q on W4-East"
+    import_notes(space, tmp_path, rows)
+    _, figures = deidentify(space, "clinic", settings=settings_for("default", without=("en-names.v1", "zh-names.v1")))
+    assert figures.spans["CODE"] == 1
+    text = rows_of(space)[0].texts[0]
+    assert "1107" not in text
+    assert "W4-East" in text
+
+
 def test_a_policy_that_admits_any_profile_is_said_to(space, cli, tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text("train: {require: {deid: {survivors: 0}}}", encoding="utf-8")

@@ -24,7 +24,7 @@ from ringfence.deid.fold import fold
 from ringfence.deid.known import Known
 from ringfence.deid.learned import Learned
 from ringfence.deid.literals import Literals
-from ringfence.deid.named import STAND_INS, Shaped, StandIn
+from ringfence.deid.named import CODE, STAND_INS, Shaped, StandIn
 from ringfence.deid.namer import Namer, Seen
 from ringfence.deid.operator import DEFAULT, OPERATORS, Occurrence, Operator, When, is_label, label
 from ringfence.deid.recogniser import KNOWN, RECOGNISERS, Finder, Recogniser, Span, search
@@ -36,7 +36,6 @@ from ringfence.deid.surrogate import Surrogates
 from ringfence.deid.tagger import TAGGERS, Tagger
 
 _FOUND_ANYWHERE = variants.SHARED | {dictionary.KIND}  # without being known
-_CODE = "CODE"  # the kind of what stands in a column that no recogniser knows, and tells one person's records from others
 _OTHERS = "*"  # stands for every kind that a profile does not name
 _SURROGATE = OPERATORS.create(DEFAULT)
 _BATCH = 1 << 20  # characters of text that are scanned at once
@@ -95,7 +94,7 @@ class Engine:
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
         self._may_keep = {kind for kind, uses in self._operators.items() if any(operator.keeps for _, operator in uses)}
-        by_kind: dict[str, StandIn] = {kind: Shaped() for kind in chain((_CODE,), *(tagger.kinds for tagger in taggers))}
+        by_kind: dict[str, StandIn] = {kind: Shaped() for kind in chain((CODE,), *(tagger.kinds for tagger in taggers))}
         self._own_way = list(own_way)
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
@@ -173,7 +172,7 @@ class Engine:
                 elif variants.is_countable(span.kind, value):
                     known.note(span.kind, value, score=span.score)
             for record, code in _unclaimed(batch, fields, texts, block, spans):
-                known.maybe(_CODE, code, owner=record.unit)
+                known.maybe(CODE, code, owner=record.unit)
 
     @property
     def seen(self) -> Mapping[str, Seen]:

@@ -9,6 +9,7 @@ from ringfence.deid import people
 from ringfence.deid.draw import Draw
 
 PERSON, GIVEN_NAME, ORGANISATION, LOCATION = "PERSON", "GIVEN_NAME", "ORGANISATION", "LOCATION"
+CODE = "CODE"  # what tells one person's records from others in a column that no recogniser knows
 REGION = "REGION"  # a country, a state or a province: too large a place to tell who somebody is; profiles keep it unless they are strict
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _ONE_HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")

@@ -105,9 +105,9 @@ def terms_digest(sealed: bytes | None, file: bytes | None, key: bytes) -> Digest
 
 
 def kinds() -> tuple[str, ...]:
-    """Return every kind that the registered recognisers and the dictionary can find, sorted: the vocabulary of `spans`."""
-    from ringfence.deid.named import STAND_INS  # noqa: PLC0415  the settings stay light
+    """Return every kind that the registered recognisers, the dictionary and the columns of a set can find, sorted: the vocabulary of `spans`."""
+    from ringfence.deid.named import CODE, STAND_INS  # noqa: PLC0415  the settings stay light
     from ringfence.deid.recogniser import RECOGNISERS  # noqa: PLC0415
     from ringfence.deid.terms import KIND  # noqa: PLC0415
 
-    return tuple(sorted({KIND, *STAND_INS, *(kind for name in RECOGNISERS.names() for kind in RECOGNISERS.create(name).kinds)}))
+    return tuple(sorted({KIND, CODE, *STAND_INS, *(kind for name in RECOGNISERS.names() for kind in RECOGNISERS.create(name).kinds)}))

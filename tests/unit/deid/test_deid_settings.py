@@ -77,6 +77,7 @@ def test_figures_take_kinds_of_the_vocabulary_only():
         "kept": {},
         "dropped": 0,
         "survivors": 0,
+        "short_left": 0,
         "characters": 9,
         "characters_changed": 3,
         "engine": "re",
