@@ -112,7 +112,7 @@ def test_negative_twins_are_left(name, text):
 
 def test_the_default_profile_runs_every_built_in_recogniser():
     assert list(load("default").recognisers) == RECOGNISERS.names()
-    assert set(kinds()) == {"TERM", *STAND_INS, *(k for n in RECOGNISERS.names() for k in RECOGNISERS.create(n).kinds)}
+    assert set(kinds()) == {"CODE", "TERM", *STAND_INS, *(k for n in RECOGNISERS.names() for k in RECOGNISERS.create(n).kinds)}
 
 
 @pytest.mark.skipif(not GLUED.exists(), reason="this machine has no ../shared/data")

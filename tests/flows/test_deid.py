@@ -54,7 +54,8 @@ def stand_in_of(space, number):
 
 def test_what_may_be_left_is_measured_on_the_set_itself(once):
     _, _, figures = once
-    assert set(figures.hidden.values()) == {60}
+    assert max(figures.hidden.values()) == figures.hidden["EMAIL"] == 60
+    assert min(figures.hidden.values()) >= 50  # kinds of few values may not have sixty different ones
     assert figures.hidden_found["EMAIL"] >= 57
     assert figures.hidden_found["CN_MOBILE"] >= 57
     assert (figures.people, figures.people_few) == (20, 0)
