@@ -314,10 +314,8 @@ class Engine:
         left: Counter[int] = Counter()
         for number, spans in block.by_text(self._survivors(block.text)).items():
             owner, row, _ = texts[number]
-            made = _made(changed[owner], row)
-            left[owner] += sum(
-                not any(_is_ours(span, start, end, item, is_kept=is_kept) for start, end, item, is_kept in made) for span, _ in spans
-            )
+            ours = _Ours(changed[owner], row)
+            left[owner] += sum(not ours.holds(span) for span, _ in spans)
         counts = iter(range(len(changed)))
         for item in done:
             yield replace(item, survivors=left[next(counts)]) if item.found else item
@@ -370,23 +368,28 @@ def _with(text: str, spans: Sequence[Span], instead: Sequence[Instead]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def _made(done: Rewritten, row: int) -> list[tuple[int, int, Found, bool]]:
-    """Return where what was replaced and kept in one of a record's texts stands now, and whether it was kept."""
-    places, moved = [], 0
-    items = [*((item, False) for item in done.found), *((item, True) for item in done.kept)]
-    for item, is_kept in sorted(items, key=lambda one: one[0].start):
-        if item.text == row:
+class _Ours:
+    """What was replaced and what was kept in one of a record's texts, where it stands now."""
+
+    def __init__(self, done: Rewritten, row: int) -> None:
+        items = [(item, is_kept) for some, is_kept in ((done.found, False), (done.kept, True)) for item in some if item.text == row]
+        self._places: list[tuple[int, int, Found, bool]] = []  # disjoint, in order
+        moved = 0
+        for item, is_kept in sorted(items, key=lambda one: one[0].start):
             start = item.start + moved
-            places.append((start, start + len(item.instead), item, is_kept))
+            self._places.append((start, start + len(item.instead), item, is_kept))
             moved += len(item.instead) - (item.end - item.start)
-    return places
+        self._starts = [start for start, *_ in self._places]
 
-
-def _is_ours(span: Span, start: int, end: int, item: Found, *, is_kept: bool) -> bool:
-    """Return True when a span is no original that was left, for what stands from `start` to `end`."""
-    if start <= span.start and span.end <= end:
-        return is_kept or item.kind in variants.SHARED or is_label(item.instead)
-    return not is_kept and span.start < end and start < span.end  # it shares characters with a stand-in and has others
+    def holds(self, span: Span) -> bool:
+        """Return True when a span of the text as it is now is no original that was left."""
+        first = max(0, bisect_right(self._starts, span.start) - 1)
+        for start, end, item, is_kept in self._places[first : bisect_right(self._starts, span.end - 1)]:
+            if start <= span.start and span.end <= end:
+                return is_kept or item.kind in variants.SHARED or is_label(item.instead)
+            if not is_kept and span.start < end:
+                return True  # it shares characters with a stand-in and has others
+        return False
 
 
 def _outside(spans: Iterable[Span], others: Sequence[Span]) -> list[Span]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hmac
 import random
 from collections import Counter
@@ -26,8 +25,6 @@ from ringfence.deid.terms import terms_of
 from ringfence.deid.workers import Say, in_order
 from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader, SetWriter
-
-_NEW_OBJECTS = 100_000  # between two looks for garbage that refers to itself, which records and spans never do
 
 
 class _Run:
@@ -53,8 +50,6 @@ class _Run:
             automata=compiled.handed(child.order),
         )
         self.engine.load()
-        gc.freeze()  # the lists and patterns stay: to look through them for garbage again and again takes a tenth of the time
-        gc.set_threshold(_NEW_OBJECTS)
         self.has_units = self.reader.index.units() < len(self.reader)
         finders = [*(RECOGNISERS.create(name).kinds for name in settings.parts), *(TAGGERS.create(name).kinds for name in settings.taggers)]
         finders += [*(tagger.kinds for tagger in taught), *(part.kinds for part in own_way)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, filterfalse
 
 from ringfence.deid.recogniser import KNOWN, Span
 
@@ -44,10 +46,11 @@ def apart(spans: Iterable[Span], *, is_kept: Callable[[Span], bool], shields: fr
     done: list[Span] = []
     for group in _groups(spans):
         kept = [span for span in group if is_kept(span)] if len(group) > 1 else []
-        others = [span for span in group if span not in kept] if kept else group
+        others = [span for span in group if not is_kept(span)] if kept else group
         while kept:
-            strong = [span for span in others if not any(_shields(one, span, shields) for one in kept)]
-            standing = [one for one in kept if not any(one.start < span.end and span.start < one.end for span in strong)]
+            shield = _Reach(one for one in kept if one.kind in shields)
+            strong = [span for span in others if span.score > KNOWN or not shield.covers(span)]
+            standing = list(filterfalse(_Reach(strong).touches, kept))
             if len(standing) == len(kept):
                 others = strong
                 break
@@ -56,8 +59,23 @@ def apart(spans: Iterable[Span], *, is_kept: Callable[[Span], bool], shields: fr
     return done
 
 
-def _shields(one: Span, span: Span, kinds: frozenset[str]) -> bool:
-    return one.kind in kinds and span.score <= KNOWN and one.start <= span.start and span.end <= one.end
+class _Reach:
+    """How far to the right spans reach that begin up to a place; asked about one span, it looks at few of many."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        ordered = sorted(spans)
+        self._starts = [span.start for span in ordered]
+        self._ends = list(accumulate((span.end for span in ordered), max))
+
+    def covers(self, span: Span) -> bool:
+        """Return True when one of the spans holds all of this one."""
+        before = bisect_right(self._starts, span.start)
+        return before > 0 and self._ends[before - 1] >= span.end
+
+    def touches(self, span: Span) -> bool:
+        """Return True when one of the spans shares characters with this one."""
+        before = bisect_left(self._starts, span.end)
+        return before > 0 and self._ends[before - 1] > span.start
 
 
 def joined(spans: Iterable[Span], text: str) -> list[Span]:

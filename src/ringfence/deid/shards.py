@@ -163,13 +163,14 @@ def _place(item: Found) -> tuple[int, int]:
 
 def _own_words(texts: Sequence[str], found: Iterable[Found]) -> list[str]:
     """Return masked texts with a space for everything that was put in: a stand-in for a name may hold 男."""
-    words, moved, row = list(texts), 0, -1
+    pieces: list[list[str]] = [[] for _ in texts]
+    ends, moved = [0] * len(texts), [0] * len(texts)
     for item in found:  # in order
-        moved = moved if item.text == row else 0
-        row, start = item.text, item.start + moved
-        words[row] = f"{words[row][:start]} {words[row][start + len(item.instead) :]}"
-        moved += 1 - (item.end - item.start)
-    return words
+        start = item.start + moved[item.text]
+        pieces[item.text] += [texts[item.text][ends[item.text] : start], " "]
+        ends[item.text] = start + len(item.instead)
+        moved[item.text] += len(item.instead) - (item.end - item.start)
+    return ["".join([*some, text[end:]]) for some, text, end in zip(pieces, texts, ends, strict=True)]
 
 
 def _line(record: Record, done: Rewritten) -> bytes:

@@ -53,9 +53,11 @@ class Surrogates:
 
     def prepare(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Make the stand-ins of many (kind, value) at once: to look for originals in one text costs less than in each."""
-        left = [at for at in dict.fromkeys(wanted) if at not in self._made]
+        every = list(dict.fromkeys(wanted))
+        left = [at for at in every if at not in self._made]
         if len(self._made) + len(left) > _REMEMBERED:
             self._made.clear()
+            left = every
         for attempt in range(-1, _TRIES + _COINED_TRIES):
             if not left:
                 return

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from ringfence.core.records import Record
+from ringfence.deid import shards
 from ringfence.deid.engine import Engine
 from ringfence.deid.fold import fold
+from ringfence.deid.operator import Use
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import RECOGNISERS, SEPARATOR, search
 from ringfence.deid.scanner import VectorScanner, has_vectorscan
@@ -94,6 +96,24 @@ def test_twice_the_text_takes_no_more_than_thrice_the_time(sort):
     size = 12_000
     single, double = (min(seconds(hostile(sort, times * size)) for _ in range(2)) for times in (2, 4))
     assert double < 0.1 or double < 3 * single, f"{double:.2f} s after {single:.2f} s"
+
+
+def test_kept_terms_among_stand_ins_take_twice_the_time_for_twice_the_text():
+    settings = SETTINGS.model_copy(update={"operators": {**SETTINGS.operators, "TERM": (Use(use="keep.v1"),)}})
+    built = Engine.build(settings, b"k" * 32, terms=["BlueHeron"])
+
+    def spent(count):
+        text = " ".join(f"BlueHeron {13_000_000_000 + 7919 * n}" for n in range(count))
+        row = Record("0" * 32, "1" * 32, "file", "text", ("text",), (text,))
+        engine = Engine(list(PARTS.values()), scanner=built._scanner, terms=["blueheron"], settings=settings, key=b"k" * 32)
+        start = time.process_time()
+        engine.learn([row])
+        tally = shards.mask(engine, [row], content_key=None).tally
+        assert (tally.kept, tally.spans, tally.survivors) == ({"TERM": count}, {"CN_MOBILE": count}, 0)
+        return time.process_time() - start
+
+    single, double = (min(spent(count) for _ in range(2)) for count in (3_000, 6_000))
+    assert double < 3 * single, f"{double:.2f} s after {single:.2f} s"
 
 
 @pytest.mark.full

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.deid.recogniser import CHECKED, LUHN, SECRET, SHAPE, Span
-from ringfence.deid.resolve import resolve
+from ringfence.deid.recogniser import CHECKED, KNOWN, LUHN, SECRET, SHAPE, Span
+from ringfence.deid.resolve import apart, resolve
 from tests.redacting import redact
 
 CUTS = st.lists(
@@ -48,3 +48,34 @@ def test_of_equal_spans_the_surer_counts():
 
 def test_neighbours_stay_apart():
     assert resolve([Span(0, 2, "A", 1.0), Span(2, 4, "A", 1.0)]) == [Span(0, 2, "A", 1.0), Span(2, 4, "A", 1.0)]
+
+
+SORTED = st.lists(
+    st.builds(
+        lambda a, n, k, s: Span(a, a + n, k, s),
+        st.integers(0, 19),
+        st.integers(1, 6),
+        st.sampled_from("DUXY"),
+        st.sampled_from([SHAPE, KNOWN, CHECKED]),
+    ),
+    max_size=7,
+)
+
+
+@given(SORTED)
+def test_nothing_is_hidden_by_what_stays_but_for_a_shield(spans):
+    """Dates (D) and addresses (U) stay, dates shield; against the rule applied to every pair until nothing changes."""
+    kept, others = [s for s in spans if s.kind in "DU"], [s for s in spans if s.kind in "XY"]
+    while True:
+        strong = [o for o in others if not any(k.kind == "D" and o.score <= KNOWN and k.start <= o.start and o.end <= k.end for k in kept)]
+        standing = [k for k in kept if not any(k.start < o.end and o.start < k.end for o in strong)]
+        if standing == kept:
+            break
+        kept = standing
+    done = apart(spans, is_kept=lambda span: span.kind in "DU", shields=frozenset("D"))
+    assert sorted(done) == sorted([*strong, *kept])
+
+
+@given(SORTED)
+def test_where_nothing_stays_all_spans_do(spans):
+    assert sorted(apart(spans, is_kept=lambda _: False, shields=frozenset())) == sorted(spans)

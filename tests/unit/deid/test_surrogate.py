@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from ringfence.deid import surrogate
 from ringfence.deid.draw import Draw, refill
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.surrogate import Surrogates
@@ -109,3 +110,16 @@ def test_draws_are_spread_and_reproducible():
 
 def test_refill_keeps_separators():
     assert refill("京A-12 34", "X5678") == "京X-56 78"
+
+
+def test_what_is_forgotten_to_make_room_is_made_again_together(monkeypatch):
+    monkeypatch.setattr(surrogate, "_REMEMBERED", 3)
+    asked = []
+    made = surrogates(is_taken=lambda _kind, value: bool(asked.append(value)))
+    first = [("CN_MOBILE", f"1380013800{n}") for n in range(2)]
+    made.prepare(first)
+    before = [made.surrogate(*at) for at in first]
+    made.prepare([*first, ("CN_MOBILE", "13900139000"), ("CN_MOBILE", "13900139001")])
+    count = len(asked)
+    assert [made.surrogate(*at) for at in first] == before
+    assert len(asked) == count
