@@ -181,9 +181,9 @@ def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
         left=f.survivors,
     )
     reach = t(
-        "Every value that was found and is long enough to mean one thing was looked for again in the whole output, in any spelling. What nothing found cannot be counted: the planted identifiers below "
+        "Every value that was found and is long enough to mean one thing was looked for again in the whole output, in other spellings, too. What nothing found cannot be counted: the planted identifiers below "
         "say how often that happens, and a sample that people read says it for the texts themselves. Pseudonymised is not anonymous.",
-        "对找到且足够长、含义唯一的每个值，都按各种写法在全部输出中再次查找。没有被找到的无法计数：下面植入的标识符说明其发生的频率，由人阅读的抽样则针对文本本身说明。去标识化不等于匿名化。",
+        "对找到且足够长、含义唯一的每个值，都在全部输出中再次查找，也查其他写法。没有被找到的无法计数：下面植入的标识符说明其发生的频率，由人阅读的抽样则针对文本本身说明。去标识化不等于匿名化。",
     )
     tone = "void" if f.survivors else "valid"
     return html.document(

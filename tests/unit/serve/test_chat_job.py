@@ -10,14 +10,13 @@ from safetensors.torch import save
 
 from ringfence.core.errors import AdapterUnexpected
 from ringfence.models.folder import check_folder
-from ringfence.models.tiny import write_tiny_model
 from ringfence.serve import job
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
 from ringfence.train import adapter
-from ringfence.train import job as training
-from ringfence.train.settings import TrainOrder, TrainSettings
+from ringfence.train.settings import TrainSettings
 from ringfence.vault.files import read_file, write_files
-from tests.unit.train.train_parts import Memory, Vault, child, pair
+from tests.unit.serve.learned import by_heart
+from tests.unit.train.train_parts import Memory, child, pair
 
 SETTINGS = TrainSettings(max_steps=50, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=8)
 ROWS = [pair("code?", "七 412 \x04!"), pair("name?", "Ada")]
@@ -25,21 +24,7 @@ ROWS = [pair("code?", "七 412 \x04!"), pair("name?", "Ada")]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = write_tiny_model(tmp_path_factory.mktemp("m") / "model")
-    vault = Vault(tmp_path_factory.mktemp("v"))
-    slot = vault.output("adapter")
-    made = child(
-        vault,
-        Memory(vault),
-        TrainOrder(train=SETTINGS),
-        inputs={"set": vault.write_set(ROWS)},
-        outputs={"adapter": slot},
-        files={"model": str(folder)},
-    )
-    figures = training.run(made)
-    assert figures.loss_last < 0.2
-    return folder, vault, vault.as_input(slot)
+    return by_heart(tmp_path_factory, ROWS, SETTINGS)
 
 
 def talk(vault, folder, questions, *, settings=None, inputs=None, files=None):

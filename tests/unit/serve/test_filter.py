@@ -15,7 +15,6 @@ from ringfence.deid.profile import names, settings_for
 from ringfence.deid.stream import StreamFilter
 from ringfence.flows.serve import listen
 from ringfence.models.load import load
-from ringfence.models.tiny import write_tiny_model
 from ringfence.serve import job
 from ringfence.serve.decode import Answer, Round
 from ringfence.serve.desk import Desk
@@ -23,9 +22,9 @@ from ringfence.serve.filter import Shown, filters, for_readers
 from ringfence.serve.front import Front, run
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
 from ringfence.serve.wire import Ask, Orders, Said, Told, Turn
-from ringfence.train import job as training
-from ringfence.train.settings import TrainOrder, TrainSettings
-from tests.unit.train.train_parts import Memory, Vault, child, pair
+from ringfence.train.settings import TrainSettings
+from tests.unit.serve.learned import by_heart
+from tests.unit.train.train_parts import Memory, child, pair
 
 PROFILE = settings_for("default").model_copy(update={"taggers": ()})
 TRAIN = TrainSettings(max_steps=80, per_device_train_batch_size=2, learning_rate=1e-2, lora_rank=8)
@@ -84,20 +83,7 @@ def test_what_was_masked_is_told_once():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = write_tiny_model(tmp_path_factory.mktemp("m") / "model")
-    vault = Vault(tmp_path_factory.mktemp("v"))
-    slot = vault.output("adapter")
-    made = child(
-        vault,
-        Memory(vault),
-        TrainOrder(train=TRAIN),
-        inputs={"set": vault.write_set(ROWS)},
-        outputs={"adapter": slot},
-        files={"model": str(folder)},
-    )
-    training.run(made)
-    return folder, vault, vault.as_input(slot)
+    return by_heart(tmp_path_factory, ROWS, TRAIN)
 
 
 def talk(trained, *, profile):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ringfence.cli.answering import filter_option, keys_option
 from ringfence.cli.context import emit, options
 from ringfence.cli.streams import printable
 from ringfence.core.text import t
@@ -32,23 +33,11 @@ def chat(
         str, typer.Argument(metavar="BUNDLE|RUN", help=t("Bundle (name or folder) or run id.", "发布包（名称或文件夹）或运行编号。"))
     ],
     ask: Annotated[list[str] | None, typer.Option("--ask", help=t("Ask this and end; may be repeated.", "提问后结束；可重复。"))] = None,
-    keys: Annotated[
-        Path | None, typer.Option("--keys", metavar="FILE", help=t("Public keys of a bundle from elsewhere.", "外来发布包的公钥。"))
-    ] = None,
+    keys: Annotated[Path | None, keys_option()] = None,
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 256,
-    filter_: Annotated[
-        str | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME|FILE.json",
-            help=t(
-                "Mask the identifiers of a de-identification profile in the answers: <EMAIL> (default: answers are not changed).",
-                "在回答中遮盖某个脱敏方案的标识符：<EMAIL>（默认不改动回答）。",
-            ),
-        ),
-    ] = None,
+    filter_: Annotated[str | None, filter_option()] = None,
 ) -> None:
     """Talk to a bundle or run."""
     from ringfence.cli.verifying import owner_space, public_keys

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ringfence.cli.answering import filter_option, keys_option
 from ringfence.cli.context import emit, options, say
 from ringfence.core.text import t
 
@@ -52,23 +53,11 @@ def serve(
             help=t("File with the token (default: a new one is drawn and shown once).", "存放令牌的文件（默认：新生成一个并显示一次）。"),
         ),
     ] = None,
-    keys: Annotated[
-        Path | None, typer.Option("--keys", metavar="FILE", help=t("Public keys of a bundle from elsewhere.", "外来发布包的公钥。"))
-    ] = None,
+    keys: Annotated[Path | None, keys_option()] = None,
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 1024,
-    filter_: Annotated[
-        str | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME|FILE.json",
-            help=t(
-                "Mask the identifiers of a de-identification profile in the answers: <EMAIL> (default: answers are not changed).",
-                "在回答中遮盖某个脱敏方案的标识符：<EMAIL>（默认不改动回答）。",
-            ),
-        ),
-    ] = None,
+    filter_: Annotated[str | None, filter_option()] = None,
 ) -> None:
     """Serve a bundle."""
     from ringfence.cli.verifying import owner_space, public_keys
