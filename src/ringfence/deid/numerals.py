@@ -9,6 +9,7 @@ _DIGITS = {
 }
 _TENS = {"十": 10, "拾": 10, "廿": 20, "卅": 30}
 NUMERALS = "".join(_DIGITS) + "".join(_TENS)
+_HUNDRED = 100
 ALTERNATIVES = "|".join(NUMERALS)  # for a pattern: a class of them would be one of bytes
 
 
@@ -31,11 +32,11 @@ def number(text: str) -> int | None:
 
 
 def written(value: int, *, like: str) -> str:
-    """Return `value` (below 10,000) in the manner of `like`: digits one by one, with tens, or in ASCII with its leading zeros."""
+    """Return `value` (below 10,000) in the manner of `like`: digits one by one, with tens if it is below 100, or in ASCII with its leading zeros."""
     if like.isascii():
         return str(value).zfill(len(like))
     plain = "〇一二三四五六七八九"
-    if all(c in _DIGITS for c in like) and (len(like) > 1 or value < 10):  # noqa: PLR2004  one place
+    if value >= _HUNDRED or (all(c in _DIGITS for c in like) and (len(like) > 1 or value < 10)):  # noqa: PLR2004  one place
         return "".join(plain[int(d)] for d in str(value).zfill(len(like)))
     tens, ones = divmod(value, 10)
     return ("" if tens == 0 else "十" if tens == 1 else plain[tens] + "十") + (plain[ones] if ones or not tens else "")

@@ -94,6 +94,6 @@ def test_numerals(text, value):
     assert number(text) == value
 
 
-@given(st.integers(1, 99))
+@given(st.integers(1, 9_999))
 def test_a_numeral_says_what_it_was_written_for(value):
     assert number(written(value, like="十二")) == value

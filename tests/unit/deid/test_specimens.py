@@ -11,6 +11,7 @@ from stdnum.cn import ric, uscc
 from stdnum.gb import nhs
 from stdnum.us import ein, itin, rtn, ssn
 
+from ringfence.deid.draw import Draw
 from ringfence.deid.named import PERSON
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.specimen import Specimens
@@ -64,6 +65,13 @@ ORACLES = {
     "mac-address.v1": lambda value: mac.is_valid(":".join(re.findall("..", plain(value))), validate_manufacturer=False),
     "crypto-wallet.v1": is_bitcoin,
 }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rare_value_stops_a_generator_or_is_without_a_stand_in(name):
+    part = RECOGNISERS.create(name)
+    for item in drawn(name, count=3_000, seed=5):
+        assert part.surrogate(item.value, Draw(b"k" * 32, part.normalise(item.value).encode()))
 
 
 @pytest.mark.parametrize("name", ORACLES)

@@ -9,6 +9,7 @@ import pytest
 
 from ringfence.deid import surrogate
 from ringfence.deid.draw import Draw, refill
+from ringfence.deid.numerals import number
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.surrogate import Surrogates
 
@@ -123,3 +124,11 @@ def test_what_is_forgotten_to_make_room_is_made_again_together(monkeypatch):
     count = len(asked)
     assert [made.surrogate(*at) for at in first] == before
     assert len(asked) == count
+
+
+@pytest.mark.parametrize("value", ["一〇二", "一〇〇", "九十九", "102"])
+def test_an_age_beyond_a_hundred_has_a_stand_in_of_the_same_five_years(value):
+    for n in range(20):
+        made = surrogates(key=bytes([n]) * 32).surrogate("AGE", value)
+        assert number(made) // 5 == number(value) // 5
+        assert made != value
