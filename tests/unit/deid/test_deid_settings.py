@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownProfile
+from ringfence.core.policy import DEFAULT, SHIPPED
 from ringfence.deid.operator import Use
 from ringfence.deid.profile import is_called_rightly, load, names, settings_for
 from ringfence.deid.settings import DeidFigures, DeidSettings, kinds, vocabulary
@@ -92,3 +93,8 @@ def test_figures_take_kinds_of_the_vocabulary_only():
         DeidFigures.model_validate(row | {"few_without": {"age": 1}}, context={"vocabulary": kinds()})
     assert DeidFigures.model_validate(row | {"few_without": {"age": 1}}, context={"vocabulary": vocabulary()}).few_without == {"age": 1}
     assert DeidFigures.public() == {"survivors", "engine"}
+
+
+def test_a_new_workspace_admits_the_profiles_that_ship_and_no_others():
+    assert sorted(SHIPPED) == sorted(names())
+    assert DEFAULT.train.require.deid.profiles == SHIPPED
