@@ -30,7 +30,9 @@ _WORD = rf"{_LETTER}[\w'’.\-]*"
 _CAPITALISED = r"(?:\(?[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f][\w'’.\-]*\)?|de|del|la|le|of|am|an|der)"
 _NUMBER = r"[0-9]{1,6}[A-Za-z]?(?:[/\-][0-9]{1,4}[A-Za-z]?)?"
 _GAP = r"[ ,\n>?]{1,8}"  # between the lines of an address, also quoted ones
-_LEFT_NUMBER = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_CAPITALISED} |[0-9]{{1,3}}(?:st|nd|rd|th) ){{1,4}}?$")
+_LEFT_NUMBER = re.compile(
+    rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}(?:[NSEW]\.? )?(?:{_CAPITALISED}|[0-9]{{1,3}}(?:st|nd|rd|th)|rue|via|calle) (?:{_WORD} ){{0,3}}?$"
+)
 _NAMED = re.compile(r"\.? [A-Z][a-z]+")
 _LEFT_NUMBERS = re.compile(rf"(?<![0-9A-Za-z])(?:{_NUMBER} ){{1,2}}$")
 _NAME_AND_NUMBER = re.compile(rf" (?:[a-zà-ÿ]{{1,3}} )?(?:{_WORD} ){{0,4}}?{_WORD},? {_NUMBER}(?![0-9A-Za-z])")
