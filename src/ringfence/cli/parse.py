@@ -97,7 +97,7 @@ def override(text: str, verb: str) -> tuple[str, Any]:
     """
     import yaml
 
-    from ringfence.recipe.read import strict_yaml
+    from ringfence.recipe.read import override_value
 
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
@@ -106,6 +106,6 @@ def override(text: str, verb: str) -> tuple[str, Any]:
     if not value.strip():
         raise BadArgument(option=text, problem=t("it has no value; null means none", "没有值；null 表示空"), verb=verb)
     try:
-        return key, strict_yaml(value)
+        return key, override_value(key, value)
     except yaml.YAMLError as cause:
         raise BadArgument(option=key, problem=t("its value is not readable YAML", "其值不是可读的 YAML"), verb=verb) from cause

@@ -26,6 +26,8 @@ B = TypeVar("B", bound=Settings)
 
 _LIMIT = 1 << 20  # bytes of a recipe file
 _BLOCKS = ("privacy", "audit", "release")  # ringfence's own
+_NAMES = ("model_name_or_path", "dataset", "eval_dataset")  # the first digits of a digest may look like a number: 123456e78901
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key written twice, and reads 1e-4 as a number, as people expect."""
+    """YAML that refuses a key written twice, reads 1e-4 as a number, as people expect, and a name never as one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
         """Return the mapping of a node."""
+        for key, value in node.value:
+            if key.value in _NAMES and value.tag in _NUMBERS:
+                value.tag = "tag:yaml.org,2002:str"
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) != len(node.value):
             raise yaml.YAMLError(t("a key is written twice", "有键写了两次"))
@@ -114,6 +119,15 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise RecipeUnreadable(path=str(path), problem=t("it is not one mapping of names", "不是由名称构成的映射"))
     return document
+
+
+def override_value(key: str, text: str) -> object:
+    """Return the value of `key=text` on the command line, read as the file's would be.
+
+    Raises: yaml.YAMLError.
+    """
+    value = strict_yaml(text)
+    return text.strip() if key in _NAMES and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def strict_yaml(text: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ringfence.cli.parse import override
 from ringfence.recipe.read import read
 
 
@@ -12,6 +13,17 @@ def test_the_precision_is_the_one_that_was_asked_for(tmp_path, line, dtype):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + line)
     assert read(path).order.hints.dtype == dtype
+
+
+@pytest.mark.parametrize("digits", ["123456789012", "123456e78901", "012345670123", "1e99999999", "0x1234567890", "190:20:30"])
+def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: {digits}\ndataset: {digits}\neval_dataset: {digits}\nlearning_rate: 1e-4\n")
+    found = read(path)
+    assert (found.model, found.dataset, found.eval_dataset, found.order.train.learning_rate) == (digits, digits, digits, 1e-4)
+    for key in ("model_name_or_path", "dataset", "eval_dataset"):
+        assert override(f"{key}={digits}", "train") == (key, digits)
+    assert override("eval_dataset=null", "train") == ("eval_dataset", None)
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])
