@@ -14,9 +14,9 @@ demo: $(READY) $(WHEEL)   ## the whole way on generated clinic notes: import to 
 test: check $(WHEEL)      ## the gate: check, then the tests
 	$(BIN)/python tests/offline.py $(BIN)/pytest -m "not full" -n 2
 
-test-full: check $(WHEEL) $(TAGGERS) ## the counts that the documentation states; needs more time and environments of its own
+test-full: check $(WHEEL) $(TAGGERS) ## the counts that the documentation states; hours: make test-full TESTS="-m full tests/unit/deid" does a part
 	tests/environments.sh
-	$(BIN)/python tests/offline.py $(BIN)/pytest -p no:xdist -rs
+	$(BIN)/python tests/offline.py $(BIN)/pytest -p no:xdist -rs $(TESTS)
 
 check: $(READY)           ## formatting, lint, typing, layers
 	$(BIN)/ruff format --check .
