@@ -150,9 +150,13 @@ class Engine:
     def replace(self, text: str, spans: Iterable[Span], *, subject: bytes = b"") -> str | None:
         """Return `text` with spans that `find` returned replaced; None when the profile drops a record that holds one of them."""
         spans = list(spans)
+        instead = self.instead(text, spans, subject=subject)
+        return None if instead is None else with_instead(text, spans, instead)
+
+    def instead(self, text: str, spans: Sequence[Span], *, subject: bytes = b"") -> list[Instead] | None:
+        """Return what stands in place of each span that `find` returned; None when the profile drops a record that holds one of them."""
         folded = [(span, fold(text[span.start : span.end]).text) for span in spans]
-        instead = self._replacements([text], {0: folded}, [subject])[0]
-        return None if instead is None else _with(text, spans, instead)
+        return self._replacements([text], {0: folded}, [subject])[0]
 
     def learn(self, records: Iterable[Record], into: Known | Learned | None = None) -> None:
         """Remember every original in the texts and fields of `records`: in `into`, by default in what this engine knows."""
@@ -352,14 +356,14 @@ def _rewritten(record: Record, rows: Mapping[int, tuple[Sequence[tuple[Span, str
         if instead is None:
             return Rewritten(None)
         text, spans = texts[n], [span for span, _ in some]
-        texts[n] = _with(text, spans, instead)
+        texts[n] = with_instead(text, spans, instead)
         for span, (new, is_kept) in zip(spans, instead, strict=True):
             one = Found(n, span.start, span.end, span.kind, text[span.start : span.end], new)
             (kept if is_kept else found).append(one)
     return Rewritten(record.with_texts(tuple(texts), keep_fields=False), tuple(found), tuple(kept))
 
 
-def _with(text: str, spans: Sequence[Span], instead: Sequence[Instead]) -> str:
+def with_instead(text: str, spans: Sequence[Span], instead: Sequence[Instead]) -> str:
     """Return `text` with each span, in order and disjoint, exchanged."""
     pieces, at = [], 0
     for span, (new, _) in zip(spans, instead, strict=True):

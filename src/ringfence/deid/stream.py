@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ringfence.deid.engine import Engine
+from ringfence.deid.engine import Engine, with_instead
 from ringfence.deid.recogniser import Span
 
 # Where a piece ends whatever follows: a line, a sentence of Chinese, a sentence of English whose last word is no abbreviation. The marks of ASCII
@@ -84,14 +84,12 @@ class StreamFilter:
     def _done(self, piece: str, spans: Sequence[Span]) -> str:
         self._before = (self._before + piece)[-_CONTEXT:]
         self._level = 0
-        self.found.update(span.kind for span in spans if not self._keeps(piece, span))
-        masked = self._engine.replace(piece, spans, subject=self._subject)
-        return "" if masked is None else masked
-
-    def _keeps(self, piece: str, span: Span) -> bool:
-        """Return True when the profile leaves what stands there as it is."""
-        value = piece[span.start : span.end]
-        return self._engine.replace(value, [Span(0, len(value), span.kind, span.score)], subject=self._subject) == value
+        instead = self._engine.instead(piece, spans, subject=self._subject)
+        if instead is None:  # the profile drops what holds such a thing
+            self.found.update(span.kind for span in spans)
+            return ""
+        self.found.update(span.kind for span, new in zip(spans, instead, strict=True) if not new.is_kept)
+        return with_instead(piece, spans, instead)
 
     def _skipped(self, at: int) -> int:
         """Return where what is held goes on behind the rest of a very long identifier."""

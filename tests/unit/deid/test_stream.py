@@ -52,9 +52,26 @@ def test_text_comes_out_a_sentence_behind():
     assert tool.close() == "第二句"
 
 
-def test_a_key_word_counts_for_the_next_line():
-    made, tool = through("住院号：\nZY20230415001\n", [4])
-    assert ("ZY20230415001" in made) == (not tool.found)
+def test_a_key_word_counts_for_the_next_line_and_not_for_ever():
+    line = "Passport number:\n"
+    assert len(ENGINE.find(f"{line}E12345678\n")) == 1
+    made, tool = through(f"{line}E12345678\n", [4])
+    assert "E12345678" not in made
+    assert tool.found == {"PASSPORT": 1}
+    between = ("word " * 40).strip() + "\n"
+    assert through(f"{line}{between}E12345678\n", [4])[1].found == {}
+
+
+def test_what_came_before_is_looked_at_and_never_told_again():
+    made, tool = through("Passport number: E12345678\nPassport number: G87654321\n", range(50))
+    assert made.count("Passport number: ") == 2
+    assert tool.found == {"PASSPORT": 2}
+
+
+def test_marks_that_go_on_end_one_sentence():
+    tool = StreamFilter(ENGINE)
+    assert [tool.feed(text) for text in ("好。", "！", "再", "见？\n", "。", "x")] == ["", "", "好。！", "", "", "再见？\n。"]
+    assert tool.close() == "x"
 
 
 # ── sentences without an end ──────────────────────────────────────────────────────────────────────────────────────────
@@ -100,6 +117,19 @@ def test_no_cut_is_made_where_an_identifier_ends():
     tool = StreamFilter(BOUNDLESS)
     assert tool.feed(("字" * 395 + "tok_a" + "字" * 300)[:601]) == "字" * 395
     assert tool.close() == "<API_KEY>" + "字" * 201
+
+
+def test_a_long_sentence_is_cut_behind_a_space_if_that_is_not_too_early():
+    tool = StreamFilter(ENGINE)
+    assert tool.feed(("我们继续讨论这个问题，" * 60)[:601]) == "我们继续讨论这个问题，" * 36  # of the 400 that have 200 behind them
+    tool = StreamFilter(ENGINE)
+    assert tool.feed("好，" + "字" * 599) == "好，" + "字" * 398
+
+
+def test_after_a_stretch_that_nothing_could_part_a_sentence_waits_no_longer_than_before():
+    tool = StreamFilter(BOUNDLESS)
+    out = tool.feed(f"tok_{'a' * 2_000} end\n" + "字" * 601)
+    assert out == "<API_KEY> end\n" + "字" * 400
 
 
 def test_two_identifiers_side_by_side_are_not_parted():
