@@ -18,4 +18,4 @@ SlotId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]  # 128 random bits, he
 RunId = Annotated[str, Field(pattern=r"^[a-z]+-[0-9a-f]{12}$")]  # arrow and 48 random bits
 PartName = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.v[0-9]+$")]
 Name = Annotated[str, Field(pattern=r"^[^\W_][\w.-]{0,63}$")]  # what users call a set or bundle; letters of any script
-OWN_DIGITS = 12  # of the digest that ends the name of a tenant's own profile of de-identification
+OWN_DIGITS = 32  # of the digest that ends the name of a tenant's own profile of de-identification: nobody finds another that ends so
