@@ -199,3 +199,10 @@ def test_what_is_optional_in_a_pattern_is_a_character_and_not_its_last_byte(arou
 def test_no_postcode_is_found_behind_a_key_word_of_another_text():
     assert list(PARTS["postcode.v1"].find("zip file\x00100080")) == []
     assert list(PARTS["postcode.v1"].find("zip 100080\x00"))
+
+
+def test_no_date_of_eight_digits_is_found_behind_a_key_word_of_another_text_or_value():
+    find = PARTS["date.v1"].find
+    assert list(find("日期202302282\x0020181028")) == []
+    assert list(find("日期202302282 20181028")) == []
+    assert [(span.start, span.end) for span in find("日期:20230228,20181028")] == [(3, 11)]

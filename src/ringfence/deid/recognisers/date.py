@@ -18,6 +18,7 @@ _KEYS = "日期|时间|時間|出生|生日|年月日|DOB|[Bb]irth|[Bb]irthday|[
 _LOOK = 10  # characters from the start of a date to the 月 in it, or from there to its end
 _TAIL = 12  # and from the month's name to the end
 _MOST_DAYS = 365
+_EIGHT = 8  # digits behind a key word
 
 
 @RECOGNISERS.add("date.v1")
@@ -94,4 +95,4 @@ def _match(text: str, start: int, end: int) -> tuple[re.Match[str] | None, float
         return form.match(text, start, last), SHAPE
     if dates.is_name(text[start:end]):
         return dates.NAME_AND_DAY.match(text, start, last), SHAPE
-    return dates.COMPACT.search(text, start, last), KEYWORDED
+    return dates.COMPACT.match(text, end - _EIGHT, last), KEYWORDED
