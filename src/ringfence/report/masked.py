@@ -189,7 +189,7 @@ def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
     return html.document(
         title,
         [
-            html.said(headline, " ".join(filter(None, (reach, short_sentence(f)))), tone=tone),
+            html.said(headline, t(" ", "").join(filter(None, (reach, short_sentence(f)))), tone=tone),
             html.section("found", t("Found, by kind", "按类型统计"), _kinds(f, facts)),
             html.section("people", t("People who stand out", "突出的个人"), _people(f)),
             *(

@@ -183,4 +183,5 @@ def test_a_run_of_an_earlier_version_has_a_page():
 def test_short_names_that_were_left_are_told(language):
     assert "314" not in page(language)
     assert "314" in page(language, short_left=314)
+    assert {"en": "not anonymous. In 314", "zh": "不等于匿名化。有 314"}[language] in page(language, short_left=314)
     assert short_sentence(shown()) is None
