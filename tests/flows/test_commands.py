@@ -190,6 +190,22 @@ def test_an_unscanned_set_is_sent_to_the_scan_first(space, tmp_path, capsys):
     assert "ringfence train RECIPE" in capsys.readouterr().err
 
 
+def test_an_operator_for_a_kind_that_nothing_finds_is_told(space, tmp_path, capsys):
+    from ringfence.cli.main import run
+
+    import_notes(space, tmp_path, notes(4))
+    word, profile = tmp_path / "word", tmp_path / "ours.json"
+    word.write_text("correct horse battery staple")
+    profile.write_text(
+        '{"recognisers": ["email.v1"], "operators": {"PERSONS": "redact.v1", "WARD": "keep.v1", "DATE": "keep.v1", "*": "token.v1"}}'
+    )
+    front = ["--passphrase-file", str(word), "-w", str(space.path), "deid", "clinic", "--profile", str(profile)]
+    assert run(front) == 0
+    assert "check the spelling: PERSONS (PERSON?), WARD\n" in capsys.readouterr().err
+    assert run([*front, "--quiet"]) == 0
+    assert "spelling" not in capsys.readouterr().err
+
+
 # ── data delete ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

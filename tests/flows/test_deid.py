@@ -242,21 +242,27 @@ def test_a_policy_that_admits_any_profile_is_said_to(space, cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "code"),
+    ("content", "refusal"),
     [
-        ({"recognisers": []}, "RF-CORE-002"),
-        ({"recognisers": ["email.v1"], "operators": {"EMAIL": "keep"}}, "RF-CORE-002"),
-        ({"recognisers": ["email.v1"], "secret": 1}, "RF-CORE-002"),
-        ({"recognisers": ["email.v9"]}, "RF-CORE-001"),
-        (None, "RF-DEID-001"),
+        ({"recognisers": []}, ("RF-CORE-002", "recognisers: it must have 1 values at least")),
+        ({"recogniser": ["email.v1"]}, ("RF-CORE-002", "recognisers: it is missing")),
+        ({"recognisers": ["email.v1"], "operators": {"EMAIL": "keep"}}, ("RF-CORE-002", "operators.EMAIL.0")),
+        (
+            {"recognisers": ["email.v1"], "operators": {"AGE": {"use": "generalise.v1"}}},
+            ("RF-CORE-002", "operators.AGE.0.to: it is missing"),
+        ),
+        ({"recognisers": ["email.v1"], "secret": 1}, ("RF-CORE-002", "secret: it is unknown")),
+        ({"recognisers": ["email.v9"]}, ("RF-CORE-001", "email.v9")),
+        (None, ("RF-DEID-001", "own.json")),
     ],
 )
-def test_a_profile_that_cannot_work_is_refused_before_anything_starts(space, cli, tmp_path, content, code):
+def test_a_profile_that_cannot_work_is_refused_before_anything_starts(space, cli, tmp_path, content, refusal):
     import_notes(space, tmp_path, notes(4))
     path = tmp_path / "own.json"
     if content is not None:
         path.write_text(json.dumps(content))
     size = reopen(space.path).ledger.size
     got, answer = cli("deid", "clinic", "--profile", path, workspace=space.path)
-    assert (got, answer["error"]["code"]) == (2, code)
+    assert (got, answer["error"]["code"]) == (2, refusal[0])
+    assert refusal[1] in answer["error"]["message"]
     assert reopen(space.path).ledger.size == size

@@ -96,6 +96,17 @@ def test_a_masked_set_leaves_on_record_and_comes_back_with_its_units_and_its_bud
     assert outcome["joins"] == [one.digest for one in space.state.runs[clinic].made if one.kind == "account"]
 
 
+def test_a_set_that_was_scanned_says_its_units_too(cli, tmp_path):
+    space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()))
+    import_notes(space, tmp_path, notes(30))
+    for command in (("scan", "clinic"), ("scan", "clinic", "--keep"), ("deid", "clinic")):
+        assert cli(*command, workspace=tmp_path / "ws")[0] == 0
+    code, answer = cli("data", "export", "clinic@masked", tmp_path / "out.jsonl", workspace=tmp_path / "ws")
+    assert (code, answer["has_unit"]) == (0, True)
+    code, again = cli("import", tmp_path / "out.jsonl", "--name", "back", "--unit", "unit", workspace=tmp_path / "ws")
+    assert (code, again["units"]) == (0, 15)
+
+
 def test_no_row_of_a_masked_set_tells_what_stood_there(export, ws, tmp_path):
     target = tmp_path / "out.jsonl"
     assert export("clinic", target)[0] == 0  # a bare name is the last arrow's output

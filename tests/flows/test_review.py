@@ -84,6 +84,19 @@ def reviews(space):
     return [thing for thing in space.state.live().values() if thing.made.kind == "review"]
 
 
+def test_the_next_command_names_the_masked_set_where_there_are_several(ws, capsys, monkeypatch, tmp_path):
+    deidentify(reopen(ws), "clinic", settings=settings_for("strict", without=("en-names.v1", "lac.v1", "spacy-en-md.v1", "zh-names.v1")))
+    profiles = {thing.made.profile for thing in reopen(ws).state.live().values() if thing.made.stage == "masked"}
+    (named,) = (f"clinic@masked:{profile}" for profile in profiles if profile.startswith("strict"))
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    monkeypatch.setattr("sys.stdin", io.StringIO("r 1\no\nq\n"))
+    assert run(["--passphrase-file", str(word), "-w", str(ws), "deid", "review", named, "--rows", "5"]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == f"Next: ringfence deid review {named}"
+    assert "1 of 5 rows of the sample reviewed: 0 leak (0 places); places that were no identifiers: 1, of another kind: 0" in told.out
+
+
 # ── the terminal ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

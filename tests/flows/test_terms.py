@@ -9,6 +9,7 @@ import shutil
 import pytest
 import yaml
 
+from ringfence.cli.main import run
 from ringfence.core.errors import Busy, NoCandidates, NumberUnknown, TermsFileRefused
 from ringfence.deid.profile import settings_for
 from ringfence.deid.terms_settings import TermsSettings
@@ -86,6 +87,13 @@ def test_candidates_come_with_counts_and_contexts_without_identifiers(looked):
     assert all(term in context for term in SECRET for context in found[term]["contexts"])
     assert any("▇" in context for context in contexts)
     assert not [c for c in contexts if "clinic.internal" in c or re.search("1380013", c)]
+
+
+def test_the_next_command_names_the_set_whose_terms_were_decided(looked, tmp_path, capsys):
+    word = tmp_path / "word"
+    word.write_text(PASSPHRASE)
+    assert run(["--passphrase-file", str(word), "-w", str(looked[0].path), "deid", "terms", "accept", "clinic", "1"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "Next: ringfence deid clinic"
 
 
 def test_accepted_generalised_and_kept_terms_are_treated_so_in_every_spelling(looked):

@@ -172,6 +172,7 @@ def say(line: str) -> None:
 def advise(line: str) -> None:
     """Suggest the next command on standard error."""
     if not (_options.quiet or _options.json):
+        sys.stdout.flush()  # what it follows, where both go into one file
         print(t("Next: ", "下一步：") + line, file=sys.stderr, flush=True)
 
 

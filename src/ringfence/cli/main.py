@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 import ringfence
 from ringfence.cli import commands
 from ringfence.cli.context import Options, emit, options, set_options
+from ringfence.cli.helping import mend_help
 from ringfence.cli.streams import finished, prepare_streams
 from ringfence.cli.usage import as_ours
 from ringfence.core import text
@@ -113,6 +114,7 @@ def hoisted(arguments: list[str]) -> list[str]:
 
 def application() -> typer.Typer:
     """Return the application with every command that is in the folder, in the order of the data."""
+    mend_help()
     app = typer.Typer(
         name="ringfence",
         cls=_Group,

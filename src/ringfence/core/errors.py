@@ -329,7 +329,10 @@ class AlreadyExists(WorkspaceError):
 
     code, http_status, exit_code = "RF-WORKSPACE-002", 409, 2
     what = Text("{path} already exists", "{path} 已存在")
-    remedy = Text("choose another path; ringfence never overwrites", "换一个路径；ringfence 从不覆盖")
+    remedy = Text(
+        "choose another path; ringfence overwrites nothing by itself (`ringfence data export` replaces a file with --force)",
+        "换一个路径；ringfence 不会自行覆盖（`ringfence data export` 加 --force 可替换文件）",
+    )
 
 
 class Busy(WorkspaceError):
@@ -729,8 +732,8 @@ class PartsOverlap(DeidError):
         "{moved} 份文档与其他文档内容相同，剩下可供度量的句子为 {left} 个（至少 {least} 个），其文本有 {percent} % 同时出现在两侧（上限 2 %）",
     )
     remedy = Text(
-        "label texts that differ more, drop copies, or mark rows of one document with the same `document`",
-        "请标注差异更大的文本，删去重复，或用相同的 `document` 标明同一份文档的各行",
+        "label more texts and such as differ, drop copies, or mark rows of one document with the same `document`",
+        "请标注更多且差异更大的文本，删去重复，或用相同的 `document` 标明同一份文档的各行",
     )
 
 

@@ -18,13 +18,15 @@ from ringfence.core.digest import settings_digest
 from ringfence.core.errors import InvalidSettings, UnknownPart, UnknownProfile
 from ringfence.core.problems import first_problem
 from ringfence.core.settings import OWN_DIGITS, Digest, PartName, Settings
+from ringfence.core.text import t
 from ringfence.deid.operator import Uses
 from ringfence.deid.recogniser import RECOGNISERS
-from ringfence.deid.settings import DeidSettings
+from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.deid.tagger import TAGGERS
 
 _SUFFIX = ".json"
 _OWN_END = re.compile(rf"-[0-9a-f]{{{OWN_DIGITS}}}$")
+_OTHERS = "*"  # every kind that a profile does not name
 _LONGEST = 40  # characters of a name before its digest
 
 
@@ -91,7 +93,9 @@ def _parsed(name: str, data: bytes) -> Profile:
     try:
         return Profile.model_validate_json(data)
     except ValidationError as cause:
-        raise InvalidSettings(where=f"profile {name}", problem=first_problem(cause)[1]) from cause
+        where, problem = first_problem(cause)
+        said = t("{key}: {problem}", "{key}：{problem}", key=".".join(where), problem=problem) if where else problem
+        raise InvalidSettings(where=f"profile {name}", problem=said) from cause
 
 
 def settings_for(
@@ -125,6 +129,11 @@ def settings_for(
         name = _called(re.sub(_OWN_END, "", name), profile)
     taggers = tuple(dict.fromkeys([*profile.taggers, *with_]))
     return DeidSettings(profile=name, parts=profile.recognisers, taggers=taggers, operators=profile.operators, terms_digest=terms_digest)
+
+
+def unknown_kinds(settings: DeidSettings) -> list[str]:
+    """Return the kinds that have an operator and that nothing of ringfence finds, sorted: misspelt, or of a tagger or recognisers of one's own."""
+    return sorted(settings.operators.keys() - {*kinds(), _OTHERS})
 
 
 def _folder(folder: Traversable | None) -> Traversable:

@@ -174,8 +174,8 @@ def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
     """Return the page in the chosen language."""
     title = t("De-identification of {name}", "{name} 的脱敏", name=facts.data_set)
     headline = t(
-        "{n} identifiers in {rows} rows were replaced; {left} originals are left.",
-        "替换了 {rows} 行中的 {n} 个标识符；残留原文 {left}。",
+        "{n} identifiers in {rows} rows were found and replaced; {left} of them are left.",
+        "在 {rows} 行中找到并替换了 {n} 个标识符；其中残留 {left}。",
         n=sum(f.spans.values()),
         rows=f.records,
         left=f.survivors,
@@ -189,7 +189,7 @@ def masked_page(f: MaskedShown, facts: MaskedFacts) -> str:
     return html.document(
         title,
         [
-            html.said(headline, " ".join(filter(None, (reach, short_sentence(f)))), tone=tone),
+            html.said(headline, t(" ", "").join(filter(None, (reach, short_sentence(f)))), tone=tone),
             html.section("found", t("Found, by kind", "按类型统计"), _kinds(f, facts)),
             html.section("people", t("People who stand out", "突出的个人"), _people(f)),
             *(
@@ -214,7 +214,7 @@ def _kinds(f: MaskedShown, facts: MaskedFacts) -> str:
         "比例为 95 % 的单侧界限（Clopper-Pearson），针对这类写法的标识符：你的数据写法可能不同。人名、机构名与地名植入于我们自造的句子中：行中的可能更难。短横：未植入，无从得知。",
     )
     names = [t("kind", "类型"), t("replaced", "替换"), t("kept by the profile", "按方案保留"), t("planted ones found", "找到的植入标识符")]
-    return html.table(caption, names, body)
+    return html.table(caption, names, body, kind="numbers named")
 
 
 def _people(f: MaskedShown) -> str:
@@ -235,7 +235,7 @@ def _people(f: MaskedShown) -> str:
     said = crowd_sentence(f)
     if said is None:
         return "\n".join(_paragraphs([none]))
-    return "\n".join([*_paragraphs([said]), *([html.table(caption, names, rows)] if rows else [])])
+    return "\n".join([*_paragraphs([said]), *([html.table(caption, names, rows, kind="numbers named")] if rows else [])])
 
 
 def _about(f: MaskedShown, facts: MaskedFacts) -> str:
@@ -270,7 +270,7 @@ def _recall(f: MaskedShown, facts: MaskedFacts, kind: str) -> str:
 
 
 def _count(counts: Mapping[str, int], kind: str) -> str:
-    return str(counts[kind]) if counts.get(kind) else "–"
+    return str(counts.get(kind, 0))  # a dash is for what nobody knows
 
 
 def _paragraphs(sentences: list[str]) -> list[str]:

@@ -25,7 +25,7 @@ def run(child: Child[ScanSettings]) -> ScanFigures:
     flags = look(_Watched(child, source, passes=4), child.order.settings.parts)
     if len(flags) == len(source):
         raise NothingLeft(rows=len(source))
-    with _writer(child, "set") as cleared, _writer(child, "quarantine") as quarantine:
+    with _writer(child, "set", source) as cleared, _writer(child, "quarantine", source) as quarantine:
         for row, record in enumerate(source):
             if names := flags.get(row):
                 quarantine.write(flagged(record, row, names))
@@ -43,7 +43,7 @@ def keep(child: Child[KeepSettings]) -> ScanFigures:
     cleared, held = _reader(child, "set"), _reader(child, "quarantine")
     left: Counter[str] = Counter()
     stays = 0
-    with _writer(child, "set") as output, _writer(child, "quarantine") as quarantine:
+    with _writer(child, "set", cleared) as output, _writer(child, "quarantine", cleared) as quarantine:
         for record, is_held in merged(cleared, held):
             if is_held and only is not None and flags_of(record) != [only]:
                 quarantine.write(record)
@@ -60,9 +60,10 @@ def _reader(child: Child[Any], role: str) -> SetReader:
     return SetReader(slot, child.keys.data[slot.slot])
 
 
-def _writer(child: Child[Any], role: str) -> SetWriter:
+def _writer(child: Child[Any], role: str, source: SetReader) -> SetWriter:
     slot = child.order.outputs[role]
-    return SetWriter(slot, child.keys.data[slot.slot], child.keys.purpose["content"])
+    has_units = source.index.unit_table is not None  # what import fixed holds behind a scan, too: an export says the units by it
+    return SetWriter(slot, child.keys.data[slot.slot], child.keys.purpose["content"], unit_table=has_units)
 
 
 class _Watched:

@@ -93,3 +93,14 @@ def test_progress_shows_what_is_done_and_the_time_left(monkeypatch):
     assert "3/10" in shown
     assert "loss 2.500" in shown
     assert re.search(r"< *(\d+:\d\d:\d\d|-:--:--)", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown))
+
+
+def test_the_next_command_comes_after_the_result_where_both_go_into_one_file(monkeypatch):
+    raw = io.BytesIO()
+    out, err = io.TextIOWrapper(raw, write_through=False), io.TextIOWrapper(raw, write_through=True)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    context.say("the result")
+    context.advise("ringfence fsck")
+    out.flush()
+    assert raw.getvalue().splitlines() == [b"the result", b"Next: ringfence fsck"]

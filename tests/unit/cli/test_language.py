@@ -117,3 +117,20 @@ def test_a_bad_policy_is_refused_in_chinese(call, tmp_path, policy, problem):
     error = json.loads(said)["error"]
     assert (code, error["code"]) == (2, "RF-POLICY-002")
     assert problem in error["message"]
+
+
+@pytest.mark.parametrize("words", [[], ["deid"], ["deid", "mask"], ["deid", "review"], ["serve"], ["demo"]])
+def test_chinese_help_is_whole_on_a_narrow_terminal(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--lang", "zh", *words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown.replace("'text': …", "").replace("…平台", "")
+    assert "选项" in shown
+    assert run(["--lang", "en", *words, "--help"]) == 0
+    assert "Options" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Set to de-identify."), ("zh", "要脱敏的数据集。")])
+def test_help_says_what_an_argument_is(capsys, language, said):
+    assert run(["--lang", language, "deid", "mask", "--help"]) == 0
+    assert said in capsys.readouterr().out

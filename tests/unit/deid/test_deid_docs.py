@@ -32,6 +32,12 @@ def test_both_languages_show_the_same_examples():
     assert {p.name for p in FOLDERS[0].iterdir()} == {p.name for p in FOLDERS[1].iterdir()}
 
 
+def test_the_example_of_scan_prints_what_the_page_says(capsys):
+    exec(block(FOLDERS[0] / "python.md", "python"), {})
+    said = f"```\n{capsys.readouterr().out}```"
+    assert all(said in (folder / "python.md").read_text(encoding="utf-8") for folder in FOLDERS)
+
+
 def test_the_example_of_a_recogniser_works():
     exec(block(FOLDERS[0] / "recogniser.md", "python"), {"__name__": "example"})
     try:

@@ -99,6 +99,14 @@ def test_expressions_that_may_not_run_are_refused_before_anything_starts(express
     assert "1" in caught.value.facts["problem"]
 
 
+def test_a_value_that_cannot_be_is_named_by_its_place(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("recognizers: [{name: Wang, supported_entity: X, patterns: [{name: p, regex: a, score: 2}]}]", encoding="utf-8")
+    with pytest.raises(PresidioUnreadable) as caught:
+        read(path)
+    assert caught.value.facts["problem"] == "recogniser 1: patterns.0.score: it must be 1 or less"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -86,6 +86,22 @@ def test_the_page_is_whole_and_says_the_figures(language):
         assert figure in made.replace("12.5 %", "12.5%"), figure
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "42 identifiers in 40 rows were found and replaced; 0 of them are left."),
+        ("zh", "在 40 行中找到并替换了 42 个标识符；其中残留 0。"),
+    ],
+)
+def test_the_headline_speaks_of_what_was_found_and_a_dash_stands_for_what_nobody_knows(language, said):
+    made = page(language, hidden={"PERSON": 60}, hidden_found={"PERSON": 60})
+    assert f">{said}</h2>" in made
+    rows = {row[0]: row[1:] for row in re.findall(r"<tr><th scope=\"row\">(\w+)</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", made)}
+    assert rows["AGE"] == ("0", "4", "–")
+    assert rows["PERSON"][:2] == ("30", "0")
+    assert rows["PERSON"][2] != "–"
+
+
 def test_a_name_is_escaped_and_survivors_are_not_made_light_of():
     assert "<b>" not in page("en", name="<b>")
     assert 'class="said void"' in page("en", survivors=1)
@@ -167,4 +183,5 @@ def test_a_run_of_an_earlier_version_has_a_page():
 def test_short_names_that_were_left_are_told(language):
     assert "314" not in page(language)
     assert "314" in page(language, short_left=314)
+    assert {"en": "not anonymous. In 314", "zh": "不等于匿名化。有 314"}[language] in page(language, short_left=314)
     assert short_sentence(shown()) is None

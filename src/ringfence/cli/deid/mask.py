@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.admission import note_not_admitted
+from ringfence.cli.admission import note_not_admitted, note_unknown_kinds
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
@@ -26,8 +26,8 @@ def register(group: typer.Typer) -> None:
         "mask",
         help=t(
             "Replace identifiers and internal terms by consistent surrogates; no original survives, or nothing is written.\n\n"
-            "Examples: ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
-            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
+            "Examples: ringfence deid clinic · ringfence deid clinic --profile medical-zh · ringfence deid clinic --profile ours.json · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
+            "把标识符与内部术语替换为一致的替代值；不残留原文，否则不写出。\n\n示例：ringfence deid clinic · ringfence deid clinic --profile medical-zh · ringfence deid clinic --profile ours.json · ringfence deid clinic --terms projects.txt · ringfence deid clinic --tagger wards · ringfence deid clinic --workers 8",
         ),
     )(mask)
 
@@ -69,14 +69,15 @@ def mask(
             min=1,
             metavar="N",
             help=t(
-                "Processes that share the work, at most one for 4 MB of the set (default: one per processor). The result is the same for any number.",
-                "分担工作的进程数，至多每 4 MB 数据一个（默认每个处理器一个）。结果与进程数无关。",
+                "Processes that share the work, at most one for 4 MB of the set (default: one per processor that has 1 GiB of free memory). The result is the same for any number.",
+                "分担工作的进程数，至多每 4 MB 数据一个（默认每个有 1 GiB 空闲内存的处理器一个）。结果与进程数无关。",
             ),
         ),
     ] = None,
 ) -> None:
     """Replace identifiers by surrogates."""
-    from ringfence.deid.profile import settings_for
+    from ringfence.deid.profile import settings_for, unknown_kinds
+    from ringfence.deid.settings import kinds
     from ringfence.flows.deid import deidentify
     from ringfence.flows.report import recall_bounds
     from ringfence.flows.terms import unreviewed
@@ -86,6 +87,8 @@ def mask(
     settings = settings_for(profile, without=without or (), with_=with_ or ())
     note_unreviewed(space, name)
     note_not_admitted(space, settings.profile)
+    if not tagger and presidio is None:  # these bring kinds of their own
+        note_unknown_kinds(unknown_kinds(settings), kinds())
     with progress(t("deid", "脱敏")) as bar:
         committed, figures = deidentify(
             space,
@@ -103,8 +106,8 @@ def mask(
         total = sum(figures.spans.values())
         say(
             t(
-                "✔ {name}@masked:{p}  {n} identifiers in {rows} rows replaced, {left} originals survive",
-                "✔ {name}@masked:{p}  替换了 {rows} 行中的 {n} 个标识符，残留原文 {left}",
+                "✔ {name}@masked:{p}  {n} identifiers in {rows} rows found and replaced, {left} of them survive",
+                "✔ {name}@masked:{p}  在 {rows} 行中找到并替换了 {n} 个标识符，其中残留 {left}",
                 name=made.name,
                 p=made.profile,
                 n=total,
@@ -113,8 +116,10 @@ def mask(
             )
         )
         recall = recall_bounds(figures.hidden, figures.hidden_found)
-        kinds = sorted({*figures.spans, *figures.kept}, key=lambda kind: (-figures.spans.get(kind, 0), kind))
-        rows = [[kind, str(figures.spans.get(kind, 0)), str(figures.kept.get(kind, 0)), _recall(figures, recall, kind)] for kind in kinds]
+        shown_kinds = sorted({*figures.spans, *figures.kept}, key=lambda kind: (-figures.spans.get(kind, 0), kind))
+        rows = [
+            [kind, str(figures.spans.get(kind, 0)), str(figures.kept.get(kind, 0)), _recall(figures, recall, kind)] for kind in shown_kinds
+        ]
         if rows:
             names = [t("kind", "类型"), t("replaced", "替换"), t("kept", "保留"), t("planted ones found", "找到的植入标识符")]
             table("", names, rows, right=(1, 2))

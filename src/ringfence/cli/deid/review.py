@@ -94,7 +94,7 @@ def review(
     if import_ is not None:
         sampled = flow.found_review(space, masked, rows=rows, seed=seed, by=chosen)
         _, figures = flow.take_labels(space, sampled, import_, originals=originals)
-        _told(masked.made.name, figures)
+        _told(masked.made.name, figures, again=name)
         return
     with progress(t("review", "审阅")) as bar:
         sampled, _ = flow.sample(space, masked, rows=rows, seed=seed, by=chosen, show=bar)
@@ -110,7 +110,7 @@ def review(
         return
     terminal = Terminal()
     _, figures = flow.ask(space, sampled, hear=terminal.hear, show=terminal.show, originals=originals)
-    _told(masked.made.name, figures)
+    _told(masked.made.name, figures, again=name)
 
 
 def _check(export: Path | None, import_: Path | None, page: Path | None, *, is_confirmed: bool) -> None:
@@ -131,17 +131,17 @@ def _check(export: Path | None, import_: Path | None, page: Path | None, *, is_c
                 raise PlaintextUnconfirmed(option=option)
 
 
-def _told(name: str, figures: ReviewFigures) -> None:
+def _told(name: str, figures: ReviewFigures, *, again: str) -> None:
     emit({"set": name, **figures.model_dump(mode="json")}, lambda: say("\n".join(sentences(figures))))
     if figures.counted < figures.sample:
-        advise(f"ringfence deid review {name}")
+        advise(f"ringfence deid review {again}")  # as it was called: the bare name may mean several masked sets
 
 
 def sentences(f: ReviewFigures) -> list[str]:
     """Return what a review has come to, for people."""
     lines = [
         t(
-            "{reviewed} of {sample} rows of the sample reviewed: {leaking} leak ({leaks} places), {rejected} places were no identifiers, {retyped} of another kind",
+            "{reviewed} of {sample} rows of the sample reviewed: {leaking} leak ({leaks} places); places that were no identifiers: {rejected}, of another kind: {retyped}",
             "样本 {sample} 行中已审阅 {reviewed} 行：{leaking} 行有泄露（{leaks} 处），{rejected} 处并非标识符，{retyped} 处类型有误",
             **f.model_dump(include={"reviewed", "sample", "leaking", "leaks", "rejected", "retyped"}),
         )

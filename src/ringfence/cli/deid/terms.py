@@ -202,7 +202,7 @@ def review(name: _SET) -> None:
         if not options().quiet:
             print(t("{n} left", "剩余 {n} 个", n=left), file=sys.stderr)
 
-    _tell(*ask(space, name, say=asked, hear=hear))
+    _tell(*ask(space, name, say=asked, hear=hear), name)
 
 
 def import_(
@@ -241,10 +241,10 @@ def _decide(name: str, verb: TermVerb, numbers: list[str], *, kind: str | None =
     if kind is not None and chosen is None:
         raise BadArgument(option="--as", problem=t("one of {known}", "可选 {known}", known=", ".join(KINDS)), verb=f"deid terms {verb}")
     settings = TermsSettings(how="decide", verb=verb, kind=chosen, numbers=ranges(numbers, verb))
-    _tell(*decide(workspace(), name, settings))
+    _tell(*decide(workspace(), name, settings), name)
 
 
-def _tell(committed: Committed, figures: TermsFigures) -> None:
+def _tell(committed: Committed, figures: TermsFigures, name: str | None = None) -> None:
     def show() -> None:
         line = t(
             "✔ {changed} decisions changed; the dictionary has {terms} terms: {a} accepted, {g} generalised, {k} kept",
@@ -259,4 +259,4 @@ def _tell(committed: Committed, figures: TermsFigures) -> None:
 
     emit({"run": committed.run, **figures.model_dump(mode="json")}, show)
     if figures.changed:
-        advise("ringfence deid SET")
+        advise(f"ringfence deid {name or 'SET'}")

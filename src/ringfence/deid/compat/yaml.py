@@ -201,8 +201,15 @@ def _checked(number: int, entry: Any) -> _Recogniser:  # noqa: ANN401  what YAML
     try:
         found = _Recogniser.model_validate(entry)
     except ValidationError as cause:
-        where = t("recogniser {number}: {problem}", "第 {number} 个识别器：{problem}", number=number, problem=first_problem(cause)[1])
-        raise PresidioUnreadable(problem=where) from cause
+        where, problem = first_problem(cause)
+        said = t(
+            "recogniser {number}: {key}: {problem}",
+            "第 {number} 个识别器：{key}：{problem}",
+            number=number,
+            key=".".join(where) or "-",
+            problem=problem,
+        )
+        raise PresidioUnreadable(problem=said) from cause
     if not found.patterns and not found.deny_list:
         raise PresidioUnreadable(
             problem=t("recogniser {number} has neither patterns nor a deny list", "第 {number} 个识别器既无模式也无词表", number=number)
