@@ -1,4 +1,4 @@
-"""What the library of the command line leaves out of help texts, put back: the words on arguments, and the ends of Chinese lines."""
+"""Help in Chinese: the headings, and the ends of lines, which the library of the command line would cut off."""
 
 from __future__ import annotations
 
@@ -6,25 +6,14 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any
 
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ringfence.core.text import chosen, t
 
 
 @lru_cache(maxsize=1)  # once a process
 def mend_help() -> None:
-    """Make every help text whole. Call it before commands are built.
-
-    Click 8.5 has words on arguments of its own and sets them to nothing after Typer 0.20 has set what the command says.
-    """
-    built = TyperArgument.__init__
-
-    @wraps(built)
-    def with_help(self: TyperArgument, **given: Any) -> None:  # noqa: ANN401  the library's
-        built(self, **given)
-        self.help = given.get("help")
-
-    TyperArgument.__init__ = with_help  # type: ignore[method-assign]
+    """Make every help text whole in the reader's language. Call it before commands are built."""
     for kind in (TyperCommand, TyperGroup):
         kind.format_help = _prepared(kind.format_help)  # type: ignore[method-assign]
 
