@@ -43,6 +43,7 @@ _UNIT = re.compile(rf"{_GAP}(?:{_UNIT_WORDS}|Unit|Floor|Room|#) ?[0-9A-Z][0-9A-Z
 _PLACE = rf"(?!(?:PSC|Box|Unit|[AFD]PO)\\b)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
 _POSTCODE = r"(?:(?:(?!PSC)[A-Z]{1,3}[ \-])?[0-9]{4,6}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2})(?![0-9A-Za-z])"
 _CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?(?:[0-9]{{1,3}} )?{_POSTCODE}")
+_EUROPEAN = re.compile(rf"(?:, ?|\n ?)(?:[A-Z]{{1,2}}-)?[0-9]{{4,5}} {_CAPITAL}{_REST}(?: {_CAPITAL}{_REST}){{0,2}}")  # 69002 Lyon
 _LEFT_OF_UNIT = re.compile(
     rf"(?<![0-9A-Za-z])(?:(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?|(?:{_NUMBER} ){{0,2}}(?:{_CAPITALISED} ){{0,4}}(?:{_NUMBER} )?(?:{_CAPITALISED} ){{0,3}}"
     rf"{_CAPITALISED}){_GAP}$"
@@ -52,7 +53,7 @@ _OTHER_STREET = re.compile(rf" and {_CAPITALISED}(?: {_CAPITALISED}){{0,3}}")
 _TOWN = re.compile(
     rf"(?:{_GAP}{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}){{1,3}}(?=\s{{0,3}}(?:[.?!;:)\x00]|\n|$))"
 )  # to where the sentence or the line ends
-_FRENCH = re.compile(rf"(?: (?:de|du|des|la|le|les|d['’]|l['’]))*(?: ?{_CAPITAL}{_REST}(?: {_CAPITAL}{_REST})?)")
+_FRENCH = re.compile(rf"(?: (?:de|du|des|la|le|les|d['’]|l['’]))*(?: ?{_CAPITAL}{_REST}(?: {_CAPITAL}{_REST}){{0,3}})")
 _ROADS = frozenset({"rue ", "avenue ", "boulevard ", "bd ", "chemin ", "impasse ", "place ", "quai "})
 _FIRST_HAN = "\u2e80"  # the first character of the blocks of Chinese and Japanese writing
 _LOOK, _MOST = 60, 90  # characters to the left and right
@@ -117,8 +118,8 @@ class StreetAddress(Shaped):
             first = corner.start()
             if other := _OTHER_STREET.match(text, last, bound):
                 last = other.end() - (text[other.end() - 1] == ".")
-        if city := _CITY.match(text, last, bound):
-            last, score = city.end(), CHECKED
+        if cities := [city for form in (_CITY, _EUROPEAN) if (city := form.match(text, last, bound))]:
+            last, score = max(_end(city) for city in cities), CHECKED
         elif (is_unit or text[last : last + 1] in (",", "\n")) and (town := _TOWN.match(text, last, bound)):
             last = town.end() - (text[town.end() - 1] == ".")
         return (Span(first, last, "STREET_ADDRESS", score),)
@@ -220,10 +221,17 @@ def _named(text: str, start: int, end: int) -> _Range | None:  # Rue Gafsa 62
     if start and _goes_on(text, start - 1):
         return None
     stop = min(len(text), end + _LOOK)
-    if right := _NAME_AND_NUMBER.match(text, end - 1, stop):
-        return _with_numbers(text, start), right.end()
-    first, name = _with_numbers(text, start), _FRENCH.match(text, end - 1, stop)  # 30 rue de la République
-    return (first, name.end()) if name and first < start and text[start:end].lower() in _ROADS else None
+    first, right, name = _with_numbers(text, start), _NAME_AND_NUMBER.match(text, end - 1, stop), _FRENCH.match(text, end - 1, stop)
+    is_french = name is not None and first < start and text[start:end].lower() in _ROADS  # 30 rue de la République, 69002 Lyon
+    if name and is_french and (right is None or "," in right[0]):
+        return first, _end(name)
+    return (first, right.end()) if right else None
+
+
+def _end(match: re.Match[str]) -> int:
+    """Return where a match ends, without the full stop of its sentence."""
+    is_stop = match[0].endswith(".") and match[0].rstrip(".").rsplit(" ", maxsplit=1)[-1] not in _AFTER
+    return match.end() - is_stop
 
 
 def _is_letter(character: str) -> bool:
