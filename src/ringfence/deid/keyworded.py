@@ -12,7 +12,7 @@ from ringfence.deid.recogniser import KEYWORDED, Shaped, Span, Trigger, compiled
 # What may stand between a key word and its value: in Chinese notes, and in forms of both languages.
 # Also between the cells of a table, in bold type, and on the next line; English words only before a mark or a blank, as IS and ID begin numbers.
 JOIN = (
-    r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|如下|is|(?i:no)|(?i:number|num|was|id|is)(?:[ :=#._*\-]|：)"
+    r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|如下|is|(?i:no)|(?i:number|num|was|id|is)(?:[ :=#.*]|：)"
     r"|：|（|）|【|】|“|「|[ :=#.()\[\]|*\"'_\t\n\-]){0,6}"
 )
 LINK = (

@@ -18,9 +18,10 @@ _BARE = r"[Qq](?:：|为|為|是|[ :]){0,2}"  # Q：123456789
 _COUNT = re.compile(r" ?(?:万|萬|亿|億|元|块|塊|人|名|个|個|次|位|条|條|粉)")
 _NO_ACCOUNT = re.compile(r"[0-9]*000$")  # Q: 250000, a quantity
 _SUM = re.compile(r" ?(?:[+*/×÷=]|[A-Za-zΩ°])")
+_HAN = re.compile("[一-龥]")
 _TALK = re.compile(r"联系|聯繫|加|微信|[VvWw]信|[Vv][Xx]|电话|電話|手机|手機|客服|咨询|諮詢|私聊|方式|群")
 _FORM = re.compile(r"[0-9]{5,11}")
-_LONG = 8  # digits that Q alone may announce behind a blank or in Chinese: less is a code of many sorts
+_LONG = 8  # digits that Q alone may announce: less is a code of many sorts
 _FEW = 6  # digits up to which a number before 人 or 元 counts something
 
 
@@ -28,7 +29,8 @@ _FEW = 6  # digits up to which a number before 人 or 元 counts something
 class Qq(Shaped):
     """5 to 11 digits without a leading zero behind a key word, of a person or a group; not the local part of a mailbox, not a count.
 
-    Behind `Q：` at least six digits that are no round number; behind Q alone eight, or six where people speak of how to reach somebody.
+    Behind `Q：` at least six digits that are no round number; behind Q alone eight beside a blank or Chinese, or six where people speak of how to
+    reach somebody.
     """
 
     kinds = frozenset({"QQ"})
@@ -65,8 +67,9 @@ def _is_account(text: str, start: int, end: int, *, lead: str) -> bool:
     """Return True for a number that Q alone announces if it is neither a quantity nor part of a sum, and it is said to be one."""
     if _NO_ACCOUNT.match(text, start, end) or _SUM.match(text, end):
         return False
-    is_long = end - start >= _LONG and (lead != lead.strip() or text[start - len(lead) - 1 : start - len(lead)] > "~")
-    return is_long or len(lead.strip(" ")) > 1 or has_word(text, start - len(lead), end, words=_TALK, left=12, right=0)
+    first = start - len(lead)
+    is_long = end - start >= _LONG and (lead != lead.strip() or has_word(text, first, end, words=_HAN, left=6, right=2))
+    return is_long or len(lead.strip(" ")) > 1 or has_word(text, first, end, words=_TALK, left=12, right=0)
 
 
 def counts(text: str, start: int, end: int) -> bool:
