@@ -29,13 +29,13 @@ _FEW = 6  # digits up to which a number before 人 or 元 counts something
 class Qq(Shaped):
     """5 to 11 digits without a leading zero behind a key word, of a person or a group; not the local part of a mailbox, not a count.
 
-    Behind `Q：` at least six digits that are no round number; behind Q alone eight beside a blank or Chinese, or six where people speak of how to
+    Behind `Q：` at least six digits, in Chinese five, that are no round number; behind Q alone eight beside a blank or Chinese, or six where people speak of how to
     reach somebody.
     """
 
     kinds = frozenset({"QQ"})
     example = "QQ：123456789"
-    pattern: ClassVar[str] = rf"(?:{_WORDS}){_OR}{JOIN}([1-9][0-9]{{4,10}})|{_BARE}([1-9][0-9]{{5,10}})"
+    pattern: ClassVar[str] = rf"(?:{_WORDS}){_OR}{JOIN}([1-9][0-9]{{4,10}})|{_BARE}([1-9][0-9]{{4,10}})"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word."""
@@ -67,9 +67,11 @@ def _is_account(text: str, start: int, end: int, *, lead: str) -> bool:
     """Return True for a number that Q alone announces if it is neither a quantity nor part of a sum, and it is said to be one."""
     if _NO_ACCOUNT.match(text, start, end) or _SUM.match(text, end):
         return False
-    first = start - len(lead)
+    first, is_said = start - len(lead), len(lead.strip(" ")) > 1
+    if end - start < _FEW:
+        return is_said and has_word(text, first, end, words=_HAN, left=6, right=2)
     is_long = end - start >= _LONG and (lead != lead.strip() or has_word(text, first, end, words=_HAN, left=6, right=2))
-    return is_long or len(lead.strip(" ")) > 1 or has_word(text, first, end, words=_TALK, left=12, right=0)
+    return is_long or is_said or has_word(text, first, end, words=_TALK, left=12, right=0)
 
 
 def counts(text: str, start: int, end: int) -> bool:
