@@ -13,9 +13,9 @@ from ringfence.deid.specimen import Specimen, behind, day, digits
 
 _WORDS = (
     r"(?:住院|病历|病歷|病案|病理|门诊|門診|急诊|急診|就诊|就診|就诊卡|就診卡|诊疗卡|診療卡|检查|檢查|检验|檢驗|影像|放射|超声|超聲|标本|標本"
-    r"|体检|體檢|处方|處方|患者|病人|病员|病員|诊疗|診療|登记|登記|挂号|掛號|入院|出院|健康卡|健康档案|健康檔案|样本|樣本|切片|内镜|內鏡|胃镜|腸鏡|肠镜|心电|心電"
+    r"|体检|體檢|处方|處方|患者|病人|病员|病員|诊疗|診療|登记|登記|挂号|掛號|入院|出院|健康卡|健康档案|健康檔案|样本|樣本|切片|内镜|內鏡|胃镜|腸鏡|肠镜|心电(?:图)?|心電(?:圖)?|转院|轉院"
     r"|主索引|(?:CT|MR|MRI|DR|X线|X光|B超))(?:单|單|卡|流水|登记|登記|条码|條碼)?(?:号|號|编号|編號|编码|編碼|ID|id)|ID(?:号|號)"
-    rf"|(?i:mrn|uhid|(?:med(?:ical|\.)?[ _]rec(?:ord|\.)?s?|patient|pt|chart|accession|hosp(?:ital)?|admission|encounter|visit|specimen)[ _]?{NO}|mr ?#)"
+    rf"|(?i:mrn|uhid|(?:med(?:ical|\.)?[ _]rec(?:ord|\.)?s?|patient|pt|chart|accession|hosp(?:ital|\.)?|admission|encounter|visit|specimen)[ _]?{NO}|mr ?#)"
 )
 _DATABASE = re.compile(r"(?:GSE|GSM|GDS|GPL|[SED]R[APRSX]|(?:CHI)?CTR|NCT|PMC|N[MPR]_)", re.IGNORECASE)  # of public archives and registers
 _OTHER_REGISTER = re.compile(  # 著作权登记号: of a thing, not of a patient

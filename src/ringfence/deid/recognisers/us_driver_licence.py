@@ -13,7 +13,7 @@ from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, Trig
 from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
 _WORDS = (
-    r"(?i:driver(?:'|’)?s?(?:'|’)?[ _\-]?(?:licen[cs]e|lic|permit)|(?:operator|chauffeur)(?:'|’)?s?(?:'|’)? licen[cs]e|driving[ _\-]?licen[cs]e|dl[ _]?n(?:umber|um|o)?|dl ?#)"
+    r"(?i:driver(?:'|’)?s?(?:'|’)?[ _\-]?(?:licen[cs]e|lic|permit)|(?:operator|chauffeur)(?:'|’)?s?(?:'|’)? licen[cs]e|driving[ _\-]?licen[cs]e|d\.?l\.?[ _]?n(?:umber|um|o)?|dl ?#)"
     r"|DL:|DL：|驾照|駕照|驾驶证|駕駛證|駕駛執照"
 )
 _SPACED = r"[A-Za-z]{0,2}[0-9]{2,5}(?: [0-9]{2,5}){2,4}"
