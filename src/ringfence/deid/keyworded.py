@@ -7,17 +7,33 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw
-from ringfence.deid.recogniser import KEYWORDED, Shaped, Span, compiled, cuts_a_run, cuts_a_word, in_decimal
+from ringfence.deid.recogniser import KEYWORDED, Shaped, Span, Trigger, compiled, cuts_a_run, cuts_a_word, in_decimal
 
 # What may stand between a key word and its value: in Chinese notes, and in forms of both languages.
-JOIN = r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|is|(?i:no)|：|（|）|[ :=#.()\"'_\-]){0,6}"
-LINK = r"(?:[ :#.()=/\"'_\-]|：|（|）|(?i:number|code|card|num|no|is|id)|代码|代碼|编号|編號|号|號|码|碼|为|為|是){0,8}"
+# Also between the cells of a table, in bold type, and on the next line; English words only before a mark or a blank, as IS and ID begin numbers.
+JOIN = (
+    r"(?:证件|證件|证|證|号|號|码|碼|编|編|为|為|是|如下|is|(?i:no)|(?i:number|num|was|id|is)(?:[ :=#.*]|：)"
+    r"|：|（|）|【|】|“|「|[ :=#.()\[\]|*\"'_\t\n\-]){0,6}"
+)
+LINK = (
+    r"(?:[ :#.()\[\]=/|*\"'_\t\n\-]|：|（|）|【|】|(?i:number|code|card|book|num|was|no|is|id)"
+    r"|代码|代碼|编号|編號|号|號|码|碼|为|為|是|如下){0,8}"
+)
+JOINED = r"[A-Za-z0-9：（）【】“「证證件号號码碼编編为為是如下 :=#.()\[\]|*\"'_\t\n/\-]"  # a character of it or of the value behind it
+_LOOSE = r"[A-Za-z\x80-\xff :=#.()\[\]/|*\"'_\t\n\-]{0,72}"
 NO = r"(?:number|num|no|identifier|id|#)"  # behind an English key word
 NUMBER = r"((?:[A-Za-z][A-Za-z\-]{0,9})?[0-9][A-Za-z0-9\-]{1,28}[A-Za-z0-9])"
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_EATEN, _LONGEST_EATEN = re.compile(r"[^A-Za-z0-9](?:no|is)", re.IGNORECASE), 3
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([\-/])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])")
 _PREFIX = re.compile(r"[A-Za-z]*")
 _DIGIT = re.compile(r"[0-9]")
 _LONG, _MEDIUM = 8, 5  # digits
+
+
+def loosely(pattern: str) -> str:
+    """Return a pattern of more than `pattern` for an automaton: between key word and value any of the bytes that `JOIN` and `LINK` may hold."""
+    return pattern.replace(JOIN, _LOOSE).replace(LINK, _LOOSE)
 
 
 def value_behind(pattern: str, text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -26,6 +42,8 @@ def value_behind(pattern: str, text: str, start: int, end: int) -> tuple[int, in
     if match is None or cuts_a_word(text, start):
         return None
     first, last = match.span(match.lastindex or 0)
+    if _EATEN.fullmatch(text, max(start + 1, first - _LONGEST_EATEN), first) and text[first] in _LETTERS:
+        first -= 2  # no… and is… begin names: 微信：northjing78
     return None if cuts_a_run(text, first) or cuts_a_word(text, last) or in_decimal(text, first, last) else (first, last)
 
 
@@ -49,6 +67,11 @@ class Keyworded(Shaped):
 
     kinds: ClassVar[frozenset[str]]
     fewest: ClassVar[int]  # digits
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it: the key word and the first digit behind it, because the automaton has no room for all that may follow."""
+        return Trigger(loosely(self.pattern.replace(NUMBER, "[0-9]")), behind=r"[A-Za-z0-9\-]")
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word."""

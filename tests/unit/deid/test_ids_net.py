@@ -22,7 +22,7 @@ KEY = b"k" * 32
 HEX = "0123456789abcdef"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-OURS = """qq.v1 wechat.v1 alipay.v1 douyin.v1 medical-record.v1 policy-number.v1 case-number.v1 contract-number.v1 staff-number.v1 student-number.v1
+OURS = """qq.v1 wechat.v1 alipay.v1 douyin.v1 medical-record.v1 policy-number.v1 case-number.v1 contract-number.v1 staff-number.v1 student-number.v1 licence-number.v1 national-id.v1
 mac-address.v1 gps.v1 url.v1 uuid.v1 crypto-wallet.v1 seed-phrase.v1 secret-rules.v1""".split()
 
 
@@ -58,6 +58,8 @@ STAND_INS = [  # name, value, form of every stand-in
     ("contract-number.v1", "HT-2023-00123", r"HT-9999-\d{5}"),
     ("contract-number.v1", "京贷字2023第0012号", r"京贷字9999第\d{4}号"),
     ("staff-number.v1", "001", r"9\d\d"),
+    ("national-id.v1", "12345678Z", r"9999\d{4}[A-Z]"),
+    ("licence-number.v1", "110110000012345", r"9999\d{11}"),
     ("student-number.v1", "G11010519491231002X", r"G9999\d{13}[A-Z]"),
     ("case-number.v1", "（2023）京01民初123号", r"（2023）京01民初9\d{8}号"),
     ("case-number.v1", "1:23-cv-01234-ABC", r"1:23-cv-9\d{8}-ABC"),

@@ -13,8 +13,8 @@ from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, comp
 from ringfence.deid.specimen import Specimen, behind, digits, grouped
 
 _WORDS = (
-    r"(?:账|帐|賬|帳)(?:号|號|户|戶)"
-    r"|(?i:(?:account|acct|acc)[ _.\-]{0,2}(?:number|num|no|nr|#)|bank[ _]account|a/c(?:[ _.]{0,2}(?:number|no))?)"
+    r"(?:账|帐|賬|帳)(?:号|號|户|戶)|卡(?:号|號)"
+    r"|(?i:(?:account|acct|acc)[ _.\-]{0,2}(?:number|num|no|nr|#)|bank[ _]account|account(?: is|:)|sort[ _]?code|a/c(?:[ _.]{0,2}(?:number|no))?)"
 )
 _MEMBER = re.compile(r"(?:登录|登錄|登入|用户|用戶|会员|會員|游戏|遊戲|微信|QQ|支付宝|抖音|微博|淘宝|邮箱|郵箱)$", re.IGNORECASE)
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([ \-]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")

@@ -16,7 +16,7 @@ _COURTS = "京 津 沪 滬 渝 冀 豫 云 雲 辽 遼 黑 湘 皖 鲁 魯 新 �
 _OPEN, _CLOSE = r"(?:[(\[]|（|〔|【)", r"(?:[)\]]|）|〕|】)"
 _YEAR = rf"{_OPEN}(?:19|20)[0-9]{{2}}{_CLOSE}"
 _DOCKET = r"[0-9]{1,2}:[0-9]{2}-(?i:cv|cr|mj|mc|md|ap|bk|po)-[0-9]{3,6}"
-_WORDS = r"案号|案號|案件编号|案件編號|(?i:(?:case|docket)[ _]?(?:no|num|number|#))"
+_WORDS = r"案号|案號|案件编号|案件編號|(?i:(?:case|docket)[ _]?(?:no|num|number|#)|docket)"
 _MODERN = re.compile(
     rf"{_YEAR} ?(?:{'|'.join(_COURTS)})[一-龥]{{0,3}}[0-9]{{0,4}}[一-龥]{{1,10}}[0-9]{{1,8}}(?:号|號)(?:之[一二三四五六七八九十0-9]{{1,2}})?"
 )

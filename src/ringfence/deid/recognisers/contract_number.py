@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import ClassVar
 
-from ringfence.deid.keyworded import JOIN, NO, NUMBER, Keyworded
-from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Span
+from ringfence.deid.keyworded import JOIN, JOINED, NO, NUMBER, Keyworded
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Span, Trigger
 from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
 _WORDS = (
-    r"(?:合同|协议|協議|借据|借據|贷款|貸款|贷款合同|授信)(?:号|號|编号|編號)"
+    r"(?:合同|协议|協議|借据|借據|贷款|貸款|贷款合同|授信)(?:（|\()?(?:号|號|编号|編號)"
     rf"|(?i:(?:contract|agreement|loan|facility)[ _]?(?:account[ _])?{NO})"
 )
 _PARTS = r"一-龥A-Za-z0-9()（）〔〕\[\]\-"
@@ -30,6 +30,11 @@ class ContractNumber(Keyworded):
     example = "合同编号：HT-2023-00123"
     pattern: ClassVar[str] = rf"(?:{_WORDS}){JOIN}(?:{_NUMBER})?"
     fewest: ClassVar[int] = 4
+
+    @property
+    def trigger(self) -> Trigger:
+        """What leads to it: the key word, also without a number, and what may stand between the two."""
+        return Trigger(_WORDS, behind=JOINED)
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number behind the key word, in its Chinese form if it has one."""

@@ -41,12 +41,13 @@ class IpAddress(Shaped):
         return (Span(start, end, "IP_ADDRESS", SHAPE),) if _is_host4(text[start:end]) else ()
 
     def _check6(self, text: str, start: int, end: int) -> Sequence[Span]:
-        if text[start - 1 : start] == ":" or text[end : end + 1] == ":":
+        is_behind_name = text[start - 1 : start] == ":" and start > 1 and text[start - 2] not in _GROUP_CHARACTERS  # `IP:::ffff:…`
+        if (text[start - 1 : start] == ":" and not is_behind_name) or text[end : end + 1] == ":":
             return ()  # three in a row: no address, and perhaps a very long row
         first = start
-        while first > max(0, start - _LONGEST) and text[first - 1] in _GROUP_CHARACTERS:
+        while not is_behind_name and first > max(0, start - _LONGEST) and text[first - 1] in _GROUP_CHARACTERS:
             first -= 1
-        first += text[first] == ":" and text[first + 1] != ":"  # `IP:2001:…`
+        first += not is_behind_name and text[first] == ":" and text[first + 1] != ":"  # `IP:2001:…`
         last = _TAIL.match(text, end)
         trimmed = text[first : last.end() if last else end].rstrip(".")
         trimmed = trimmed[:-1] if trimmed.endswith(":") and not trimmed.endswith("::") else trimmed

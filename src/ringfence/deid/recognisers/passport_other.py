@@ -13,13 +13,16 @@ from ringfence.deid.keyworded import LINK
 from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
 from ringfence.deid.specimen import UPPER, Specimen, behind, digits, text
 
-_WORDS = r"(?i:passport|travel document)|护照|護照|旅行证|旅行證"
+_WORDS = r"(?i:passport|travel document|passeport|pasaporte|reisepass(?:nummer)?)|护照|護照|旅行证|旅行證"
+_DAY = r"(?!(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9]))"
 _FORM = re.compile(
     rf"(?:{_WORDS}){LINK}(?<![A-Za-z0-9])(?i:("
-    r"[A-Z]{2}[0-9]{6,7}"  # Canada; Japan, Macau
-    r"|[A-Z][0-9]{7}"  # India
+    r"[A-Z]{2}[0-9]{6,7}|[A-Z][0-9]{7}"  # Canada, New Zealand, Ukraine; India, Indonesia; Japan, Italy, Korea, Macau
+    r"|[A-Z][0-9]{8}|[A-Z][0-9]{7}[A-Z]"  # Mexico, Malaysia, Turkey; Philippines, Singapore
+    r"|[A-Z]{3}[0-9]{6}|[0-9]{2}[A-Z]{2}[0-9]{5}|[A-Z][0-9]{6}[A-Z]{2}|[A-Z][0-9]{3}[A-Z][0-9]{4}"  # Spain; France; Canada of 2023; Korea
+    r"|(?-i:[A-NP-Z]{2}(?=(?:[A-NP-Z]*[0-9]){3})[A-NP-Z0-9]{6}[0-9])"  # Netherlands
     r"|[CFGHJK](?=[A-Z]*[0-9])[0-9CFGHJKLMNPRTVWXYZ]{8}"  # Germany; Hong Kong
-    r"|[0-9]{9}"  # United Kingdom, Taiwan
+    rf"|[0-9]{{9}}|{_DAY}[0-9]{{8}}(?! ?(?:人|本|份|张|張|件|元|holders|people|applica|passports))|[0-9]{{2}} [0-9]{{7}}|[0-9]{{4}} [0-9]{{6}}"  # United Kingdom, Taiwan; Sweden, Israel; Russia
     r"))(?![A-Za-z0-9])(?![.\-][0-9])"
 )
 _NAMES = r"P[A-Z<]{43}"
@@ -27,6 +30,7 @@ _DATA = r"[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{6}[0-9][FMX<][0-9]{6}[0-9][A-Z0-9<]{14
 _BOTH = re.compile(rf"(?<![A-Za-z0-9<])P[A-Z<](?=[A-Z<]*[A-Z]<<)[A-Z<]{{42}}(?:[ \r\n]{{0,4}}({_DATA}))?(?![A-Za-z0-9<])")
 _SECOND = re.compile(rf"(?<![A-Za-z0-9<])({_DATA})(?![A-Za-z0-9<])")
 _ZONE = re.compile(rf"({_NAMES})?([ \r\n]{{0,4}})({_DATA})?")
+_REST = 8  # characters of the longest number, and behind it, that its pattern may not have reached
 _SPECIMEN = "UTO"  # Utopia, the state of the specimens
 
 
@@ -44,11 +48,11 @@ def has_right_digits(line: str) -> bool:
 
 @RECOGNISERS.add("passport-other.v1")
 class PassportOther(Shaped):
-    """Numbers of nine countries right after a key word, and the two lines of ICAO 9303 TD3, together or alone."""
+    """Numbers in the forms of some thirty countries right after a key word, and the two lines of ICAO 9303 TD3, together or alone."""
 
     kinds = frozenset({"PASSPORT_OTHER"})
     example = "passport TZ1234567"
-    pattern: ClassVar[str] = rf"(?:{_WORDS}){LINK}[A-Za-z]{{0,2}}[0-9CFGHJKLMNPRTVWXYZcfghjklmnprtvwxyz]{{6}}|{_NAMES}|{_DATA}"
+    pattern: ClassVar[str] = rf"(?:{_WORDS}){LINK}[A-Za-z0-9]{{2}}[A-Za-z0-9 ]{{5}}|{_NAMES}|{_DATA}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number after a key word, or the lines: the second alone only if its check digits hold."""
@@ -57,7 +61,7 @@ class PassportOther(Shaped):
             return (Span(*both.span(), "PASSPORT_OTHER", CHECKED if is_right else SHAPE),)
         if second := _SECOND.match(text, start):
             return (Span(*second.span(), "PASSPORT_OTHER", CHECKED),) if has_right_digits(second[0]) else ()
-        form = None if cuts_a_word(text, start) else _FORM.match(text, start, end + 5)
+        form = None if cuts_a_word(text, start) else _FORM.match(text, start, end + _REST)
         return (Span(*form.span(1), "PASSPORT_OTHER", KEYWORDED),) if form else ()
 
     def specimen(self, draw: Random) -> Specimen:

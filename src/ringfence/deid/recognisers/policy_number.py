@@ -10,14 +10,14 @@ from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.specimen import UPPER, Specimen, behind, day, digits, text
 
 _WORDS = (
-    r"(?:保单|保單|投保单|投保單|保险单|保險單|保险合同|保險合同|保险凭证|保險憑證|批单|批單)(?:号|號|编号|編號)"
-    rf"|(?i:(?:insurance[ _])?policy[ _]?{NO}|insurance[ _]?{NO})"
+    r"(?:保单|保單|投保单|投保單|保险单|保險單|保险合同|保險合同|保险凭证|保險憑證|批单|批單|理赔|理賠|理赔案件|赔案|賠案|报案|報案)(?:号|號|编号|編號)"
+    rf"|(?i:(?:insurance[ _])?(?:policy|claim|member|subscriber|beneficiary|medicaid)[ _]?{NO}|insurance[ _]?{NO})"
 )
 
 
 @RECOGNISERS.add("policy-number.v1")
 class PolicyNumber(Keyworded):
-    """Numbers of policies, proposals and endorsements, behind the key word: at least six digits."""
+    """Numbers of policies, their members, proposals, endorsements and claims, behind the key word: at least six digits."""
 
     kinds = frozenset({"POLICY_NUMBER"})
     example = "保单号：PDAA202311010012345"

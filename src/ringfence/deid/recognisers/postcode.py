@@ -8,7 +8,7 @@ from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import Draw
-from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, stands_alone
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, compiled, stands_alone
 from ringfence.deid.specimen import Specimen, bare, behind, digits, framed, text
 
 _VALUE = re.compile(
@@ -36,7 +36,7 @@ class Postcode(Shaped):
     kinds = frozenset({"POSTCODE"})
     example = "邮编100080"
     pattern: ClassVar[str] = (
-        r"(?:邮编|郵編|邮政编码|郵遞區號|邮递区号|[Zz][Ii][Pp](?: ?[Cc]ode)?|ZIP(?: ?CODE)?|[Pp]ost(?:al)? ?[Cc]ode|POST(?:AL)? ?CODE)(?: is|为|是)?[: ]{0,2}[0-9A-Za-z][0-9A-Za-z \-]{1,9}"
+        r"(?:邮编|郵編|邮政编码|郵遞區號|邮递区号|[Zz][Ii][Pp](?: ?[Cc]ode)?|ZIP(?: ?CODE)?|[Pp]ost(?:al)? ?[Cc]ode|POST(?:AL)? ?CODE)(?: (?:is|no|No|NO|number|code)|号|號|码|碼|为|為|是|：|[:=.#|* \-]){0,4}([0-9A-Za-z][0-9A-Za-z \-]{1,9})"
         r"|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}|[A-Z][0-9][A-Z] [0-9][A-Z][0-9]|[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?"
     )
 
@@ -50,7 +50,8 @@ class Postcode(Shaped):
         if not text[start : start + 3].isalpha() and text[start] not in "邮郵":
             return ()
         stop = text.find(SEPARATOR, end, end + _REST)
-        value = _VALUE.search(text, start, end + _REST if stop < 0 else stop)
+        match = compiled(self.pattern).match(text, start, end)
+        value = None if match is None else _VALUE.match(text, match.start(1), end + _REST if stop < 0 else stop)
         return (Span(value.start(), value.end(), "POSTCODE", KEYWORDED),) if value else ()
 
     def specimen(self, draw: Random) -> Specimen:

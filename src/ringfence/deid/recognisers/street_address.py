@@ -25,9 +25,11 @@ _GLUED = (  # as its last part: Parijsstraat 8
     "|plein|kade|dijk|singel|tie|katu|kuja|polku|tänav|stræti|straeti|stígur|stigur|vegur|braut"
 )
 _UNIT_WORDS = "Apt\\.?|APT\\.?|apt\\.?|Apartment|Suite|SUITE|suite|Ste\\.?|Flat"
-_LETTER = r"[^\W\d_]"
-_WORD = rf"{_LETTER}[\w'’.\-]*"
-_CAPITALISED = r"(?:\(?[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f][\w'’.\-]*\)?|de|del|la|le|of|am|an|der)"
+_LETTER = r"(?:(?![\u2e80-\uffff])[^\W\d_])"  # not a Chinese character
+_REST = r"(?:(?![\u2e80-\uffff])[\w'’.\-])*"
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ\u0100-\u024f\u0370-\u03ff\u0400-\u042f]"
+_WORD = rf"{_LETTER}{_REST}"
+_CAPITALISED = rf"(?:\(?{_CAPITAL}{_REST}\)?|de|del|la|le|of|am|an|der)"
 _NUMBER = r"[0-9]{1,6}[A-Za-z]?(?:[/\-][0-9]{1,4}[A-Za-z]?)?"
 _GAP = r"[ ,\n>?]{1,8}"  # between the lines of an address, also quoted ones
 _LEFT_NUMBER = re.compile(
@@ -41,6 +43,7 @@ _UNIT = re.compile(rf"{_GAP}(?:{_UNIT_WORDS}|Unit|Floor|Room|#) ?[0-9A-Z][0-9A-Z
 _PLACE = rf"(?!(?:PSC|Box|Unit|[AFD]PO)\\b)\(?{_WORD}\)?(?: \(?{_WORD}\)?){{0,3}}"
 _POSTCODE = r"(?:(?:(?!PSC)[A-Z]{1,3}[ \-])?[0-9]{4,6}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2})(?![0-9A-Za-z])"
 _CITY = re.compile(rf"{_GAP}(?:{_PLACE}{_GAP}){{0,4}}?(?:[0-9]{{1,3}} )?{_POSTCODE}")
+_EUROPEAN = re.compile(rf"(?:, ?|\n ?)(?:[A-Z]{{1,2}}-)?[0-9]{{4,5}} {_CAPITAL}{_REST}(?: {_CAPITAL}{_REST}){{0,2}}")  # 69002 Lyon
 _LEFT_OF_UNIT = re.compile(
     rf"(?<![0-9A-Za-z])(?:(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?|(?:{_NUMBER} ){{0,2}}(?:{_CAPITALISED} ){{0,4}}(?:{_NUMBER} )?(?:{_CAPITALISED} ){{0,3}}"
     rf"{_CAPITALISED}){_GAP}$"
@@ -50,6 +53,9 @@ _OTHER_STREET = re.compile(rf" and {_CAPITALISED}(?: {_CAPITALISED}){{0,3}}")
 _TOWN = re.compile(
     rf"(?:{_GAP}{_CAPITALISED}(?: {_CAPITALISED}){{0,3}}){{1,3}}(?=\s{{0,3}}(?:[.?!;:)\x00]|\n|$))"
 )  # to where the sentence or the line ends
+_FRENCH = re.compile(rf"(?: (?:de|du|des|la|le|les|d['’]|l['’]))*(?: ?{_CAPITAL}{_REST}(?: {_CAPITAL}{_REST}){{0,3}})")
+_ROADS = frozenset({"rue ", "avenue ", "boulevard ", "bd ", "chemin ", "impasse ", "place ", "quai "})
+_FIRST_HAN = "\u2e80"  # the first character of the blocks of Chinese and Japanese writing
 _LOOK, _MOST = 60, 90  # characters to the left and right
 _STREETS = tuple(
     "Birchmere Oakhollow Fernvale Stonewick Larkfield Maplethorn Ashbourne Willowmere Thornfield Elmstead Brackenhurst Foxdale".split()
@@ -93,7 +99,7 @@ class StreetAddress(Shaped):
     pattern: ClassVar[str] = (
         rf" (?:{'|'.join(sorted({*_AFTER, *map(str.upper, _AFTER)}, key=lambda w: (-len(w), w)))})"
         rf"|(?:{_GLUED})[ ,]{{1,2}}[0-9]{{1,4}}"
-        rf"|(?:{_BEFORE}|ul\.|ulica|ulice|út|utca|calle|rue|via) "
+        rf"|(?:{_BEFORE}|ul\.|ulica|ulice|út|utca|calle|rue|via|avenue|boulevard|chemin|impasse|quai) "
         rf"|(?:{_UNIT_WORDS}) #?[0-9]{{1,5}}"
         r"|P\.? ?O\.? ?Box [0-9]{1,6}|(?i:psc [0-9]{1,5},? box [0-9]{1,5}|unit [0-9]{1,5},? box [0-9]{1,5}|[afd]po a[aep] [0-9]{5})"
     )
@@ -112,8 +118,8 @@ class StreetAddress(Shaped):
             first = corner.start()
             if other := _OTHER_STREET.match(text, last, bound):
                 last = other.end() - (text[other.end() - 1] == ".")
-        if city := _CITY.match(text, last, bound):
-            last, score = city.end(), CHECKED
+        if cities := [city for form in (_CITY, _EUROPEAN) if (city := form.match(text, last, bound))]:
+            last, score = max(_end(city) for city in cities), CHECKED
         elif (is_unit or text[last : last + 1] in (",", "\n")) and (town := _TOWN.match(text, last, bound)):
             last = town.end() - (text[town.end() - 1] == ".")
         return (Span(first, last, "STREET_ADDRESS", score),)
@@ -188,7 +194,7 @@ def _with_numbers(text: str, start: int) -> int:
 
 def _numbered(text: str, start: int, end: int) -> _Range | None:  # 12 Baker Street
     number = _LEFT_NUMBER.search(text, max(0, start - _LOOK), start + 1)
-    if number is None or text[end : end + 1].isalnum():
+    if number is None or _goes_on(text, end):
         return None
     street, name = text[start + 1 : end], text[number.start() : start].rsplit(" ", maxsplit=1)[-1]
     if street.isupper() and not name.isupper():  # a chest CT
@@ -200,17 +206,39 @@ def _numbered(text: str, start: int, end: int) -> _Range | None:  # 12 Baker Str
 
 def _unit(text: str, start: int, end: int) -> _Range | None:  # Suite 380, and a street before it
     street = _LEFT_OF_UNIT.search(text, max(0, start - _LOOK), start)
-    return None if text[start - 1 : start].isalnum() else (street.start() if street else start, end)
+    return None if _goes_on(text, start - 1) else (street.start() if street else start, end)
 
 
 def _glued(text: str, start: int, end: int) -> _Range | None:  # Parijsstraat 8
     left = max(0, start - _LOOK)
-    while start > left and (text[start - 1].isalpha() or text[start - 1] in "-'’"):
+    while start > left and (_is_letter(text[start - 1]) or text[start - 1] in "-'’"):
         start -= 1
-    is_name = text[start].isupper() and not text[end : end + 1].isalnum()
+    is_name = text[start].isupper() and not _goes_on(text, end)
     return (_with_numbers(text, start), end) if is_name else None
 
 
 def _named(text: str, start: int, end: int) -> _Range | None:  # Rue Gafsa 62
-    right = _NAME_AND_NUMBER.match(text, end - 1, min(len(text), end + _LOOK))
-    return None if right is None or text[start - 1 : start].isalnum() else (_with_numbers(text, start), right.end())
+    if start and _goes_on(text, start - 1):
+        return None
+    stop = min(len(text), end + _LOOK)
+    first, right, name = _with_numbers(text, start), _NAME_AND_NUMBER.match(text, end - 1, stop), _FRENCH.match(text, end - 1, stop)
+    is_french = name is not None and first < start and text[start:end].lower() in _ROADS  # 30 rue de la République, 69002 Lyon
+    if name and is_french and (right is None or "," in right[0]):
+        return first, _end(name)
+    return (first, right.end()) if right else None
+
+
+def _end(match: re.Match[str]) -> int:
+    """Return where a match ends, without the full stop of its sentence."""
+    is_stop = match[0].endswith(".") and match[0].rstrip(".").rsplit(" ", maxsplit=1)[-1] not in _AFTER
+    return match.end() - is_stop
+
+
+def _is_letter(character: str) -> bool:
+    """Return True for a letter of an alphabet: an address may stand in Chinese text."""
+    return character.isalpha() and character < _FIRST_HAN
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Return True if the character at this place belongs to a word or a number in an alphabet."""
+    return 0 <= at < len(text) and text[at].isalnum() and text[at] < _FIRST_HAN

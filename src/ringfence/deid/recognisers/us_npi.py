@@ -17,6 +17,7 @@ _WORDS = re.compile(
 )
 _ISSUER = "80840"  # health, United States: ISO/IEC 7812
 _LENGTH = 10
+_LEFT = 28  # characters: Provider Identifier number: …
 
 
 def npi_sum(number: str) -> int:
@@ -38,7 +39,7 @@ class UsNpi(Shaped):
         """Return the number if its check digit is right and a key word is near."""
         if not stands_alone(text, start, end) or in_decimal(text, start, end) or npi_sum(text[start:end]) % 10:
             return ()
-        return (Span(start, end, "US_NPI", CHECKED),) if has_word(text, start, end, words=_WORDS) else ()
+        return (Span(start, end, "US_NPI", CHECKED),) if has_word(text, start, end, words=_WORDS, left=_LEFT) else ()
 
     def specimen(self, draw: Random) -> Specimen:
         """Return one as people write it."""

@@ -11,8 +11,9 @@ from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, has_word, stands_alone
 from ringfence.deid.specimen import Specimen, behind, framed
 
-_WORDS = re.compile(r"(?<![A-Za-z])ssn(?![A-Za-z])|social security|社安|社会安全", re.IGNORECASE)
+_WORDS = re.compile(r"(?<![A-Za-z])(?:ssn|ss ?#|ss no)(?![A-Za-z])|soc(?:ial|\.)? sec|社安|社会安全", re.IGNORECASE)
 _LENGTH = 9
+_LEFT = 32  # characters: Social Security Number is: …
 
 
 @RECOGNISERS.add("us-ssn.v1")
@@ -36,7 +37,7 @@ class UsSsn(Shaped):
         separators = {c for c in text[start:end] if not c.isdigit()}
         if end - start == _LENGTH + 2 and len(separators) == 1:
             return (Span(start, end, "US_SSN", SHAPE),)
-        is_named = not separators and has_word(text, start, end, words=_WORDS)
+        is_named = not separators and has_word(text, start, end, words=_WORDS, left=_LEFT)
         return (Span(start, end, "US_SSN", KEYWORDED),) if is_named else ()
 
     def specimen(self, draw: Random) -> Specimen:

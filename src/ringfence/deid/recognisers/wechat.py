@@ -14,13 +14,13 @@ from ringfence.deid.recognisers.cn_mobile import CnMobile
 from ringfence.deid.recognisers.qq import Qq, counts
 from ringfence.deid.specimen import DIGITS, FIRST_NAMES, LOWER, Specimen, account, behind, cn_mobile, digits, text
 
-_CHINESE = r"(?:微信|薇信|威信|[Vv]信|加微|加薇|加[Vv])(?:账|帐|賬|帳)?(?:ID|id)?"
+_CHINESE = r"(?:微信|薇信|威信|[Vv]信|微 信|加微|加薇|加[Vv]|\+ ?[Vv])(?:账|帐|賬|帳)?(?:ID|id)?"
 _OR = r"(?:(?:/|、|和|或)(?:[Qq]{2}|电话|電話|手机|手機))?(?:同号|同號)?"
-_LATIN = rf"(?i:(?:wechat|weixin|wx|vx)(?:[ _]?{NO})?)"
-_GAP = r"(?:号|號|是|为|為|：|[ :=]){0,3}"
+_LATIN = rf"(?i:(?:wechat|weixin|wx|vx)(?:[ _]?(?:{NO}|account|contact|username|handle))?)"
+_GAP = r"(?:(?:号|號|是|为|為|：|“|[ :=(|*\"']){0,4}| (?:is|was|-) )"
 _VALUE = r"([A-Za-z][A-Za-z0-9_\-]{5,19}|[1-9][0-9]{4,10})"
 _STRICT = re.compile(r"(?:号|號|ID|id)(?:码|碼|是|为|為)?[ :：]{1,3}$")
-_SOFTWARE = re.compile(r"(?:windows|android|iphone|version)[0-9.]", re.IGNORECASE)
+_SOFTWARE = re.compile(r"(?:windows|android|iphone|ipad|ios|macos|python|version)[0-9.]", re.IGNORECASE)
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _LONG = 7  # digits that a number has at the least behind wx and vx, which name products too
 
