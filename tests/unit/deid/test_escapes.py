@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import time
+import unicodedata
 from urllib.parse import quote
 
 import pytest
@@ -269,3 +270,14 @@ def test_escaped_ends_of_lines_cost_no_more_than_their_number(text):
     begin = time.process_time()
     fold(text)
     assert time.process_time() - begin < 5  # seconds
+
+
+def test_a_known_name_is_looked_up_with_its_accents_apart():
+    engine = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
+    engine.known.add("PERSON", "José García", normal="josé garcía", score=0.7)
+    written = unicodedata.normalize("NFD", "JOSÉ GARCÍA")
+    row = Record("0" * 32, "1" * 32, "file", "text", ("text",), (f"seen by {written} and {written}.",))
+    done = next(engine.rewrite([row]))
+    assert [one.original for one in done.found] == [written, written]
+    assert "GARC" not in done.record.texts[0]
+    assert done.survivors == 0
