@@ -89,13 +89,14 @@ class Engine:
         own_way: Sequence[Finder] = (),
         generic: Mapping[str, str] | None = None,
     ) -> None:
-        self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers)
+        self._parts, self._scanner, self._namer = list(parts), scanner, Namer(taggers, keeps=self._keeps)
         self._operators: dict[str, list[tuple[When, Operator]]] = {
             kind: [(use.when, OPERATORS.create(use.use, **use.params)) for use in uses] for kind, uses in settings.operators.items()
         }
         self._may_keep = {kind for kind, uses in self._operators.items() if any(operator.keeps for _, operator in uses)}
         by_kind: dict[str, StandIn] = {kind: Shaped() for kind in chain((CODE,), *(tagger.kinds for tagger in taggers))}
         self._own_way = list(own_way)
+        self._shipped = {kind for part in parts for kind in part.kinds} | STAND_INS.keys()
         by_kind |= {kind: part for part in own_way for kind in part.kinds}
         by_kind |= {kind: part for part in parts for kind in part.kinds} | STAND_INS
         self.known, self.remembered = Known(), Remembered()
@@ -262,8 +263,15 @@ class Engine:
             else:
                 claims.extend(dictionary.longest(text, ranges))
         for part in self._own_way:
-            claims.extend(part.find(text))
+            claims.extend(span for span in part.find(text) if not self._keeps(span, text))
         return claims
+
+    def _keeps(self, span: Span, text: str) -> bool:
+        """Return True when the profile leaves a span of a folded text that is of a shipped kind.
+
+        A tenant's own recogniser or tagger cannot claim such a one: as a date or a region that stays, it would shield what others find.
+        """
+        return span.kind in self._shipped and self._operator(span, text[span.start : span.end]).keeps
 
     def _replacements(
         self, texts: Sequence[str], rows: Mapping[int, Sequence[tuple[Span, str]]], subjects: Sequence[bytes]
@@ -290,7 +298,7 @@ class Engine:
                 is_kept = operator.keeps or (operator.keeps_general and new == value)
                 if is_kept:
                     new = texts[row][span.start : span.end]  # as it was written
-                elif not isinstance(operator, type(_SURROGATE)) and span.kind not in variants.SHARED and not is_label(new):
+                elif not isinstance(operator, type(_SURROGATE)) and not variants.is_shared(span.kind, new) and not is_label(new):
                     doubtful.setdefault((span.kind, new), []).append((row, len(instead)))
                 instead.append(Instead(new, is_kept))
             made[row] = instead if len(instead) == len(some) else None
@@ -390,7 +398,7 @@ class _Ours:
         first = max(0, bisect_right(self._starts, span.start) - 1)
         for start, end, item, is_kept in self._places[first : bisect_right(self._starts, span.end - 1)]:
             if start <= span.start and span.end <= end:
-                return is_kept or item.kind in variants.SHARED or is_label(item.instead)
+                return is_kept or variants.is_shared(item.kind, item.instead) or is_label(item.instead)
             if not is_kept and span.start < end:
                 return True  # it shares characters with a stand-in and has others
         return False

@@ -1,4 +1,4 @@
-r"""Characters that are written as escapes: `\u5f20` of JSON, `%E5%BC%A0` of addresses and forms (RFC 3986 §2.1), `&#24352;` of HTML.
+r"""Characters that are written as escapes: `\u5f20` and `\n` of JSON, `%E5%BC%A0` of addresses and forms (RFC 3986 §2.1), `&#24352;` of HTML.
 
 Escapes of escapes, as they come from JSON inside JSON or a form sent twice, are read as what they stand for in the end: `\\u5f20`, `%25E5…`, `&amp;#24352;`.
 """
@@ -12,6 +12,13 @@ from functools import lru_cache
 Escape = tuple[int, int, str]  # a range of characters, and the one that they stand for
 
 _JSON = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_SHORT = re.compile(r"\\+([nrt/])?")
+_SHORT_FOR = {"n": "\n", "r": "\r", "t": "\t", "/": "/"}
+_WORD = re.compile(r"[A-Za-z0-9]")
+_BACK = re.compile(r"[^\s\"'\x00]*")  # from right to left, what may be the beginning of a path
+_DRIVE = re.compile(r"[A-Za-z]:(?:$|[\\/])|\\\\")  # C:\ and \\host
+_LOGIN = re.compile(r"[A-Z][A-Z0-9-]{1,14}")  # CORP\nancy
+_LONGEST_PATH = 128  # characters
 _NEXT = r"%(?:25)*[89ABab][0-9A-Fa-f]"
 _PERCENT = re.compile(
     rf"%(?:25)*(?:0[9ADad]|[2-7][0-9A-Fa-f]|[CDcd][0-9A-Fa-f]{_NEXT}|[Ee][0-9A-Fa-f](?:{_NEXT}){{2}}|[Ff][0-4](?:{_NEXT}){{3}})"
@@ -44,9 +51,9 @@ def escapes(text: str, sorts: bytes) -> list[Escape]:
     Not those of controls, NUL above all, nor of half a pair (`\ud83d`), nor bytes that are no UTF-8: they stay as they are, and so does what an address
     on the web must escape.
     """
-    found = list(_of_json(text, sorts))
+    found = [*_of_json(text, sorts), *_of_short(text, sorts)]
     others = [*_of_percent(text, sorts), *_of_html(text, sorts)]
-    return sorted([*found, *_outside_addresses(text, sorted(others))]) if others else found
+    return sorted([*found, *_outside_addresses(text, sorted(others))])
 
 
 def _matches(text: str, sorts: bytes, mark: bytes, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
@@ -68,6 +75,27 @@ def _of_json(text: str, sorts: bytes) -> Iterator[Escape]:
                 start -= 1
             done = match.end()
             yield start, done, character
+
+
+def _of_short(text: str, sorts: bytes) -> Iterator[Escape]:
+    r"""Yield the ends of lines, tabs and slashes of JSON: to a search, the `n` of `\nAnna` is no letter of hers. In a path they are what is written."""
+    done, at = 0, sorts.find(b"\\")
+    while at >= 0:
+        match = _SHORT.match(text, at)
+        assert match is not None  # noqa: S101  a backslash stands there
+        if match[1] and not (match[1] != "/" and _is_path(text, max(done, at - _LONGEST_PATH), at, match.end())):
+            done = match.end()
+            yield at, done, _SHORT_FOR[match[1]]
+        at = sorts.find(b"\\", match.end())
+
+
+def _is_path(text: str, first: int, start: int, end: int) -> bool:
+    """Return True when the backslashes at `start` part the names of a path, or a login from its domain, as far as what stands there from `first` on tells."""
+    if not _WORD.match(text, end):
+        return False
+    back = _BACK.match(text[first:start][::-1])
+    before = back[0][::-1] if back else ""
+    return _DRIVE.match(before) is not None or (text[end].islower() and _LOGIN.fullmatch(before) is not None)
 
 
 def _of_percent(text: str, sorts: bytes) -> Iterator[Escape]:

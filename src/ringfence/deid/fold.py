@@ -29,6 +29,9 @@ _BLOCKS = (  # where compatibility forms of ASCII live: superscripts, punctuatio
     (0x1F100, 0x1F190),
 )
 _DIGIT_BLOCKS = ((0x0660, 0x2000), (0xA620, 0xABFA), (0x104A0, 0x11DAA), (0x1FBF0, 0x1FBFA))  # decimal digits of other scripts
+_HAN_FORMS = ((0x2F00, 0x2FD6), (0xF900, 0xFADA))  # radicals, as PDF files hold them, and compatibility forms of Chinese characters
+_COMBINING = (0x0300, 0x0370)
+_MOST_COMBINING = 3  # on a letter that Unicode has as one character
 _HYPHENS = "‐‑‒–—―−﹘﹣－"
 _INVISIBLE = (
     (0x00AD, 0x00AD),  # soft hyphen
@@ -60,6 +63,7 @@ _LAYERS = 4  # of escapes of one sort inside those of another: what is wrapped m
 
 # Sorts of characters, one byte each: a megabyte is searched by its sorts first, because what is looked for is rare and they are searched fast.
 _DIGIT, _HAN_DIGIT, _OTHER = b"01x"
+_MARK_SORT = b"^"
 _LETTERS = {"a": b"aA", "t": b"tT", "d": b"dD", "o": b"oO"}
 _OPENINGS = b"[({<#])}>"
 _APART_SORTS = b"0 0 0 0 0 0 0"
@@ -117,7 +121,7 @@ def fold(text: str) -> Folded:
         return Folded(text)
     folded, sorts = _by_character(text)
     for layer in range(_LAYERS):
-        if found := escapes(folded.text, sorts):
+        if found := _composable(folded.text, sorts, escapes(folded.text, sorts)):
             folded, sorts = _unescaped(folded, sorts, found)
         elif layer:
             break
@@ -266,6 +270,26 @@ def _stretches(folded: Folded, start: int, end: int) -> Iterator[tuple[int, int,
         stretch += 1
 
 
+def _composable(text: str, sorts: bytes, found: list[Escape]) -> list[Escape]:
+    """Return escapes and, beside them, letters with the accents behind them that Unicode has as one character: é written as e and an accent is é."""
+    at = sorts.find(_MARK_SORT)
+    if at < 0:
+        return found
+    inside = {end - 1 for _, end, _ in found}
+    letters: list[Escape] = []
+    while at >= 0:
+        end = at
+        while sorts[end : end + 1] == _MARK_SORT:
+            end += 1
+        for last in range(min(end, at + _MOST_COMBINING), at, -1):
+            one = unicodedata.normalize("NFC", text[at - 1 : last]) if at else ""
+            if len(one) == 1 and at - 1 not in inside:
+                letters.append((at - 1, last, one))
+                break
+        at = sorts.find(_MARK_SORT, end)
+    return sorted([*found, *letters]) if letters else found
+
+
 def _unescaped(folded: Folded, sorts: bytes, found: list[Escape]) -> tuple[Folded, bytes]:
     """Return a folded text and its sorts with escapes exchanged for what they stand for, folded: each character of that stands for the whole escape."""
     pieces: list[str] = []
@@ -323,6 +347,8 @@ def _sort_table() -> Sorts:
     table[list(b"0123456789")] = _DIGIT
     table[[ord(c) for c in _CHINESE_DIGITS]] = _HAN_DIGIT
     table[list(MARKS)] = list(MARKS)
+    combining = table[slice(*_COMBINING)]
+    combining[combining == _OTHER] = ord(_MARK_SORT)
     for character, sort in ((" ", " "), ("-", "-"), ("点", "p")):
         table[ord(character)] = ord(sort)
     return table
@@ -335,7 +361,7 @@ def _may_fold() -> re.Pattern[str]:
     firsts = codes[np.diff(codes, prepend=-2) > 1]
     lasts = codes[np.diff(codes, append=_RESIZED + 1) > 1]
     ranges = "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True))
-    return re.compile(rf"[{ranges}{_CHINESE_DIGITS}\\%&\[({{<#]|[0-9] [0-9]")
+    return re.compile(rf"[{ranges}{_CHINESE_DIGITS}\u0300-\u036f\\%&\[({{<#]|[0-9] [0-9]")
 
 
 @cache
@@ -349,6 +375,7 @@ def _tables() -> tuple[Codes, dict[int, str]]:
     table = {code: folded for first, last in _BLOCKS for code in range(first, last) if (folded := _compatibility(chr(code)))}
     for first, last in _DIGIT_BLOCKS:
         table |= {code: str(digit) for code in range(first, last) if (digit := unicodedata.decimal(chr(code), None)) is not None}
+    table |= {code: unicodedata.normalize("NFKC", chr(code)) for first, last in _HAN_FORMS for code in range(first, last)}
     table |= dict.fromkeys(map(ord, _HYPHENS), "-")
     table |= {code: "" for first, last in _INVISIBLE for code in range(first, last + 1)}
     single = np.arange(_RESIZED, dtype=np.uint32)

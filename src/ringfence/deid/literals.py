@@ -14,14 +14,19 @@ from ringfence.deid.recogniser import cuts_a_run
 
 T = TypeVar("T")
 
-_CASED_END = 0x590  # scripts whose letters have cases, and whose words stand apart, lie below: Latin, Greek, Cyrillic, Armenian
-_LETTERS = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u058f"
+# Scripts whose letters have cases, and whose words stand apart, lie below: Latin, Greek, Cyrillic, Armenian. So does the Latin of Vietnamese further up.
+_CASED_END, _MORE_LATIN = 0x590, range(0x1E00, 0x1F00)
+_LETTERS = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u058f\u1e00-\u1eff"
 _WORD = re.compile(rf"[0-9]+|[{_LETTERS}]+")
 _NEXT = re.compile(rf"(?:[^\w\x00]|_){{0,8}}?([0-9]+|[{_LETTERS}]+)")  # eight: `-----BEGIN … KEY-----` and a line's end
 _UNCASED = re.compile(rf"[^\W{_LETTERS}0-9_]")  # a character of another script
 _PAIR = re.compile(rf"[^\W{_LETTERS}0-9_]{{2}}")
 _STEM = 4  # characters of a word under which values are filed
 _LONGEST = 256  # characters of a value that is found in other spellings
+_LOOKED_AT = 4_096  # characters of a value by which a longer one is known: what is compared at each place has a bound
+_ONE_BY_ONE = str.maketrans(
+    "\u0130\u03a3\u03c2", "i\u03c3\u03c3"
+)  # what lower case makes two characters of, or one or another by what follows
 _LEAST_MIXED, _LEAST_DIGITS = 6, 8  # characters of such a value, and of one of digits alone: 12-34 and 1234 are too much like other numbers
 _LOOSE = "\x01"  # begins the key of a value that is found in other spellings; text has none
 _BITS = 20
@@ -58,12 +63,13 @@ class Literals(Generic[T]):
         if key in self.values:
             self.values[key] = what
             return key
-        stems = list(_stems(value, key))
+        is_loose = key.startswith(_LOOSE)
+        stems = list(_stems(value if is_loose else key, key))
         if not stems:
             return None
         self.values[key] = what
         for stem, at in stems:
-            self._file(stem, length=len(key) - 1 if key.startswith(_LOOSE) else None, place=(at, len(value)))
+            self._file(stem, length=len(key) - 1 if is_loose else None, place=(at, len(key)))
         return key
 
     def _file(self, stem: str, *, length: int | None, place: tuple[int, int]) -> None:
@@ -83,21 +89,26 @@ class Literals(Generic[T]):
         """Yield (start, end, key) of every occurrence of a value in a folded text; occurrences may overlap."""
         if not self._stems:
             return
+        ends: dict[tuple[int, int], int] = {}  # of long values, where the last occurrence ends: of those that overlap it none is looked for
         for start in self._candidates(text):
             match = _WORD.match(text, start)
-            filed = self._stems.get(match[0][:_STEM].lower() if match else text[start : start + 2])
+            filed = self._stems.get(_lowered(match[0][:_STEM]) if match else text[start : start + 2])
             if filed is None:
                 continue
             if filed.loose and match:
                 yield from self._loosely(text, match, filed.loose)
             for offset, length in filed.exact:
                 begin, end = start - offset, start - offset + length
-                value = text[max(0, begin) : end]
-                if value in self.values and len(value) == length and not cuts(text, begin) and not cuts(text, end):
+                if begin < 0 or end > len(text) or (length > _LONGEST and begin < ends.get((offset, length), 0)):
+                    continue
+                value = text[begin:end]
+                if value in self.values and not cuts(text, begin) and not (length < _LOOKED_AT and cuts(text, end)):
+                    if length > _LONGEST:
+                        ends[offset, length] = end
                     yield begin, end, value
 
     def _loosely(self, text: str, match: re.Match[str], lengths: tuple[int, ...]) -> Iterator[tuple[int, int, str]]:
-        start, key, most = match.start(), _LOOSE + match[0].lower(), lengths[-1] + 1
+        start, key, most = match.start(), _LOOSE + _lowered(match[0]), lengths[-1] + 1
         end = match.end()
         while len(key) <= most:
             if len(key) - 1 in lengths and key in self.values:
@@ -105,16 +116,16 @@ class Literals(Generic[T]):
             further = _NEXT.match(text, end)
             if further is None:
                 return
-            key, end = _joined(key, further[1].lower()), further.end()
+            key, end = _joined(key, _lowered(further[1])), further.end()
 
     def _candidates(self, text: str) -> list[int]:
         """Return where the hash of a word's or pair's first characters is one of a stem's: a few places too many."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.dtype(np.uint32).newbyteorder("<"))
         classes, lower = _tables()
-        small = np.minimum(codes, _CASED_END)
+        small = np.minimum(codes, _MORE_LATIN.stop)
         kind = np.concatenate((classes[small], np.zeros(_STEM, dtype=np.uint8)))
         folded = np.concatenate((lower[small], np.zeros(_STEM, dtype=np.uint32)))
-        begins = np.flatnonzero((kind != np.concatenate((np.zeros(1, dtype=np.uint8), kind[:-1]))) & (kind != 0))
+        begins = np.flatnonzero((kind != np.concatenate((np.zeros(1, dtype=np.uint8), kind[:-1]))) & (kind != 0) & (kind != _OTHER))
         value = folded[begins]
         goes_on = np.ones(len(begins), dtype=np.bool_)
         for n in range(1, _STEM):
@@ -122,7 +133,8 @@ class Literals(Generic[T]):
             value = value * np.uint32(_FACTOR) + np.where(goes_on, folded[begins + n], np.uint32(0))
         places: list[int] = begins[self._bits[_mixed(value)]].tolist()
         if self._has_pairs and not text.isascii():
-            pairs = np.flatnonzero((codes[:-1] >= _CASED_END) & (codes[1:] >= _CASED_END))
+            is_other = kind[: len(codes)] == _OTHER
+            pairs = np.flatnonzero(is_other[:-1] & is_other[1:])
             value = codes[pairs] * np.uint32(_FACTOR) + codes[pairs + 1] * np.uint32(_SECOND)
             places += pairs[self._bits[_mixed(value)]].tolist()
         return places
@@ -130,17 +142,18 @@ class Literals(Generic[T]):
 
 def key_of(value: str) -> str:
     """Return the key of a folded value: the same for all spellings in which it is found."""
+    as_written = value[:_LOOKED_AT]
     if not value.isascii() and _UNCASED.search(value):
-        return value
+        return as_written
     words = _WORD.findall(value)
     letters = sum(word[0].isalpha() for word in words)
     if letters == len(words) <= 1:
-        return value
+        return as_written
     key = _LOOSE
     for word in words:
-        key = _joined(key, word.lower())
+        key = _joined(key, _lowered(word))
     is_long_enough = len(key) - 1 >= (_LEAST_MIXED if letters else _LEAST_DIGITS)
-    return key if is_long_enough and len(key) - 1 <= _LONGEST and _is_walked(value, len(words)) else value
+    return key if is_long_enough and len(key) - 1 <= _LONGEST and _is_walked(value, len(words)) else as_written
 
 
 def is_loose(value: str) -> bool:
@@ -167,11 +180,11 @@ def _stems(value: str, key: str) -> Iterator[tuple[str, int]]:
     if key.startswith(_LOOSE):  # as it is written, and with what follows its first run glued to it
         for match in (_WORD.search(value), _WORD.match(key, 1)):
             if match:
-                yield match[0][:_STEM].lower(), match.start()
+                yield _lowered(match[0][:_STEM]), match.start()
     elif match := _PAIR.search(value):
         yield match[0], match.start()
     elif match := _WORD.search(value):
-        yield match[0][:_STEM].lower(), match.start()
+        yield _lowered(match[0][:_STEM]), match.start()
 
 
 def cuts(text: str, at: int) -> bool:
@@ -190,7 +203,7 @@ def _mixed(value: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _is_pair(stem: str) -> bool:
-    return ord(stem[0]) >= _CASED_END
+    return ord(stem[0]) >= _CASED_END and ord(stem[0]) not in _MORE_LATIN
 
 
 def _hash(stem: str) -> int:
@@ -203,13 +216,21 @@ def _hash(stem: str) -> int:
     return (((value & _MASK) * _SPREAD) & _MASK) >> (32 - _BITS)
 
 
+def _lowered(word: str) -> str:
+    """Return a word in lower case, as many characters as it has, each whatever stands beside it."""
+    return word.lower() if word.isascii() else word.translate(_ONE_BY_ONE).lower()
+
+
 def _lower(character: str) -> int:
-    return ord(character.lower()[0])
+    return ord(_lowered(character))
+
+
+_OTHER = 3
 
 
 @cache
 def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return, per character below `_CASED_END` and one for all others, its class (1 digit, 2 letter, 0 neither) and what stands for it in any case."""
-    characters = list(map(chr, range(_CASED_END)))
-    classes = [(1 if c in "0123456789" else 2) if _WORD.fullmatch(c) else 0 for c in characters]
-    return np.array([*classes, 0], dtype=np.uint8), np.array([*map(_lower, characters), 0], dtype=np.uint32)
+    """Return, per character up to the last Latin one and one for all others, its class (1 digit, 2 letter, 3 another script, 0 none) and what stands for it in any case."""
+    characters = list(map(chr, range(_MORE_LATIN.stop)))
+    classes = [(1 if c in "0123456789" else 2) if _WORD.fullmatch(c) else _OTHER if ord(c) >= _CASED_END else 0 for c in characters]
+    return np.array([*classes, _OTHER], dtype=np.uint8), np.array([*map(_lower, characters), 0], dtype=np.uint32)

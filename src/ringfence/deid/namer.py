@@ -7,7 +7,7 @@ and about many at a time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ringfence.deid import people, places
@@ -30,6 +30,7 @@ _ADDRESS_AFTER = re.compile(r"@|://")
 _WORD = re.compile(r"[a-z]{3,}")
 _LATIN = re.compile(r"[A-Za-z]")
 _ANY = {"zh": "王小明在北京。", "en": "John Smith lives in Paris."}
+Keeps = Callable[[Span, str], bool]  # of a span and the text in which it stands
 _MOST_KEPT = 4_000_000  # characters of pieces whose spans are remembered
 
 
@@ -58,7 +59,9 @@ class Namer:
     seen: by language, over everything that was searched since it was last taken, for languages with two taggers.
     """
 
-    def __init__(self, taggers: Sequence[Tagger]) -> None:
+    def __init__(self, taggers: Sequence[Tagger], *, keeps: Keeps = lambda _, __: False) -> None:
+        """`keeps`: what a tenant's own tagger does not claim, as a profile leaves it in the text: nothing that others find stays behind its word."""
+        self._keeps = keeps
         self._by_language = {language: [t for t in taggers if t.language in (language, BOTH)] for language in _PIECES}
         self.seen: dict[str, Seen] = {language: Seen() for language, taggers in self._by_language.items() if len(taggers) > 1}
         self._known: dict[tuple[str, str], tuple[tuple[Span, ...], Seen]] = {}
@@ -89,10 +92,8 @@ class Namer:
     def _ask(self, language: str, taggers: Sequence[Tagger], pieces: list[str]) -> None:
         for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
             seen = _seen(piece, *found[:2]) if len(found) > 1 else Seen()
-            self._known[language, piece] = (
-                tuple(_sized(span, piece) for span in _own_first([span for spans in found for span in spans]) if _stands_free(span, piece)),
-                seen,
-            )
+            claims = [span for spans in found for span in spans if not (span.score == TAUGHT and self._keeps(span, piece))]
+            self._known[language, piece] = tuple(_sized(span, piece) for span in _own_first(claims) if _stands_free(span, piece)), seen
             self._size += len(piece)
 
 

@@ -10,7 +10,7 @@ from ringfence.deid.draw import Draw
 from ringfence.deid.fold import fold
 from ringfence.deid.named import STAND_INS, StandIn, coined
 from ringfence.deid.operator import label
-from ringfence.deid.variants import SHARED
+from ringfence.deid.variants import is_shared
 
 _TRIES = 48  # draws of a stand-in
 _COINED_TRIES = 16  # more draws, of names that are nobody's
@@ -66,7 +66,7 @@ class Surrogates:
             fresh = {
                 at: made
                 for (at, made), is_taken in zip(drawn, refused, strict=True)
-                if fold(made).text != at[1] and (at[0] in SHARED or not is_taken)
+                if fold(made).text != at[1] and (is_shared(at[0], made) or not is_taken)
             }
             self._made |= fresh
             left = [at for at in left if at not in fresh]

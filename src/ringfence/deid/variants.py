@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ringfence.deid import dates, people
 from ringfence.deid.literals import is_loose, key_of
 from ringfence.deid.named import GIVEN_NAME, PERSON, REGION, STAND_INS
+from ringfence.deid.numerals import NUMERALS
 from ringfence.deid.recogniser import KEYWORDED
 
 _HAN = re.compile(r"[\u3400-\u9fff]+")
@@ -20,6 +21,7 @@ _LEAST_CODE, _LEAST_DIGITS = 5, 7
 _CODED = re.compile(r"(?:[^A-Za-z0-9]*[A-Za-z0-9]){4}")
 # Kinds of few values: the date that one person's is moved to is another's, and that is no original left. Patterns find them wherever they stand.
 SHARED = frozenset({"AGE", "DATE"})
+_SHARED = re.compile(rf"[\x00-\x7f{dates.UNITS}{NUMERALS}]{{1,40}}")  # what one of them is written in
 _TITLES = "先生 女士 小姐 太太 夫人 老师 教授 博士 医生 医师 大夫 护士 主任 院长 律师 法官 经理 总 工 某 某某 阿姨 叔叔 大爷 大妈 同学 师傅 警官".split()
 _TELLING_PERSON, _TELLING_OTHER = 3, 4  # Chinese characters
 _SHORTEST_PART = 2  # letters of a word of an English name
@@ -41,6 +43,11 @@ def is_telling(kind: str, value: str, score: float) -> bool:
     if score >= KEYWORDED and len(value) > 1:
         return True
     return len(value) >= (_TELLING_PERSON if kind == PERSON else _TELLING_OTHER)
+
+
+def is_shared(kind: str, text: str) -> bool:
+    """Return True for a value of a kind of few: whatever it is equal to, it is no original that was left. What a recogniser of a tenant's own calls a date may be more."""
+    return kind in SHARED and _SHARED.fullmatch(text) is not None
 
 
 def is_countable(kind: str, value: str) -> bool:

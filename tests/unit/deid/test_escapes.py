@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import time
+import unicodedata
 from urllib.parse import quote
 
 import pytest
@@ -73,6 +75,9 @@ PIECES = st.lists(
             "一",
             "://",
             "/",
+            "n",
+            "t",
+            "C:",
             "w",
             ".",
         ]
@@ -216,3 +221,63 @@ def test_a_known_value_is_looked_up_in_every_way_to_write_it(way):
 def test_an_address_on_the_web_with_escapes_is_one_span():
     text = "见 https://oa.corp.cn/s?q=%E5%BC%A0%E4%B8%89&amp;tel=%31%33800138000 。"
     assert [(span.kind, text[span.start : span.end]) for span in ENGINE.find(text)] == [("URL", text[2:-2])]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_json_in_a_string_is_searched_as_what_it_says(layers):
+    said = "patient\nAnna Smithfield\nphone\t13800138000\r\nborn 04/15/1983\n11010519491231002X\nstaff\nzy-2023-0415"
+    text = json.dumps({"note": said}).replace("/", "\\/")
+    for _ in range(layers - 1):
+        text = json.dumps({"below": text})
+    assert fold(said).text in fold(text).text
+    plain, written = ENGINE.find(said), ENGINE.find(text)
+    assert [span.kind for span in written] == [span.kind for span in plain]
+    assert {"CN_MOBILE", "DATE", "CN_RESIDENT_ID"} <= {span.kind for span in plain}
+    masked = ENGINE.replace(text, written)
+    for _ in range(layers):
+        (masked,) = json.loads(masked).values()
+    assert masked == ENGINE.replace(said, plain)
+
+
+def test_a_known_value_is_looked_up_behind_an_escaped_end_of_a_line():
+    engine = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
+    engine.known.add("PERSON", "Anna Smithfield", normal="anna smithfield", score=0.7)
+    engine.known.add("CODE", "zy-2023-0415", normal="zy-2023-0415", score=0.7)
+    row = Record("0" * 32, "1" * 32, "file", "text", ("text",), ("seen\\nAnna Smithfield\\tzy-2023-0415\\r\\n",))
+    done = next(engine.rewrite([row]))
+    assert [one.original for one in done.found] == ["Anna Smithfield", "zy-2023-0415"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C:\\temp\\nancy\\report",
+        "c:/users\\tom",
+        "see D:\\data\\new\\13800138000",
+        "\\\\host\\tools\\nina",
+        "by CORP\\nancy",
+        "a \\ n",
+        "\\x \\",
+        "\\N",
+    ],
+)
+def test_what_parts_the_names_of_a_path_is_no_end_of_a_line(text):
+    assert fold(text) == Folded(text)
+
+
+@pytest.mark.parametrize("text", ["\\" * 200_000, "\\n" * 100_000, "C:\\n" * 50_000, "C:\\" + "\\na" * 60_000, "A\\na" * 50_000])
+def test_escaped_ends_of_lines_cost_no_more_than_their_number(text):
+    begin = time.process_time()
+    fold(text)
+    assert time.process_time() - begin < 5  # seconds
+
+
+def test_a_known_name_is_looked_up_with_its_accents_apart():
+    engine = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
+    engine.known.add("PERSON", "José García", normal="josé garcía", score=0.7)
+    written = unicodedata.normalize("NFD", "JOSÉ GARCÍA")
+    row = Record("0" * 32, "1" * 32, "file", "text", ("text",), (f"seen by {written} and {written}.",))
+    done = next(engine.rewrite([row]))
+    assert [one.original for one in done.found] == [written, written]
+    assert "GARC" not in done.record.texts[0]
+    assert done.survivors == 0

@@ -124,3 +124,26 @@ def test_the_table_touches_no_ascii():
     single, several = _tables()
     assert single[:128].tolist() == list(range(128))
     assert min(several) >= 128
+
+
+@given(st.lists(st.sampled_from([*"éüñễẹǖốÅ", "a", "1", " ", "张", "\\n", "&#233;", "%C3%A9", "\u0301", "\u0323"]), max_size=12))
+def test_letters_with_accents_behind_them_fold_as_one_character_and_know_where_they_stand(pieces):
+    pieces = [unicodedata.normalize("NFC", piece) for piece in pieces]
+    parted = [unicodedata.normalize("NFD", piece) for piece in pieces]
+    if not any(piece in "\u0301\u0323" for piece in pieces):
+        assert fold("".join(parted)).text == fold("".join(pieces)).text
+        text, at = "".join(parted), 0
+        for piece in parted:
+            if len(unicodedata.normalize("NFC", piece)) == 1:
+                (place,) = fold(text).places([at])
+                assert fold(text).original(place, place + 1) == (at, at + len(piece))
+            at += len(piece)
+    once = fold("".join(parted)).text
+    assert fold(once).text == once
+
+
+def test_forms_of_chinese_characters_that_pdf_files_hold():
+    assert fold("⽅⾦\uf90a").text == "方金金"
+    assert fold("e" + "\u0301" * 5).text == "é" + "\u0301" * 4
+    assert fold("\u0301e").text == "\u0301e"
+    assert fold("a\\n\u0301b").text == "a\n\u0301b"

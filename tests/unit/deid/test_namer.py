@@ -169,3 +169,24 @@ def test_a_tenants_own_kind_counts_and_what_reaches_beyond_it_stays():
     inside, across, elsewhere = (Span(a, b, "LOCATION", NAMED) for a, b in ((2, 4), (3, 7), (8, 9)))
     own = Span(2, 5, "WARD", TAUGHT)
     assert set(Namer([_Says(inside, across, elsewhere), _Says(own)]).find("住在东院区的南边的人")) == {own, across, elsewhere}
+
+
+def test_a_tagger_of_ones_own_shields_nothing_by_a_kind_that_the_profile_keeps():
+    class Own(Listed):
+        kinds = frozenset({"NATIONALITY"})
+
+        def tag(self, sentences):
+            return [[Span(0, len(sentence), "NATIONALITY", TAUGHT)] for sentence in sentences]
+
+    settings = settings_for("default").model_copy(update={"taggers": ()})
+    general = Listed("en", {"Anna Smithfield": PERSON})
+    engine = Engine.build(settings, b"k" * 32, taught=[general, Own("en", {})])
+    assert [span.kind for span in engine.find("We saw Anna Smithfield today")] == [PERSON]
+    own = settings.model_copy(update={"operators": {**settings.operators, "DRUG": settings.operators["NATIONALITY"]}})
+
+    class Drugs(Own):
+        def tag(self, sentences):
+            return [[Span(0, len(sentence), "DRUG", TAUGHT)] for sentence in sentences]
+
+    engine = Engine.build(own, b"k" * 32, taught=[general, Drugs("en", {})])
+    assert [span.kind for span in engine.find("We saw Anna Smithfield today")] == ["DRUG"]

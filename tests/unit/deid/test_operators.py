@@ -62,6 +62,10 @@ def apply(name, kind, value, *, subject=b"s", key=KEY, **params):
         ("generalise.v1", {"to": "prefix"}, "POSTCODE", "03601", "000"),
         ("generalise.v1", {"to": "prefix"}, "POSTCODE", "SW1A 2AA", "<POSTCODE>"),
         ("generalise.v1", {"to": "cell"}, "GPS", "39.9042, 116.4074", "39.9, 116.4"),
+        ("generalise.v1", {"to": "cell"}, "GPS", "39.904211°N", "39.9°N"),
+        ("generalise.v1", {"to": "cell"}, "GPS", "39°54'15.2\"N", "<GPS>"),  # seconds and minutes are finer than a cell
+        ("generalise.v1", {"to": "cell"}, "GPS", "39°54.2534′N 116°24.4440′E", "<GPS>"),
+        ("generalise.v1", {"to": "cell"}, "GPS", "39度54.25分", "<GPS>"),
         ("generalise.v1", {"to": "network"}, "IP_ADDRESS", "10.23.4.17", "10.23.0.0"),
         ("generalise.v1", {"to": "network"}, "IP_ADDRESS", "2001:db8::1", "<IP_ADDRESS>"),
         ("date-shift.v1", {}, "DATE", "some day", "[DATE 8]"),

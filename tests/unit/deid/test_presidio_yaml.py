@@ -193,6 +193,38 @@ def test_a_record_is_masked_and_no_original_survives(file):
     assert not any(original in text.lower() for text in done.texts for original in ("123456", "主任医师", "mr."))
 
 
+@pytest.mark.parametrize(
+    ("profile", "kind"), [("default", "AGE"), ("default", "REGION"), ("legal-zh", "DATE"), ("hipaa-safe-harbor", "AGE")]
+)
+def test_a_kind_that_the_profile_keeps_shields_nothing(profile, kind, tmp_path):
+    path = tmp_path / "all.yaml"
+    path.write_text(
+        f"recognizers: [{{name: all, supported_entity: {kind}, patterns: [{{name: all, regex: '[\\s\\S]+', score: 0.9}}]}}]",
+        encoding="utf-8",
+    )
+    settings = settings_for(profile).model_copy(update={"taggers": ()})
+    texts = ["staff no. ZY-2023-0415", "look at ZY-2023-0415 again", "born 2023-04-15, 54岁"]
+    records = [Record(f"{n:032}", f"{n:032}", "file", "text", ("text",), (text,)) for n, text in enumerate(texts)]
+    alone, together = (Engine.build(settings, b"k" * 32, own_way=own) for own in ([], read(path)))
+    for engine in (alone, together):
+        engine.learn(records)
+    assert [done.record for done in together.rewrite(records)] == [done.record for done in alone.rewrite(records)]
+
+
+@pytest.mark.parametrize("operators", [settings_for("default").operators, {}])  # a date is moved, or gets a stand-in
+def test_an_original_inside_of_what_such_a_recogniser_calls_a_date_does_not_survive(operators, tmp_path):
+    path = tmp_path / "all.yaml"
+    path.write_text(
+        "recognizers: [{name: all, supported_entity: DATE, patterns: [{name: all, regex: '.+', score: 0.9}]}]", encoding="utf-8"
+    )
+    settings = settings_for("default").model_copy(update={"taggers": (), "operators": operators})
+    engine = Engine.build(settings, b"k" * 32, own_way=read(path))
+    engine.known.add("PERSON", "欧阳建国", normal="欧阳建国", score=0.7)
+    done = next(engine.rewrite([Record("0" * 32, "1" * 32, "file", "text", ("text",), ("2023-04-15 欧阳建国来过",))]))
+    assert "欧阳建国" not in done.record.texts[0]
+    assert done.survivors == 0
+
+
 def test_the_job_runs_the_announced_file_and_no_other(file, tmp_path):
     rows = [Record(f"{n:032x}", f"{n:032x}", "s", "text", ("text",), (f"工牌bd-12345{n}",), {}) for n in range(3)]
 

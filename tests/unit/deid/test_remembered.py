@@ -34,3 +34,16 @@ def test_there_is_an_end_to_it_and_room_again(monkeypatch):
     assert kept.take("one")
     kept.put("three", [Span(0, 1, "A", 0.5)])
     assert kept.take("three")
+
+
+def test_what_is_the_same_or_handed_over_takes_no_room(monkeypatch):
+    monkeypatch.setattr(remembered, "_MOST", 25)
+    kept = Remembered()
+    for _ in range(3):
+        kept.put("one", [Span(0, 1, "A", 0.5)])
+    kept.put("two", [Span(0, 1, "A", 0.5)])
+    assert kept.handed_over().keys() == {remembered._digest("one"), remembered._digest("two")}
+    for text in ("three", "four"):
+        kept.put(text, [Span(0, 1, "A", 0.5)])
+    assert kept.take("three")
+    assert kept.take("four")

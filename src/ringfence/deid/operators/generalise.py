@@ -13,6 +13,7 @@ from ringfence.deid.numerals import number
 from ringfence.deid.operator import OPERATORS, Occurrence, Replacing, Tools, label
 
 To = Literal["band", "year", "month", "province", "prefix", "cell", "network"]
+_MINUTES = re.compile(r"['\"′″’”分秒]|[°º度] ?[0-9]")  # a tenth of a minute is a street, not a cell
 _DECIMAL = re.compile(r"-?[0-9]{1,3}\.[0-9]+")
 # Three-digit areas of at most 20,000 people, by the census of 2000. Source: HHS, Guidance on De-identification under HIPAA, 2012, for 45 CFR 164.514(b)(2)(i)(B)
 _FEW_PEOPLE = frozenset("036 059 063 102 203 556 692 790 821 823 830 831 878 879 884 890 893".split())
@@ -70,7 +71,7 @@ def _prefix(self: Generalise, value: str) -> str | None:
 
 
 def _cell(_: Generalise, value: str) -> str | None:
-    return _DECIMAL.sub(lambda one: f"{float(one[0]):.1f}", value) if _DECIMAL.search(value) else None
+    return _DECIMAL.sub(lambda one: f"{float(one[0]):.1f}", value) if _DECIMAL.search(value) and not _MINUTES.search(value) else None
 
 
 def _network(_: Generalise, value: str) -> str | None:
