@@ -137,7 +137,8 @@ def test_what_may_be_left_is_counted(child):
     assert figures.hidden.keys() >= NAMED
     assert all(kinds & figures.hidden.keys() for kinds in with_patterns)
     assert set(figures.hidden.values()) == {5}
-    assert {kind for kind, count in figures.hidden_found.items() if not count} == NAMED, "no tagger ran"
+    assert {kind for kind, count in figures.hidden_found.items() if not count} <= NAMED
+    assert all(figures.hidden_found[kind] < 5 for kind in NAMED), "no tagger ran, and few places are addresses"
     assert (figures.people, figures.people_few) == (2, 2)
     assert figures.looks_said == {"age": 0, "sex": 0}, "dates are moved, and no tagger looks for regions"
     assert figures.few_without == {}

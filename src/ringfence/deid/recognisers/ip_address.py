@@ -41,7 +41,8 @@ class IpAddress(Shaped):
         return (Span(start, end, "IP_ADDRESS", SHAPE),) if _is_host4(text[start:end]) else ()
 
     def _check6(self, text: str, start: int, end: int) -> Sequence[Span]:
-        is_behind_name = text[start - 1 : start] == ":" and start > 1 and text[start - 2] not in _GROUP_CHARACTERS  # `IP:::ffff:…`
+        before = text[max(0, start - 2) : start]
+        is_behind_name = before[1:] == ":" and before[0].isalnum() and before[0] not in _GROUP_CHARACTERS  # `IP:::ffff:…`
         if (text[start - 1 : start] == ":" and not is_behind_name) or text[end : end + 1] == ":":
             return ()  # three in a row: no address, and perhaps a very long row
         first = start
