@@ -86,7 +86,7 @@ ISSUED = re.compile(r"0\d|1[0-2]|2[1-9]|3[0-2]|6[1-9]|7[0-2]|80")
         ("lei.v1", a_lei, "{}", lei.is_valid),
         ("isin.v1", an_isin, "ISIN {}", isin.is_valid),
         ("aba-routing.v1", a_routing, "ABA {}", lambda n: rtn.is_valid(n) and ISSUED.match(n)),
-        ("us-npi.v1", an_npi, "NPI {}", lambda n: luhn.is_valid("80840" + n) and n[0] in "12"),
+        ("us-npi.v1", an_npi, "NPI as registered {}", lambda n: luhn.is_valid("80840" + n) and n[0] in "12"),
         ("uk-nhs.v1", an_nhs, "NHS {}", lambda n: nhs.is_valid(n) and not n.startswith("999")),
         ("imei.v1", an_imei, "IMEI {}", imei.is_valid),
     ],

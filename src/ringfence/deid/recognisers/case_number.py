@@ -44,6 +44,8 @@ class CaseNumber(Shaped):
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the number in the form that the candidate begins or ends."""
+        if text[start] == "案" and start and text[start - 1] in "病档檔备備":
+            return ()  # a record's number, not a court's
         if text[start] == "字":
             return self._check_older(text, start, end)
         if modern := _MODERN.match(text, start, start + _LONGEST):

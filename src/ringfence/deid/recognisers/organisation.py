@@ -15,10 +15,12 @@ from ringfence.deid.specimen import Specimen, framed
 
 _FORMS = "(?:股份)?有限(?:责任|責任)?公司|股份公司|集(?:团|團)公司|(?:律师|律師|会计师|會計師|税务师|公证|司法鉴定|专利代理)(?:事务所|事務所)|合伙企业|专业合作社"
 _LATIN_FORMS = r"(?:Incorporated|Inc|Ltd|Limited|LLC|L\.L\.C|LLP|PLC|Corporation|Corp|GmbH|S\.A|B\.V|Pte\.? Ltd|Pty\.? Ltd|Co\.,? Ltd)\.?"
+_COLON = "(?:：|:|=)"
 _KEYS = "工作单位|單位名稱|单位名称|单位名|所在单位|用人单位|就职单位|任职单位|公司名称|公司名|公司名稱|企业名称|机构名称|雇主(?:名称)?|供应商名称|开户行|开户银行|委托单位|投保单位"
 _LATIN_KEYS = (
     r"(?i:employer(?:[ _]name)?|company(?:[ _]name)?|organi[sz]ation(?:[ _]name)?|business[ _]name|firm[ _]name|name[ _]of[ _]employer)"
 )
+_FORM = re.compile(_FORMS)
 _NAME = re.compile(r"[\u3400-\u9fffA-Za-z0-9&·（）()\-]+$")  # what may stand before a legal form
 _LOOK = 30  # characters before it
 _LONGEST = 14  # of a name whose beginning nothing tells
@@ -52,11 +54,11 @@ class Organisation(Shaped):
 
     kinds = frozenset({ORGANISATION})
     example = "工作单位：华昌机械有限公司"
-    pattern: ClassVar[str] = rf"{_FORMS}|(?:{_KEYS}) ?[:=]|{_LATIN_KEYS} ?[:=]|[A-Za-z0-9.'] ?,? {_LATIN_FORMS}"
+    pattern: ClassVar[str] = rf"{_FORMS}|(?:{_KEYS}) ?{_COLON}|{_LATIN_KEYS} ?{_COLON}|[A-Za-z0-9.'] ?,? {_LATIN_FORMS}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
         """Return the name before the form or behind the key word."""
-        if text[end - 1] in ":=":
+        if text[end - 1] in ":：=":
             return () if cuts_a_word(text, start) else _behind(text, end)
         if text[start].isascii():
             return _latin(text, start, end)
@@ -115,7 +117,11 @@ def _behind(text: str, at: int) -> Sequence[Span]:
     while at < len(text) and text[at] == " ":
         at += 1
     if match := _VALUE.match(text, at):
-        value = _SOFT_ENDS.sub("", match[0])
+        value = match[0]
+        if form := _FORM.search(value):  # what stands behind it is another field
+            branch = _BRANCH.match(value, form.end())
+            value = value[: branch.end() if branch else form.end()]
+        value = _SOFT_ENDS.sub("", value)
         if len(value) < _LEAST or _NONE.match(value):
             return ()
         return (Span(at, at + len(value), ORGANISATION, KEYWORDED),)

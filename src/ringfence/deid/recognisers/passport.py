@@ -8,12 +8,21 @@ from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, Shaped, Span, has_word, stands_alone
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, has_word, stands_alone
 from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = re.compile(r"护照|旅行证|passport|travel doc", re.IGNORECASE)
 _CN = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP][0-9]{8}|[DSP]E[0-9]{7}")
+_NUMBER = re.compile(r"[0-9]{5}")
+_LOOK = 24  # characters before a number in which its key word stands
 _US = re.compile(r"[0-9]{9}|[A-Z][0-9]{8}")
+
+
+def _is_anothers(text: str, start: int) -> bool:
+    """Return True when the key word before digits has its number already: 护照E73014730，QQ 324104545."""
+    begin = max(text.rfind(SEPARATOR, max(0, start - _LOOK), start) + 1, start - _LOOK)
+    last = next((match.end() for match in reversed(list(_WORDS.finditer(text, begin, start)))), None)
+    return last is not None and _NUMBER.search(text, last, start) is not None
 
 
 @RECOGNISERS.add("passport.v1")
@@ -31,7 +40,7 @@ class Passport(Shaped):
         if not stands_alone(text, start, end):
             return ()
         value = text[start:end].upper()
-        fits = _CN.fullmatch(value) or _US.fullmatch(value)
+        fits = _CN.fullmatch(value) or (_US.fullmatch(value) and not (value.isdigit() and _is_anothers(text, start)))
         return (Span(start, end, "PASSPORT", KEYWORDED),) if fits and has_word(text, start, end, words=_WORDS) else ()
 
     def specimen(self, draw: Random) -> Specimen:

@@ -45,6 +45,7 @@ _CODES = re.compile(  # countries of the world numbering plan. Source: ITU-T E.1
     "|85[02356]|88[068]|9[0-58]|96[0-8]|97[0-7]|99[2-68]"
 )
 _ELSEWHERE = re.compile("86|852|853|886|65")  # numbers with recognisers of their own
+_GOES_ON = re.compile(r"[0-9][\-/.]$")
 _LEAST, _MOST = 7, 15  # digits. Source: ITU-T E.164
 _SHORT = 6
 
@@ -71,6 +72,8 @@ class Phone(Shaped):
         """Return the number with its extension."""
         if text[start] not in "+(" and not text[start].isdigit() and (number := _NUMBER.search(text, start, end)):
             start = number.start()
+        if _GOES_ON.search(text, max(0, start - 2), start):
+            return ()  # groups of something longer that is none: of a date with a time
         if text.startswith(("+", "00"), start):
             end = _cut(text, start, end)
         extension = _EXTENSION.match(text, end)

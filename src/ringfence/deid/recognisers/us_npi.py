@@ -8,12 +8,15 @@ from random import Random
 from typing import ClassVar
 
 from ringfence.deid.draw import DIGITS, Draw, refill
-from ringfence.deid.recogniser import CHECKED, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
+from ringfence.deid.recogniser import CHECKED, KEYWORDED, RECOGNISERS, Shaped, Span, has_word, in_decimal, stands_alone
 from ringfence.deid.recognisers.bank_card import luhn_sum
 from ringfence.deid.specimen import Specimen, behind, digits, luhn
 
 _WORDS = re.compile(
     r"(?<![A-Za-z])npi(?![A-Za-z])|provider id|national provider|服务提供者|服務提供者|提供者标识|提供者識別", re.IGNORECASE
+)
+_DIRECT = re.compile(
+    r"(?<![A-Za-z])(?:npi|national provider id(?:entifier)?)[ _]?(?:number|num|no\.?|id|#)?[ :=#]{0,3}(?:is )?$", re.IGNORECASE
 )
 _ISSUER = "80840"  # health, United States: ISO/IEC 7812
 _LENGTH = 10
@@ -27,7 +30,7 @@ def npi_sum(number: str) -> int:
 
 @RECOGNISERS.add("us-npi.v1")
 class UsNpi(Shaped):
-    """1 or 2 and nine digits with a check digit, next to a key word."""
+    """1 or 2 and nine digits with a check digit near a key word, or with any last digit right behind their name."""
 
     kinds = frozenset({"US_NPI"})
     example = "NPI 1234567893"
@@ -36,9 +39,11 @@ class UsNpi(Shaped):
     pattern: ClassVar[str] = r"[12][0-9]{9}"
 
     def check(self, text: str, start: int, end: int) -> Sequence[Span]:
-        """Return the number if its check digit is right and a key word is near."""
-        if not stands_alone(text, start, end) or in_decimal(text, start, end) or npi_sum(text[start:end]) % 10:
+        """Return the number if its check digit is right and a key word is near, or its name stands right before it."""
+        if not stands_alone(text, start, end) or in_decimal(text, start, end):
             return ()
+        if npi_sum(text[start:end]) % 10:  # mistyped, if its name stands right before it
+            return (Span(start, end, "US_NPI", KEYWORDED),) if _DIRECT.search(text, max(0, start - _LEFT), start) else ()
         return (Span(start, end, "US_NPI", CHECKED),) if has_word(text, start, end, words=_WORDS, left=_LEFT) else ()
 
     def specimen(self, draw: Random) -> Specimen:
