@@ -223,7 +223,7 @@ def test_an_address_on_the_web_with_escapes_is_one_span():
     assert [(span.kind, text[span.start : span.end]) for span in ENGINE.find(text)] == [("URL", text[2:-2])]
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
 def test_json_in_a_string_is_searched_as_what_it_says(layers):
     said = "patient\nAnna Smithfield\nphone\t13800138000\r\nborn 04/15/1983\n11010519491231002X\nstaff\nzy-2023-0415"
     text = json.dumps({"note": said}).replace("/", "\\/")
@@ -281,3 +281,11 @@ def test_a_known_name_is_looked_up_with_its_accents_apart():
     assert [one.original for one in done.found] == [written, written]
     assert "GARC" not in done.record.texts[0]
     assert done.survivors == 0
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
+def test_escapes_of_two_sorts_inside_each_other_are_read_up_to_four_layers(layers):
+    said = written = "患者张伟，电话13800138000。"
+    for n in range(layers):
+        written = quote(written, safe="") if n % 2 else "".join(f"&#{ord(c)};" if c == "%" or not c.isascii() else c for c in written)
+    assert (fold(written).text == fold(said).text) == (layers <= 4)

@@ -61,6 +61,8 @@ def apply(name, kind, value, *, subject=b"s", key=KEY, **params):
         ("generalise.v1", {"to": "prefix"}, "POSTCODE", "20500", "205"),
         ("generalise.v1", {"to": "prefix"}, "POSTCODE", "03601", "000"),
         ("generalise.v1", {"to": "prefix"}, "POSTCODE", "SW1A 2AA", "<POSTCODE>"),
+        ("generalise.v1", {"to": "prefix"}, "POSTCODE", "205", "<POSTCODE>"),
+        ("generalise.v1", {"to": "prefix", "digits": 6}, "POSTCODE", "100080", "<POSTCODE>"),
         ("generalise.v1", {"to": "cell"}, "GPS", "39.9042, 116.4074", "39.9, 116.4"),
         ("generalise.v1", {"to": "cell"}, "GPS", "39.904211°N", "39.9°N"),
         ("generalise.v1", {"to": "cell"}, "GPS", "39°54'15.2\"N", "<GPS>"),  # seconds and minutes are finer than a cell

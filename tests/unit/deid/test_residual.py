@@ -128,6 +128,19 @@ def test_what_other_records_of_a_person_say_is_put_together():
     assert crowd.small() == 1, "one in 上海 alone, whose month nobody knows"
 
 
+def test_what_a_person_is_said_to_be_first_counts():
+    crowd, other = Crowd(True, ALL), Crowd(True, ALL)
+    for n in range(5):
+        crowd.see(*person(n, "34", "", unit=n + 1))
+    crowd.see(*person(5, "71", "", unit=1))
+    assert crowd.small() == 0
+    other.see(*person(6, "71", "", unit=2))
+    crowd.add(other)
+    assert crowd.small() == 0
+    other.add(crowd)
+    assert other.small() == 5, "four of 34 and one of 71"
+
+
 def test_what_is_said_is_counted_and_what_nobody_may_believe_is_not_read():
     for has_units in (True, False):
         whole, no_dates, words_alone = Crowd(has_units, ALL), Crowd(has_units, ALL - {"DATE"}), Crowd(has_units, frozenset())

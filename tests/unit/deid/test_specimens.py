@@ -12,11 +12,13 @@ from stdnum.gb import nhs
 from stdnum.us import ein, itin, rtn, ssn
 
 from ringfence.deid.draw import Draw
-from ringfence.deid.named import PERSON
+from ringfence.deid.named import ORGANISATION, PERSON
 from ringfence.deid.recogniser import RECOGNISERS
 from ringfence.deid.specimen import Specimens
 
-NAMES = [name for name in RECOGNISERS.names() if RECOGNISERS.create(name).kinds != {PERSON}]
+NAMES = [
+    name for name in RECOGNISERS.names() if RECOGNISERS.create(name).kinds not in ({PERSON}, {ORGANISATION})
+]  # names are planted in sentences
 FEWER = {"NATIONALITY": 40, "AGE": 90}  # what there is not more of
 
 

@@ -65,7 +65,7 @@ def _province(_: Generalise, value: str) -> str | None:
 
 def _prefix(self: Generalise, value: str) -> str | None:
     kept = value[: self.digits]
-    if not kept.isdigit():
+    if not kept.isdigit() or len(value) <= self.digits:  # of so short a value nothing is left out
         return None
     return "000" if kept in _FEW_PEOPLE else kept
 

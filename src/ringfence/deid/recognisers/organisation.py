@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from random import Random
 from typing import ClassVar
 
 from ringfence.deid import divisions
 from ringfence.deid.draw import Draw
 from ringfence.deid.named import ORGANISATION, STAND_INS
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
-from ringfence.deid.specimen import Specimen, framed
 
 _FORMS = "(?:股份)?有限(?:责任|責任)?公司|股份公司|集(?:团|團)公司|(?:律师|律師|会计师|會計師|税务师|公证|司法鉴定|专利代理)(?:事务所|事務所)|合伙企业|专业合作社"
 _LATIN_FORMS = r"(?:Incorporated|Inc|Ltd|Limited|LLC|L\.L\.C|LLP|PLC|Corporation|Corp|GmbH|S\.A|B\.V|Pte\.? Ltd|Pty\.? Ltd|Co\.,? Ltd)\.?"
@@ -75,21 +73,6 @@ class Organisation(Shaped):
     def surrogate(self, value: str, draw: Draw) -> str:
         """Return a coined name that keeps the form."""
         return STAND_INS[ORGANISATION].surrogate(value, draw)
-
-    def specimen(self, draw: Random) -> Specimen:
-        """Return one as people write it."""
-        if draw.random() < 0.3:  # noqa: PLR2004  a third in English
-            word = draw.choice("Harlow Brightwater Kestrel Northgate Pemberton Ridgeline Sandhurst Talbot Whitmore Yarrow".split())
-            more = draw.choice(("", " Foods", " Logistics", " & Sons", " Medical Supplies"))
-            value = f"{word}{more}{draw.choice((' Inc', ' Ltd', ' LLC', ' Corp', ', Inc', ' GmbH'))}"
-            return framed(ORGANISATION, draw.choice(("Employer: ", "Company: ", "invoice from ", "works at ", "sued ", "")), value)
-        place = draw.choice(("", "", "北京", "上海市", "杭州", "广东省", "深圳市"))
-        word = "".join(draw.sample("华昌瑞丰鼎盛远大恒信隆泰金桥博达嘉禾云帆启明天成", 2))
-        trade = draw.choice("机械 科技 贸易 医药 建筑工程 网络科技 餐饮管理 物流 电子 食品".split())
-        form = draw.choice(("有限公司", "有限公司", "股份有限公司", "有限责任公司"))
-        value = draw.choice((f"{place}{word}{trade}{form}", f"{word}({place or '上海'}){trade}{form}", f"{place}{word}律师事务所"))
-        before = draw.choice(("工作单位：", "单位名称:", "就职于", "现在", "，与", "被告", "由", "收款单位为", "。"))
-        return framed(ORGANISATION, before, value)
 
 
 def _beginning(text: str, form: int) -> int | None:
