@@ -25,6 +25,7 @@ _CUTS = {"zh": "，、,: ", "en": ".;,) "}  # where a piece that is too long is 
 _LONGEST = {"zh": 200, "en": 1_000}  # characters
 _HAN = re.compile(r"[\u3400-\u9fff][^A-Za-z\u3400-\u9fff]*[\u3400-\u9fff]")
 _CAPITAL = re.compile(r"[A-Z][A-Za-z'.-]|[a-z][A-Z]|\b[A-Z]\b")
+_TITLES = frozenset("dr mr mrs ms mx prof phd md".split())  # that are no surnames
 _ADDRESS_BEFORE = frozenset("@/\\")
 _ADDRESS_AFTER = re.compile(r"@|://")
 _WORD = re.compile(r"[a-z]{3,}")
@@ -93,7 +94,10 @@ class Namer:
         for piece, *found in zip(pieces, *(tagger.tag(pieces) for tagger in taggers), strict=True):
             seen = _seen(piece, *found[:2]) if len(found) > 1 else Seen()
             claims = [span for spans in found for span in spans if not (span.score == TAUGHT and self._keeps(span, piece))]
-            self._known[language, piece] = tuple(_sized(span, piece) for span in _own_first(claims) if _stands_free(span, piece)), seen
+            self._known[language, piece] = (
+                tuple(_sized(span, piece) for span in _own_first(claims) if _stands_free(span, piece) and not _is_title(span, piece)),
+                seen,
+            )
             self._size += len(piece)
 
 
@@ -125,6 +129,12 @@ def _seen(piece: str, first: Sequence[Span], second: Sequence[Span]) -> Seen:
 def _stands_free(span: Span, piece: str) -> bool:
     """Return False inside of an e-mail or other address of the net, which patterns know better."""
     return not (piece[span.start - 1 : span.start] in _ADDRESS_BEFORE or _ADDRESS_AFTER.match(piece, span.end))
+
+
+def _is_title(span: Span, piece: str) -> bool:
+    """Return True for a title alone, in Latin letters: in `Dear Dr. Okafor` the name is Okafor."""
+    value = piece[span.start : span.end].strip(" .,")
+    return span.kind == PERSON and span.score != TAUGHT and value.lower() in _TITLES
 
 
 def _own_first(spans: Sequence[Span]) -> list[Span]:

@@ -53,6 +53,11 @@ def test_each_piece_is_asked_about_once_and_only_in_its_language():
     assert en.asked == ["John is here."]
 
 
+def test_a_title_alone_is_nobodys_name():
+    en = Listed("en", {"Dr": PERSON, "Dr.": PERSON, "Okafor": PERSON, "Prof Kim": PERSON, "Do": PERSON})
+    assert spans("Dear Dr. Okafor saw Prof Kim and Mr. Do today", en) == [("Okafor", PERSON), ("Prof Kim", PERSON), ("Do", PERSON)]
+
+
 @given(st.lists(st.sampled_from(["张伟", "说", "，", "。", "\n", "\x00", "John", " ", "x" * 150, "字" * 150]), max_size=20).map("".join))
 def test_offsets_are_those_of_the_text(text):
     for span in Namer([Listed("zh", {"张伟": PERSON}), Listed("en", {"John": PERSON})]).find(text):
