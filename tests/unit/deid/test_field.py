@@ -72,8 +72,8 @@ def test_viterbi_finds_the_best_of_all_paths(data):
     lengths = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
     tags = 3
     starts = np.cumsum([0, *lengths])[:-1]
-    scores = np.array([[draw.choice((-1.5, 0, 0.25, 2)) for _ in range(tags)] for _ in range(sum(lengths) or 1)])
-    between = np.array([[draw.choice((-1.0, 0, 0.5)) for _ in range(tags)] for _ in range(tags)])
+    scores = np.array([[draw.choice((-1.5, 0, 0.25, 2)) for _ in range(tags)] for _ in range(sum(lengths) or 1)], dtype=np.float64)
+    between = np.array([[draw.choice((-1.0, 0, 0.5)) for _ in range(tags)] for _ in range(tags)], dtype=np.float64)
 
     def value(start, path):
         return sum(scores[start + n][t] for n, t in enumerate(path)) + sum(between[a][b] for a, b in pairwise(path))
