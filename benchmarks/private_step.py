@@ -53,7 +53,17 @@ def worker(side: str, model: str, rank: int) -> None:
     if side == "plain":
         trainer = Trainer(base, settings, **common)
     else:
-        plan = DPPlan(epsilon=1, delta=1e-3, unit="record", units=ROWS, clip_norm=1e5, sampling_rate=1, steps=100, noise_multiplier=1e-15)
+        plan = DPPlan(
+            epsilon=1,
+            delta=1e-3,
+            unit="record",
+            units=ROWS,
+            clip_norm=1e5,
+            sampling_rate=1,
+            max_batch=ROWS,
+            steps=100,
+            noise_multiplier=1e-15,
+        )
         trainer = PrivateTrainer(base, settings, plan=plan, **common)
         noised = trainer._noised  # noqa: SLF001  timed apart
 

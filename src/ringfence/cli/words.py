@@ -227,6 +227,7 @@ _CHINESE: Mapping[str, str] = {
     "unit": "单位",
     "clip_norm": "裁剪范数",
     "sampling_rate": "抽样率",
+    "max_batch": "每步单位上限",
     "noise_multiplier": "噪声乘数",
     "neighbouring": "相邻关系",
     "sampling": "抽样",

@@ -163,4 +163,4 @@ def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
 
 
 def _mechanism(one: Reserve) -> Mechanism:
-    return Mechanism(noise_multiplier=one.noise_multiplier, sampling_rate=one.sampling_rate, steps=one.steps)
+    return Mechanism(**one.model_dump(exclude={"account"}))

@@ -2,7 +2,7 @@
 
 Every ε is an upper bound: distributions are discretised pessimistically. Central-limit accounting (GDP) is not offered, it reports less than the truth.
 
-Source: Koskela et al. 2020 (arXiv:1906.03049); Doroshenko et al. 2022 (arXiv:2207.04380), connect the dots.
+Source: Koskela et al. 2020 (arXiv:1906.03049); Doroshenko et al. 2022 (arXiv:2207.04380), connect the dots; arXiv:2508.15089 for steps that are cut.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from dp_accounting import DpEvent, GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting import DpEvent, GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent, TruncatedSubsampledGaussianDpEvent
 from dp_accounting.mechanism_calibration import ExplicitBracketInterval, calibrate_dp_mechanism
 from dp_accounting.pld import PLDAccountant, privacy_loss_distribution
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from dp_accounting.privacy_accountant import NeighboringRelation
 from dp_accounting.rdp import RdpAccountant
+from scipy.stats import binom
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.text import t
@@ -35,6 +36,7 @@ _BEYOND = 1_000.0  # ε
 _STRIDE = 1.25  # between tried noise multipliers
 _ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64, 128, 256, 1024, 4096)  # of Rényi divergences
 _DIGITS = 5  # significant digits of a noise multiplier, rounded up
+_CUT = 1e-3  # of delta: how probable it may be that any step of a run is cut, where nobody chose the largest batch
 
 
 def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
@@ -45,42 +47,55 @@ def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
     kinds = merged(mechanisms)
     if not kinds:
         return 0.0
-    if _quick_bound([_event(one) for one in kinds], delta) > _BEYOND:  # its distribution would fill the memory
+    if _quick_bound(kinds, delta) > _BEYOND:  # its distribution would fill the memory
         return math.inf
     return float(functools.reduce(lambda a, b: a.compose(b), map(_loss, kinds)).get_epsilon_for_delta(delta))
 
 
-def noise_for(*, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
+def noise_for(
+    *, epsilon: float, delta: float, sampling_rate: float, steps: int, units: int | None = None, max_batch: int | None = None
+) -> float:
     """Return a noise multiplier (standard deviation over clip norm) whose steps spend at most (epsilon, delta), and hardly less.
+
+    units, max_batch: as of a `Mechanism`.
 
     Raises: PlanImpossible when no noise below 100,000 suffices.
     """
+
+    def mechanism(noise: float) -> Mechanism:
+        return Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps, units=units, max_batch=max_batch)
+
     for grid in (_SEARCH_GRID, _GRID):
-        noise = _noise_on(grid, epsilon=epsilon, delta=delta, sampling_rate=sampling_rate, steps=steps)
-        spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps)], delta=delta)
+        noise = _noise_on(grid, mechanism, epsilon=epsilon, delta=delta)
+        spent = epsilon_spent([mechanism(noise)], delta=delta)
         if noise == _LEAST or _NEAR * epsilon <= spent <= epsilon:
             return noise
     while spent > epsilon:  # the search stops within its tolerance, on either side
         noise = _rounded_up(noise * (1 + 10.0**-_DIGITS))
-        spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps)], delta=delta)
+        spent = epsilon_spent([mechanism(noise)], delta=delta)
     return noise
 
 
-def _noise_on(grid: float, *, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
+def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: float, delta: float) -> float:
     """Return the least noise multiplier that suffices on distributions of that grid, to five digits."""
 
     def event(noise: float) -> DpEvent:
-        return _event(Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps))
+        return _event(mechanism(noise))
 
     def suffices(noise: float) -> bool:
         return bool(PLDAccountant(_RELATION, grid).compose(event(noise)).get_epsilon(delta) <= epsilon)
 
     upper = _LEAST
-    while _quick_bound([event(upper)], delta) > epsilon or not suffices(upper):  # the cheap bound first, where the distribution is wide
+    while _quick_bound([mechanism(upper)], delta) > epsilon or not suffices(upper):  # the cheap bound first, where the distribution is wide
         upper *= _STRIDE
         if upper > _MOST:
             raise PlanImpossible(
-                problem=t("no noise gives epsilon {e:g} over {n} steps", "{n} 步内任何噪声都达不到 epsilon {e:g}", e=epsilon, n=steps)
+                problem=t(
+                    "no noise gives epsilon {e:g} over {n} steps",
+                    "{n} 步内任何噪声都达不到 epsilon {e:g}",
+                    e=epsilon,
+                    n=mechanism(upper).steps,
+                )
             )
     if upper == _LEAST:
         return _LEAST
@@ -127,6 +142,17 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
             )
         )
     count = max(1, round(many))
+    most = min(units, wanted.max_batch or _hardly_exceeded(units, rate, chance=_CUT * wanted.delta / count))
+    if most < rate * units:
+        raise PlanImpossible(
+            problem=t(
+                "steps read {n:g} units on average, and max_batch admits {most}; write max_batch {enough} or more, or leave it out",
+                "每步平均读取 {n:g} 个单位，而 max_batch 只允许 {most} 个；请将 max_batch 设为 {enough} 或更大，或不写",
+                n=rate * units,
+                most=most,
+                enough=_hardly_exceeded(units, rate, chance=_CUT * wanted.delta / count),
+            )
+        )
     return DPPlan(
         epsilon=wanted.epsilon,
         delta=wanted.delta,
@@ -134,32 +160,62 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
         units=units,
         clip_norm=wanted.clip_norm,
         sampling_rate=rate,
+        max_batch=most,
         steps=count,
-        noise_multiplier=noise_for(epsilon=wanted.epsilon, delta=wanted.delta, sampling_rate=rate, steps=count),
+        noise_multiplier=noise_for(
+            epsilon=wanted.epsilon, delta=wanted.delta, sampling_rate=rate, steps=count, units=units, max_batch=most
+        ),
     )
 
 
+def _hardly_exceeded(units: int, rate: float, *, chance: float) -> int:
+    """Return the smallest number of units that a Poisson draw exceeds with a probability of `chance` at most."""
+    return min(units, max(1, int(binom.isf(chance, units, rate))))
+
+
 def _event(mechanism: Mechanism) -> DpEvent:
-    step = PoissonSampledDpEvent(mechanism.sampling_rate, GaussianDpEvent(mechanism.noise_multiplier))
-    return SelfComposedDpEvent(step, mechanism.steps)
+    return SelfComposedDpEvent(_cut(mechanism) or _uncut(mechanism), mechanism.steps)
 
 
-def _quick_bound(events: Iterable[DpEvent], delta: float) -> float:
-    """Return an upper bound of ε by Rényi accounting, in milliseconds: where to look, and never a number that is told."""
+def _uncut(mechanism: Mechanism) -> DpEvent:
+    return PoissonSampledDpEvent(mechanism.sampling_rate, GaussianDpEvent(mechanism.noise_multiplier))
+
+
+def _cut(mechanism: Mechanism) -> TruncatedSubsampledGaussianDpEvent | None:
+    """Return a step of which only a part is read where more are drawn; None where all are always read."""
+    if mechanism.units is None or mechanism.max_batch is None or mechanism.max_batch >= mechanism.units:
+        return None
+    return TruncatedSubsampledGaussianDpEvent(
+        dataset_size=mechanism.units,
+        sampling_probability=mechanism.sampling_rate,
+        truncated_batch_size=mechanism.max_batch,
+        noise_multiplier=mechanism.noise_multiplier,
+    )
+
+
+def _quick_bound(mechanisms: Iterable[Mechanism], delta: float) -> float:
+    """Return ε by Rényi accounting, in milliseconds, as if no step were cut: where to look, and never a number that is told."""
     accountant = RdpAccountant(_ORDERS, _RELATION)
-    for event in events:
-        accountant.compose(event)
+    for one in mechanisms:
+        accountant.compose(SelfComposedDpEvent(_uncut(one), one.steps))
     return float(accountant.get_epsilon(delta))
 
 
 @functools.lru_cache(maxsize=256)
 def _loss(mechanism: Mechanism) -> PrivacyLossDistribution:
-    one = privacy_loss_distribution.from_gaussian_mechanism(
-        standard_deviation=mechanism.noise_multiplier,
-        value_discretization_interval=_GRID,
-        sampling_prob=mechanism.sampling_rate,
-        neighboring_relation=_RELATION,
-    )
+    common = {"value_discretization_interval": _GRID, "neighboring_relation": _RELATION}
+    if cut := _cut(mechanism):
+        one = privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
+            dataset_size=cut.dataset_size,
+            sampling_probability=cut.sampling_probability,
+            truncated_batch_size=cut.truncated_batch_size,
+            noise_multiplier=cut.noise_multiplier,
+            **common,
+        )
+    else:
+        one = privacy_loss_distribution.from_gaussian_mechanism(
+            standard_deviation=mechanism.noise_multiplier, sampling_prob=mechanism.sampling_rate, **common
+        )
     return one.self_compose(mechanism.steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -27,14 +28,15 @@ class PrivacySettings(Settings):
     unit: Unit | None = None  # None: one record; rows with the same content are one
     clip_norm: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 1.0
     sampling_rate: Rate | None = None  # None: batch over units
+    max_batch: Annotated[int, Field(gt=0, strict=True)] | None = None  # units that a step reads at most; None: what is hardly ever exceeded
     momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = None  # of `optim: sgd`; None: 0.9
 
 
 _RECORD = Text("record", "记录")
 _STATEMENT = Text(
-    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units, "
+    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units, at most {most} a step, "
     "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting",
-    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样，"
+    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样，每步至多 {most} 个，"
     "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算",
 )
 
@@ -45,6 +47,8 @@ class Mechanism(Settings):
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]  # standard deviation of the noise over clip_norm
     sampling_rate: Rate  # each unit joins each step with this probability, independently
     steps: Annotated[int, Field(ge=0, le=10**9)]  # of many runs together, too
+    units: Annotated[int, Field(gt=0)] | None = None  # that are sampled from; needed where a step is cut
+    max_batch: Annotated[int, Field(gt=0)] | None = None  # units of a step: of more that are drawn a random part is read; None: all of them
 
 
 class DPPlan(Settings):
@@ -59,6 +63,7 @@ class DPPlan(Settings):
     units: Annotated[int, Field(gt=0)]  # public
     clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
     sampling_rate: Rate
+    max_batch: Annotated[int, Field(gt=0)]  # units of a step
     steps: Annotated[int, Field(gt=0, le=MOST_STEPS)]
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]
     neighbouring: Literal["zero-out"] = "zero-out"
@@ -68,7 +73,13 @@ class DPPlan(Settings):
     @property
     def mechanism(self) -> Mechanism:
         """The whole plan as the accountant sees it."""
-        return Mechanism(noise_multiplier=self.noise_multiplier, sampling_rate=self.sampling_rate, steps=self.steps)
+        return Mechanism(
+            noise_multiplier=self.noise_multiplier,
+            sampling_rate=self.sampling_rate,
+            steps=self.steps,
+            units=self.units,
+            max_batch=self.max_batch,
+        )
 
     @property
     def expected_units(self) -> float:
@@ -90,15 +101,16 @@ class DPPlan(Settings):
             steps=self.steps,
             rate=self.sampling_rate,
             units=self.units,
+            most=self.max_batch,
             clip=self.clip_norm,
             sigma=self.noise_multiplier,
         )
 
 
 def merged(mechanisms: Iterable[Mechanism]) -> list[Mechanism]:
-    """Return the same steps with those of one noise and rate put together, sorted; those without a step are left out."""
-    steps: dict[tuple[float, float], int] = {}
+    """Return the same steps with those that differ in nothing else put together, sorted; those without a step are left out."""
+    steps: Counter[Mechanism] = Counter()
     for one in mechanisms:
-        kind = (one.noise_multiplier, one.sampling_rate)
-        steps[kind] = steps.get(kind, 0) + one.steps
-    return [Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=count) for (noise, rate), count in sorted(steps.items()) if count]
+        steps[one.model_copy(update={"steps": 0})] += one.steps
+    found = [kind.model_copy(update={"steps": count}) for kind, count in steps.items() if count]
+    return sorted(found, key=lambda one: (one.noise_multiplier, one.sampling_rate, one.units or 0, one.max_batch or 0))

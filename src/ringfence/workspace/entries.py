@@ -72,6 +72,8 @@ class Reserve(Settings):
     noise_multiplier: Annotated[float, Field(gt=0)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
     steps: Annotated[int, Field(gt=0)]
+    units: Annotated[int, Field(gt=0)] | None = None  # that are sampled from
+    max_batch: Annotated[int, Field(gt=0)] | None = None  # units that a step reads at most; None: all that are drawn
 
 
 class Intent(Entry):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from dp_accounting import get_epsilon_gaussian
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.privacy.accountant import epsilon_spent, noise_for, plan
-from ringfence.privacy.plan import DPPlan, Mechanism, PrivacySettings
+from ringfence.privacy.plan import DPPlan, Mechanism, PrivacySettings, merged
 
 WANTED = PrivacySettings(epsilon=8, delta=1e-4)
 # noise, rate, steps, delta, epsilon, source
@@ -68,6 +69,62 @@ def test_runs_compose_in_any_order_and_like_steps_are_one_mechanism():
     assert both > max(epsilon_spent([a], delta=1e-5), epsilon_spent([b], delta=1e-5))
     assert epsilon_spent([a, a], delta=1e-5) == pytest.approx(epsilon_spent([steps(1.0, 0.05, 200)], delta=1e-5), rel=1e-9)
     assert epsilon_spent([], delta=1e-5) == epsilon_spent([steps(1.0, 0.5, 0)], delta=1e-5) == 0.0
+
+
+# most units of a step, epsilon at noise 1, rate 0.01, 1,000 steps and 10,000 units
+CUT = [(100, 10.8, 0.1), (120, 5.3, 0.05), (130, 3.7, 0.05), (150, 1.8312, 0.001), (200, 1.8289, 0.001), (10_000, 1.8282, 0.001)]
+
+
+@pytest.mark.parametrize(("most", "epsilon", "within"), CUT)
+def test_steps_that_are_cut_cost_what_dp_accounting_says_and_nothing_where_they_never_are(most, epsilon, within):
+    one = steps(1.0, 0.01, 1_000).model_copy(update={"units": 10_000, "max_batch": most})
+    assert epsilon_spent([one], delta=1e-5) == pytest.approx(epsilon, abs=within)
+
+
+def test_a_step_that_is_cut_loses_no_more_than_is_told_by_brute_force_over_who_is_read():
+    units, rate, most, noise = 6, 0.5, 3, 1.0
+    grid = np.arange(-14, 14, 1e-3)
+    with_one, without = np.zeros_like(grid), np.zeros_like(grid)
+    for others in range(units):  # drawn; each adds -1, and the one whose data may be missing adds 1
+        for is_drawn in (False, True):
+            chance = binom.pmf(others, units - 1, rate) * 0.5
+            drawn = others + is_drawn
+            stays = min(1.0, most / drawn) if is_drawn else 0.0  # the chance of the one to be among those that are read
+            for is_read, part in ((True, stays), (False, 1 - stays)):
+                if part:
+                    read = min(most, drawn) - is_read
+                    with_one += chance * part * norm.pdf(grid, is_read - read, noise)
+                    without += chance * part * norm.pdf(grid, -read, noise)
+    one = steps(noise, rate, 1).model_copy(update={"units": units, "max_batch": most})
+    for delta in (1e-1, 1e-2, 1e-3):
+        epsilon = epsilon_spent([one], delta=delta)
+        lost = [np.maximum(0.0, p - np.exp(epsilon) * q).sum() * 1e-3 for p, q in ((with_one, without), (without, with_one))]
+        assert max(lost) <= delta
+
+
+def test_runs_with_another_cut_are_another_mechanism():
+    plain, cut = steps(1.0, 0.05, 100), steps(1.0, 0.05, 100).model_copy(update={"units": 200, "max_batch": 12})
+    assert merged([plain, cut, plain]) == [plain.model_copy(update={"steps": 200}), cut]
+    assert epsilon_spent([plain, cut], delta=1e-5) > epsilon_spent([plain, plain], delta=1e-5) + 0.1
+
+
+def test_the_largest_batch_is_hardly_ever_reached_and_may_be_chosen():
+    made = plan(WANTED, units=1_000, batch=50, steps=100, epochs=1)
+    assert 50 < made.max_batch < 100
+    assert (
+        made.steps * binom.sf(made.max_batch, 1_000, 0.05) <= 1e-3 * WANTED.delta < made.steps * binom.sf(made.max_batch - 1, 1_000, 0.05)
+    )
+    free = noise_for(epsilon=8, delta=1e-4, sampling_rate=0.05, steps=100)
+    assert free <= made.noise_multiplier <= 1.001 * free
+    own = plan(WANTED.model_copy(update={"max_batch": 60}), units=1_000, batch=50, steps=100, epochs=1)
+    assert own.max_batch == 60
+    assert own.noise_multiplier > 1.02 * made.noise_multiplier
+    assert epsilon_spent([own.mechanism], delta=1e-4) <= 8
+    assert plan(WANTED, units=30, batch=50, steps=3, epochs=1).max_batch == 30
+    with pytest.raises(PlanImpossible, match=f"max_batch {made.max_batch} or more"):
+        plan(WANTED.model_copy(update={"max_batch": 49}), units=1_000, batch=50, steps=100, epochs=1)
+    assert "at most 60 a step" in own.statement("en")
+    assert "每步至多 60 个" in own.statement("zh")
 
 
 @pytest.mark.parametrize(("epsilon", "rate", "count"), [(0.3, 0.01, 300), (1.0, 1.0, 20), (3.0, 0.1, 300), (8.0, 0.5, 1), (8.0, 0.25, 24)])

@@ -12,7 +12,7 @@ ALARM = 1e-6  # chance that an honest sampler fails a test
 
 
 def drawn(units, rate, times):
-    sampler = PoissonSampler(units=units, rate=rate)
+    sampler = PoissonSampler(units=units, rate=rate, most=units)
     found = np.zeros((times, units), dtype=bool)
     for i in range(times):
         found[i, sampler.draw()] = True
@@ -43,11 +43,23 @@ def test_neighbours_and_consecutive_steps_are_independent():
 
 
 def test_rate_one_draws_everybody_and_a_small_rate_sometimes_nobody():
-    assert list(PoissonSampler(units=5, rate=1.0).draw()) == [0, 1, 2, 3, 4]
-    assert any(len(PoissonSampler(units=5, rate=0.01).draw()) == 0 for _ in range(20))
+    assert list(PoissonSampler(units=5, rate=1.0, most=5).draw()) == [0, 1, 2, 3, 4]
+    assert any(len(PoissonSampler(units=5, rate=0.01, most=5).draw()) == 0 for _ in range(20))
 
 
 def test_two_samplers_never_draw_the_same():
-    a, b = PoissonSampler(units=256, rate=0.5), PoissonSampler(units=256, rate=0.5)
+    a, b = PoissonSampler(units=256, rate=0.5, most=256), PoissonSampler(units=256, rate=0.5, most=256)
     assert list(a.draw()) != list(b.draw())
     assert list(a.draw()) != list(a.draw())
+
+
+def test_of_a_draw_that_is_too_large_a_random_part_is_read():
+    sampler = PoissonSampler(units=30, rate=0.5, most=12)
+    draws = [sampler.draw() for _ in range(6_000)]
+    assert all(list(one) == sorted(set(one)) and len(one) <= 12 for one in draws)
+    sizes = np.bincount([len(one) for one in draws], minlength=13)
+    assert ALARM < binom.cdf(sizes[12], 6_000, binom.sf(11, 30, 0.5)) < 1 - ALARM
+    rate = sum(min(k, 12) * binom.pmf(k, 30, 0.5) for k in range(31)) / 30  # of each unit, whichever its number
+    for count in np.bincount(np.concatenate(draws), minlength=30):
+        assert ALARM / 30 < binom.cdf(count, 6_000, rate) < 1 - ALARM / 30
+    assert len(PoissonSampler(units=5, rate=1.0, most=2).draw()) == 2

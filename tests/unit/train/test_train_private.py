@@ -27,7 +27,17 @@ SETTINGS = TrainSettings(lora_rank=4, cutoff_len=96, learning_rate=0.5, optim="s
 
 
 def plan_of(*, units=20, rate=0.5, steps=8, noise=0.5, clip=1.0):
-    return DPPlan(epsilon=8, delta=1e-3, unit=None, units=units, clip_norm=clip, sampling_rate=rate, steps=steps, noise_multiplier=noise)
+    return DPPlan(
+        epsilon=8,
+        delta=1e-3,
+        unit=None,
+        units=units,
+        clip_norm=clip,
+        sampling_rate=rate,
+        max_batch=units,
+        steps=steps,
+        noise_multiplier=noise,
+    )
 
 
 def start(folder, model, *, plan=None, left=None, settings=SETTINGS, records=None, checkpoint=None, stop_at=None, hints=PLAIN):
