@@ -142,11 +142,7 @@ def foretell(space: Workspace, plan: Recipe) -> None:
 
 
 def _show_price(plan: Recipe, price: Price) -> None:
-    figures, every, account = price.figures, plan.order.train.save_steps, None
-    if price.account:
-        from ringfence.flows.budget import overview
-
-        account = overview(price.account, more=price.plan)
+    figures, every, promised = price.figures, plan.order.train.save_steps, _promised(price)
     written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 
     def show() -> None:
@@ -172,18 +168,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
         )
         say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
         say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
-        if price.plan:
-            say(t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement()))
-        if account:
-            line = t(
-                "  budget   ε {spent} spent and {held} reserved, {total} with this run, of {limit}; lifetime bound {bound}",
-                "  预算     已用 ε {spent}，预留 {held}，加上本次运行 {total}，上限 {limit}；终身上限{bound}",
-                spent=epsilon_told(account["spent"]),
-                held=epsilon_told(account["reserved"]),
-                total=epsilon_told(account["with_this_run"]),
-                limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
-                bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
-            )
+        for line in _promise(price, promised):
             say(line)
         for line in _memory(price.memory) if price.memory else ():
             say(line)
@@ -197,12 +182,41 @@ def _show_price(plan: Recipe, price: Price) -> None:
             say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    more: dict[str, Any] = {"privacy": price.plan.model_dump(mode="json"), "budget": account} if price.plan else {}
+    more = dict(promised)
     if price.memory:
         more["memory"] = price.memory.as_json()
     if price.reach:
         more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
+
+
+def _promised(price: Price) -> dict[str, Any]:
+    """Return what a private run promises, what it spends, and what it means to somebody with several units where each row is one."""
+    if price.plan is None or price.account is None:
+        return {}
+    from ringfence.flows.budget import groups, overview
+
+    together = {"groups": groups(price.plan)} if price.plan.unit is None else {}
+    return {"privacy": price.plan.model_dump(mode="json"), "budget": overview(price.account, more=price.plan), **together}
+
+
+def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
+    if price.plan is None:
+        return
+    yield t("  privacy  {promise}", "  隐私     {promise}", promise=price.plan.statement())
+    if together := promised.get("groups"):
+        told = ", ".join(f"{one['units']}: {epsilon_told(one['epsilon'])}" for one in together)
+        yield t("           ε of somebody with so many rows  {told}", "           拥有若干行的人的 ε  {told}", told=told)
+    account = promised["budget"]
+    yield t(
+        "  budget   ε {spent} spent and {held} reserved, {total} with this run, of {limit}; lifetime bound {bound}",
+        "  预算     已用 ε {spent}，预留 {held}，加上本次运行 {total}，上限 {limit}；终身上限{bound}",
+        spent=epsilon_told(account["spent"]),
+        held=epsilon_told(account["reserved"]),
+        total=epsilon_told(account["with_this_run"]),
+        limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
+        bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
+    )
 
 
 def _memory(expected: Expected) -> Iterator[str]:

@@ -11,12 +11,14 @@ from ringfence.core.errors import BudgetExceeded, BudgetMissing, BudgetRaised
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
-from ringfence.privacy.accountant import epsilon_spent
+from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.entries import BudgetSet, Reserve
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
+
+_GROUPS = (1, 2, 4, 8, 16)  # units of one person
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,16 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "voided_by": list(account.voided_by),
         **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
+
+
+def groups(plan: DPPlan) -> list[dict[str, Any]]:
+    """Return what a plan would mean to somebody with 1, 2, 4, 8 or 16 units of the set, as rows of a table; an ε beyond 1,000, and what follows it, is None."""
+    found: list[dict[str, Any]] = []
+    for units in _GROUPS:
+        is_beyond = bool(found) and found[-1]["epsilon"] is None
+        epsilon = math.inf if is_beyond else epsilon_of_group(plan.mechanism, units=units, delta=plan.delta)
+        found.append({"units": units, "epsilon": _told(epsilon)})
+    return found
 
 
 def _told(epsilon: float) -> float | None:

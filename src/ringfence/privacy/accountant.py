@@ -30,6 +30,7 @@ _GRID = 1e-4  # of the privacy loss
 _SEARCH_GRID = 1e-3  # while noise is sought: ten times faster, and its ε a looser upper bound
 _RELATION = NeighboringRelation.REPLACE_SPECIAL  # zero-out
 _LEAST, _MOST = 0.3, 1e5  # noise multipliers that a plan may have; below, ε is beyond any use
+_GROUP_GRID = 2e-3  # for each unit of a group, whose losses are as many times as wide
 _NEAR = 0.99  # of what was asked for; plans of many steps that lose little each need the finer grid
 _LEAST_RATE = 1e-6
 _BEYOND = 1_000.0  # ε
@@ -50,6 +51,28 @@ def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
     if _quick_bound(kinds, delta) > _BEYOND:  # its distribution would fill the memory
         return math.inf
     return float(functools.reduce(lambda a, b: a.compose(b), map(_loss, kinds)).get_epsilon_for_delta(delta))
+
+
+def epsilon_of_group(mechanism: Mechanism, *, units: int, delta: float) -> float:
+    """Return an ε, at `delta`, of so many units together: of a person who has that many where each row is a unit of its own. Infinity beyond 1,000.
+
+    How many of them a step reads is binomial, and so is what they add to its sum. Where a step may be cut, the cut is taken for one that reads all of
+    them and moves as many others, without sampling: an upper bound.
+
+    Source: arXiv:2401.10294 (mixtures of Gaussians).
+    """
+    grid = _GROUP_GRID * units
+    rate, noise = mechanism.sampling_rate, mechanism.noise_multiplier
+    read = list(range(units + 1))
+    one = privacy_loss_distribution.from_mixture_gaussian_mechanism(
+        noise, read, [float(chance) for chance in binom.pmf(read, units, rate)], value_discretization_interval=grid
+    )
+    if _cut(mechanism) and mechanism.units is not None and mechanism.max_batch is not None:
+        chance = float(binom.sf(mechanism.max_batch - units, max(0, mechanism.units - units), rate))
+        worst = privacy_loss_distribution.from_gaussian_mechanism(noise / (2 * units), value_discretization_interval=grid)
+        one = worst.compute_mixture(one, chance)
+    found = float(one.self_compose(mechanism.steps).get_epsilon_for_delta(delta))
+    return found if found <= _BEYOND else math.inf
 
 
 def noise_for(

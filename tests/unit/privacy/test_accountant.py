@@ -10,7 +10,7 @@ from dp_accounting import get_epsilon_gaussian
 from scipy.stats import binom, norm
 
 from ringfence.core.errors import PlanImpossible
-from ringfence.privacy.accountant import epsilon_spent, noise_for, plan
+from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent, noise_for, plan
 from ringfence.privacy.plan import DPPlan, Mechanism, PrivacySettings, merged
 
 WANTED = PrivacySettings(epsilon=8, delta=1e-4)
@@ -125,6 +125,30 @@ def test_the_largest_batch_is_hardly_ever_reached_and_may_be_chosen():
         plan(WANTED.model_copy(update={"max_batch": 49}), units=1_000, batch=50, steps=100, epochs=1)
     assert "at most 60 a step" in own.statement("en")
     assert "每步至多 60 个" in own.statement("zh")
+
+
+# units together, epsilon at noise 1, rate 0.01, 1,000 steps, delta 1e-5
+GROUPS = [(1, 1.8282), (2, 3.98), (4, 8.90), (8, 20.9), (16, 52.7)]
+
+
+@pytest.mark.parametrize(("units", "epsilon"), GROUPS)
+def test_units_of_one_person_cost_more_than_as_many_times(units, epsilon):
+    assert epsilon_of_group(steps(1.0, 0.01, 1_000), units=units, delta=1e-5) == pytest.approx(epsilon, rel=0.005)
+
+
+def test_of_units_that_are_always_read_the_group_is_a_larger_step():
+    whole = get_epsilon_gaussian(20.0 / 3 / math.sqrt(50), 1e-5)
+    assert whole <= epsilon_of_group(steps(20.0, 1.0, 50), units=3, delta=1e-5) <= 1.01 * whole
+
+
+def test_where_steps_may_be_cut_a_group_costs_more_and_hardly_more_where_they_hardly_are():
+    free = epsilon_of_group(steps(1.0, 0.01, 1_000), units=4, delta=1e-5)
+    for most, least, largest in ((10_000, 1.0, 1.0), (200, 1.0, 1.001), (140, 1.05, math.inf)):
+        cut = steps(1.0, 0.01, 1_000).model_copy(update={"units": 10_000, "max_batch": most})
+        assert least - 1e-9 <= epsilon_of_group(cut, units=4, delta=1e-5) / free <= largest + 1e-9
+    one = steps(1.0, 0.01, 1_000).model_copy(update={"units": 10_000, "max_batch": 140})
+    assert epsilon_of_group(one, units=1, delta=1e-5) >= epsilon_spent([one], delta=1e-5)
+    assert epsilon_of_group(steps(0.3, 1.0, 1_000), units=16, delta=1e-5) == math.inf
 
 
 @pytest.mark.parametrize(("epsilon", "rate", "count"), [(0.3, 0.01, 300), (1.0, 1.0, 20), (3.0, 0.1, 300), (8.0, 0.5, 1), (8.0, 0.25, 24)])

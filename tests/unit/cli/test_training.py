@@ -1,0 +1,53 @@
+"""What a dry run says of the privacy that a run promises."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ringfence.cli import training
+from ringfence.core import text
+from ringfence.flows import budget
+from ringfence.flows.budget import Account
+from ringfence.privacy.plan import DPPlan
+
+PLAN = DPPlan(
+    epsilon=2, delta=1e-5, unit=None, units=10_000, clip_norm=1, sampling_rate=0.01, max_batch=200, steps=1_000, noise_multiplier=1
+)
+
+
+def account():
+    return Account(frozenset({"a"}), ("clinic",), (None,), (), (), (), ())
+
+
+def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():
+    found = training._promised(SimpleNamespace(plan=PLAN, account=account()))
+    assert [one["units"] for one in found["groups"]] == [1, 2, 4, 8, 16]
+    assert [one["epsilon"] for one in found["groups"]] == pytest.approx([1.83, 3.98, 8.90, 20.9, 52.7], rel=0.005)
+    lines = list(training._promise(SimpleNamespace(plan=PLAN), found))
+    assert "16: 52.8" in lines[1]
+    assert "ε of somebody with so many rows" in lines[1]
+    text.choose("zh")
+    assert "拥有若干行的人的 ε" in list(training._promise(SimpleNamespace(plan=PLAN), found))[1]
+
+
+def test_where_a_column_is_the_unit_no_such_table_is_told():
+    named = PLAN.model_copy(update={"unit": "patient_id"})
+    found = training._promised(SimpleNamespace(plan=named, account=account()))
+    assert "groups" not in found
+    assert len(list(training._promise(SimpleNamespace(plan=named), found))) == 2
+    assert training._promised(SimpleNamespace(plan=None, account=None)) == {}
+    assert list(training._promise(SimpleNamespace(plan=None), {})) == []
+
+
+def test_beyond_a_thousand_nothing_is_computed_any_more(monkeypatch):
+    asked = []
+
+    def beyond(_, *, units, delta):
+        asked.append((units, delta))
+        return 900.0 if units == 1 else float("inf")
+
+    monkeypatch.setattr(budget, "epsilon_of_group", beyond)
+    assert budget.groups(PLAN) == [{"units": n, "epsilon": 900.0 if n == 1 else None} for n in (1, 2, 4, 8, 16)]
+    assert asked == [(1, 1e-5), (2, 1e-5)]
