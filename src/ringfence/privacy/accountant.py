@@ -146,13 +146,23 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
     if wanted.delta >= 1 / units:
         raise PlanImpossible(
             problem=t(
-                "delta {delta:g} is not below 1 / {units} units; one unit could be published whole under it",
-                "delta {delta:g} 不小于 1 / {units} 个单位；在此之下可以公开任一单位的全部数据",
+                "delta {delta:g} is not below 1 / {units} units; one unit could be published whole under it. Write {less:g} or less",
+                "delta {delta:g} 不小于 1 / {units} 个单位；在此之下可以公开任一单位的全部数据。请写 {less:g} 或更小",
                 delta=wanted.delta,
+                units=units,
+                less=10.0 ** (math.ceil(-math.log10(units)) - 1),
+            )
+        )
+    if wanted.sampling_rate is None and batch > units:
+        raise PlanImpossible(
+            problem=t(
+                "a step of {batch} units is larger than the set, which has {units}; write per_device_train_batch_size: {units} or less",
+                "每步 {batch} 个单位，多于数据集的 {units} 个；请写 per_device_train_batch_size: {units} 或更小",
+                batch=batch,
                 units=units,
             )
         )
-    rate = wanted.sampling_rate or min(1.0, batch / units)
+    rate = wanted.sampling_rate or batch / units
     many = steps if steps is not None else epochs / rate
     if not 0 < many <= MOST_STEPS or rate < _LEAST_RATE:
         raise PlanImpossible(

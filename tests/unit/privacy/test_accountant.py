@@ -120,7 +120,7 @@ def test_the_largest_batch_is_hardly_ever_reached_and_may_be_chosen():
     assert own.max_batch == 60
     assert own.noise_multiplier > 1.02 * made.noise_multiplier
     assert epsilon_spent([own.mechanism], delta=1e-4) <= 8
-    assert plan(WANTED, units=30, batch=50, steps=3, epochs=1).max_batch == 30
+    assert plan(WANTED, units=30, batch=30, steps=3, epochs=1).max_batch == 30
     with pytest.raises(PlanImpossible, match=f"max_batch {made.max_batch} or more"):
         plan(WANTED.model_copy(update={"max_batch": 49}), units=1_000, batch=50, steps=100, epochs=1)
     assert "at most 60 a step" in own.statement("en")
@@ -180,15 +180,24 @@ def test_a_plan_takes_its_rate_and_steps_from_the_recipe():
     assert (made.sampling_rate, made.steps, made.unit, made.expected_units) == (0.25, 24, None, 50)
     assert epsilon_spent([made.mechanism], delta=1e-4) <= 8
     assert plan(WANTED, units=200, batch=50, steps=7, epochs=6).steps == 7
-    assert plan(WANTED, units=30, batch=50, steps=3, epochs=1).sampling_rate == 1.0
+    assert plan(WANTED, units=50, batch=50, steps=3, epochs=1).sampling_rate == 1.0
     own = WANTED.model_copy(update={"sampling_rate": 0.5, "unit": "patient"})
     made = plan(own, units=200, batch=50, steps=None, epochs=6)
     assert (made.sampling_rate, made.steps, made.unit) == (0.5, 12, "patient")
 
 
-def test_delta_must_be_below_one_over_the_units():
-    with pytest.raises(PlanImpossible):
-        plan(WANTED, units=10_000, batch=8, steps=1, epochs=1)
+@pytest.mark.parametrize(("units", "enough"), [(10_000, "1e-05"), (10_001, "1e-05"), (99_999, "1e-05"), (100_000, "1e-06")])
+def test_delta_must_be_below_one_over_the_units_and_one_that_is_gets_named(units, enough):
+    with pytest.raises(PlanImpossible, match=f"Write {enough} or less"):
+        plan(WANTED, units=units, batch=8, steps=1, epochs=1)
+    assert float(enough) < 1 / units
+    assert plan(WANTED.model_copy(update={"delta": float(enough)}), units=units, batch=8, steps=1, epochs=1)
+
+
+def test_a_batch_larger_than_the_set_is_refused_with_the_largest_that_works():
+    with pytest.raises(PlanImpossible, match="per_device_train_batch_size: 30 or less"):
+        plan(WANTED, units=30, batch=31, steps=3, epochs=1)
+    assert plan(WANTED.model_copy(update={"sampling_rate": 0.5}), units=30, batch=31, steps=3, epochs=1).sampling_rate == 0.5
     assert plan(WANTED, units=9_999, batch=8, steps=1, epochs=1).units == 9_999
 
 
