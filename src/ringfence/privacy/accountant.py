@@ -37,7 +37,8 @@ _BEYOND = 1_000.0  # ε
 _STRIDE = 1.25  # between tried noise multipliers
 _ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64, 128, 256, 1024, 4096)  # of Rényi divergences
 _DIGITS = 5  # significant digits of a noise multiplier, rounded up
-_CUT = 1e-3  # of delta: how probable it may be that any step of a run is cut, where nobody chose the largest batch
+_CUT = 1e-3  # of delta: what a cut that hardly ever happens may take
+_MOST_EXPONENT = 100.0  # ε beyond which no cut is rare enough
 
 
 def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
@@ -50,7 +51,35 @@ def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
         return 0.0
     if _quick_bound(kinds, delta) > _BEYOND:  # its distribution would fill the memory
         return math.inf
+    chance = math.fsum(map(_chance_of_a_cut, kinds))
+    if chance:
+        epsilon = _composed(merged(map(_as_if_uncut, kinds)), delta * (1 - _CUT))
+        if _is_hardly_cut(chance, epsilon=epsilon, delta=delta):
+            return epsilon
+    return _composed(kinds, delta)
+
+
+def _composed(kinds: Iterable[Mechanism], delta: float) -> float:
     return float(functools.reduce(lambda a, b: a.compose(b), map(_loss, kinds)).get_epsilon_for_delta(delta))
+
+
+def _as_if_uncut(mechanism: Mechanism) -> Mechanism:
+    return mechanism.model_copy(update={"units": None, "max_batch": None})
+
+
+def _chance_of_a_cut(mechanism: Mechanism) -> float:
+    """Return a bound of the chance that any of the steps is cut."""
+    if (cut := _cut(mechanism)) is None:
+        return 0.0
+    return mechanism.steps * float(binom.sf(cut.truncated_batch_size, cut.dataset_size, cut.sampling_probability))
+
+
+def _is_hardly_cut(chance: float, *, epsilon: float, delta: float) -> bool:
+    """Return True when the cut takes a thousandth of delta at most.
+
+    Two runs that differ with probability p at most, of which one is (ε, δ₀)-private: the other one is (ε, δ₀ + (1 + e^ε) p)-private.
+    """
+    return epsilon < _MOST_EXPONENT and (1 + math.exp(epsilon)) * chance <= _CUT * delta
 
 
 def epsilon_of_group(mechanism: Mechanism, *, units: int, delta: float) -> float:
@@ -88,6 +117,8 @@ def noise_for(
     def mechanism(noise: float) -> Mechanism:
         return Mechanism(noise_multiplier=noise, sampling_rate=sampling_rate, steps=steps, units=units, max_batch=max_batch)
 
+    if (chance := _chance_of_a_cut(mechanism(1.0))) and _is_hardly_cut(chance, epsilon=epsilon, delta=delta):
+        return noise_for(epsilon=epsilon, delta=delta * (1 - _CUT), sampling_rate=sampling_rate, steps=steps)
     for grid in (_SEARCH_GRID, _GRID):
         noise = _noise_on(grid, mechanism, epsilon=epsilon, delta=delta)
         spent = epsilon_spent([mechanism(noise)], delta=delta)
@@ -175,7 +206,8 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
             )
         )
     count = max(1, round(many))
-    most = min(units, wanted.max_batch or _hardly_exceeded(units, rate, chance=_CUT * wanted.delta / count))
+    enough = _hardly_exceeded(units, rate, steps=count, epsilon=wanted.epsilon, delta=wanted.delta)
+    most = min(units, wanted.max_batch or enough)
     if most < rate * units:
         raise PlanImpossible(
             problem=t(
@@ -183,7 +215,7 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
                 "每步平均读取 {n:g} 个单位，而 max_batch 只允许 {most} 个；请将 max_batch 设为 {enough} 或更大，或不写",
                 n=rate * units,
                 most=most,
-                enough=_hardly_exceeded(units, rate, chance=_CUT * wanted.delta / count),
+                enough=enough,
             )
         )
     return DPPlan(
@@ -201,9 +233,13 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
     )
 
 
-def _hardly_exceeded(units: int, rate: float, *, chance: float) -> int:
-    """Return the smallest number of units that a Poisson draw exceeds with a probability of `chance` at most."""
-    return min(units, max(1, int(binom.isf(chance, units, rate))))
+def _hardly_exceeded(units: int, rate: float, *, steps: int, epsilon: float, delta: float) -> int:
+    """Return a largest batch that Poisson draws exceed so rarely that it costs a thousandth of delta."""
+    if epsilon >= _MOST_EXPONENT:
+        return units
+    chance = _CUT * delta / (steps * (1 + math.exp(epsilon)))
+    found = binom.isf(chance, units, rate)
+    return min(units, max(1, int(found))) if math.isfinite(found) else units
 
 
 def _event(mechanism: Mechanism) -> DpEvent:

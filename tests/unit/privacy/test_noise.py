@@ -55,4 +55,4 @@ def test_no_two_processes_share_noise_and_nothing_takes_a_seed():
     assert len(outputs) == 2
     for source in (SecureNoise, Keystream):
         assert not set(inspect.signature(source).parameters)
-    assert set(inspect.signature(PoissonSampler).parameters) == {"units", "rate"}
+    assert set(inspect.signature(PoissonSampler).parameters) == {"units", "rate", "most"}
