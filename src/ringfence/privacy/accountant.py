@@ -187,8 +187,9 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
     if wanted.sampling_rate is None and batch > units:
         raise PlanImpossible(
             problem=t(
-                "a step of {batch} units is larger than the set, which has {units}; write per_device_train_batch_size: {units} or less",
-                "每步 {batch} 个单位，多于数据集的 {units} 个；请写 per_device_train_batch_size: {units} 或更小",
+                "a step of {batch} units is larger than the set, which has {units}; "
+                "per_device_train_batch_size times gradient_accumulation_steps must be {units} at most",
+                "每步 {batch} 个单位，多于数据集的 {units} 个；per_device_train_batch_size 乘以 gradient_accumulation_steps 至多为 {units}",
                 batch=batch,
                 units=units,
             )

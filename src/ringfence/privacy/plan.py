@@ -34,11 +34,12 @@ class PrivacySettings(Settings):
 
 _RECORD = Text("record", "记录")
 _STATEMENT = Text(
-    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units, at most {most} a step, "
+    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units{most}, "
     "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting",
-    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样，每步至多 {most} 个，"
+    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样{most}，"
     "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算",
 )
+_AT_MOST = Text(", at most {most} a step", "，每步至多 {most} 个")
 
 
 class Mechanism(Settings):
@@ -63,7 +64,9 @@ class DPPlan(Settings):
     units: Annotated[int, Field(gt=0)]  # public
     clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
     sampling_rate: Rate
-    max_batch: Annotated[int, Field(gt=0)]  # units of a step
+    max_batch: Annotated[int, Field(gt=0)] | None = (
+        None  # units of a step; None: as many as are drawn, in plans made before there was a bound
+    )
     steps: Annotated[int, Field(gt=0, le=MOST_STEPS)]
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]
     neighbouring: Literal["zero-out"] = "zero-out"
@@ -101,7 +104,7 @@ class DPPlan(Settings):
             steps=self.steps,
             rate=self.sampling_rate,
             units=self.units,
-            most=self.max_batch,
+            most="" if self.max_batch is None else _AT_MOST.show(language, most=self.max_batch),
             clip=self.clip_norm,
             sigma=self.noise_multiplier,
         )

@@ -50,7 +50,7 @@ class Sampled:
             raise PlanUnfit(units=corpus.units, planned=plan.units)
         self.steps = plan.steps
         self._plan, self._lease = plan, lease
-        self._sampler = PoissonSampler(units=plan.units, rate=plan.sampling_rate, most=plan.max_batch)
+        self._sampler = PoissonSampler(units=plan.units, rate=plan.sampling_rate, most=plan.max_batch or plan.units)
         self._left = 0  # steps that were granted and not made
         self._of_unit: list[list[Example]] = [[] for _ in range(plan.units)]
         for example in corpus.examples:

@@ -207,7 +207,7 @@ def test_delta_must_be_below_one_over_the_units_and_one_that_is_gets_named(units
 
 
 def test_a_batch_larger_than_the_set_is_refused_with_the_largest_that_works():
-    with pytest.raises(PlanImpossible, match="per_device_train_batch_size: 30 or less"):
+    with pytest.raises(PlanImpossible, match="times gradient_accumulation_steps must be 30 at most"):
         plan(WANTED, units=30, batch=31, steps=3, epochs=1)
     assert plan(WANTED.model_copy(update={"sampling_rate": 0.5}), units=30, batch=31, steps=3, epochs=1).sampling_rate == 0.5
     assert plan(WANTED, units=9_999, batch=8, steps=1, epochs=1).units == 9_999
@@ -220,3 +220,13 @@ def test_a_plan_says_what_it_promises_in_both_languages():
         for part in ("(8, 0.0001)", "patient_id", "24", "0.25", "200", f"{made.noise_multiplier:.5g}"):
             assert part in sentence
     assert DPPlan.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_plan_from_before_there_was_a_bound_still_says_and_costs_what_it_did():
+    made = plan(WANTED, units=200, batch=50, steps=24, epochs=1)
+    old = DPPlan.model_validate({key: value for key, value in made.model_dump().items() if key != "max_batch"})
+    assert old.mechanism.max_batch is None
+    assert "of 200 units, clip norm" in old.statement("en")
+    assert "at most" not in old.statement("en")
+    assert "每步至多" not in old.statement("zh")
+    assert epsilon_spent([old.mechanism], delta=1e-4) == epsilon_spent([steps(made.noise_multiplier, 0.25, 24)], delta=1e-4)

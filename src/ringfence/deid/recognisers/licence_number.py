@@ -16,8 +16,6 @@ _WORDS = (
     rf"(?:(?:{_PAPERS})(?:(?:证|證)(?:书|書)?|簿|注册|註冊)|出生(?:医学|醫學)?(?:证明|證明|证|證)|(?:证|證)(?:书|書))(?:号|號|编号|編號)"
     rf"|(?i:(?:dea|gmc|nmc|bar|certificate|licen[cs]e)[ _](?:registration[ _])?{NO})"
 )
-
-
 _OTHER = re.compile(r"(?:driv(?:er|ing)|operator|chauffeur|software|product|windows)(?:'|’)?s?(?:'|’)?[ _\-]$", re.IGNORECASE)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ringfence.deid import divisions
 from ringfence.deid.draw import Draw
 from ringfence.deid.named import ORGANISATION, STAND_INS
-from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SHAPE, Shaped, Span, cuts_a_word
+from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SEPARATOR, SHAPE, Shaped, Span, cuts_a_word
 
 _FORMS = "(?:股份)?有限(?:责任|責任)?公司|股份公司|集(?:团|團)公司|(?:律师|律師|会计师|會計師|税务师|公证|司法鉴定|专利代理)(?:事务所|事務所)|合伙企业|专业合作社"
 _LATIN_FORMS = r"(?:Incorporated|Inc|Ltd|Limited|LLC|L\.L\.C|LLP|PLC|Corporation|Corp|GmbH|S\.A|B\.V|Pte\.? Ltd|Pty\.? Ltd|Co\.,? Ltd)\.?"
@@ -20,7 +20,7 @@ _LATIN_KEYS = (
 )
 _FORM = re.compile(_FORMS)
 _NAME = re.compile(r"[\u3400-\u9fffA-Za-z0-9&·（）()\-]+$")  # what may stand before a legal form
-_LOOK = 30  # characters before it
+_LOOK, _LATIN_LOOK = 30, 60  # characters before it
 _LONGEST = 14  # of a name whose beginning nothing tells
 # Where a sentence ends and a name begins. Characters that names hold, too, count only in company.
 _STOPS = re.compile(
@@ -28,9 +28,9 @@ _STOPS = re.compile(
     r"|(?:就职|任职|供职|受雇|隶属|毕业)于?|(?:起诉|收购|控股|入股|设立|成立|注册|注销|代表|通过|转让)(?!资|人|的)|(?<=[司所行方人位])(?:和|为)"
     r"|(?:名称|更名|变更|系|作|成)为|在|于|於|与|與|及|向(?!阳|荣|上|日)|从|從|由|被|把|给|給|到|的|了|是|系|称|稱|、"
 )
-_GENERIC = re.compile(  # what makes a legal form a common noun, or stands between a stop and a name
+_COMMON = re.compile(  # what makes a legal form a common noun
     r"(?:(?:[这那该此]|[一二三四五六七八九十两几多]{1,2})(?:家|个|间|种|種)|国有|独资|合资|外资|中外合资|内资|普通|特殊|上市|股份|相关|关联|目标|其他|其它|任何|全部|所有|大型|小型|改制|组织形式|类型|性质|公司)*"
-    r"(?:[本我你他她其该这那此各某旧新母子分总]|一人)?"
+    r"(?:[本我你他她其该这那此各某旧新母子分总]|一人)?[\u3400-\u9fff]?"
 )
 _BRANCH = re.compile(r"[\u3400-\u9fff]{2,10}?分公司|(?:（|\()(?:有限|普通|特殊普通)合伙(?:）|\))")
 _VALUE = re.compile(r"[\u3400-\u9fff][\u3400-\u9fffA-Za-z0-9&·（）()\-]{1,29}")
@@ -83,8 +83,7 @@ def _beginning(text: str, form: int) -> int | None:
     first = run.start()
     for stop in _STOPS.finditer(text, first, form):
         first = stop.end()
-    common = _GENERIC.match(text, first, form)
-    if common and form - common.end() < _LEAST:
+    if _COMMON.fullmatch(text, first, form):
         return None
     while first < form and text[first] in "（()）·-&":
         first += 1
@@ -122,7 +121,7 @@ def _latin(text: str, start: int, end: int) -> Sequence[Span]:
     form = start + 1
     while text[form] in " ,":
         form += 1
-    begin = max(text.rfind("\x00", 0, start) + 1, start - 60)
+    begin = max(text.rfind(SEPARATOR, 0, start) + 1, start - _LATIN_LOOK)
     name = _LATIN_NAME.search(text, begin, form)
     if name is None:
         return ()
