@@ -64,9 +64,7 @@ class DPPlan(Settings):
     units: Annotated[int, Field(gt=0)]  # public
     clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
     sampling_rate: Rate
-    max_batch: Annotated[int, Field(gt=0)] | None = (
-        None  # units of a step; None: as many as are drawn, in plans made before there was a bound
-    )
+    max_batch: Annotated[int, Field(gt=0)] | None = None  # units of a step; None: all that are drawn, in plans of before there was a bound
     steps: Annotated[int, Field(gt=0, le=MOST_STEPS)]
     noise_multiplier: Annotated[float, Field(gt=0, le=1e6)]
     neighbouring: Literal["zero-out"] = "zero-out"
