@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from itertools import pairwise
@@ -20,6 +19,7 @@ from ringfence.deid.review.marks import Action, At, Review, actions_of, by_numbe
 from ringfence.deid.review.queue import Queue
 from ringfence.deid.review.sample import Moved, Place, Row, before, drawn, originals_of, read_sample
 from ringfence.deid.review.settings import OTHER, ItemShown, NoteShown, PiecesShown, RowShown, TextShown, vocabulary
+from tests.growth import assert_linear
 
 KINDS = ("CN_MOBILE", "EMAIL", "PERSON", OTHER)
 
@@ -435,15 +435,5 @@ def seconds_for(rows):
     return time.process_time() - began
 
 
-@pytest.fixture
-def no_collector():
-    """Keep the garbage collector from looking, on this test's time, through all that other tests left."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-def test_ten_times_as_many_rows_take_about_ten_times_as_long(no_collector):
-    few, many = (min(seconds_for(rows) for _ in range(3)) for rows in (600, 6_000))
-    assert many < 40 * max(few, 0.005)  # a hundred times, if each decision looked at all others
+def test_eight_times_as_many_rows_take_about_eight_times_as_long():
+    assert_linear(seconds_for, 600)  # 64 times, if each decision looked at all others

@@ -14,6 +14,7 @@ from ringfence.deid.operator import Use
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import Span
 from ringfence.deid.stream import StreamFilter
+from tests.growth import assert_linear
 
 ENGINE = Engine.build(settings_for("default").model_copy(update={"taggers": ()}), b"k" * 32)
 TEXT = "您好。请拨打13800138000，或写信到bob@corp.internal。The account of Dr. Smith\nis 4111111111111111. Thank you!\n住院号：ZY20230415001；谢谢"
@@ -209,7 +210,7 @@ def test_the_work_grows_with_the_text_and_not_with_its_square():
         return time.process_time() - begun
 
     seconds(10_000)
-    assert seconds(800_000) < 16 * seconds(100_000)  # eight times the text; its square would be 64 times
+    assert_linear(seconds, 100_000)
 
 
 def test_a_key_over_many_lines_is_one_identifier():

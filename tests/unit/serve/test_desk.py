@@ -168,7 +168,7 @@ def test_engines_that_do_not_come_up_again_are_waited_for_ever_longer():
     assert waits == [0.25, 0.5, 1.0]
     began = time.monotonic()
     desk.close()
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 0.8  # it would wait a second, and then two
 
 
 @pytest.mark.parametrize("end", [died(comes_up=False), JobMisbehaved(job="serve.v1", problem="-"), RuntimeError("x")])
