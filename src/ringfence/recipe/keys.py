@@ -26,7 +26,7 @@ _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
     "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim "
-    "layers_to_transform privacy audit release"
+    "layers_to_transform lora_freeze_a privacy audit release"
 ).split()
 
 _NOTED: Mapping[str, Text] = {

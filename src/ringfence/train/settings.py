@@ -26,6 +26,7 @@ class TrainSettings(Settings):
     lora_rank: Annotated[int, Field(gt=0, le=1024)] = 8
     lora_alpha: Positive | None = None  # None: twice the rank
     lora_dropout: Share = 0.0
+    lora_freeze_a: bool = False  # FFA-LoRA (arXiv:2403.12313): learn B alone
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringfence.cli.parse import override
+from ringfence.core.errors import BadValue
 from ringfence.recipe.read import read
 
 
@@ -24,6 +25,19 @@ def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
     for key in ("model_name_or_path", "dataset", "eval_dataset"):
         assert override(f"{key}={digits}", "train") == (key, digits)
     assert override("eval_dataset=null", "train") == ("eval_dataset", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("gdp", "less than the truth"), ("rdp", "more noise"), ("prv", "either side"), ("moments", "the one")]
+)
+def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name, why):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\nprivacy: {{epsilon: 8, delta: 1e-5, accountant: {name}}}\n")
+    with pytest.raises(BadValue, match=why) as found:
+        read(path)
+    assert "privacy.accountant" in str(found.value)
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\nprivacy: {epsilon: 8, delta: 1e-5, accountant: pld}\n")
+    assert read(path).privacy.accountant == "pld"
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])

@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
 from ringfence.models.folder import check_folder
-from ringfence.models.load import load_model
+from ringfence.models.load import Loaded, load_model
 from ringfence.train import adapter, job, price
 from ringfence.train.data import Example
+from ringfence.train.restore import with_sealed
 from ringfence.train.settings import PriceOrder, RuntimeHints, TrainFigures, TrainSettings
 from ringfence.train.trainer import Trainer
 from ringfence.vault.files import file_names, read_file
@@ -84,6 +85,26 @@ def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_log
     assert not torch.allclose(stock, before, atol=1e-3)
 
 
+def test_a_frozen_factor_stays_as_it_was_drawn_and_is_saved_with_the_other(tmp_path, tiny_folder):
+    frozen = FAST.model_copy(update={"lora_freeze_a": True})
+    made, _ = start(tmp_path / "frozen", tiny_folder, frozen)
+    figures = job.run(made)
+    other, _ = start(tmp_path / "short", tiny_folder, frozen.model_copy(update={"max_steps": 1}))
+    job.run(other)
+    plain, _ = start(tmp_path / "plain", tiny_folder)
+    both = job.run(plain)
+    long, short, usual = (load_tensors(adapter_bytes(one)) for one in (made, other, plain))
+    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder).tensors, frozen))
+    for name in long:
+        assert torch.equal(long[name], short[name]) is (".lora_A." in name)
+        assert not torch.equal(long[name], usual[name])
+    assert figures.trainable == sum(tensor.numel() for name, tensor in long.items() if ".lora_B." in name) < both.trainable
+    model = load_model(tiny_folder, dtype=torch.float32, device="cpu", attention="eager")
+    loaded = with_sealed(Loaded(model, None), frozen, adapter_bytes(made)).model
+    ids = torch.tensor([[1, 87, 85, 71, 84, 201, 74]])
+    assert torch.allclose(loaded(ids).logits, by_hand(tiny_folder, long, scale=2.0)(ids).logits, atol=2e-4)
+
+
 def by_hand(folder, tensors, *, scale):
     """The adapter merged into the weights by the formula W + scale * B A."""
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -95,11 +116,9 @@ def by_hand(folder, tensors, *, scale):
     return model
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, dropout):
-    settings = FAST.model_copy(
-        update={"max_steps": 8, "save_steps": 3, "lora_dropout": dropout, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2}
-    )
+@pytest.mark.parametrize("more", [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}], ids=["plain", "dropout", "frozen A"])
+def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, more):
+    settings = FAST.model_copy(update={"max_steps": 8, "save_steps": 3, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2, **more})
     records = pairs(20)
     whole, channel = start(tmp_path / "a", tiny_folder, settings, records=records)
     figures = job.run(whole)
