@@ -79,6 +79,7 @@ class RuntimeHints(Settings):
     threads: Positive | None = None  # None: the order's limit
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
+    checkpointing: bool = False  # of activations: they are computed again on the way back, for a third more time and a part of the memory
     head_chunk: Positive = 128  # answer positions whose logits exist at one time
 
 

@@ -16,6 +16,23 @@ def test_the_precision_is_the_one_that_was_asked_for(tmp_path, line, dtype):
     assert read(path).order.hints.dtype == dtype
 
 
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("", False),
+        ("gradient_checkpointing: true\n", True),
+        ("gradient_checkpointing: false\n", False),
+        ("disable_gradient_checkpointing: false\n", True),
+        ("disable_gradient_checkpointing: true\n", False),
+        ("disable_gradient_checkpointing: true\ngradient_checkpointing: true\n", True),
+    ],
+)
+def test_activation_checkpointing_is_off_unless_asked_for(tmp_path, line, wanted):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + line)
+    assert read(path).order.hints.checkpointing is wanted
+
+
 @pytest.mark.parametrize("digits", ["123456789012", "123456e78901", "012345670123", "1e99999999", "0x1234567890", "190:20:30"])
 def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
     path = tmp_path / "r.yaml"

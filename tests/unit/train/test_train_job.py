@@ -160,6 +160,7 @@ def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
                 PLAIN,
                 PLAIN.model_copy(update={"micro_batch": 1, "head_chunk": 5}),
                 PLAIN.model_copy(update={"attention": "sdpa", "micro_batch": 6}),
+                PLAIN.model_copy(update={"checkpointing": True}),
             ]
         )
     ]
@@ -181,6 +182,21 @@ def test_bfloat16_rows_are_padded_so_that_few_shapes_need_kernels(tiny_folder, d
     trainer = Trainer(model, settings, hints=RuntimeHints(**hints), padding=0, device="cpu")
     rows = [Example(np.zeros(n, dtype=np.int32), np.ones(n, dtype=np.bool_)) for n in (40, 38, 83)]
     assert [trainer.shape(group) for group in trainer.groups(rows)] == shapes
+
+
+def test_checkpointing_computes_every_layer_again(tiny_folder):
+    """Or it would be a name without a thing."""
+    seen = {}
+    for checkpointing in (False, True):
+        model = load_model(tiny_folder, dtype=torch.float32, device="cpu", attention="eager")
+        trainer = Trainer(model, FAST, hints=PLAIN.model_copy(update={"checkpointing": checkpointing}), padding=2, device="cpu")
+        calls = []
+        for layer in model.model.layers:
+            layer.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        row = Example(np.arange(3, 23, dtype=np.int32), np.arange(20) > 9)
+        trainer.step([row], step=0, steps=9)
+        seen[checkpointing] = len(calls)
+    assert seen[True] == 2 * seen[False] > 0
 
 
 def test_a_bfloat16_run_keeps_float32_masters(tmp_path, tiny_folder):

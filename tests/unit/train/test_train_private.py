@@ -200,7 +200,10 @@ def test_the_gradient_without_noise_is_bounded_by_one_unit():
 
 
 @pytest.mark.parametrize("clip", [1.0, 1e4], ids=["clipped", "as they are"])
-@pytest.mark.parametrize("hints", [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}])
+@pytest.mark.parametrize(
+    "hints",
+    [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}, {"checkpointing": True}],
+)
 def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints, clip):
     """What is clipped hides a factor that depends on the micro batch; what is not shows it."""
     quiet, examples = plan_of(units=10, noise=1e-12, clip=clip), examples_of([8, 30, 9, 12, 21], units=[0, 1, 1, 2, 2])
