@@ -3,12 +3,14 @@
 Each covered layer's backward computes, instead of the ordinary weight gradient, that of every row: one batched product with exactly its
 operations. After the pass the rows of each unit are added up, scaled to the clip norm at most, and summed.
 
-Source: Goodfellow 2015 (arXiv:1510.01799) for rows of a batch; Abadi et al. 2016 (arXiv:1607.00133) for clipping; instantiating is the cheaper
-way wherever a layer is thinner than a row is long (Bu et al. 2022, arXiv:2210.00038), as LoRA factors are.
+Source: Goodfellow 2015 (arXiv:1510.01799) for rows of a batch; Abadi et al. 2016 (arXiv:1607.00133) for clipping, Bu et al. 2022 (arXiv:2206.07136,
+AUTO-S) for automatic, He et al. 2022 (arXiv:2212.01539) for clipping by layer; instantiating is the cheaper way wherever a layer is thinner than a row
+is long (Bu et al. 2022, arXiv:2210.00038), as LoRA factors are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -16,6 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ringfence.core.errors import NotCovered
+from ringfence.privacy.plan import Clipping
+
+_STABLE = 0.01  # γ of automatic clipping: keeps what a vanishing gradient adds small
 
 
 class _Linear(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
@@ -42,12 +47,15 @@ class UnitSums:
     Needs: the first axis of every covered layer's input is the row, and the loss is a sum over rows each of which depends on its own row alone.
     """
 
-    def __init__(self, model: nn.Module, weights: Mapping[str, nn.Parameter], *, clip_norm: float) -> None:
+    def __init__(self, model: nn.Module, weights: Mapping[str, nn.Parameter], *, clip_norm: float, clipping: Clipping = "flat") -> None:
         """Cover `weights`, which must be all that is trainable in `model`.
+
+        clipping: "flat" scales down what is longer than the clip norm. "automatic" scales everything to almost the clip norm. "per-layer" gives each
+        weight the same share of the clip norm, and clips it by itself.
 
         Raises: NotCovered for a trainable weight that is not the plain weight of one linear layer: its gradient could not be bounded.
         """
-        self._clip_norm = clip_norm
+        self._clip_norm, self._clipping = clip_norm, clipping
         self._weights = dict(weights)
         self._rows: dict[str, Tensor] = {}  # [batch, out, in], of the pass that has just gone back
         self._units: dict[str, Tensor] = {}  # [units, out, in], of units that are not complete yet
@@ -112,15 +120,23 @@ class UnitSums:
 
         A unit whose gradient is not finite adds nothing. Norms are taken of the very numbers that are added, so the bound holds in bfloat16, too.
         """
-        squares = sum(torch.linalg.vector_norm(rows.flatten(1), dim=1, dtype=_wide(rows)).square_() for rows in self._units.values())
-        norms = cast("Tensor", squares).sqrt()
-        scale = (self._clip_norm / norms.clamp(min=self._clip_norm)).nan_to_num(0.0)  # [units], in [0, 1]; an infinite norm gives 0
-        is_finite = bool(torch.isfinite(norms).all())
+        lengths = {name: torch.linalg.vector_norm(rows.flatten(1), dim=1, dtype=_wide(rows)) for name, rows in self._units.items()}
+        norms = torch.linalg.vector_norm(torch.stack(list(lengths.values())), dim=0)  # [units]
+        is_finite = torch.isfinite(norms)
+        all_finite = bool(is_finite.all())
         for name, rows in self._units.items():
+            scale = self._scale(lengths[name] if self._clipping == "per-layer" else norms).where(is_finite, 0.0)
             flat = rows.flatten(1).to(_wide(rows))
-            total = (scale @ (flat if is_finite else flat.nan_to_num(0.0, 0.0, 0.0))).view(rows.shape[1:])
+            total = (scale @ (flat if all_finite else flat.nan_to_num(0.0, 0.0, 0.0))).view(rows.shape[1:])
             self._sums[name] = self._sums[name].add_(total) if name in self._sums else total
         self._units = {}
+
+    def _scale(self, norms: Tensor) -> Tensor:
+        """Return by what gradients of these lengths are multiplied, [units]."""
+        if self._clipping == "automatic":
+            return self._clip_norm / (norms + _STABLE)
+        most = self._clip_norm if self._clipping == "flat" else self._clip_norm / math.sqrt(len(self._weights))
+        return most / norms.clamp(min=most)
 
     def result(self) -> dict[str, Tensor]:
         """Return the sums since the last call, [out, in] by name, and begin anew; zero for a step that read nobody."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ringfence.core.settings import Settings
 from ringfence.core.text import Language, Text
@@ -18,6 +18,25 @@ Unit = Annotated[str, Field(min_length=1, max_length=256)]  # the column that wa
 Rate = Annotated[float, Field(ge=1e-6, le=1, strict=True)]
 Delta = Annotated[float, Field(ge=1e-12, lt=1, strict=True)]
 Epsilon = Annotated[float, Field(ge=0.01, le=1_000, strict=True)]
+Scope = Literal["prepared", "record"]  # the records that are promised something about: as preparation left them, or as they were imported
+Clipping = Literal["flat", "automatic", "per-layer"]  # how what a unit adds is brought to the clip norm; the bound is the same
+
+
+_ONE_ACCOUNTANT = Text("write pld, the one that there is, or leave it out", "请写 pld（唯一提供的核算方式），或不写")
+_OTHER_ACCOUNTANTS = {
+    "gdp": Text(
+        "central-limit accounting tells less than the truth, in some runs half of it; write pld or leave it out",
+        "中心极限核算给出的数值低于真实值，有时只有一半；请写 pld 或不写",
+    ),
+    "rdp": Text(
+        "Rényi accounting asks for 5 to 7 % more noise for the same promise; write pld or leave it out",
+        "Rényi 核算为同样的承诺多要 5% 到 7% 的噪声；请写 pld 或不写",
+    ),
+    "prv": Text(
+        "it computes what pld computes, with an error on either side; write pld or leave it out",
+        "它与 pld 计算同一个量，但误差可正可负；请写 pld 或不写",
+    ),
+}
 
 
 class PrivacySettings(Settings):
@@ -29,16 +48,31 @@ class PrivacySettings(Settings):
     clip_norm: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 1.0
     sampling_rate: Rate | None = None  # None: batch over units
     max_batch: Annotated[int, Field(gt=0, strict=True)] | None = None  # units that a step reads at most; None: what is hardly ever exceeded
+    max_rows: Annotated[int, Field(gt=0, strict=True)] | None = None  # of one unit, or the run is refused; None: any number
+    clipping: Clipping = "flat"
+    scope: Scope = "prepared"
+    accountant: str = "pld"
     momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = None  # of `optim: sgd`; None: 0.9
+
+    @field_validator("accountant")
+    @classmethod
+    def _is_exact(cls, name: str) -> str:
+        if name != "pld":
+            raise ValueError(_OTHER_ACCOUNTANTS.get(name, _ONE_ACCOUNTANT).show())
+        return name
 
 
 _RECORD = Text("record", "记录")
 _STATEMENT = Text(
     "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units{most}, "
-    "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting",
+    "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting; {scope}",
     "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样{most}，"
-    "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算",
+    "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算；{scope}",
 )
+_SCOPES: dict[Scope, Text] = {
+    "prepared": Text("about the records as preparation left them, which is held fixed", "针对预处理之后的记录，预处理视为固定"),
+    "record": Text("about the records as they were imported", "针对导入时的记录"),
+}
 _AT_MOST = Text(", at most {most} a step", "，每步至多 {most} 个")
 
 
@@ -63,6 +97,7 @@ class DPPlan(Settings):
     unit: Unit | None  # None: one record
     units: Annotated[int, Field(gt=0)]  # public
     clip_norm: Annotated[float, Field(gt=0, le=1e6)]  # L2 bound of what one unit adds to the sum of a step
+    clipping: Clipping = "flat"
     sampling_rate: Rate
     max_batch: Annotated[int, Field(gt=0)] | None = None  # units of a step; None: all that are drawn, in plans of before there was a bound
     steps: Annotated[int, Field(gt=0, le=MOST_STEPS)]
@@ -70,6 +105,7 @@ class DPPlan(Settings):
     neighbouring: Literal["zero-out"] = "zero-out"
     sampling: Literal["poisson"] = "poisson"
     accountant: Literal["pld"] = "pld"
+    scope: Scope = "prepared"
 
     @property
     def mechanism(self) -> Mechanism:
@@ -105,6 +141,7 @@ class DPPlan(Settings):
             most="" if self.max_batch is None else _AT_MOST.show(language, most=self.max_batch),
             clip=self.clip_norm,
             sigma=self.noise_multiplier,
+            scope=_SCOPES[self.scope].show(language),
         )
 
 

@@ -48,7 +48,7 @@ class PrivateTrainer(Trainer):
         if not self.objective.per_example:
             raise NotPerExample
         self._plan = plan
-        self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm)
+        self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm, clipping=plan.clipping)
         self._noise = SecureNoise()
 
     def groups(self, examples: Sequence[Example]) -> list[list[Example]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from transformers import LlamaForCausalLM
 from ringfence.core.errors import NotCovered
 from ringfence.models.tiny import tiny_config
 from ringfence.privacy.clip import UnitSums
+from ringfence.privacy.plan import Clipping
 from ringfence.train.data import Example, collate
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
@@ -64,15 +67,25 @@ def flat(sums):
     return torch.cat([sums[name].flatten() for name in sorted(sums)])
 
 
-def ours(model, weights, examples, *, clip=1.0, size=4, dtype=torch.float32, loss=loss_of):
-    sums = UnitSums(model, weights, clip_norm=clip)
+def ours(model, weights, examples, *, clip=1.0, size=4, dtype=torch.float32, loss=loss_of, clipping="flat"):
+    sums = UnitSums(model, weights, clip_norm=clip, clipping=clipping)
     for one in passes(examples, size):
         loss(model, collate(one.rows, padding=2, device="cpu"), dtype).backward()
         sums.gather(torch.tensor(one.places), units=one.units, closes=one.closes)
     return flat(sums.result())
 
 
-def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32):
+def clipped(whole, sizes, *, clip, clipping):
+    """The definition of each rule, on the gradient of one unit."""
+    if clipping == "automatic":
+        return whole * clip / (float(whole.norm()) + 0.01)
+    if clipping == "per-layer":
+        most = clip / len(sizes) ** 0.5
+        return torch.cat([part * min(1.0, most / max(float(part.norm()), 1e-300)) for part in whole.split(sizes)])
+    return whole * min(1.0, clip / float(whole.norm()))
+
+
+def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32, clipping="flat"):
     """The definition: every unit by itself, ordinary gradients, clip, add. In float64."""
     total = 0.0
     for unit in sorted({example.unit for example in examples}):
@@ -81,7 +94,7 @@ def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32):
             if example.unit == unit:
                 grads = torch.autograd.grad(loss_of(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
                 whole = whole + flat(dict(zip(weights, grads, strict=True))).double()
-        total = total + whole * min(1.0, clip / float(whole.norm()))
+        total = total + clipped(whole, [weights[name].numel() for name in sorted(weights)], clip=clip, clipping=clipping)
     return total
 
 
@@ -101,6 +114,17 @@ def test_the_sum_equals_a_loop_over_one_example_at_a_time(dtype, most, units, cl
     for size in (1, 4, 6):
         got = ours(*adapted(dtype), examples, clip=clip, size=size, dtype=dtype)
         assert apart(got, wanted) < most
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("units", [None, [0, 1, 0, 2, 2, 2]], ids=["rows", "three units"])
+@pytest.mark.parametrize("clipping", ["automatic", "per-layer"])
+def test_so_does_every_other_rule(clipping, dtype, most, units):
+    examples = rows_of(LENGTHS, units=units)
+    for clip in (1e-2, 1.0):
+        wanted = looped(*adapted(dtype), examples, clip=clip, dtype=dtype, clipping=clipping)
+        assert apart(ours(*adapted(dtype), examples, clip=clip, dtype=dtype, clipping=clipping), wanted) < most
+        assert apart(ours(*adapted(dtype), examples, clip=clip, dtype=dtype), wanted) > 1e-3
 
 
 @pytest.mark.parametrize("rank", [1, 8, 64])
@@ -145,8 +169,9 @@ def test_neighbouring_sets_move_the_sum_by_at_most_the_clip_norm(lengths, clip, 
     units = data.draw(st.lists(st.integers(0, 3), min_size=len(lengths), max_size=len(lengths)))
     examples = rows_of(lengths, seed=seed, units=units)
     gone = data.draw(st.sampled_from(units))
-    everyone = ours(*adapted(torch.float32), examples, clip=clip, size=size)
-    without = ours(*adapted(torch.float32), [row for row in examples if row.unit != gone], clip=clip, size=size)
+    common = {"clip": clip, "size": size, "clipping": data.draw(st.sampled_from(get_args(Clipping)))}
+    everyone = ours(*adapted(torch.float32), examples, **common)
+    without = ours(*adapted(torch.float32), [row for row in examples if row.unit != gone], **common)
     assert float((everyone - without).norm()) <= clip * (1 + 1e-5)
 
 
@@ -184,8 +209,9 @@ def at_once(examples, *, clip, loss):
     return flat(sums.result())
 
 
+@pytest.mark.parametrize("clipping", get_args(Clipping))
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_a_row_that_is_not_finite_adds_nothing_and_harms_nobody(poison):
+def test_a_row_that_is_not_finite_adds_nothing_and_harms_nobody(poison, clipping):
     def poisoned(model, batch, dtype):
         losses, weights = OBJECTIVE.losses(model, batch)
         scale = torch.ones(len(losses))
@@ -194,8 +220,8 @@ def test_a_row_that_is_not_finite_adds_nothing_and_harms_nobody(poison):
 
     good = rows_of(LENGTHS)
     bad = Example(np.full(30, 7, dtype=np.int32), np.arange(30) > 3, 99)
-    got = ours(*adapted(torch.float32), [*good, bad], size=8, loss=poisoned)
-    assert apart(got, ours(*adapted(torch.float32), good, size=8)) < 1e-6
+    got = ours(*adapted(torch.float32), [*good, bad], size=8, loss=poisoned, clipping=clipping)
+    assert apart(got, ours(*adapted(torch.float32), good, size=8, clipping=clipping)) < 1e-6
 
 
 def test_a_step_that_read_nobody_is_exactly_zero():
