@@ -25,7 +25,7 @@ from tests.unit.privacy.test_clip import OBJECTIVE, apart, clipped, flat, rows_o
 
 torch.set_num_threads(1)
 EXACT = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
-LENGTHS = [5, 17, 9, 40, 30, 3]
+LENGTHS = [30, 29, 28, 31, 27, 5]  # mostly alike: rows of one pass are
 UNITS = {"rows": None, "three units": [0, 1, 0, 2, 2, 2], "one unit": [0] * 6}
 
 
@@ -234,6 +234,22 @@ def test_what_is_kept_is_the_smaller_of_factors_and_products(monkeypatch):
     summed(copy.deepcopy(model), torch.randint(50, (1, 7)), [0], clip_norm=1.0)
     summed(copy.deepcopy(model), torch.randint(50, (3, 7)), [0, 0, 0], clip_norm=1.0)
     assert asked == []
+    sums = UnitSums(model, dict(model.named_parameters()), clip_norm=1.0)
+    loss(model, torch.randint(50, (1, 7))).backward()
+    assert not sums._uses
+
+
+def test_units_over_several_passes_and_several_units_a_pass():
+    """What a pass keeps as factors is added up as soon as more of the units follows, and so is what came before."""
+    model, ids = made("a head tied to its embedding", torch.float64), torch.randint(50, (3, 2))
+    weights = dict(model.named_parameters())
+    whole = summed(copy.deepcopy(model), torch.cat([ids, ids + 0]), [0, 1, 1, 1, 0, 0], clip_norm=0.5)
+    sums = UnitSums(model, weights, clip_norm=0.5)
+    for units, closes in (([0, 1, 1], False), ([1, 0, 0], True)):
+        loss(model, ids).backward()
+        assert sums._uses
+        sums.gather(torch.tensor(units), units=2, closes=closes)
+    assert apart(flat(sums.result()), whole) < 1e-12
 
 
 def test_terms_that_cancel_do_not_shorten_a_length():
