@@ -14,7 +14,8 @@ RingfenceError
 │                   LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
-├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
+├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
+│                   RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
@@ -1104,6 +1105,17 @@ class NotPerExample(PrivacyError):
         "该目标中一行的损失依赖其他行，裁剪无从界定",
     )
     remedy = Text("use an objective that is computed row by row, such as sft", "请使用逐行计算的目标，例如 sft")
+
+
+class RowsMeet(PrivacyError):
+    """The model is a mixture of experts: what one row does depends on the rows that it is batched with."""
+
+    code, http_status, exit_code = "RF-DP-010", 422, 2
+    what = Text(
+        "the model's config.json sets {key}: a router shares the tokens of a batch out among experts, so clipping one row would bound nothing",
+        "模型的 config.json 设有 {key}：路由器在专家之间分配一批中的词元，裁剪单行无从界定",
+    )
+    remedy = Text("use a dense model, or leave out the privacy: block", "请使用稠密模型，或去掉 privacy: 块")
 
 
 class RecipeError(RingfenceError):
