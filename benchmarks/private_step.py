@@ -26,8 +26,8 @@ TOLERANCE = 1e-4  # of the losses: the same sums in another order
 GOAL = 1.02
 
 
-def worker(side: str, model: str, rank: int) -> None:
-    """Make a step for each line of the input; a line is the number of the step."""
+def worker(side: str, model: str, **settings: object) -> None:
+    """Make a step for each line of the input; a line is the number of the step. settings: of the training, beside those that are common."""
     from ringfence.core.environment import silence_libraries
 
     silence_libraries()
@@ -47,11 +47,11 @@ def worker(side: str, model: str, rank: int) -> None:
     examples = [Example(np.array([drawn.randrange(100, 40_000) for _ in range(TOKENS)], np.int32), learn, i) for i in range(ROWS)]
     attention = choose_attention("auto", device="cpu", longest=TOKENS)
     base = load_model(Path(model), dtype=torch.float32, device="cpu", attention=attention)
-    settings = TrainSettings(per_device_train_batch_size=ROWS, learning_rate=1e-4, lora_rank=rank, max_grad_norm=0.0)
+    train = TrainSettings(per_device_train_batch_size=ROWS, learning_rate=1e-4, max_grad_norm=0.0, **settings)
     common = {"hints": RuntimeHints(), "padding": 0, "device": "cpu"}
     clock = {"noise": 0.0}
     if side == "plain":
-        trainer = Trainer(base, settings, **common)
+        trainer = Trainer(base, train, **common)
     else:
         plan = DPPlan(
             epsilon=1,
@@ -64,7 +64,7 @@ def worker(side: str, model: str, rank: int) -> None:
             steps=100,
             noise_multiplier=1e-15,
         )
-        trainer = PrivateTrainer(base, settings, plan=plan, **common)
+        trainer = PrivateTrainer(base, train, plan=plan, **common)
         noised = trainer._noised  # noqa: SLF001  timed apart
 
         def timed(total):
@@ -86,8 +86,8 @@ def worker(side: str, model: str, rank: int) -> None:
 class Side:
     """One worker process."""
 
-    def __init__(self, side: str, options: argparse.Namespace) -> None:
-        arguments = [sys.executable, __file__, "--worker", side, "--model", options.model, "--rank", str(options.rank)]
+    def __init__(self, script: str, side: str, *more: str) -> None:
+        arguments = [sys.executable, script, "--worker", side, *more]
         quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(arguments, text=True, env={**os.environ, **quiet}, **pipes)
@@ -111,24 +111,11 @@ class Side:
         self._process.wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="a model folder; the registered smollm2 without it")
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=13)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--worker", choices=("plain", "private"))
-    options = parser.parse_args()
-    if options.worker:
-        worker(options.worker, options.model, options.rank)
-        return
-    if options.model is None:
-        from ringfence.models.store import find
-
-        options.model = str(find("smollm2").path)
-    plain, private = Side("plain", options), Side("private", options)
+def compare(bench: str, case: str, script: str, *more: str, steps: int, goal: float) -> None:
+    """Make steps on both sides, interleaved, and tell time and memory. more: arguments of the workers."""
+    plain, private = Side(script, "plain", *more), Side(script, "private", *more)
     pairs = []
-    for number in range(3 if options.quick else options.steps):
+    for number in range(steps):
         order = (plain, private) if number % 2 else (private, plain)
         seen = {side: side.step(number) for side in order}
         assert abs(seen[plain]["loss"] - seen[private]["loss"]) < TOLERANCE, f"step {number}: the losses differ: {seen}"
@@ -140,13 +127,42 @@ def main() -> None:
         ours, peer = (pick(side[key] for side in sides) for sides in zip(*timed, strict=True))
         ratios = [a[key] / b[key] for a, b in timed]
         line = {
-            "bench": "private_step", "case": f"LoRA r={options.rank}, {ROWS} x {TOKENS}, float32", "metric": metric, "unit": unit,
+            "bench": bench, "case": case, "metric": metric, "unit": unit,
             "ours": round(ours, 3), "peer": "the same loop without privacy", "peer_value": round(peer, 3),
-            "ratio": round(statistics.median(ratios) if key == "seconds" else ours / peer, 3), "goal": GOAL,
+            "ratio": round(statistics.median(ratios) if key == "seconds" else ours / peer, 3), "goal": goal,
             "spread": [round(min(ratios), 3), round(max(ratios), 3)], "steps": len(timed),
             "noise_s": round(statistics.median(a["noise"] for a, _ in timed), 3), "last_loss": round(timed[-1][0]["loss"], 5),
         }  # fmt: skip
         tell(line)
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """Return the parser of what such a comparison asks for."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--model", help="a model folder; the registered smollm2 without it")
+    parser.add_argument("--steps", type=int, default=13)
+    parser.add_argument("--quick", action="store_true", help="three steps")
+    parser.add_argument("--worker", choices=("plain", "private"))
+    return parser
+
+
+def model_of(options: argparse.Namespace) -> str:
+    """Return the folder of the model that is measured."""
+    from ringfence.models.store import find
+
+    return options.model or str(find("smollm2").path)
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rank", type=int, default=8)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.model, lora_rank=options.rank)
+        return
+    case = f"LoRA r={options.rank}, {ROWS} x {TOKENS}, float32"
+    more = ("--model", model_of(options), "--rank", str(options.rank))
+    compare("private_step", case, __file__, *more, steps=3 if options.quick else options.steps, goal=GOAL)
 
 
 if __name__ == "__main__":

@@ -53,14 +53,11 @@ class UnitSums:
         left = {id(weight) for weight in model.parameters() if weight.requires_grad} | names.keys()
         seen, kinds = set[int](), set[int]()
         for layer in list(model.modules()):
-            own = {attribute: weight for attribute, weight in layer.named_parameters(recurse=False) if id(weight) in left}
-            listed = {attribute: names[id(weight)] for attribute, weight in own.items() if id(weight) in names}
+            listed = {attribute: names[id(weight)] for attribute, weight in layer.named_parameters(recurse=False) if id(weight) in names}
             if mixes_rows(layer) or (listed and not cover(layer, listed, self)):
                 kinds.add(kind_of(layer))
             else:
                 seen |= {id(self._weights[name]) for name in listed.values()}
-            if len(listed) < len(own):
-                kinds.add(_UNLISTED)
         if kinds or left - seen:
             raise NotCovered(weights=len(left - seen), kinds=tuple(sorted(kinds or {_UNLISTED})))
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
@@ -250,6 +251,13 @@ def test_units_over_several_passes_and_several_units_a_pass():
         assert sums._uses
         sums.gather(torch.tensor(units), units=2, closes=closes)
     assert apart(flat(sums.result()), whole) < 1e-12
+
+
+@pytest.mark.parametrize(("positions", "operations"), [(7, 2 * 7 * 7 * (300 + 200)), (400, 2 * 400 * 300 * 200)])
+def test_a_length_is_computed_the_shorter_way(positions, operations):
+    with FlopCounterMode(display=False) as counted:
+        squared_length([Factors(torch.randn(1, positions, 300), torch.randn(1, positions, 200))])
+    assert counted.get_total_flops() == operations
 
 
 def test_terms_that_cancel_do_not_shorten_a_length():
