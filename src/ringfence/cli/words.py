@@ -226,6 +226,8 @@ _CHINESE: Mapping[str, str] = {
     "plan": "隐私计划",
     "unit": "单位",
     "clip_norm": "裁剪范数",
+    "clipping": "裁剪方式",
+    "scope": "承诺所及的记录",
     "sampling_rate": "抽样率",
     "max_batch": "每步单位上限",
     "noise_multiplier": "噪声乘数",

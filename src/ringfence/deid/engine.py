@@ -191,6 +191,14 @@ class Engine:
         found.update(item.kind for item in done.found)
         return done.record
 
+    def rewrite_alone(self, records: Iterable[Record]) -> Iterator[Rewritten]:
+        """Yield each record rewritten as if there were no other: what it becomes depends on itself, the key and the settings."""
+        for record in records:
+            self.known, self.remembered = Known(), Remembered()
+            self._surrogates.forget()
+            self.learn([record])
+            yield from self.rewrite([record])
+
     def rewrite(self, records: Iterable[Record]) -> Iterator[Rewritten]:
         """Yield each record rewritten; `learn` must have seen all of them."""
         self.known.settle()

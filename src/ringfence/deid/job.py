@@ -50,6 +50,7 @@ class _Run:
             automata=compiled.handed(child.order),
         )
         self.engine.load()
+        self.alone = settings.reach == "record"
         self.has_units = self.reader.index.units() < len(self.reader)
         finders = [*(RECOGNISERS.create(name).kinds for name in settings.parts), *(TAGGERS.create(name).kinds for name in settings.taggers)]
         finders += [*(tagger.kinds for tagger in taught), *(part.kinds for part in own_way)]
@@ -82,7 +83,9 @@ class _Run:
 
         def work(shard: int, say: Say) -> shards.Masked:
             records = shards.records_of(self.reader, shard)
-            return shards.mask(self.engine, records, content_key=content_key, has_units=self.has_units, kinds=self.true, say=say)
+            return shards.mask(
+                self.engine, records, content_key=content_key, has_units=self.has_units, kinds=self.true, alone=self.alone, say=say
+            )
 
         for masked in in_order(work, self._shards, workers=self.child.order.limits.workers, say=self._progress("work")):
             for row in masked.rows:

@@ -15,6 +15,7 @@ from ringfence.deid.operator import Uses
 LANGUAGES = ("zh", "en")  # of taggers
 LOOKS = ("age", "sex", "region", "month")  # by which people are told apart
 EngineName = Literal["vectorscan", "re"]
+Reach = Literal["set", "record"]  # how far an original that was found is looked up: in all records, or in its own alone
 
 
 class DeidSettings(Settings):
@@ -29,6 +30,7 @@ class DeidSettings(Settings):
     terms_digest: Digest | None = None  # keyed digest of the dictionary: a plain one would let anyone test guesses at short lists
     presidio_digest: Digest | None = None  # keyed digest of a file of Presidio recognisers
     engine: Literal["auto", "re"] = "auto"
+    reach: Reach = "set"
     plant: Annotated[int, Field(ge=0, le=1_000)] = (
         60  # different identifiers of each kind that are hidden in copies of rows: 60 of 60 are 95 %
     )

@@ -128,16 +128,17 @@ def mask(
     content_key: bytes | None,
     has_units: bool = False,
     kinds: frozenset[str] = frozenset(),
+    alone: bool = False,
     say: Say = lambda _: None,
 ) -> Masked:
-    """Return a shard masked by an engine that knows the originals of the whole set.
+    """Return a shard masked by an engine that knows the originals of the whole set; with `alone`, each record as if there were no other.
 
     content_key: for the HMAC of each row; None for rows without one.  has_units: several rows may be one person's.
     kinds: by which people are compared (`residual.true_kinds`).
     """
     hmac = row_hmac(content_key) if content_key is not None else None
     masked, lines = Masked(Tally(Crowd(has_units, kinds))), []
-    for done in engine.rewrite(_aloud(records, say)):
+    for done in (engine.rewrite_alone if alone else engine.rewrite)(_aloud(records, say)):
         masked.tally.see(done)
         if (record := done.record) is not None:
             own = hmac(record.content()) if hmac else None

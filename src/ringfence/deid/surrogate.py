@@ -85,6 +85,10 @@ class Surrogates:
             return dictionary.stand_in(value, draw, names=self._names)
         return self._parts[kind].surrogate(value, draw)
 
+    def forget(self) -> None:
+        """Forget what stands for what: which draw was refused depended on the originals that were known."""
+        self._made.clear()
+
     def digest(self, purpose: str, data: bytes) -> bytes:
         """Return HMAC-SHA256 of `data` under a key of this purpose."""
         return hmac.digest(hmac.digest(self._key, f"operator {purpose}".encode(), "sha256"), data, "sha256")

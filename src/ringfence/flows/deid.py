@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ringfence.core.environment import cores
-from ringfence.core.errors import ProfileMisnamed, TaggerMissing, WrongStage
+from ringfence.core.errors import BadArgument, ProfileMisnamed, TaggerMissing, WrongStage
 from ringfence.core.order import Limits, Progress
 from ringfence.core.text import t
 from ringfence.deid.compat import yaml as recognisers
@@ -45,6 +45,7 @@ def deidentify(
     """Write a masked copy of a set and return what was done; the set itself stays as it was.
 
     A bare name means the cleared set where there is one, else the sealed one. The workspace's dictionary of internal terms is used, and `terms` with it.
+    With `settings.reach` "record" nothing that was learned from a set is used: neither the dictionary, nor taggers of the tenant's own, nor other records.
     taggers: names of taggers of the tenant's own.
     workers: processes that share the work; by default one for every processor that has memory. The result is the same for any number.
 
@@ -58,7 +59,12 @@ def deidentify(
     made = source.made
     files: dict[str, Path] = {}
     inputs = {"set": source}
-    if known := dictionary_of(space.state):
+    is_alone = settings.reach == "record"
+    if is_alone and taggers:
+        problem = t("a tagger of your own was taught on records; leave it out", "自有标注器由记录训练而成；请去掉它")
+        raise BadArgument(option="--reach record, --tagger", problem=problem, verb="deid")
+    known = None if is_alone else dictionary_of(space.state)
+    if known:
         inputs["dictionary"] = known
     if terms is not None:
         read_terms(terms)  # here, too: what is wrong with it is said before a sandbox starts

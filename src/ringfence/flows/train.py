@@ -36,6 +36,7 @@ from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import plant, refuse_too_many
 from ringfence.flows.runs import state_of
+from ringfence.flows.scope import refuse_prepared
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
@@ -219,12 +220,19 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
             )
         record = t("one record", "单条记录")
         raise UnitMismatch(wanted=wanted or record, set=thing.made.name, unit=unit or record, how=how)
+    if recipe.privacy.scope == "record":
+        refuse_prepared(space, thing)
     slot = space.input(thing).slot
-    units = read_index(slot, space.keys.data_key(slot.slot)).units() + more
-    settings = recipe.order.train
-    return recipe.order.model_copy(
-        update={"plan": plan(recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs)}
+    index, settings = read_index(slot, space.keys.data_key(slot.slot)), recipe.order.train
+    found = plan(
+        recipe.privacy,
+        units=index.units() + more,
+        batch=settings.batch,
+        steps=settings.max_steps,
+        epochs=settings.num_train_epochs,
+        most_rows=index.most_rows_of_a_unit(),
     )
+    return recipe.order.model_copy(update={"plan": found})
 
 
 def _refuse_looser(space: Workspace, recipe: Recipe) -> None:

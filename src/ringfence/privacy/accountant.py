@@ -164,16 +164,25 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
     return _rounded_up(float(found) * (1 + 1e-5))
 
 
-def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float) -> DPPlan:
+def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float, most_rows: int = 1) -> DPPlan:
     """Return the plan of a run: how often each unit is sampled, how many steps there are, and the noise that they need.
 
     batch: units that a step shall read on average; `wanted.sampling_rate` wins. steps: None makes as many as read each unit `epochs` times on
-    average.
+    average. most_rows: of one unit.
 
     Raises: PlanImpossible.
     """
     if not units:
         raise PlanImpossible(problem=t("the set has no unit", "数据集中没有任何单位"))
+    if wanted.max_rows is not None and most_rows > wanted.max_rows:
+        raise PlanImpossible(
+            problem=t(
+                "a unit has {rows} rows, and max_rows admits {most}; write max_rows: {rows} or more, or leave it out",
+                "有单位含 {rows} 行，而 max_rows 只允许 {most} 行；请将 max_rows 设为 {rows} 或更大，或不写",
+                rows=most_rows,
+                most=wanted.max_rows,
+            )
+        )
     if wanted.delta >= 1 / units:
         raise PlanImpossible(
             problem=t(
@@ -225,6 +234,8 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
         unit=wanted.unit,
         units=units,
         clip_norm=wanted.clip_norm,
+        clipping=wanted.clipping,
+        scope=wanted.scope,
         sampling_rate=rate,
         max_batch=most,
         steps=count,

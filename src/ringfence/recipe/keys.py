@@ -25,8 +25,8 @@ class KeyRule:
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
-    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 optim "
-    "layers_to_transform privacy audit release"
+    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing optim "
+    "layers_to_transform lora_freeze_a privacy audit release"
 ).split()
 
 _NOTED: Mapping[str, Text] = {
@@ -50,7 +50,6 @@ _NOTED: Mapping[str, Text] = {
     "save_only_model": Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"),
     "logging_dir": Text("figures stay in the vault", "数据留在保险库中"),
     "include_num_input_tokens_seen": Text("tokens are always counted", "总是统计词元数"),
-    "disable_gradient_checkpointing": Text("activation checkpointing is off", "未使用激活检查点"),
     "print_param_status": Text("ringfence run show prints the parameters", "ringfence run show 会显示参数"),
     "report_to": Text("figures stay in the vault", "数据留在保险库中"),
     "run_name": Text("runs are named by their id", "运行以编号命名"),
@@ -70,7 +69,7 @@ _LATER_KEYS = (
     "kto_chosen_weight kto_rejected_weight simpo_gamma ref_model reward_model reward_model_type val_size packing neat_packing mix_strategy "
     "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy warmup_steps "
     "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
-    "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro gradient_checkpointing freeze_vision_tower "
+    "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro freeze_vision_tower "
     "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss adam_beta1 adam_beta2 adam_epsilon"
 ).split()
 

@@ -211,11 +211,15 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
-    if "bf16" not in document:  # whatever the device does best
-        return RuntimeHints()
-    if not isinstance(document["bf16"], bool):
-        raise BadValue(key="bf16", problem=t("it is true or false", "只能是 true 或 false"))
-    return RuntimeHints(dtype="bfloat16" if document["bf16"] else "float32")
+    for key in ("bf16", "gradient_checkpointing", "disable_gradient_checkpointing"):
+        if not isinstance(document.get(key, False), bool):
+            raise BadValue(key=key, problem=t("it is true or false", "只能是 true 或 false"))
+    found: dict[str, Any] = {
+        "checkpointing": document.get("gradient_checkpointing", not document.get("disable_gradient_checkpointing", True))
+    }
+    if "bf16" in document:  # otherwise whatever the device does best
+        found["dtype"] = "bfloat16" if document["bf16"] else "float32"
+    return RuntimeHints(**found)
 
 
 def _momentum(privacy: PrivacySettings, optim: object) -> float:

@@ -166,16 +166,16 @@ def _privacy(train: Statement | None, *, void: bool) -> tuple[str, str]:
         return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
     promise = DPPlan.model_validate(plan)
     english = (
-        f"{promise.statement('en')}. It covers the weights, and the records as they stood after de-identification, with the way they were prepared "
-        "held fixed. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to release. "
+        f"{promise.statement('en')}. It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and "
+        "the choice to release. "
     ) + (
         "The lifetime bound is void: an ordinary run on the same people was released"
         if void
         else "The lifetime bound on the people in the data held at the release"
     )
-    chinese = (
-        f"{promise.statement('zh')}。保证针对权重与脱敏之后的记录，其处理方式视为固定；声明中的行数与时间、下列判定与放行的决定不在保证之内。"
-    ) + ("终身上限已失效：同一批人的普通运行已被放行" if void else "放行时，数据中这批人的终身上限有效")
+    chinese = (f"{promise.statement('zh')}。保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。") + (
+        "终身上限已失效：同一批人的普通运行已被放行" if void else "放行时，数据中这批人的终身上限有效"
+    )
     return english, chinese
 
 

@@ -26,6 +26,7 @@ class Detector(Protocol):
     """Finds rows that look planted. Deterministic; holds at most some bytes a row, never the texts."""
 
     threshold: float
+    alone: bool  # each record is judged by itself: the others change nothing of its score
 
     def score(self, records: Records) -> Scores:
         """Return how suspicious each record is, [n]; at or above `threshold` it is flagged. Makes few passes over `records`."""

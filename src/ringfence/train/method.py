@@ -21,7 +21,7 @@ class Method(Protocol):
         ...
 
     def export(self) -> dict[str, Tensor]:
-        """Return float32 copies of the trainable weights on the CPU, by saved name."""
+        """Return float32 copies of what is saved, on the CPU, by name: the trainable weights, and those that belong to them."""
         ...
 
 

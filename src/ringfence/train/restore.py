@@ -19,7 +19,7 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
     method = METHODS.create(settings.method, settings=settings)
     model = method.attach(loaded.model)
     tensors = load_tensors(data)
-    shapes = {name: tuple(tensor.shape) for name, tensor in method.parameters().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in method.export().items()}
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
         raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
     set_peft_model_state_dict(model, tensors)

@@ -26,6 +26,7 @@ class TrainSettings(Settings):
     lora_rank: Annotated[int, Field(gt=0, le=1024)] = 8
     lora_alpha: Positive | None = None  # None: twice the rank
     lora_dropout: Share = 0.0
+    lora_freeze_a: bool = False  # FFA-LoRA (arXiv:2403.12313): learn B alone
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
@@ -78,6 +79,7 @@ class RuntimeHints(Settings):
     threads: Positive | None = None  # None: the order's limit
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
+    checkpointing: bool = False  # of activations: they are computed again on the way back, for a third more time and a part of the memory
     head_chunk: Positive = 128  # answer positions whose logits exist at one time
 
 

@@ -29,6 +29,9 @@ class Trainer:
         self.method = METHODS.create(settings.method, settings=settings)
         self.objective = OBJECTIVES.create(settings.objective, head_chunk=hints.head_chunk)
         self.model = self.method.attach(model)
+        if hints.checkpointing:
+            self.model.enable_input_require_grads()  # or nothing before the first adapter would be differentiated again
+            self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         self.optimiser = Optimiser(self.method.parameters(), settings)
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)

@@ -118,6 +118,11 @@ class RowIndex:
         """Return how many different units there are. Takes 17 more bytes a row for a moment."""
         return _distinct(self._units)
 
+    def most_rows_of_a_unit(self) -> int:
+        """Return how many rows the unit with the most rows has; 0 for an empty set."""
+        _, counts = np.unique(np.frombuffer(self._units, dtype=_ID), return_counts=True)
+        return int(counts.max(initial=0))
+
     def finish(self, content_key: bytes | None, *, with_units: bool) -> None:
         """Compute what is known only when all rows are there: the content HMAC and, if a unit was chosen, the table of units."""
         if content_key is not None:

@@ -124,6 +124,43 @@ def test_shards_are_masked_alike_in_any_order(data):
     assert {number: shards.mask(mixed, pieces[number], content_key=CONTENT) for number in order} == dict(enumerate(expected))
 
 
+def test_with_the_reach_of_a_record_no_other_row_changes_what_becomes_of_it(tmp_path):
+    """Zero-out of a person is what a promise about imported records is about: nobody else's masked text may move."""
+    alone = FEW.model_copy(update={"reach": "record"})
+    rows = [row(number) for number in range(60)]
+    rows[5] = replace(rows[5], texts=("Write to p13@clinic.internal, 老李", "病案号：ZY-2023-0415"), fields={})
+    rows[6] = replace(rows[6], texts=("see ZY-2023-0415, 王小明说", "well"), fields={})
+    for name in ("all", "fewer", "set", rows[0].id, rows[6].id):
+        (tmp_path / name).mkdir()
+    made = child(tmp_path / "all", rows, workers=2, settings=alone)
+    figures = run(made)
+    whole = dict(zip((one.id for one in rows), masked(made)[0], strict=True))
+    gone = {rows[number].unit for number in (5, 30, 59)}
+    left = [one for one in rows if one.unit not in gone]
+    fewer = child(tmp_path / "fewer", left, workers=1, settings=alone)
+    run(fewer)
+    assert dict(zip((one.id for one in left), masked(fewer)[0], strict=True)) == {one.id: whole[one.id] for one in left}
+    for one in (rows[0], rows[6]):
+        single = child(tmp_path / one.id, [one], workers=1, settings=alone)
+        run(single)
+        assert masked(single)[0] == [whole[one.id]]
+    assert (figures.records, figures.survivors) == (60, 0)
+    together = child(tmp_path / "set", rows, workers=1)
+    run(together)
+    assert b"ZY-2023-0415" in whole[rows[6].id]
+    assert b"ZY-2023-0415" not in masked(together)[0][6]
+
+
+def test_alone_a_stand_in_that_was_refused_in_one_record_is_not_refused_in_the_next():
+    engine = Engine.build(FEW, b"k" * 32)
+    own = Record("1" * 32, "1" * 32, "file", "text", ("text",), ("mail p13@clinic.internal",))
+    once = next(engine.rewrite_alone([own])).record.texts
+    both = replace(own, texts=(f"{own.texts[0]} or {once[0][5:]}",))  # there the first draw is an original
+    first, second = engine.rewrite_alone([both, own])
+    assert not first.record.texts[0].startswith(once[0])
+    assert second.record.texts == once
+
+
 def test_learned_passes_on_all_that_it_was_told():
     told = [("PERSON", "王小明", "王小明", 0.6), ("TERM_OF_ART", "王小明", "x", 0.9), ("EMAIL", "a@b.cn", "A@B.CN", 0.5)]
     direct, learned, through = Known(), Learned(), Known()

@@ -213,6 +213,13 @@ def test_a_batch_larger_than_the_set_is_refused_with_the_largest_that_works():
     assert plan(WANTED, units=9_999, batch=8, steps=1, epochs=1).units == 9_999
 
 
+def test_a_unit_with_more_rows_than_the_recipe_admits_is_refused_with_the_number_that_works():
+    wanted = WANTED.model_copy(update={"max_rows": 16})
+    with pytest.raises(PlanImpossible, match="max_rows: 17 or more"):
+        plan(wanted, units=200, batch=8, steps=3, epochs=1, most_rows=17)
+    assert plan(wanted, units=200, batch=8, steps=3, epochs=1, most_rows=16).units == 200
+
+
 def test_a_plan_says_what_it_promises_in_both_languages():
     made = plan(WANTED.model_copy(update={"unit": "patient_id"}), units=200, batch=50, steps=24, epochs=1)
     for language in ("en", "zh"):

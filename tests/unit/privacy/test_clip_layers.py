@@ -43,7 +43,8 @@ def full(dtype=torch.float32, *, tied=True, checkpointing=False, bias=True):
         for weight in model.parameters():
             weight.add_(0.05 * torch.randn_like(weight))
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return model, dict(model.named_parameters())
 
 

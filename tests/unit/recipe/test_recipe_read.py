@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringfence.cli.parse import override
+from ringfence.core.errors import BadValue
 from ringfence.recipe.read import read
 
 
@@ -13,6 +14,23 @@ def test_the_precision_is_the_one_that_was_asked_for(tmp_path, line, dtype):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + line)
     assert read(path).order.hints.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("", False),
+        ("gradient_checkpointing: true\n", True),
+        ("gradient_checkpointing: false\n", False),
+        ("disable_gradient_checkpointing: false\n", True),
+        ("disable_gradient_checkpointing: true\n", False),
+        ("disable_gradient_checkpointing: true\ngradient_checkpointing: true\n", True),
+    ],
+)
+def test_activation_checkpointing_is_off_unless_asked_for(tmp_path, line, wanted):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + line)
+    assert read(path).order.hints.checkpointing is wanted
 
 
 @pytest.mark.parametrize("digits", ["123456789012", "123456e78901", "012345670123", "1e99999999", "0x1234567890", "190:20:30"])
@@ -24,6 +42,19 @@ def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
     for key in ("model_name_or_path", "dataset", "eval_dataset"):
         assert override(f"{key}={digits}", "train") == (key, digits)
     assert override("eval_dataset=null", "train") == ("eval_dataset", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("gdp", "less than the truth"), ("rdp", "more noise"), ("prv", "either side"), ("moments", "the one")]
+)
+def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name, why):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\nprivacy: {{epsilon: 8, delta: 1e-5, accountant: {name}}}\n")
+    with pytest.raises(BadValue, match=why) as found:
+        read(path)
+    assert "privacy.accountant" in str(found.value)
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\nprivacy: {epsilon: 8, delta: 1e-5, accountant: pld}\n")
+    assert read(path).privacy.accountant == "pld"
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])

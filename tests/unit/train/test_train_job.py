@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
 from ringfence.models.folder import check_folder
-from ringfence.models.load import load_model
+from ringfence.models.load import Loaded, load_model
 from ringfence.train import adapter, job, price
 from ringfence.train.data import Example
+from ringfence.train.restore import with_sealed
 from ringfence.train.settings import PriceOrder, RuntimeHints, TrainFigures, TrainSettings
 from ringfence.train.trainer import Trainer
 from ringfence.vault.files import file_names, read_file
@@ -84,6 +85,26 @@ def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_log
     assert not torch.allclose(stock, before, atol=1e-3)
 
 
+def test_a_frozen_factor_stays_as_it_was_drawn_and_is_saved_with_the_other(tmp_path, tiny_folder):
+    frozen = FAST.model_copy(update={"lora_freeze_a": True})
+    made, _ = start(tmp_path / "frozen", tiny_folder, frozen)
+    figures = job.run(made)
+    other, _ = start(tmp_path / "short", tiny_folder, frozen.model_copy(update={"max_steps": 1}))
+    job.run(other)
+    plain, _ = start(tmp_path / "plain", tiny_folder)
+    both = job.run(plain)
+    long, short, usual = (load_tensors(adapter_bytes(one)) for one in (made, other, plain))
+    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder).tensors, frozen))
+    for name in long:
+        assert torch.equal(long[name], short[name]) is (".lora_A." in name)
+        assert not torch.equal(long[name], usual[name])
+    assert figures.trainable == sum(tensor.numel() for name, tensor in long.items() if ".lora_B." in name) < both.trainable
+    model = load_model(tiny_folder, dtype=torch.float32, device="cpu", attention="eager")
+    loaded = with_sealed(Loaded(model, None), frozen, adapter_bytes(made)).model
+    ids = torch.tensor([[1, 87, 85, 71, 84, 201, 74]])
+    assert torch.allclose(loaded(ids).logits, by_hand(tiny_folder, long, scale=2.0)(ids).logits, atol=2e-4)
+
+
 def by_hand(folder, tensors, *, scale):
     """The adapter merged into the weights by the formula W + scale * B A."""
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -95,11 +116,9 @@ def by_hand(folder, tensors, *, scale):
     return model
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, dropout):
-    settings = FAST.model_copy(
-        update={"max_steps": 8, "save_steps": 3, "lora_dropout": dropout, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2}
-    )
+@pytest.mark.parametrize("more", [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}], ids=["plain", "dropout", "frozen A"])
+def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, more):
+    settings = FAST.model_copy(update={"max_steps": 8, "save_steps": 3, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2, **more})
     records = pairs(20)
     whole, channel = start(tmp_path / "a", tiny_folder, settings, records=records)
     figures = job.run(whole)
@@ -141,6 +160,7 @@ def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
                 PLAIN,
                 PLAIN.model_copy(update={"micro_batch": 1, "head_chunk": 5}),
                 PLAIN.model_copy(update={"attention": "sdpa", "micro_batch": 6}),
+                PLAIN.model_copy(update={"checkpointing": True}),
             ]
         )
     ]
@@ -162,6 +182,21 @@ def test_bfloat16_rows_are_padded_so_that_few_shapes_need_kernels(tiny_folder, d
     trainer = Trainer(model, settings, hints=RuntimeHints(**hints), padding=0, device="cpu")
     rows = [Example(np.zeros(n, dtype=np.int32), np.ones(n, dtype=np.bool_)) for n in (40, 38, 83)]
     assert [trainer.shape(group) for group in trainer.groups(rows)] == shapes
+
+
+def test_checkpointing_computes_every_layer_again(tiny_folder):
+    """Or it would be a name without a thing."""
+    seen = {}
+    for checkpointing in (False, True):
+        model = load_model(tiny_folder, dtype=torch.float32, device="cpu", attention="eager")
+        trainer = Trainer(model, FAST, hints=PLAIN.model_copy(update={"checkpointing": checkpointing}), padding=2, device="cpu")
+        calls = []
+        for layer in model.model.layers:
+            layer.mlp.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        row = Example(np.arange(3, 23, dtype=np.int32), np.arange(20) > 9)
+        trainer.step([row], step=0, steps=9)
+        seen[checkpointing] = len(calls)
+    assert seen[True] == 2 * seen[False] > 0
 
 
 def test_a_bfloat16_run_keeps_float32_masters(tmp_path, tiny_folder):

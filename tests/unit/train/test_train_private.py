@@ -169,6 +169,28 @@ def test_the_gradient_is_the_clipped_sum_plus_noise_of_the_planned_size_over_a_p
     assert abs(float(drawn.mean())) < 5 * expected / np.sqrt(len(drawn))
 
 
+def test_a_plan_chooses_how_units_are_clipped():
+    one = examples_of([8])
+    flat = gradient_of(trainer_of(plan_of(units=10, noise=1e-9, clip=0.25)), one)
+    automatic, by_layer = (
+        gradient_of(trainer_of(plan_of(units=10, noise=1e-9, clip=0.25).model_copy(update={"clipping": clipping})), one)
+        for clipping in ("automatic", "per-layer")
+    )
+    assert 0.9 < float(automatic.norm() / flat.norm()) < 1
+    assert float((automatic / automatic.norm() - flat / flat.norm()).norm()) < 1e-5
+    assert float(by_layer.norm()) <= float(flat.norm()) * (1 + 1e-5)
+    assert float((by_layer / by_layer.norm() - flat / flat.norm()).norm()) > 0.1
+
+
+def test_a_private_run_may_freeze_a_factor(tmp_path, tiny_folder):
+    frozen = SETTINGS.model_copy(update={"lora_freeze_a": True})
+    made, other = (start(tmp_path / name, tiny_folder, settings=frozen)[0] for name in "ab")
+    figures = [job.run(one) for one in (made, other)]
+    a, b = weights_of(made), weights_of(other)
+    assert figures[0].trainable == sum(tensor.numel() for name, tensor in a.items() if ".lora_B." in name)
+    assert all(torch.equal(a[name], b[name]) is (".lora_A." in name) for name in a)
+
+
 def test_the_gradient_without_noise_is_bounded_by_one_unit():
     quiet = plan_of(units=10, rate=0.5, noise=1e-9, clip=0.25)
     one = gradient_of(trainer_of(quiet), examples_of([8]))
@@ -177,9 +199,14 @@ def test_the_gradient_without_noise_is_bounded_by_one_unit():
     assert float(three.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
 
 
-@pytest.mark.parametrize("hints", [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}])
-def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints):
-    quiet, examples = plan_of(units=10, noise=1e-9), examples_of([8, 30, 9, 12, 21], units=[0, 1, 1, 2, 2])
+@pytest.mark.parametrize("clip", [1.0, 1e4], ids=["clipped", "as they are"])
+@pytest.mark.parametrize(
+    "hints",
+    [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}, {"checkpointing": True}],
+)
+def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints, clip):
+    """What is clipped hides a factor that depends on the micro batch; what is not shows it."""
+    quiet, examples = plan_of(units=10, noise=1e-12, clip=clip), examples_of([8, 30, 9, 12, 21], units=[0, 1, 1, 2, 2])
     wanted = gradient_of(trainer_of(quiet), examples)
     got = gradient_of(trainer_of(quiet, hints=PLAIN.model_copy(update=hints)), examples)
     assert float((got - wanted).norm() / wanted.norm()) < 1e-5

@@ -59,6 +59,7 @@ def test_counts_agree_with_the_naive_ones(rows):
     index = filled(rows)
     assert index.duplicates() == len(rows) - len({row[0] for row in rows})
     assert index.units() == len({row[1] for row in rows})
+    assert index.most_rows_of_a_unit() == max(Counter(row[1] for row in rows).values(), default=0)
 
 
 def test_a_set_without_content_key_has_no_hmacs():

@@ -12,6 +12,7 @@ from ringfence.cli.admission import note_not_admitted, note_unknown_kinds
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, emit, progress, say, table, workspace
 from ringfence.core.text import t
+from ringfence.deid.settings import Reach
 
 if TYPE_CHECKING:
     from ringfence.deid.settings import DeidFigures
@@ -62,6 +63,16 @@ def mask(
     presidio: Annotated[
         Path | None, typer.Option("--presidio", metavar="FILE", help=t("Recognisers in Presidio's YAML.", "Presidio YAML 格式的识别器。"))
     ] = None,
+    reach: Annotated[
+        Reach,
+        typer.Option(
+            "--reach",
+            help=t(
+                "How far an original is looked up: in the whole set, or in its own record alone, as privacy.scope: record needs. Alone, a name that no recogniser sees in a row stays there though another row gives it away; the dictionary of terms is not used.",
+                "原文的查找范围：整个数据集，或仅其所在的记录（privacy.scope: record 需要后者）。仅限本记录时，识别器在某行未见的人名会留下，即使另一行已暴露它；也不使用术语词典。",
+            ),
+        ),
+    ] = "set",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +104,7 @@ def mask(
         committed, figures = deidentify(
             space,
             name,
-            settings=settings,
+            settings=settings.model_copy(update={"reach": reach}),
             terms=terms,
             taggers=tagger or (),
             presidio=presidio,

@@ -33,6 +33,7 @@ class BurstDetector:
     """
 
     threshold = 1.0
+    alone = False
 
     def score(self, records: Records) -> Scores:
         """Return prompts per answer over the number that is too many, [n]. Two passes; the second reads near copies only."""

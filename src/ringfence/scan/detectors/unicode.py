@@ -30,6 +30,7 @@ class UnicodeDetector:
     """
 
     threshold = 1.0
+    alone = True
 
     def score(self, records: Records) -> Scores:
         """Return the summed weight of the findings in each record, [n]."""

@@ -17,11 +17,11 @@ from ringfence.train.settings import TrainSettings
 
 @METHODS.add("lora.v1")
 class Lora:
-    """Adapters in the precision of the base; the optimiser keeps float32 masters."""
+    """Adapters in the precision of the base; the optimiser keeps float32 masters. With `lora_freeze_a`, A stays as it was drawn (arXiv:2403.12313)."""
 
     def __init__(self, *, settings: TrainSettings) -> None:
         self._settings = settings
-        self._weights: dict[str, Tensor] = {}
+        self._factors: dict[str, Tensor] = {}
 
     def attach(self, model: Any) -> Any:  # noqa: ANN401
         """Return the model with fresh adapters: A random from torch's generator, B zero, so the answers are still the base's."""
@@ -37,13 +37,16 @@ class Lora:
         )
         attached = get_peft_model(model, config, autocast_adapter_dtype=False)
         found = {name.replace(".default.", "."): weight for name, weight in attached.named_parameters() if weight.requires_grad}
-        self._weights = dict(sorted(found.items()))
+        self._factors = dict(sorted(found.items()))
+        if self._settings.lora_freeze_a:
+            for name, weight in self._factors.items():
+                weight.requires_grad_(".lora_A." not in name)
         return attached
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return lora_A and lora_B of every adapted layer, by the name that peft saves them under."""
-        return self._weights
+        """Return lora_A, unless it is frozen, and lora_B of every adapted layer, by the name that peft saves them under."""
+        return {name: weight for name, weight in self._factors.items() if weight.requires_grad}
 
     def export(self) -> dict[str, Tensor]:
-        """Return float32 copies on the CPU."""
-        return {name: weight.detach().float().cpu().clone() for name, weight in self._weights.items()}
+        """Return float32 copies of both factors on the CPU."""
+        return {name: weight.detach().float().cpu().clone() for name, weight in self._factors.items()}

@@ -1,0 +1,41 @@
+"""A promise about the records as they were imported: refused after steps that looked at one record for the sake of another, made without them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.core.errors import BadArgument, PlanImpossible
+from ringfence.deid.profile import settings_for
+from ringfence.flows.deid import deidentify
+from ringfence.flows.scan import scan
+from ringfence.flows.scope import refuse_prepared
+from ringfence.flows.train import price
+from ringfence.recipe.read import read
+from ringfence.scan.settings import ScanSettings
+from tests.flows.conftest import import_notes, set_policy
+from tests.flows.test_private import PRIVACY, open_policy
+
+
+def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    refuse_prepared(space, space.state.resolve("clinic@sealed"))
+    alone = settings_for("default").model_copy(update={"reach": "record"})
+    deidentify(space, "clinic", settings=alone)
+    wanted = read(recipe(privacy={**PRIVACY, "scope": "record"}, optim="sgd", max_steps=2))
+    plan = price(space, wanted).plan
+    assert plan.scope == "record"
+    assert plan.statement("en").endswith("about the records as they were imported")
+    assert read(recipe(privacy=PRIVACY, optim="sgd", max_steps=2)).privacy.scope == "prepared"
+    with pytest.raises(BadArgument, match="taught"):
+        deidentify(space, "clinic", settings=alone, taggers=["ours"])
+
+    deidentify(space, "clinic", settings=alone.model_copy(update={"reach": "set"}))
+    with pytest.raises(PlanImpossible, match="--reach record"):
+        price(space, wanted)
+
+    scan(space, "clinic", settings=ScanSettings(parts=("unicode.v1",)))
+    refuse_prepared(space, space.state.resolve("clinic@cleared"))
+    scan(space, "clinic", settings=ScanSettings())
+    with pytest.raises(PlanImpossible, match=r"the scan compared them \(bursts.v1\)"):
+        refuse_prepared(space, space.state.resolve("clinic@cleared"))
