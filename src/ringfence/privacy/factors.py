@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_COLUMNS = 8_192  # that are converted to float64 at a time
+
 
 class Factors(NamedTuple):
     """One use of a weight [out, in] by a pass: it adds leftᵀ · right to the gradient of each row."""
@@ -80,10 +82,18 @@ def _dense_square(dense: Factors) -> Tensor:
     """Return |leftᵀ · right|², from two Gram matrices where there are few positions, from the product where these are many."""
     (positions, outputs), inputs = dense.left.shape, dense.right.shape[1]
     if positions * (outputs + inputs) < outputs * inputs:
-        left, right = dense.left.double(), dense.right.double()
-        return ((left @ left.T) * (right @ right.T)).sum()
+        return (_gram(dense.left) * _gram(dense.right)).sum()
     product = dense.left.to(wide(dense.left)).T @ dense.right.to(wide(dense.right))
     return torch.linalg.vector_norm(product, dtype=torch.float64).square()
+
+
+def _gram(x: Tensor) -> Tensor:
+    """Return x · xᵀ in float64, some columns at a time: a vocabulary's would be many. x: [n, columns]."""
+    found = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
+    for some in x.split(_COLUMNS, dim=1):
+        wider = some.double()
+        found += wider @ wider.T
+    return found
 
 
 def _joined(uses: Sequence[Factors]) -> tuple[Factors | None, Factors | None]:

@@ -254,6 +254,12 @@ def test_units_over_several_passes_and_several_units_a_pass():
     assert apart(flat(sums.result()), whole) < 1e-12
 
 
+def test_a_length_over_a_whole_vocabulary():
+    left, right = torch.randn(1, 5, 20_000), torch.randn(1, 5, 16)
+    wanted = (left.double().transpose(1, 2) @ right.double()).square().sum()
+    assert float(squared_length([Factors(left, right)])) == pytest.approx(float(wanted), rel=1e-12)
+
+
 @pytest.mark.parametrize(("positions", "operations"), [(7, 2 * 7 * 7 * (300 + 200)), (400, 2 * 400 * 300 * 200)])
 def test_a_length_is_computed_the_shorter_way(positions, operations):
     with FlopCounterMode(display=False) as counted:
