@@ -44,6 +44,11 @@ class Case(NamedTuple):
         return f"LoRA r={self.rank}, {ROWS} x {self.tokens}, float32" + (", checkpointing" if self.checkpointing else "")
 
     @property
+    def settings(self) -> dict[str, object]:
+        """Return those of the training that are not common to all cases."""
+        return {"lora_rank": self.rank}
+
+    @property
     def goals(self) -> tuple[float, float]:
         """Ratios of time and of memory."""
         return 1.02, 1.05 if self.checkpointing or (self.rank, self.tokens) == (64, 128) else 1.02
@@ -70,7 +75,7 @@ def worker(side: str, model: str, case: Case) -> None:
     examples = [Example(np.array([drawn.randrange(100, 40_000) for _ in range(case.tokens)], np.int32), learn, i) for i in range(ROWS)]
     attention = choose_attention("auto", device="cpu", longest=case.tokens)
     base = load_model(Path(model), dtype=torch.float32, device="cpu", attention=attention)
-    settings = TrainSettings(per_device_train_batch_size=ROWS, learning_rate=1e-4, lora_rank=case.rank, max_grad_norm=0.0)
+    settings = TrainSettings(per_device_train_batch_size=ROWS, learning_rate=1e-4, max_grad_norm=0.0, **case.settings)
     common = {"hints": RuntimeHints(checkpointing=case.checkpointing), "padding": 0, "device": "cpu"}
     clock = {"noise": 0.0}
     if side == "plain":
@@ -112,7 +117,7 @@ class Side:
     def __init__(self, name: str, model: str, case: Case) -> None:
         self.name = name
         if name in ("plain", "private"):
-            command = [sys.executable, __file__, "--worker", name, "--model", model, "--case", json.dumps(case)]
+            command = [sys.executable, sys.argv[0], "--worker", name, "--model", model, "--case", json.dumps(case)]
         else:
             command = [str(OPACUS), str(PEER), name.removeprefix("opacus "), model, str(case.rank), str(case.tokens), str(ROWS)]
         quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
@@ -158,7 +163,7 @@ def compared(case: Case, sides: list[Side], steps: int) -> None:
             mine, theirs = (pick(values) for values in zip(*pairs, strict=True))
             ratios = [a / b for a, b in pairs]
             line = {
-                "bench": "dp_step", "case": case.name, "metric": metric, "unit": unit, "side": side.name, "ours": round(mine, 3),
+                "bench": Path(sys.argv[0]).stem, "case": case.name, "metric": metric, "unit": unit, "side": side.name, "ours": round(mine, 3),
                 "peer": "the same loop without privacy", "peer_value": round(theirs, 3),
                 "ratio": round(statistics.median(ratios) if key == "seconds" else mine / theirs, 3),
                 **({"goal": goal} if side.name == "private" else {}),

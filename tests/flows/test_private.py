@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 
-from ringfence.core.errors import BudgetExceeded, Interrupted, NotClosable, PolicyRefused
+from ringfence.core.errors import BudgetExceeded, Interrupted, NotClosable, PolicyRefused, RowsMeet
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows.budget import accounts, find, overview, refuse_unaffordable, set_budget
 from ringfence.flows.data import delete
@@ -21,6 +21,7 @@ from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close, details, request_stop
 from ringfence.flows.train import price, resume, train
 from ringfence.ingest.settings import ImportSettings
+from ringfence.models.tiny import write_tiny_model
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
@@ -44,6 +45,21 @@ def private(recipe):
         return read(recipe(privacy={**PRIVACY, **changes}, optim="sgd", **(top or {})))
 
     return write
+
+
+def test_a_mixture_of_experts_is_refused_before_data_is_opened(space, tmp_path, private, monkeypatch):
+    folder = write_tiny_model(tmp_path / "routed")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_local_experts": 8}))
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / "models"))
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    routed = private(top={"model_name_or_path": str(folder)})
+    before = len(entries(space))
+    for command in (train, price):
+        with pytest.raises(RowsMeet, match="num_local_experts"):
+            command(space, routed)
+    assert len(entries(space)) == before
 
 
 def entries(space):

@@ -14,7 +14,8 @@ RingfenceError
 │                   LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
-├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample
+├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
+│                   RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
@@ -1064,15 +1065,35 @@ class PlanUnfit(PrivacyError):
     remedy = Text("run ringfence fsck; then train again", "运行 ringfence fsck，然后重新训练")
 
 
+LAYER_KINDS = (  # in the order of privacy/layers.py
+    Text("batch normalisation, which mixes the rows of a batch", "批归一化（会混合一批中的行）"),
+    Text("a convolution", "卷积层"),
+    Text("a recurrent layer", "循环层"),
+    Text("attention in one layer", "整体注意力层"),
+    Text("an embedding with max_norm or scale_grad_by_freq", "带 max_norm 或 scale_grad_by_freq 的嵌入层"),
+    Text("a layer of another kind", "其他种类的层"),
+    Text("a weight that the method does not list", "训练方法未列出的权重"),
+)
+
+
 class NotCovered(PrivacyError):
-    """Some trainable weights have no bounded per-unit gradient."""
+    """Some trainable weights have no bounded per-unit gradient, or a layer mixes the rows of a batch."""
 
     code, http_status, exit_code, crosses = "RF-DP-007", 422, 2, True
     what = Text(
-        "{weights} trainable weights are no plain linear factors, so what one unit does to them cannot be bounded",
-        "有 {weights} 个可训练权重不是普通的线性因子，无法界定单个单位对它们的影响",
+        "what one unit does to this model cannot be bounded: {kinds} ({weights} trainable weights)",
+        "无法界定单个单位对该模型的影响：{kinds}（{weights} 个可训练权重）",
     )
-    remedy = Text("train LoRA on linear layers, or leave out the privacy: block", "请在线性层上训练 LoRA，或去掉 privacy: 块")
+    remedy = Text(
+        "train linear layers, embeddings and layer or RMS norms, as LoRA does, or leave out the privacy: block",
+        "请训练线性层、嵌入层与层归一化或 RMS 归一化（LoRA 即是如此），或去掉 privacy: 块",
+    )
+
+    def sentences(self, language: Language | None = None) -> tuple[str, str]:
+        """Return what happened and what to do now. Facts: `weights`, and `kinds`, numbers of LAYER_KINDS."""
+        kinds = self.facts["kinds"]
+        words = [LAYER_KINDS[kind].show(language) for kind in (kinds if isinstance(kinds, tuple) else ())]
+        return self.what.show(language, weights=self.facts["weights"], kinds=", ".join(words)), self.remedy.show(language)
 
 
 class NotPerExample(PrivacyError):
@@ -1084,6 +1105,17 @@ class NotPerExample(PrivacyError):
         "该目标中一行的损失依赖其他行，裁剪无从界定",
     )
     remedy = Text("use an objective that is computed row by row, such as sft", "请使用逐行计算的目标，例如 sft")
+
+
+class RowsMeet(PrivacyError):
+    """The model is a mixture of experts: what one row does depends on the rows that it is batched with."""
+
+    code, http_status, exit_code = "RF-DP-010", 422, 2
+    what = Text(
+        "the model's config.json sets {key}: a router shares the tokens of a batch out among experts, so clipping one row would bound nothing",
+        "模型的 config.json 设有 {key}：路由器在专家之间分配一批中的词元，裁剪单行无从界定",
+    )
+    remedy = Text("use a dense model, or leave out the privacy: block", "请使用稠密模型，或去掉 privacy: 块")
 
 
 class RecipeError(RingfenceError):

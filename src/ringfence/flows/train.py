@@ -19,6 +19,7 @@ from ringfence.core.errors import (
     PlanImpossible,
     RecipeLoosens,
     RingfenceError,
+    RowsMeet,
     UnitMismatch,
     WorkspaceBroken,
     WrongStage,
@@ -41,6 +42,7 @@ from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
 from ringfence.privacy.plan import DPPlan
+from ringfence.privacy.router import router_key
 from ringfence.recipe.read import Recipe
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
@@ -98,7 +100,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
-    model = models.verify(recipe.model, kind="decoder")
+    model = _model(recipe)
     if recipe.audit:
         inputs["set"] = _planted(space, recipe, inputs, show=show)
     return _run(
@@ -132,7 +134,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     """
     _refuse_looser(space, recipe)
     inputs = _inputs(space, recipe)
-    model = models.verify(recipe.model, kind="decoder")
+    model = _model(recipe)
     control = recipe.privacy is None
     more = recipe.audit.planted(control=control) if recipe.audit else 0
     order = _planned(space, recipe, inputs["set"], more=more)
@@ -161,6 +163,17 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     from ringfence.flows.budget import find  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
     return Price(figures, order.plan, find(space, recipe.dataset), **common)  # type: ignore[arg-type]
+
+
+def _model(recipe: Recipe) -> ModelEntry:
+    """Return the recipe's base model, after a private run has refused one whose rows meet.
+
+    Raises: ModelUnknown, ModelBroken, RowsMeet.
+    """
+    model = models.verify(recipe.model, kind="decoder")
+    if recipe.privacy and (key := router_key(model.open().config)):
+        raise RowsMeet(key=key)
+    return model
 
 
 def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:

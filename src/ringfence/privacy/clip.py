@@ -1,44 +1,29 @@
-"""Per-example gradients of thin linear layers, clipped per unit and summed, in one backward pass.
+"""Gradients of every row, clipped per unit and summed, in one backward pass.
 
-Each covered layer's backward computes, instead of the ordinary weight gradient, that of every row: one batched product with exactly its
-operations. After the pass the rows of each unit are added up, scaled to the clip norm at most, and summed.
+Each covered layer's backward computes, instead of the ordinary weight gradient, what every row adds. Where that is small, as of LoRA factors, it is
+held: one batched product with exactly the operations of the ordinary gradient. Where it is larger than the two factors that it is a product of,
+these are held, lengths follow from them, and one ordinary product makes the clipped sum. After the pass the rows of each unit are added up,
+scaled to the clip norm at most, and summed.
 
 Source: Goodfellow 2015 (arXiv:1510.01799) for rows of a batch; Abadi et al. 2016 (arXiv:1607.00133) for clipping, Bu et al. 2022 (arXiv:2206.07136,
-AUTO-S) for automatic, He et al. 2022 (arXiv:2212.01539) for clipping by layer; instantiating is the cheaper way wherever a layer is thinner than a row
-is long (Bu et al. 2022, arXiv:2210.00038), as LoRA factors are.
+AUTO-S) for automatic, He et al. 2022 (arXiv:2212.01539) for clipping by layer; Bu et al. 2022 (arXiv:2210.00038) for the choice by layer and row length.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ringfence.core.errors import NotCovered
+from ringfence.core.errors import LAYER_KINDS, NotCovered
+from ringfence.privacy.factors import Factors, add_products, squared_length, wide
+from ringfence.privacy.layers import cover, kind_of, mixes_rows
 from ringfence.privacy.plan import Clipping
 
 _STABLE = 0.01  # γ of automatic clipping: keeps what a vanishing gradient adds small
-
-
-class _Linear(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
-    """x · wᵀ, whose backward hands the gradient of every row to the collector and none to the weight."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, collector: UnitSums, name: str) -> Tensor:  # noqa: ANN401
-        """Return x · wᵀ. x: [batch, ..., in].  weight: [out, in]."""
-        ctx.save_for_backward(x, weight)
-        ctx.collector, ctx.name = collector, name
-        return x @ weight.T
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN401
-        """Return the gradient of x. slope: [batch, ..., out]."""
-        x, weight = ctx.saved_tensors
-        ctx.collector.take(ctx.name, x, slope)
-        return slope @ weight if ctx.needs_input_grad[0] else None, None, None, None
+_UNLISTED = len(LAYER_KINDS) - 1
 
 
 class UnitSums:
@@ -53,45 +38,44 @@ class UnitSums:
         clipping: "flat" scales down what is longer than the clip norm. "automatic" scales everything to almost the clip norm. "per-layer" gives each
         weight the same share of the clip norm, and clips it by itself.
 
-        Raises: NotCovered for a trainable weight that is not the plain weight of one linear layer: its gradient could not be bounded.
+        Raises: NotCovered for a trainable weight whose gradient could not be bounded, and for layers that mix rows.
         """
         self._clip_norm, self._clipping = clip_norm, clipping
         self._weights = dict(weights)
-        self._rows: dict[str, Tensor] = {}  # [batch, out, in], of the pass that has just gone back
-        self._units: dict[str, Tensor] = {}  # [units, out, in], of units that are not complete yet
-        self._sums: dict[str, Tensor] = {}  # [out, in], float32 or wider
+        self._rows: dict[str, Tensor] = {}  # [batch, *shape], of the pass that has just gone back
+        self._uses: dict[str, list[Factors]] = {}  # of the same pass, instead of rows where these would be larger
+        self._units: dict[str, Tensor] = {}  # [units, *shape], of units that are not complete yet
+        self._sums: dict[str, Tensor] = {}  # [*shape], float32 or wider
         self._cover(model)
 
     def _cover(self, model: nn.Module) -> None:
         names = {id(weight): name for name, weight in self._weights.items()}
         left = {id(weight) for weight in model.parameters() if weight.requires_grad} | names.keys()
-        for layer in model.modules():
-            name = names.get(id(layer.weight)) if type(layer) is nn.Linear else None
-            if name is not None and layer.bias is None:
-                if id(layer.weight) not in left:
-                    raise NotCovered(weights=1)  # two layers share the weight
-                left.remove(id(layer.weight))
-                self._patch(layer, name)
-        if left:
-            raise NotCovered(weights=len(left))
-
-    def _patch(self, layer: nn.Linear, name: str) -> None:
-        plain = layer.forward
-
-        def forward(x: Tensor) -> Tensor:
-            if layer.training and torch.is_grad_enabled():
-                return cast("Tensor", _Linear.apply(x, layer.weight, self, name))
-            return cast("Tensor", plain(x))
-
-        layer.forward = forward
+        seen, kinds = set[int](), set[int]()
+        for layer in list(model.modules()):
+            listed = {attribute: names[id(weight)] for attribute, weight in layer.named_parameters(recurse=False) if id(weight) in names}
+            if mixes_rows(layer) or (listed and not cover(layer, listed, self)):
+                kinds.add(kind_of(layer))
+            else:
+                seen |= {id(self._weights[name]) for name in listed.values()}
+        if kinds or left - seen:
+            raise NotCovered(weights=len(left - seen), kinds=tuple(sorted(kinds or {_UNLISTED})))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is untyped here
-    def take(self, name: str, x: Tensor, slope: Tensor) -> None:
-        """Keep the gradient of every row of one layer. x: [batch, ..., in].  slope: [batch, ..., out]."""
-        x, slope = x.reshape(len(x), -1, x.shape[-1]), slope.reshape(len(slope), -1, slope.shape[-1])
-        rows = torch.bmm(slope.transpose(1, 2), x)  # [batch, out, in]
-        before = self._rows.get(name)  # a layer that is met twice: what a row adds is the sum
-        self._rows[name] = rows if before is None else before.add_(rows)
+    def take(self, name: str, use: Factors) -> None:
+        """Keep one use of a matrix, or what it adds to each row where this is no larger, or needed as a whole anyway: of a single row."""
+        uses, batch, outputs = [*self._uses.pop(name, []), use], len(use.right), len(self._weights[name])
+        if batch == 1 or name in self._rows or sum(one.numel for one in uses) >= batch * self._weights[name].numel():
+            for one in uses:
+                self.take_rows(name, one.product(outputs))
+        else:
+            self._uses[name] = uses
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def take_rows(self, name: str, rows: Tensor) -> None:
+        """Keep the gradient of every row [batch, *shape] that one use of a weight makes; of a layer that is met twice it is the sum."""
+        before = self._rows.get(name)
+        self._rows[name] = rows if before is None else before.to(wide(before)).add_(rows)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def gather(self, unit_of_row: Tensor, *, units: int, closes: bool = True) -> None:
@@ -101,35 +85,72 @@ class UnitSums:
 
         Raises: RuntimeError when the pass did not go through every covered layer row by row.
         """
-        if self._rows.keys() != self._weights.keys() or any(len(rows) != len(unit_of_row) for rows in self._rows.values()):
-            raise RuntimeError("a covered layer did not see the rows of this pass")
-        one_each = closes and not self._units and units == len(unit_of_row) and unit_of_row.tolist() == list(range(units))
+        self._check(len(unit_of_row))
+        is_whole = closes and not self._units
+        one_each = is_whole and unit_of_row.tolist() == list(range(units))
         for name, rows in self._rows.items():
             if one_each:  # no copy: these are the units already
                 self._units[name] = rows
-                continue
-            if name not in self._units:
-                self._units[name] = torch.zeros((units, *rows.shape[1:]), dtype=_wide(rows), device=rows.device)
-            self._units[name].index_add_(0, unit_of_row, rows.to(_wide(rows)))
+            else:
+                self._unit(name, units, rows).index_add_(0, unit_of_row, rows.to(wide(rows)))
         self._rows = {}
+        if not is_whole or units == 1:  # factors of several passes would pile up; and the gradient of a single unit is as large as its sum
+            for name, uses in self._uses.items():
+                for unit, whole in enumerate(self._unit(name, units, uses[0].right)):
+                    rows_of_unit = unit_of_row == unit
+                    add_products(whole, [use.of(rows_of_unit) for use in uses], rows_of_unit[rows_of_unit])
+            self._uses = {}
         if closes:
-            self._close()
+            self._close(unit_of_row, units)
 
-    def _close(self) -> None:
-        """Clip the open units and add them to the sums.
+    def _check(self, batch: int) -> None:
+        rows = [*self._rows.values(), *(use.right for uses in self._uses.values() for use in uses)]
+        if self._rows.keys() | self._uses.keys() != self._weights.keys() or any(len(one) != batch for one in rows):
+            raise RuntimeError("a covered layer did not see the rows of this pass")
+        if any(weight.grad is not None for weight in self._weights.values()):
+            raise RuntimeError("a covered weight was used outside of its layer")
 
-        A unit whose gradient is not finite adds nothing. Norms are taken of the very numbers that are added, so the bound holds in bfloat16, too.
+    def _unit(self, name: str, units: int, like: Tensor) -> Tensor:
+        """Return where the gradients of open units are added up, [units, *shape]."""
+        if name not in self._units:
+            self._units[name] = torch.zeros((units, *self._weights[name].shape), dtype=wide(like), device=like.device)
+        return self._units[name]
+
+    def _close(self, unit_of_row: Tensor, units: int) -> None:
+        """Clip the open units and add them to the sums. unit_of_row: of the pass that closed, for what is kept as factors.
+
+        A unit whose gradient is not finite adds nothing. Norms of what is held are taken of the very numbers that are added, so the bound holds in
+        bfloat16, too; those of factors are computed in float64.
         """
-        lengths = {name: torch.linalg.vector_norm(rows.flatten(1), dim=1, dtype=_wide(rows)) for name, rows in self._units.items()}
+        lengths = {
+            name: torch.linalg.vector_norm(whole.flatten(1), dim=1, dtype=wide(whole)).double() for name, whole in self._units.items()
+        }
+        for name, uses in self._uses.items():
+            squares = [squared_length([use.of(unit_of_row == unit) for use in uses]) for unit in range(units)]
+            lengths[name] = torch.stack(squares).sqrt()
         norms = torch.linalg.vector_norm(torch.stack(list(lengths.values())), dim=0)  # [units]
         is_finite = torch.isfinite(norms)
         all_finite = bool(is_finite.all())
-        for name, rows in self._units.items():
-            scale = self._scale(lengths[name] if self._clipping == "per-layer" else norms).where(is_finite, 0.0)
-            flat = rows.flatten(1).to(_wide(rows))
-            total = (scale @ (flat if all_finite else flat.nan_to_num(0.0, 0.0, 0.0))).view(rows.shape[1:])
-            self._sums[name] = self._sums[name].add_(total) if name in self._sums else total
-        self._units = {}
+        for name, length in lengths.items():
+            scale = self._scale(length if self._clipping == "per-layer" else norms).where(is_finite, 0.0)
+            total = self._sum(name)
+            if name in self._units:
+                flat = self._units[name].flatten(1).to(total.dtype)
+                total.view(-1).addmv_((flat if all_finite else flat.nan_to_num(0.0, 0.0, 0.0)).T, scale.to(total.dtype))
+            else:
+                uses, of_row = self._uses[name], scale[unit_of_row]
+                if not all_finite:
+                    fits = is_finite[unit_of_row]
+                    uses, of_row = [use.of(fits) for use in uses], of_row[fits]
+                add_products(total, uses, of_row)
+        self._units, self._uses = {}, {}
+
+    def _sum(self, name: str) -> Tensor:
+        """Return where the clipped gradients of a weight are added up, [*shape], float32 or wider."""
+        if name not in self._sums:
+            weight = self._weights[name]
+            self._sums[name] = torch.zeros(weight.shape, dtype=wide(weight), device=weight.device)
+        return self._sums[name]
 
     def _scale(self, norms: Tensor) -> Tensor:
         """Return by what gradients of these lengths are multiplied, [units]."""
@@ -139,11 +160,6 @@ class UnitSums:
         return most / norms.clamp(min=most)
 
     def result(self) -> dict[str, Tensor]:
-        """Return the sums since the last call, [out, in] by name, and begin anew; zero for a step that read nobody."""
+        """Return the sums since the last call, [*shape] by name, and begin anew; zero for a step that read nobody."""
         sums, self._sums = self._sums, {}
         return sums or {name: torch.zeros(weight.shape, device=weight.device) for name, weight in self._weights.items()}
-
-
-def _wide(rows: Tensor) -> torch.dtype:
-    """Return the type that sums are held in: never narrower than float32."""
-    return torch.promote_types(rows.dtype, torch.float32)

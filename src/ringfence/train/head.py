@@ -1,4 +1,8 @@
-"""The language-model head and its cross-entropy on chosen positions only, without ever storing the logits of a batch."""
+"""The language-model head and its cross-entropy on chosen positions only, without ever storing the logits of a batch.
+
+A frozen head is one matrix, met by all chosen positions of all rows at once. A head that is trained is met as the layer that it is, row by row, so that
+what each row adds to it can be told apart; its logits are computed again on the way back, some positions at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy as cross_entropy_of_logits
 from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
 
 _ROUND = 16  # positions. On a CPU, bfloat16 kernels are generated for each shape, and answers have every length
 
@@ -55,3 +61,28 @@ def cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, *, chunk: int) 
     if hidden.dtype == torch.bfloat16 and (missing := -count % _ROUND):
         hidden, targets = pad(hidden, (0, 0, 0, missing)), pad(targets, (0, missing))
     return cast("Tensor", _ChunkedCrossEntropy.apply(hidden, head, targets, chunk))[:count]
+
+
+def row_losses(head: Any, hidden: Tensor, targets: Tensor, predicts: Tensor, *, chunk: int) -> Tensor:  # noqa: ANN401  torch is untyped
+    """Return the summed cross-entropy of each row's chosen positions [batch], float32 or wider; differentiable in the head, too.
+
+    hidden: [batch, seq, d].  targets: [batch, seq] int64.  predicts: [batch, seq] bool, the chosen.  chunk: positions whose logits exist at a time.
+    """
+    size = max(1, chunk // len(hidden))  # positions of a row
+    most = min(-(-int(predicts.sum(dim=1).max()) // size) * size, predicts.shape[1])  # every chunk but the last of one shape
+    first = predicts.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]  # [batch, most], the chosen before others
+    hidden, targets, predicts = hidden.take_along_dim(first[..., None], dim=1), targets.gather(1, first), predicts.gather(1, first)
+    losses = torch.zeros(len(hidden), dtype=torch.float32, device=hidden.device)
+    for at in range(0, most, size):
+        part = slice(at, at + size)
+        some = (hidden[:, part], targets[:, part], predicts[:, part])
+        losses = losses + checkpoint(_summed, head, *some, use_reentrant=False, preserve_rng_state=False)
+    return losses
+
+
+def _summed(head: Any, hidden: Tensor, targets: Tensor, predicts: Tensor) -> Tensor:  # noqa: ANN401
+    """Return the summed cross-entropy of each row [batch]."""
+    logits = head(hidden)  # [batch, some, vocabulary]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    each = cross_entropy_of_logits(logits.transpose(1, 2), targets, reduction="none")
+    return each.where(predicts, 0.0).sum(dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ringfence.train.data import Batch
-from ringfence.train.head import cross_entropy
+from ringfence.train.head import cross_entropy, row_losses
 from ringfence.train.objective import OBJECTIVES
 
 
@@ -29,8 +29,11 @@ class SupervisedFineTuning:
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         hidden = getattr(base, base.base_model_prefix)(input_ids=batch.ids, use_cache=False).last_hidden_state  # [batch, seq, d]
         predicts = batch.learn[:, 1:]  # position t predicts the token at t + 1
+        head = base.get_output_embeddings()
+        if any(weight.requires_grad for weight in head.parameters()):
+            losses = row_losses(head, hidden[:, :-1], batch.ids[:, 1:], predicts, chunk=self._chunk)
+            return losses.float(), predicts.sum(dim=1).float()
         rows = predicts.nonzero()[:, 0]  # [n], the row of each predicted token
-        head = base.get_output_embeddings().weight
-        each = cross_entropy(hidden[:, :-1][predicts], head, batch.ids[:, 1:][predicts], chunk=self._chunk)  # [n]
+        each = cross_entropy(hidden[:, :-1][predicts], head.weight, batch.ids[:, 1:][predicts], chunk=self._chunk)  # [n]
         losses = torch.zeros(len(batch.ids), dtype=torch.float32, device=each.device).index_add(0, rows, each)
         return losses, predicts.sum(dim=1).float()
