@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringfence.cli.parse import override
-from ringfence.core.errors import BadValue
+from ringfence.core.errors import BadValue, RefusedKey
 from ringfence.recipe.read import read
 
 
@@ -55,6 +55,14 @@ def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name,
     assert "privacy.accountant" in str(found.value)
     path.write_text("model_name_or_path: smollm2\ndataset: notes\nprivacy: {epsilon: 8, delta: 1e-5, accountant: pld}\n")
     assert read(path).privacy.accountant == "pld"
+
+
+@pytest.mark.parametrize("key", ["packing", "neat_packing"])
+def test_rows_of_several_records_are_refused_with_the_reason(tmp_path, key):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{key}: true\n")
+    with pytest.raises(RefusedKey, match="several records"):
+        read(path)
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])
