@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ringfence.privacy.keystream import Keystream
@@ -14,7 +17,7 @@ _BLOCK = 1 << 18  # pairs at a time
 class SecureNoise:
     """Independent standard normal numbers, never the same twice.
 
-    Source: Box and Muller 1958, in double precision: u in (0, 1], so that a number is at most √(106 ln 2) ≈ 8.57.
+    Source: Box and Muller 1958, in double precision (by torch, whose logarithm and sines take half the time of numpy's): u in (0, 1], so that a number is at most √(106 ln 2) ≈ 8.57.
     The numbers are doubles, not reals: the floating-point attack of Jin et al. (arXiv:2112.05307) is outside what this noise defends against.
     """
 
@@ -24,12 +27,14 @@ class SecureNoise:
     def normal(self, count: int) -> NDArray[np.float64]:
         """Return `count` standard normal numbers."""
         pairs = -(-count // 2)
-        found = np.empty(2 * pairs)
+        found = torch.empty(2 * pairs, dtype=torch.float64)
         for at in range(0, pairs, _BLOCK):
             size = min(_BLOCK, pairs - at)
-            uniform = ((self._stream.words(2 * size) >> np.uint64(64 - _BITS)) + np.uint64(1)) * 2.0**-_BITS  # (0, 1]
-            radius = np.sqrt(-2.0 * np.log(uniform[:size]))
-            angle = 2.0 * np.pi * uniform[size:]
-            found[2 * at : 2 * at + size] = radius * np.cos(angle)
-            found[2 * at + size : 2 * (at + size)] = radius * np.sin(angle)
-        return found[:count]
+            words = (self._stream.words(2 * size) >> np.uint64(64 - _BITS)) + np.uint64(1)
+            uniform = torch.from_numpy(words.astype(np.float64)).mul_(2.0**-_BITS)  # (0, 1]
+            radius = uniform[:size].log_().mul_(-2.0).sqrt_()
+            angle = uniform[size:].mul_(2.0 * math.pi)
+            torch.mul(radius, angle.cos(), out=found[2 * at : 2 * at + size])
+            torch.mul(radius, angle.sin_(), out=found[2 * at + size : 2 * (at + size)])
+        numbers: NDArray[np.float64] = found.numpy()
+        return numbers[:count]

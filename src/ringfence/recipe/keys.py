@@ -61,6 +61,11 @@ _PACKING = Text(
     "一行会含有多条记录：它们会互相读取，且无法界定其中一条对一步的贡献",
 )
 _LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
+_CHOICE = Text(
+    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
+    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
+)
+_CHOICE_KEYS = "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps early_stopping_patience".split()
 _EGRESS_KEYS = (
     "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token hub_strategy use_swanlab swanlab_project "
     "swanlab_mode swanlab_api_key swanlab_workspace swanlab_run_name"
@@ -81,6 +86,7 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
     **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
+    **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},
     **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
     **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing")},
 }

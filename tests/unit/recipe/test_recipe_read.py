@@ -65,6 +65,14 @@ def test_rows_of_several_records_are_refused_with_the_reason(tmp_path, key):
         read(path)
 
 
+@pytest.mark.parametrize("line", ["load_best_model_at_end: true", "early_stopping_steps: 3", "metric_for_best_model: loss"])
+def test_a_choice_by_private_rows_is_refused_with_the_reason(tmp_path, line):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{line}\n")
+    with pytest.raises(RefusedKey, match="no promise covers"):
+        read(path)
+
+
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])
 def test_the_evaluation_can_be_turned_off(tmp_path, line, wanted):
     path = tmp_path / "r.yaml"
