@@ -97,8 +97,8 @@ class UnitSums:
         if not is_whole or units == 1:  # factors of several passes would pile up; and the gradient of a single unit is as large as its sum
             for name, uses in self._uses.items():
                 for unit, whole in enumerate(self._unit(name, units, uses[0].right)):
-                    rows_of_unit = unit_of_row == unit
-                    add_products(whole, [use.of(rows_of_unit) for use in uses], rows_of_unit[rows_of_unit])
+                    rows_of_unit = (unit_of_row == unit).nonzero()[:, 0]
+                    add_products(whole, [use.of(rows_of_unit) for use in uses], torch.ones_like(rows_of_unit))
             self._uses = {}
         if closes:
             self._close(unit_of_row, units)

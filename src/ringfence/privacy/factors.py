@@ -98,9 +98,13 @@ def _gram(x: Tensor) -> Tensor:
 
 def _joined(uses: Sequence[Factors]) -> tuple[Factors | None, Factors | None]:
     """Return all positions of all rows as one, [n] or [n, out] and [n, in]: of those that choose, and of the others."""
-    found = []
-    for chooses in (True, False):
-        some = [use for use in uses if use.chooses is chooses]
-        flat = [Factors(use.left.flatten(0, 1), use.right.flatten(0, 1)) for use in some]
-        found.append(Factors(torch.cat([one.left for one in flat]), torch.cat([one.right for one in flat])) if flat else None)
-    return found[0], found[1]
+    chosen, dense = (
+        [Factors(use.left.flatten(0, 1), use.right.flatten(0, 1)) for use in uses if use.chooses is chooses] for chooses in (True, False)
+    )
+    return _one(chosen), _one(dense)
+
+
+def _one(flat: Sequence[Factors]) -> Factors | None:
+    if len(flat) <= 1:  # nothing is copied
+        return flat[0] if flat else None
+    return Factors(torch.cat([use.left for use in flat]), torch.cat([use.right for use in flat]))

@@ -56,6 +56,10 @@ _NOTED: Mapping[str, Text] = {
 }
 
 _EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
+_PACKING = Text(
+    "a row would hold several records: they would read each other, and what one of them adds to a step could not be bounded",
+    "一行会含有多条记录：它们会互相读取，且无法界定其中一条对一步的贡献",
+)
 _LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
 _CHOICE = Text(
     "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
@@ -71,7 +75,7 @@ _LATER_KEYS = (
     "double_quantization do_predict additional_target create_new_adapter use_rslora use_dora pissa_init pissa_iter pissa_convert "
     "loraplus_lr_ratio oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
     "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 pref_beta pref_ftx pref_loss dpo_label_smoothing "
-    "kto_chosen_weight kto_rejected_weight simpo_gamma ref_model reward_model reward_model_type val_size packing neat_packing mix_strategy "
+    "kto_chosen_weight kto_rejected_weight simpo_gamma ref_model reward_model reward_model_type val_size mix_strategy "
     "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy warmup_steps "
     "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
     "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro freeze_vision_tower "
@@ -84,4 +88,5 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
     **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},
     **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
+    **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing")},
 }

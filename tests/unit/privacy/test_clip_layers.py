@@ -21,6 +21,7 @@ from ringfence.privacy.clip import UnitSums
 from ringfence.privacy.factors import Factors, squared_length
 from ringfence.privacy.plan import Clipping
 from ringfence.train.data import collate
+from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import passes
 from tests.unit.privacy.test_clip import OBJECTIVE, apart, clipped, flat, rows_of
 
@@ -84,16 +85,20 @@ def test_a_model_trained_whole_equals_a_loop_over_one_example_at_a_time(tied, un
             assert apart(got, wanted) < most
 
 
-def test_the_head_of_a_trained_model_costs_what_the_plain_one_does():
-    """In few positions at a time, whatever rows there are: the same losses as from the logits of all."""
-    model, _ = full(torch.float64)
+def test_a_trained_head_has_the_losses_and_gradients_of_the_logits_of_all_positions():
+    """However few positions it meets at a time."""
+    model, weights = full(torch.float64)
     examples = rows_of(LENGTHS)
     batch = collate(examples, padding=2, device="cpu")
     each = nn.functional.cross_entropy(model(input_ids=batch.ids).logits[:, :-1].transpose(1, 2), batch.ids[:, 1:], reduction="none")
     wanted = (each * batch.learn[:, 1:]).sum(1)
-    losses, weights = OBJECTIVE.losses(model, batch)
-    assert torch.allclose(losses.double(), wanted, rtol=1e-6)
-    assert weights.tolist() == [row.weight for row in examples]
+    slopes = flat(dict(zip(weights, torch.autograd.grad(wanted.sum(), list(weights.values())), strict=True)))
+    for chunk in (1, 40, 10_000):
+        losses, counts = OBJECTIVES.create("sft.v1", head_chunk=chunk).losses(model, batch)
+        assert torch.allclose(losses.double(), wanted, rtol=1e-6)
+        assert counts.tolist() == [row.weight for row in examples]
+        found = flat(dict(zip(weights, torch.autograd.grad(losses.sum(), list(weights.values())), strict=True)))
+        assert apart(found, slopes) < 1e-12
     frozen = model.requires_grad_(requires_grad=False)
     assert torch.allclose(OBJECTIVE.losses(frozen, batch)[0], losses, rtol=1e-5)
 

@@ -57,6 +57,14 @@ def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name,
     assert read(path).privacy.accountant == "pld"
 
 
+@pytest.mark.parametrize("key", ["packing", "neat_packing"])
+def test_rows_of_several_records_are_refused_with_the_reason(tmp_path, key):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{key}: true\n")
+    with pytest.raises(RefusedKey, match="several records"):
+        read(path)
+
+
 @pytest.mark.parametrize("line", ["load_best_model_at_end: true", "early_stopping_steps: 3", "metric_for_best_model: loss"])
 def test_a_choice_by_private_rows_is_refused_with_the_reason(tmp_path, line):
     path = tmp_path / "r.yaml"

@@ -17,6 +17,7 @@ from ringfence.privacy.plan import DPPlan
 from ringfence.train import adapter, job, price
 from ringfence.train.batches import Sampled
 from ringfence.train.data import Corpus, Example
+from ringfence.train.method import METHODS
 from ringfence.train.private import PrivateTrainer, passes
 from ringfence.train.settings import PriceOrder, RuntimeHints, TrainOrder, TrainSettings
 from ringfence.vault.files import read_file
@@ -189,6 +190,34 @@ def test_a_private_run_may_freeze_a_factor(tmp_path, tiny_folder):
     a, b = weights_of(made), weights_of(other)
     assert figures[0].trainable == sum(tensor.numel() for name, tensor in a.items() if ".lora_B." in name)
     assert all(torch.equal(a[name], b[name]) is (".lora_A." in name) for name in a)
+
+
+class Whole:
+    """A method that trains what the model has."""
+
+    def __init__(self, *, settings):
+        self.settings, self.weights = settings, {}
+
+    def attach(self, model):
+        self.weights = dict(sorted(model.requires_grad_().named_parameters()))
+        return model
+
+    def parameters(self):
+        return self.weights
+
+
+def test_a_step_may_learn_every_weight_and_how_it_is_computed_changes_nothing(monkeypatch):
+    assert "whole.v1" not in METHODS.names()
+    monkeypatch.setitem(METHODS._parts, "whole.v1", Whole)
+    whole = SETTINGS.model_copy(update={"method": "whole.v1"})
+    plan, rows = plan_of(units=10, noise=1e-12, clip=0.25), examples_of([20, 19, 21, 20, 8], units=[0, 0, 0, 1, 2])
+    wanted = gradient_of(trainer_of(plan, settings=whole), rows)
+    assert len(wanted) == sum(weight.numel() for weight in LlamaForCausalLM(tiny_config()).parameters())
+    assert 0 < float(wanted.norm()) <= 3 * 0.25 / plan.expected_units
+    for changed in ({"micro_batch": 2}, {"checkpointing": True}, {"head_chunk": 3}):
+        assert torch.allclose(
+            gradient_of(trainer_of(plan, settings=whole, hints=PLAIN.model_copy(update=changed)), rows), wanted, atol=1e-7
+        )
 
 
 def test_the_gradient_without_noise_is_bounded_by_one_unit():
