@@ -75,7 +75,8 @@ class RuntimeHints(Settings):
     micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Positive | None = None  # None: the order's limit
+    threads: Positive | None = None  # of all processes together; None: the order's limit
+    processes: Annotated[int, Field(gt=0, le=64)] | None = None  # that share a run; None: one for each GPU, or one
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
     head_chunk: Positive = 128  # answer positions whose logits exist at one time
@@ -124,15 +125,16 @@ class TrainFigures(Figures):
     seconds_clip: Number = 0.0  # of all steps: per-unit norms and sums
     seconds_noise: Number = 0.0  # of all steps
     seconds: Number  # from the start of the process
-    peak_memory: Count  # bytes
-    peak_gpu_memory: Count = 0  # bytes
+    peak_memory: Count  # bytes, of all processes
+    peak_gpu_memory: Count = 0  # bytes, of the fullest GPU
+    processes: Count = 1  # that shared the run
     device: Device
     dtype: Dtype
 
     @classmethod
     def public(cls) -> frozenset[str]:
         """Return the fields that say how the run went, not what its rows are like."""
-        return frozenset({"steps", "resumed_from", "trainable", "device", "dtype"})
+        return frozenset({"steps", "resumed_from", "trainable", "processes", "device", "dtype"})
 
 
 class PriceFigures(Figures):
@@ -142,12 +144,13 @@ class PriceFigures(Figures):
     seconds_load: Number
     seconds_per_step: Number
     seconds_evaluation: Number
-    peak_memory: Count  # bytes
-    peak_gpu_memory: Count = 0  # bytes
+    peak_memory: Count  # bytes, of all processes
+    peak_gpu_memory: Count = 0  # bytes, of the fullest GPU
     steps: Count
     rows: Count
     dropped: Count
     tokens: Count  # of all steps, padding left out
     longest: Count  # tokens of the longest row
+    processes: Count = 1  # that share the run
     device: Device
     dtype: Dtype
