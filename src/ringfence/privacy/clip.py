@@ -125,9 +125,7 @@ class UnitSums:
     def result(self) -> dict[str, Tensor]:
         """Return the sums since the last call, [out, in] by name, and begin anew; zero for a step that read nobody."""
         sums, self._sums = self._sums, {}
-        return sums or {
-            name: torch.zeros(weight.shape, dtype=_wide(weight), device=weight.device) for name, weight in self._weights.items()
-        }
+        return sums or {name: torch.zeros(weight.shape, device=weight.device) for name, weight in self._weights.items()}
 
 
 def _wide(rows: Tensor) -> torch.dtype:

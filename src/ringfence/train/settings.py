@@ -70,7 +70,7 @@ class TrainSettings(Settings):
 
 
 class RuntimeHints(Settings):
-    """Speed and memory only: no field here changes what is learned, up to rounding."""
+    """Speed and memory only: no field here changes what is learned, up to rounding and, with `lora_dropout`, to what is dropped."""
 
     micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -44,8 +44,8 @@ def train(
             max=64,
             metavar="N",
             help=t(
-                "Processes that share the run (default: one for each GPU, without a GPU one). What is learned is the same for any number, up to rounding; so is the promise of a private run, exactly.",
-                "分担运行的进程数（默认每个 GPU 一个；没有 GPU 时一个）。除舍入误差外，学到的内容与进程数无关；隐私运行的承诺则完全相同。",
+                "Processes that share the run (default: one for each GPU, without a GPU one). What is learned is the same for any number, up to rounding and to what dropout drops; the promise of a private run is the same exactly.",
+                "分担运行的进程数（默认每个 GPU 一个；没有 GPU 时一个）。除舍入误差与 dropout 所丢弃的权重外，学到的内容与进程数无关；隐私运行的承诺则完全相同。",
             ),
         ),
     ] = None,
