@@ -194,6 +194,19 @@ def test_gradients_of_ordinary_steps_are_those_of_one(size):
         assert trainer.evaluate(steps[0]) == pytest.approx(build(None).evaluate(steps[0]), rel=1e-6)
 
 
+def test_a_unit_moves_the_sum_of_all_ranks_by_the_clip_norm_at_most():
+    """Without it the others are dealt and grouped anew; what they add stays what it was."""
+    plan = plan_of(clip=0.02)  # so that every unit is clipped
+    with together(3, plan=plan, hints=HINTS) as trainer:
+        for seed in range(4):
+            drawn = np.random.default_rng(seed)
+            examples = examples_of(drawn.integers(4, 40, 9), units=[int(unit) for unit in drawn.integers(0, 4, 9)])
+            whole = gradient_of(trainer, examples)
+            for unit in {row.unit for row in examples}:
+                moved = whole - gradient_of(trainer, [row for row in examples if row.unit != unit])
+                assert float(moved.norm()) * plan.expected_units == pytest.approx(0.02, rel=1e-4)
+
+
 # ── weights and noise ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -439,7 +452,7 @@ def test_a_run_is_shared_inside_the_sandbox(tmp_path, tiny_folder):
         incoming=incoming,
         files={"model": tiny_folder},
         keys=child(vault, Memory(vault), TrainOrder()).keys,
-        limits=Limits(seconds=120, memory=4 << 30, threads=2),
+        limits=Limits(seconds=120, memory=4 << 30, threads=4),
     )
     granted = []
     done = start_job(work, TrainFigures, handlers=Handlers(lease=lambda steps: granted.append(steps) or steps))
