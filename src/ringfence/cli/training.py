@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ringfence.flows.memory import Expected
     from ringfence.flows.train import Price, Trained
     from ringfence.recipe.read import Recipe
+    from ringfence.train.settings import PriceFigures, TrainFigures
     from ringfence.workspace.space import Workspace
     from ringfence.workspace.state import Run
 
@@ -86,7 +87,7 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
                 a=figures.loss_first if figures.loss_first is not None else math.nan,
                 b=figures.loss_last if figures.loss_last is not None else math.nan,
                 s=figures.seconds_per_step,
-                device=figures.device,
+                device=_devices(figures),
                 dtype=figures.dtype,
             )
         )
@@ -162,7 +163,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 "  工作量   {steps} 步，{tokens} 词元，{device} {dtype}",
                 steps=figures.steps,
                 tokens=figures.tokens,
-                device=figures.device,
+                device=_devices(figures),
                 dtype=figures.dtype,
             )
         )
@@ -188,6 +189,10 @@ def _show_price(plan: Recipe, price: Price) -> None:
     if price.reach:
         more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
+
+
+def _devices(figures: TrainFigures | PriceFigures) -> str:
+    return figures.device if figures.processes == 1 else f"{figures.processes} × {figures.device}"
 
 
 def _promised(price: Price) -> dict[str, Any]:

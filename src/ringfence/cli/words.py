@@ -168,6 +168,7 @@ _CHINESE: Mapping[str, str] = {
     "seconds_noise": "噪声（秒）",
     "peak_memory": "内存峰值（字节）",
     "peak_gpu_memory": "显存峰值（字节）",
+    "processes": "进程数",
     "device": "设备",
     "dtype": "数值类型",
     "parameters": "参数量",

@@ -18,7 +18,8 @@ RingfenceError
 │                   RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
-├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit
+├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
+│                   RankLost
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 └── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
                     ServerMissing · NoSuchRoute
@@ -1332,6 +1333,20 @@ class CheckpointUnfit(TrainError):
     what = Text("the checkpoint belongs to other settings, so it cannot continue this run", "检查点属于其他设置，无法继续此次运行")
     remedy = Text(
         "resume with the recipe of the run, or start a new one with ringfence train", "用该次运行的配方继续，或用 ringfence train 重新开始"
+    )
+
+
+class RankLost(TrainError):
+    """One of the processes that share a training run ended without a word."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-010", 507, 20, True
+    what = Text(
+        "a process that shared the training ended with status {status}, so there is no adapter",
+        "分担训练的一个进程以状态 {status} 结束，因此没有适配器",
+    )
+    remedy = Text(
+        "137 mostly means that memory ran out: share the run among fewer (`--processes 1`)",
+        "137 多半表示内存不足：减少分担的进程（`--processes 1`）",
     )
 
 

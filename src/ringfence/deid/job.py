@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ringfence.core.copies import Say
 from ringfence.core.errors import PresidioUnreadable, SurvivorsLeft, TermsUnreadable
 from ringfence.core.order import Child, Progress
 from ringfence.deid import compiled, decisions, shards
@@ -22,7 +23,7 @@ from ringfence.deid.settings import DeidFigures, DeidSettings, dictionary_digest
 from ringfence.deid.tagger import TAGGERS, Tagger
 from ringfence.deid.taught import unsealed
 from ringfence.deid.terms import terms_of
-from ringfence.deid.workers import Say, in_order
+from ringfence.deid.workers import in_order
 from ringfence.vault.files import read_file, write_files
 from ringfence.vault.sets import SetReader, SetWriter
 

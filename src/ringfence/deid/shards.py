@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ringfence.core.copies import Say
 from ringfence.core.records import Record
 from ringfence.deid.engine import Engine, Found, Rewritten
 from ringfence.deid.learned import Learned
 from ringfence.deid.namer import Seen
 from ringfence.deid.remembered import Packed
 from ringfence.deid.residual import Crowd, Sample
-from ringfence.deid.workers import Say
 from ringfence.vault.index import row_hmac
 from ringfence.vault.sets import SetReader
 

@@ -41,7 +41,7 @@ _NOTED: Mapping[str, Text] = {
     "dataloader_num_workers": Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取"),
     "per_device_eval_batch_size": Text("evaluation uses the training batch", "评估使用训练的批大小"),
     "plot_loss": Text("ringfence run show prints the losses", "ringfence run show 会显示损失"),
-    "ddp_timeout": Text("one process trains", "单进程训练"),
+    "ddp_timeout": Text("ringfence watches the processes of a run itself", "ringfence 自行监视运行的各个进程"),
     "flash_attn": Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"),
     "use_unsloth": Text("ringfence has its own loop", "ringfence 使用自己的训练循环"),
     "enable_liger_kernel": Text("the head is chunked already", "输出层已分块计算"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +51,11 @@ class Recipe:
     privacy: PrivacySettings | None = None
     audit: AuditSettings | None = None
     release: ReleaseRules | None = None
+
+    def shared_by(self, processes: int | None) -> Recipe:
+        """Return the recipe of the same run, shared by so many processes; None: as many as there are GPUs, or one."""
+        hints = self.order.hints.model_copy(update={"processes": processes})
+        return replace(self, order=self.order.model_copy(update={"hints": hints}))
 
 
 class _Loader(yaml.SafeLoader):

@@ -42,6 +42,15 @@ class Corpus:
     units: int = 0  # of the whole set, those without an answer included
 
 
+class Pass(NamedTuple):
+    """Rows that go forward and back together: whole units, or a part of one that is larger than a micro batch."""
+
+    rows: list[Example]
+    places: list[int]  # of each row: the position of its unit among those of the pass
+    units: int
+    closes: bool = True  # False: more rows of the same unit follow
+
+
 class Batch(NamedTuple):
     """Padded rows. Padding stands at the right, where a causal model cannot see it from any real token: no mask is needed."""
 
@@ -140,6 +149,29 @@ def pack(bundles: Sequence[tuple[Example, ...]], size: int) -> list[list[tuple[E
             groups.append([bundle])
             longest, rows, tokens = _longest(bundle), len(bundle), more
     return groups
+
+
+def deal(passes: Sequence[Pass], ranks: int) -> list[list[Pass]]:
+    """Return the passes of a step as one share for each rank, of about the same work, perhaps none; the passes of one unit stay together, in order.
+
+    The largest first, each to whoever has least (Graham 1969: the busiest has at most 4/3 of what the best division would give it).
+    """
+    together: list[list[Pass]] = [[]]
+    for one in passes:
+        together[-1].append(one)
+        if one.closes:
+            together.append([])
+    shares: list[list[Pass]] = [[] for _ in range(ranks)]
+    work = [0] * ranks
+    for bundle in sorted(together[:-1], key=_cells, reverse=True):
+        least = work.index(min(work))
+        shares[least] += bundle
+        work[least] += _cells(bundle)
+    return shares
+
+
+def _cells(passes: Sequence[Pass]) -> int:
+    return sum(len(one.rows) * _longest(one.rows) for one in passes)
 
 
 def _longest(rows: Sequence[Example]) -> int:

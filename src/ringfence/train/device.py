@@ -18,6 +18,13 @@ class Capabilities(NamedTuple):
     cpu_flags: frozenset[str]
 
 
+def processes(hints: RuntimeHints, gpus: int) -> int:
+    """Return how many processes share a run: on a machine with GPUs one for each, or fewer if the hints say so."""
+    if gpus and hints.device != "cpu":
+        return min(hints.processes or gpus, gpus)
+    return hints.processes or 1
+
+
 class Placement(NamedTuple):
     """Where and how a run computes."""
 

@@ -25,29 +25,29 @@ def run(child: Child[TrainOrder]) -> TrainFigures:
     draws, and ends when the plan is spent: it makes fewer updates.
 
     Raises: NothingToTrain, LossNotFinite, Interrupted, DeviceMissing, CheckpointUnfit, ModelUnsupported, NotCovered, NotPerExample, PlanUnfit,
-    ObjectBroken.
+    ObjectBroken, RankLost.
     """
     from safetensors.torch import save
 
     from ringfence.train.adapter import WEIGHTS
     from ringfence.train.loop import train
-    from ringfence.train.setup import batches_of, prepare
+    from ringfence.train.setup import batches_of, prepared
     from ringfence.vault.files import write_files
 
-    ready = prepare(child)
-    outcome = train(
-        ready.trainer,
-        batches_of(child, ready.corpus, lease=child.channel.lease),
-        channel=child.channel,
-        evaluation=ready.evaluation.examples,
-        keeper=_keeper(child, ready),
-        resumed=_resume(child, ready),
-    )
-    steps = outcome.history.step
-    child.channel.progress(Progress(done=steps, total=steps, phase="write"))
-    slot = child.order.outputs["adapter"]
-    write_files(slot, child.keys.data[slot.slot], {WEIGHTS: save(ready.trainer.method.export(), metadata={"format": "pt"})})
-    return _figures(child, ready, outcome)
+    with prepared(child) as ready:
+        outcome = train(
+            ready.trainer,
+            batches_of(child, ready.corpus, lease=child.channel.lease),
+            channel=child.channel,
+            evaluation=ready.evaluation.examples,
+            keeper=_keeper(child, ready),
+            resumed=_resume(child, ready),
+        )
+        steps = outcome.history.step
+        child.channel.progress(Progress(done=steps, total=steps, phase="write"))
+        slot = child.order.outputs["adapter"]
+        write_files(slot, child.keys.data[slot.slot], {WEIGHTS: save(ready.trainer.method.export(), metadata={"format": "pt"})})
+        return _figures(child, ready, outcome)
 
 
 def _keeper(child: Child[TrainOrder], ready: Ready) -> SlotKeeper | None:
@@ -77,15 +77,15 @@ def _resume(child: Child[TrainOrder], ready: Ready) -> History | None:
     key = child.keys.data[slot.slot]
     files = {name: read_file(slot, key, name) for name in (STATE, TENSORS)}
     history, tensors = unpack(files, child.order.settings.train, rows=len(ready.corpus.examples))
-    ready.trainer.optimiser.restore(tensors, step=history.step)
+    ready.trainer.restore(tensors, step=history.step)
     return history
 
 
 def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainFigures:
-    from ringfence.train.setup import peak_gpu_memory
-    from ringfence.train.usage import age, peak_memory
+    from ringfence.train.setup import peaks_of
+    from ringfence.train.usage import age
 
-    history = outcome.history
+    history, peaks = outcome.history, peaks_of(ready.trainer)
     losses = history.losses
     every = max(child.order.settings.train.logging_steps, -(-len(losses) // _SERIES))
     windows = [losses[at : at + every] for at in range(0, len(losses), every)]
@@ -109,8 +109,9 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         seconds_clip=ready.trainer.seconds_clip,
         seconds_noise=ready.trainer.seconds_noise,
         seconds=age(),
-        peak_memory=peak_memory(),
-        peak_gpu_memory=peak_gpu_memory(ready.placement),
+        peak_memory=peaks.memory,
+        peak_gpu_memory=peaks.gpu_memory,
+        processes=ready.trainer.team.size,
         device=ready.placement.device,
         dtype=ready.placement.dtype,
     )

@@ -47,6 +47,17 @@ class Optimiser:
                 master.grad = grad if master.grad is None else master.grad.add_(grad)
                 weight.grad = None
 
+    @property
+    def masters(self) -> dict[str, Tensor]:
+        """Return the weights that are stepped, by name; whoever writes to them calls `copy_down`."""
+        return dict(self._masters)
+
+    def take(self) -> dict[str, Tensor]:
+        """Return the collected gradients by name, zero where nothing was collected, and forget them."""
+        grads = {name: torch.zeros_like(master) if master.grad is None else master.grad for name, master in self._masters.items()}
+        self._rule.zero_grad(set_to_none=True)
+        return grads
+
     def assign(self, grads: Mapping[str, Tensor]) -> None:
         """Set the masters' gradients, float32 by name, instead of collecting them."""
         for name, master in self._masters.items():
@@ -60,7 +71,7 @@ class Optimiser:
             group["lr"] = learning_rate
         self._rule.step()
         self._rule.zero_grad(set_to_none=True)
-        self._copy_down()
+        self.copy_down()
         return norm
 
     def state(self) -> dict[str, Tensor]:
@@ -80,9 +91,10 @@ class Optimiser:
                 master.copy_(state[f"weight/{name}"])
             self._rule.state[master] = {part: state[f"{part}/{name}"].to(master.device).clone() for part in self._moments}
             self._rule.state[master]["step"] = torch.tensor(float(step))
-        self._copy_down()
+        self.copy_down()
 
-    def _copy_down(self) -> None:
+    def copy_down(self) -> None:
+        """Write the masters to the weights that are narrower than they are."""
         with torch.no_grad():
             for name, master in self._masters.items():
                 if self._weights[name] is not master:

@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from ringfence.core.order import Channel, Child, Progress
-from ringfence.train.data import Corpus, Example
+from ringfence.train.data import Corpus, Example, Pass
 from ringfence.train.settings import PriceFigures, PriceOrder
-from ringfence.train.setup import batches_of, peak_gpu_memory, prepare
+from ringfence.train.setup import Ready, batches_of, peaks_of, prepared
 from ringfence.train.trainer import Trainer
-from ringfence.train.usage import peak_memory
 
 _TIMED = (0.25, 0.5, 0.75)  # quantiles of cost at which a step is timed
 _SAMPLE = 2_000  # steps whose cost is computed one by one; longer runs are extrapolated
@@ -52,7 +51,11 @@ def run(child: Child[PriceOrder]) -> PriceFigures:
 
     Raises: as `train.v1`.
     """
-    ready = prepare(child)
+    with prepared(child) as ready:
+        return _priced(child, ready)
+
+
+def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
     corpus = _with_canaries(ready.corpus, child.order.settings.to_plant)
     trainer, examples = ready.trainer, corpus.examples
     batches = batches_of(child, corpus, lease=lambda steps: steps)  # nothing of these steps is kept: they spend nothing
@@ -65,18 +68,20 @@ def run(child: Child[PriceOrder]) -> PriceFigures:
     seconds_training = _seconds(training, child.channel, scale=scale)
     seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0)  # before and after
     training.make(sampled[training.largest])  # again: other shapes have scattered the free memory, and its peak is higher now
+    peaks = peaks_of(trainer)
     return PriceFigures(
         seconds=ready.seconds_load + seconds_training + seconds_evaluation + _WRITE,
         seconds_load=ready.seconds_load,
         seconds_per_step=seconds_training / steps,
         seconds_evaluation=seconds_evaluation,
-        peak_memory=peak_memory(),
-        peak_gpu_memory=peak_gpu_memory(ready.placement),
+        peak_memory=peaks.memory,
+        peak_gpu_memory=peaks.gpu_memory,
         steps=steps,
         rows=len(examples),
         dropped=ready.corpus.dropped,
         tokens=int(scale * sum(len(example.ids) for rows in sampled for example in rows)),
         longest=max(len(example.ids) for example in examples),
+        processes=trainer.team.size,
         device=ready.placement.device,
         dtype=ready.placement.dtype,
     )
@@ -120,17 +125,21 @@ def _seconds(work: _Work, channel: Channel, *, scale: float) -> float:
 
 
 def _cost(rows: Rows, trainer: Trainer) -> float:
-    """Return the floating-point operations of a step on these rows, padding included; those of an evaluation are in proportion.
+    """Return the floating-point operations of a step on these rows, on the rank that has most to do; those of an evaluation are in proportion.
 
-    Forward and the gradient of the inputs cost 2 operations a weight and token each; attention 4 a layer, hidden unit and pair of tokens,
+    Padding is included. Forward and the gradient of the inputs cost 2 operations a weight and token each; attention 4 a layer, hidden unit and pair of tokens,
     and twice that backward; the head is met by predicted tokens only.
     """
     config = trainer.model.config
     head = config.vocab_size * config.hidden_size
     body = sum(weight.numel() for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
-    total = 0.0
-    for group in trainer.groups(rows):
-        count, tokens = trainer.shape(group)
-        total += 4.0 * body * count * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * count * tokens * tokens
-        total += 4.0 * head * sum(example.weight for example in group)
-    return total
+
+    def of_share(share: Sequence[Pass]) -> float:
+        total = 0.0
+        for one in share:
+            count, tokens = trainer.shape(one.rows)
+            total += 4.0 * body * count * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * count * tokens * tokens
+            total += 4.0 * head * sum(example.weight for example in one.rows)
+        return total
+
+    return max(map(of_share, trainer.shares(rows)))

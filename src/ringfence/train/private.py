@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +17,10 @@ from ringfence.core.errors import LossNotFinite, NotPerExample
 from ringfence.privacy.clip import UnitSums
 from ringfence.privacy.noise import SecureNoise
 from ringfence.privacy.plan import DPPlan
-from ringfence.train.data import Example, pack, split
+from ringfence.train.data import Example, Pass, pack, split
 from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.team import Team
 from ringfence.train.trainer import Trainer
-
-
-class Pass(NamedTuple):
-    """Rows that go forward and back together: whole units, or a part of one that is larger than a micro batch."""
-
-    rows: list[Example]
-    places: list[int]  # of each row: the position of its unit among those of the pass
-    units: int
-    closes: bool  # False: more rows of the same unit follow
 
 
 class PrivateTrainer(Trainer):
@@ -43,17 +35,18 @@ class PrivateTrainer(Trainer):
         hints: RuntimeHints,
         padding: int,
         device: str,
+        team: Team | None = None,
     ) -> None:
-        super().__init__(model, settings, hints=hints, padding=padding, device=device)
+        super().__init__(model, settings, hints=hints, padding=padding, device=device, team=team)
         if not self.objective.per_example:
             raise NotPerExample
         self._plan = plan
         self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm, clipping=plan.clipping)
-        self._noise = SecureNoise()
+        self._noise = SecureNoise() if self.team.leads else None
 
-    def groups(self, examples: Sequence[Example]) -> list[list[Example]]:
-        """Return the micro batches of these rows."""
-        return [one.rows for one in passes(examples, self._micro_batch)]
+    def passes(self, examples: Sequence[Example]) -> list[Pass]:
+        """Return the micro batches of these rows, in the order of their units."""
+        return passes(examples, self.most_rows(examples))
 
     def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:
         """Learn from the units of one step and return the mean loss of their rows before the update; None when nobody was drawn.
@@ -63,9 +56,19 @@ class PrivateTrainer(Trainer):
 
         Raises: LossNotFinite when the update itself overflows; a row whose gradient is not finite adds nothing instead.
         """
+        found = self.each("clip", [(share,) for share in self.shares(examples)])
+        losses = [loss for of_rank in found for loss in of_rank]
+        self.each("add_up")
+        if not math.isfinite(self.optimiser.step(self._learning_rate(step, steps))):
+            raise LossNotFinite(step=step + 1)
+        self.each("take_over")
+        return sum(losses) / len(losses) if losses else None
+
+    def clip(self, share: Sequence[Pass]) -> list[float]:
+        """Go through this rank's share of a step, keep the sum of its units' clipped gradients and return the finite losses of its rows."""
         self.model.train()  # without dropout (TrainOrder refuses it): nothing here is drawn from a seed
         losses: list[float] = []
-        for one in passes(examples, self._micro_batch):
+        for one in share:
             summed, weights = self.objective.losses(self.model, self._collate(one.rows))
             each = summed / weights.clamp(min=1.0)
             each.sum().backward()
@@ -73,15 +76,19 @@ class PrivateTrainer(Trainer):
             began = time.perf_counter()
             self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units, closes=one.closes)
             self.seconds_clip += time.perf_counter() - began
-        began = time.perf_counter()
-        self.optimiser.assign({name: self._noised(total) for name, total in self._sums.result().items()})
-        self.seconds_noise += time.perf_counter() - began
-        if not math.isfinite(self.optimiser.step(self._learning_rate(step, steps))):
-            raise LossNotFinite(step=step + 1)
-        return sum(losses) / len(losses) if losses else None
+        return losses
+
+    def add_up(self) -> None:
+        """Add the clipped sums of all ranks up; rank 0 draws the step's noise, once, on the total."""
+        totals = self.team.add_up(self._sums.result())
+        if self.team.leads:
+            began = time.perf_counter()
+            self.optimiser.assign({name: self._noised(total) for name, total in totals.items()})
+            self.seconds_noise += time.perf_counter() - began
 
     def _noised(self, total: Tensor) -> Tensor:
         """Return (total + noise) / expected units, float32."""
+        assert self._noise is not None  # noqa: S101  asked for by rank 0 alone
         scale = self._plan.noise_multiplier * self._plan.clip_norm
         noise = torch.from_numpy(scale * self._noise.normal(total.numel())).to(torch.float32).view(total.shape).to(total.device)
         return total.add_(noise).div_(self._plan.expected_units)

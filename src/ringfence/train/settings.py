@@ -71,12 +71,13 @@ class TrainSettings(Settings):
 
 
 class RuntimeHints(Settings):
-    """Speed and memory only: no field here changes what is learned, up to rounding."""
+    """Speed and memory only: no field here changes what is learned, up to rounding and, with `lora_dropout`, to what is dropped."""
 
     micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Positive | None = None  # None: the order's limit
+    threads: Positive | None = None  # of all processes together; None: the order's limit
+    processes: Annotated[int, Field(gt=0, le=64)] | None = None  # that share a run; None: one for each GPU, or one
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
     checkpointing: bool = False  # of activations: they are computed again on the way back, for a third more time and a part of the memory
@@ -126,15 +127,16 @@ class TrainFigures(Figures):
     seconds_clip: Number = 0.0  # of all steps: per-unit norms and sums
     seconds_noise: Number = 0.0  # of all steps
     seconds: Number  # from the start of the process
-    peak_memory: Count  # bytes
-    peak_gpu_memory: Count = 0  # bytes
+    peak_memory: Count  # bytes, of all processes
+    peak_gpu_memory: Count = 0  # bytes, of the fullest GPU
+    processes: Count = 1  # that shared the run
     device: Device
     dtype: Dtype
 
     @classmethod
     def public(cls) -> frozenset[str]:
         """Return the fields that say how the run went, not what its rows are like."""
-        return frozenset({"steps", "resumed_from", "trainable", "device", "dtype"})
+        return frozenset({"steps", "resumed_from", "trainable", "processes", "device", "dtype"})
 
 
 class PriceFigures(Figures):
@@ -144,12 +146,13 @@ class PriceFigures(Figures):
     seconds_load: Number
     seconds_per_step: Number
     seconds_evaluation: Number
-    peak_memory: Count  # bytes
-    peak_gpu_memory: Count = 0  # bytes
+    peak_memory: Count  # bytes, of all processes
+    peak_gpu_memory: Count = 0  # bytes, of the fullest GPU
     steps: Count
     rows: Count
     dropped: Count
     tokens: Count  # of all steps, padding left out
     longest: Count  # tokens of the longest row
+    processes: Count = 1  # that share the run
     device: Device
     dtype: Dtype

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from ringfence.core.errors import NothingToTrain
+from ringfence.core.errors import DeviceMissing, NothingToTrain
 from ringfence.core.order import Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
+from ringfence.sandbox.devices import gpu_nodes
 from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, read_corpus
-from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
+from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import TrainOrder
+from ringfence.train.team import Team, assembled
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import age
 from ringfence.vault.sets import SetReader
@@ -33,31 +37,53 @@ class Ready(NamedTuple):
     seconds_load: float  # from the start of the process
 
 
-def prepare(child: Child[Orders]) -> Ready:
-    """Return a trainer and the rows of the inputs "set" and "evaluation", on the model of `files["model"]`.
+@contextlib.contextmanager
+def prepared(child: Child[Orders]) -> Iterator[Ready]:
+    """Yield a trainer and the rows of the inputs "set" and "evaluation", on the model of `files["model"]`; its team ends with the block.
 
-    Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken.
+    Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken, RankLost.
     """
-    train, hints = child.order.settings.train, child.order.settings.hints
-    torch.set_num_threads(hints.threads or child.order.limits.threads)
-    placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
-    folder = Path(child.order.files["model"])
+    with assembled(processes(child.order.settings.hints, len(gpu_nodes())), partial(_trainer, child)) as team:
+        yield _prepare(child, team)
+
+
+def _prepare(child: Child[Orders], team: Team) -> Ready:
+    placement = choose(child.order.settings.hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     child.channel.progress(Progress(done=0, total=0, phase="read"))
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(Path(child.order.files["model"]))
     corpus, evaluation = (_read(child, role, tokenizer) for role in ("set", "evaluation"))
     if not corpus.examples:
         raise NothingToTrain(rows=corpus.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
     longest = max(len(example.ids) for example in (*corpus.examples, *evaluation.examples))
     if child.order.settings.plan:
-        longest = train.cutoff_len  # the kernel must not depend on what one unit's rows are like
-    attention = choose_attention(hints.attention, device=placement.device, longest=longest)
-    model = load_model(folder, dtype=getattr(torch, placement.dtype), device=placement.device, attention=attention)
+        longest = child.order.settings.train.cutoff_len  # the kernel must not depend on what one unit's rows are like
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    common = {"hints": hints, "padding": padding, "device": placement.device}
-    plan = child.order.settings.plan
-    trainer = Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
+    told = (placement, longest, padding)
+    team.ask("build", [told] * team.size)
+    trainer = _trainer(child, team, *told)
+    team.answers()
+    trainer.start()
     return Ready(trainer, corpus, evaluation, placement, age())
+
+
+def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: int, padding: int) -> Trainer:
+    """Return the trainer of one rank, on a device of its own. longest: tokens of a row.  padding: the token that fills rows up.
+
+    Raises: DeviceMissing, ModelUnsupported, NotCovered, NotPerExample.
+    """
+    train, hints, plan = child.order.settings.train, child.order.settings.hints, child.order.settings.plan
+    torch.set_num_threads(max(1, (hints.threads or child.order.limits.threads) // team.size))
+    if placement.device == "cuda":
+        if team.rank >= torch.cuda.device_count():
+            raise DeviceMissing
+        torch.cuda.set_device(team.rank)
+    attention = choose_attention(hints.attention, device=placement.device, longest=longest)
+    model = load_model(
+        Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device, attention=attention
+    )
+    common: dict[str, Any] = {"hints": hints, "padding": padding, "device": placement.device, "team": team}
+    return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
 
 
 def batches_of(child: Child[Orders], corpus: Corpus, *, lease: Callable[[int], int]) -> Batches:
@@ -69,9 +95,17 @@ def batches_of(child: Child[Orders], corpus: Corpus, *, lease: Callable[[int], i
     return Shuffled(child.order.settings.train, corpus) if plan is None else Sampled(plan, corpus, lease=lease)
 
 
-def peak_gpu_memory(placement: Placement) -> int:
-    """Return the largest memory that torch held on the GPU, in bytes; 0 on a CPU."""
-    return torch.cuda.max_memory_allocated() if placement.device == "cuda" else 0
+class Peaks(NamedTuple):
+    """The largest memory that a run held, in bytes."""
+
+    memory: int  # of all ranks
+    gpu_memory: int  # of the fullest GPU; 0 on a CPU
+
+
+def peaks_of(trainer: Trainer) -> Peaks:
+    """Return the peaks so far. Raises: RankLost."""
+    found = trainer.each("memory")
+    return Peaks(sum(memory for memory, _ in found), max(gpu for _, gpu in found))
 
 
 def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:

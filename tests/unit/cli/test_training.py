@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from ringfence.cli import training
+from ringfence.cli.commands.train import train
 from ringfence.core import text
 from ringfence.flows import budget
 from ringfence.flows.budget import Account
@@ -51,3 +53,19 @@ def test_beyond_a_thousand_nothing_is_computed_any_more(monkeypatch):
     monkeypatch.setattr(budget, "epsilon_of_group", beyond)
     assert budget.groups(PLAN) == [{"units": n, "epsilon": 900.0 if n == 1 else None} for n in (1, 2, 4, 8, 16)]
     assert asked == [(1, 1e-5), (2, 1e-5)]
+
+
+def test_a_detached_run_is_shared_by_as_many_processes(tmp_path, monkeypatch):
+    (tmp_path / "r.yaml").write_text("model_name_or_path: smollm2\ndataset: notes\n")
+    asked = []
+    monkeypatch.setattr(training, "launch", asked.append)
+    monkeypatch.chdir(tmp_path)
+    train(Path("r.yaml"), ["max_steps=1"], detach=True, processes=3)
+    train(Path("r.yaml"), ["max_steps=1"], detach=True)
+    common = ["train", str(tmp_path / "r.yaml"), "max_steps=1"]
+    assert asked == [[*common, "--processes", "3"], common]
+
+
+def test_a_shared_run_says_how_many_devices_it_had():
+    assert training._devices(SimpleNamespace(device="cuda", processes=1)) == "cuda"
+    assert training._devices(SimpleNamespace(device="cuda", processes=8)) == "8 × cuda"

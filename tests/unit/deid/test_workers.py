@@ -114,7 +114,7 @@ def test_the_words_of_an_exception_stay_where_they_are():
     assert "Wang" not in repr(caught.value)
     failure = failure_of(caught.value)
     assert failure.error == "KeyError"
-    assert failure.at.startswith("ringfence.deid.workers:")  # the innermost frame that is ours
+    assert failure.at.startswith("ringfence.core.copies:")  # the innermost frame that is ours
 
 
 def test_leaving_early_ends_the_workers():

@@ -78,3 +78,11 @@ def test_the_evaluation_can_be_turned_off(tmp_path, line, wanted):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_dataset: heldout\n" + line)
     assert read(path).order.train.eval is wanted
+
+
+def test_a_run_may_be_shared_by_several_processes(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\nbf16: false\n")
+    alone, shared = read(path), read(path).shared_by(3)
+    assert (alone.order.hints.processes, shared.order.hints.processes, shared.order.hints.dtype) == (None, 3, "float32")
+    assert shared.shared_by(None) == alone

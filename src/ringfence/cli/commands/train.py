@@ -36,6 +36,19 @@ def train(
         bool, typer.Option("--dry-run", help=t("Price time and memory; start nothing.", "只估算时间与内存，不启动。"))
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help=t("Keep going when the terminal closes.", "终端关闭后继续运行。"))] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=1,
+            max=64,
+            metavar="N",
+            help=t(
+                "Processes that share the run (default: one for each GPU, without a GPU one). What is learned is the same for any number, up to rounding and to what dropout drops; the promise of a private run is the same exactly.",
+                "分担运行的进程数（默认每个 GPU 一个；没有 GPU 时一个）。除舍入误差与 dropout 所丢弃的权重外，学到的内容与进程数无关；隐私运行的承诺则完全相同。",
+            ),
+        ),
+    ] = None,
     announce_fd: AnnounceFd = None,
 ) -> None:
     """Fine-tune a base model."""
@@ -43,9 +56,9 @@ def train(
     from ringfence.cli.training import follow, foretell, launch
     from ringfence.recipe.read import read
 
-    plan = read(recipe, dict(override(text, "train") for text in overrides or []))
+    plan = read(recipe, dict(override(text, "train") for text in overrides or [])).shared_by(processes)
     if detach and not dry_run:
-        launch(["train", str(recipe.resolve()), *(overrides or [])])
+        launch(["train", str(recipe.resolve()), *(overrides or []), *([] if processes is None else ["--processes", str(processes)])])
         return
     space = workspace()
     if dry_run:
