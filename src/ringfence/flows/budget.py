@@ -14,7 +14,7 @@ from ringfence.core.text import t
 from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
 from ringfence.workspace.accounts import charges
-from ringfence.workspace.entries import BudgetSet, Reserve
+from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Reserve
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -32,6 +32,8 @@ class Account:
     spent: tuple[Mechanism, ...]
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
+    frozen: str | None  # since when nothing more may be spent; nothing is held then, either
+    unfinished: tuple[str, ...]  # runs that hold, or held until the account was frozen, steps that they have not made
 
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
@@ -61,8 +63,9 @@ def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_hel
 
     name: of the set, for the error. is_held: the run is on record already, so its reserve is among what is held.
 
-    Raises: BudgetMissing, BudgetExceeded.
+    Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
+    space.state.accounts.refuse_frozen(reserve.account, name=name)
     account = account_at(space, reserve.account)
     if not account.limits:
         raise BudgetMissing(set=name)
@@ -97,6 +100,20 @@ def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | No
     return wanted
 
 
+def freeze(space: Workspace, name: str) -> Account:
+    """Freeze the account of a set, on record and for good, and return it: no private run may spend on its units any more, nor an ordinary one be released.
+
+    One that is frozen already stays as it is.
+
+    Raises: UnknownName, AmbiguousName.
+    """
+    account = space.state.accounts.of_set[space.state.resolve(name).origin]
+    with space.locked() as state, uninterrupted(final=True):
+        if state.accounts.frozen_since(state.accounts.group(account)) is None:
+            space.record(BudgetFrozen(account=account))
+    return account_at(space, account)
+
+
 def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
     """Return an account as a row of a table. ε at the limit that is nearest; without a limit at the smallest usual delta.
 
@@ -112,8 +129,9 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "delta": limit.delta,
         "spent": _told(spent),
         "reserved": 0.0 if math.isinf(spent) else _told(total - spent),
-        "left": round(max(0.0, limit.epsilon - total), 4) if account.limits else 0.0,
+        "left": round(max(0.0, limit.epsilon - total), 4) if account.limits and account.frozen is None else 0.0,
         "voided_by": list(account.voided_by),
+        "frozen": account.frozen,
         **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
 
@@ -142,6 +160,7 @@ def lifetime(space: Workspace, account: str) -> dict[str, Any]:
 def _account(space: Workspace, group: frozenset[str]) -> Account:
     state = space.state
     spent, held = charges(state.runs.values(), group)
+    frozen = state.accounts.frozen_since(group)
     policy = space.policy().budget
     own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
     imported = [state.things[digest] for digest, account in state.accounts.of_set.items() if account in group]
@@ -150,9 +169,11 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
         units=tuple(dict.fromkeys(unit_of(space, thing) for thing in imported)),
         limits=(policy, *own) if policy else (),
-        spent=tuple(_mechanism(one) for one in spent),
-        held=tuple(_mechanism(one) for one in held),
+        spent=tuple(_mechanism(one.reserve) for one in spent),
+        held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
         voided_by=_voiding(space, group),
+        frozen=frozen,
+        unfinished=tuple(one.run.id for one in held),
     )
 
 

@@ -1,15 +1,18 @@
-"""`ringfence budget show|set|simulate`."""
+"""`ringfence budget show|set|freeze|simulate`."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.context import emit, say, table, workspace
+from ringfence.cli.context import confirm, emit, say, table, workspace
 from ringfence.cli.words import epsilon_told
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.flows.budget import Account
 
 ORDER = 135
 _EPSILON = Annotated[float, typer.Option(min=1e-6, help=t("The most that all runs together may spend.", "所有运行合计最多可用的量。"))]
@@ -33,6 +36,16 @@ def register(app: typer.Typer) -> None:
             "调低一个数据集的预算并记入账本。策略是上限。进行中的运行保留其已预留的步数；被中断的运行在续训时重新检查。\n\n示例：ringfence budget set clinic --epsilon 4",
         ),
     )(set_)
+    group.command(
+        "freeze",
+        help=t(
+            "Let nothing more be spent on the units of a set, for good and on record: no private run begins, goes on or resumes, and no ordinary "
+            "run on them is released. Sets that share the account are frozen with it, later imports of the same units, too.\n\n"
+            "Example: ringfence budget freeze clinic",
+            "永久禁止在一个数据集的单位上继续支出，并记入账本：隐私运行不得开始、继续或续训，其上的普通运行不得放行。"
+            "共用账户的数据集一并冻结，之后导入的相同单位亦然。\n\n示例：ringfence budget freeze clinic",
+        ),
+    )(freeze)
     group.command(
         "simulate",
         help=t(
@@ -71,7 +84,7 @@ def show(
             t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
             epsilon_told(one["spent"]),
             epsilon_told(one["reserved"]),
-            f"{one['left']:.3f}",
+            f"{one['left']:.3f}" + (t(", frozen since {time}", "，自 {time} 起冻结", time=one["frozen"]) if one["frozen"] else ""),
             t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
         ]
         for one in found
@@ -111,6 +124,47 @@ def set_(
             )
         ),
     )
+
+
+def freeze(
+    name: Annotated[str, typer.Argument(metavar="SET", help=t("The set.", "数据集。"))],
+    yes: Annotated[bool, typer.Option("--yes", help=t("Do not ask.", "不再询问。"))] = False,
+) -> None:
+    """Let nothing more be spent on the units of a set."""
+    from ringfence.flows.budget import find
+    from ringfence.flows.budget import freeze as close
+
+    space = workspace()
+    before = find(space, name)
+    if not yes and before.frozen is None:
+        question = t(
+            "Freeze the account of {name}? No private run will ever spend on its units again, and no ordinary run on them be released. "
+            "This cannot be undone.",
+            "冻结 {name} 的账户？此后任何隐私运行都不得再在其单位上支出，其上的普通运行也不得放行。此操作无法撤销。",
+            name=name,
+        )
+        confirm(question, verb="budget freeze", facts=_stopped(before))
+    done = close(space, name)
+    sets = ", ".join(done.sets)
+
+    def show() -> None:
+        if before.frozen:
+            say(t("✔ {sets}: frozen since {time} already", "✔ {sets}：自 {time} 起已冻结", sets=sets, time=done.frozen))
+            return
+        say(t("✔ {sets}: nothing more can be spent from here on", "✔ {sets}：自此不得再有支出", sets=sets))
+        for line in _stopped(done)[1:]:
+            say(line)
+
+    emit({"set": name, "sets": list(done.sets), "frozen": done.frozen, "unfinished_runs": list(done.unfinished)}, show)
+
+
+def _stopped(account: Account) -> list[str]:
+    """Return what a freeze meets, a line each: every set that shares the account, and the runs that will not go on."""
+    told = [t("  the account is that of: {sets}", "  该账户属于：{sets}", sets=", ".join(account.sets))]
+    if account.unfinished:
+        runs = ", ".join(account.unfinished)
+        told.append(t("  unfinished runs that make no further step: {runs}", "  不再继续的未完成运行：{runs}", runs=runs))
+    return told
 
 
 def simulate(
