@@ -12,11 +12,13 @@ from ringfence.core.errors import AccountFrozen
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows import release as releasing
 from ringfence.flows import train as training
-from ringfence.flows.budget import find, freeze, overview, refuse_unaffordable
+from ringfence.flows.budget import find, freeze, lifetime, overview, refuse_unaffordable, set_budget
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close
 from ringfence.flows.train import price, resume, train
+from ringfence.privacy.accountant import epsilon_spent
+from ringfence.privacy.plan import Mechanism
 from ringfence.recipe.read import read
 from ringfence.workspace.entries import Failed, Intent, Interrupted, Leased, Reserve
 from tests.flows.conftest import import_notes, notes, reopen
@@ -50,6 +52,39 @@ def ran(space, *, granted, end=None, time="2026-03-01T10:00:00Z", **more):
         for entry in entries:
             space.record(entry)
     return run
+
+
+# ── no run is free ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_failed_and_an_abandoned_run_cost_what_they_were_granted(clinic):
+    """What statements tell from then on counts both, with every granted step; a run that was granted nothing cost nothing."""
+    account = reserve_of(clinic).account
+    nothing = lifetime(clinic, account)
+    assert nothing == {"bound": "holds", "ordinary_releases": 0, "private_runs": 0, "epsilon": 0.0, "delta": 1e-5}
+    ran(clinic, granted=0, end="failed")
+    assert lifetime(clinic, account) == nothing
+    ran(clinic, granted=7, end="failed")
+    close(clinic, ran(clinic, granted=3, noise=1.5, end="interrupted"))
+    told = lifetime(clinic, account)
+    spent = [Mechanism(noise_multiplier=noise, sampling_rate=0.25, steps=steps) for noise, steps in ((2.0, 7), (1.5, 3))]
+    assert told == nothing | {"private_runs": 2, "epsilon": pytest.approx(epsilon_spent(spent, delta=1e-5), abs=1e-3)}
+    ran(clinic, granted=1)  # of ten that it holds as long as it may go on
+    together = [*spent, spent[0].model_copy(update={"steps": 10})]
+    assert lifetime(clinic, account) == told | {
+        "private_runs": 3,
+        "epsilon": pytest.approx(epsilon_spent(together, delta=1e-5), abs=1e-3),
+    }
+
+
+def test_what_is_told_is_told_at_the_delta_of_the_tightest_limit(clinic):
+    ran(clinic, granted=5, end="failed")
+    account = reserve_of(clinic).account
+    before = lifetime(clinic, account)
+    set_budget(clinic, "clinic", epsilon=8, delta=1e-7)
+    after = lifetime(clinic, account)
+    assert (before["delta"], after["delta"]) == (1e-5, 1e-7)
+    assert after["epsilon"] > before["epsilon"]
 
 
 # ── frozen ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,7 @@ class Account:
     sets: tuple[str, ...]  # names, as they were imported
     units: tuple[str | None, ...]  # what a unit is, per set: a column; None = one record
     limits: tuple[Budget, ...]  # each must hold; none: no private run may start
-    spent: tuple[Mechanism, ...]
+    spent: tuple[Mechanism, ...]  # by each private run that was granted a step, however it ended, in the order in which they began
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
     frozen: str | None  # since when nothing more may be spent; nothing is held then, either
@@ -119,9 +119,7 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
 
     more: a run that is only planned; the row then says what would be spent and held with it.
     """
-    limits = account.limits or (Budget(),)
-    rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
-    limit, spent, total = max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
+    limit, spent, total = _nearest(account)
     return {
         "sets": list(account.sets),
         "units": [t("record", "记录") if unit is None else unit for unit in account.units],
@@ -134,6 +132,13 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "frozen": account.frozen,
         **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
+
+
+def _nearest(account: Account) -> tuple[Budget, float, float]:
+    """Return the limit that is nearest, and at its delta the ε that is spent, and that of what is held, too; without a limit, at the usual delta."""
+    limits = account.limits or (Budget(),)
+    rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
+    return max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
 
 
 def groups(plan: DPPlan) -> list[dict[str, Any]]:
@@ -152,9 +157,20 @@ def _told(epsilon: float) -> float | None:
 
 
 def lifetime(space: Workspace, account: str) -> dict[str, Any]:
-    """Return whether the budget of an account bounds what its people lose over their lifetime, as statements tell it."""
+    """Return what statements tell of the people of an account: whether its budget bounds what they lose over their lifetime, and what all private runs cost them.
+
+    No run is free: one that failed or was given up counts with every step that it was granted. ε: of all that is spent and held, at the delta of the
+    nearest limit; None beyond 1,000.
+    """
     found = account_at(space, account)
-    return {"bound": "void" if found.voided_by else "holds", "ordinary_releases": len(found.voided_by)}
+    limit, _, total = _nearest(found)
+    return {
+        "bound": "void" if found.voided_by else "holds",
+        "ordinary_releases": len(found.voided_by),
+        "private_runs": len(found.spent),
+        "epsilon": _told(total),
+        "delta": limit.delta,
+    }
 
 
 def _account(space: Workspace, group: frozenset[str]) -> Account:

@@ -133,9 +133,9 @@ def _voids(space: Workspace, thing: Thing) -> bool:
     spent, _ = charges(space.state.runs.values(), space.state.accounts.group(account))
     if space.state.runs[thing.run].reserve is not None or not spent:
         return False
-    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
+    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
 
-    return bool(lifetime(space, account)["bound"] == "holds")
+    return not account_at(space, account).voided_by
 
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
@@ -242,7 +242,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:
-    """Return whether the lifetime bound on the people of a private run holds today; empty for an ordinary run."""
+    """Return what the statement of a private run's release tells of its people's lifetime, as it is today; empty for an ordinary run."""
     if "plan" not in trained.figures:
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant

@@ -337,7 +337,7 @@ def _run(
 
 
 def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:
-    """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and whether the lifetime bound holds."""
+    """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and what all private runs cost its people."""
     if plan is None:
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant
