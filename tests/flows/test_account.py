@@ -8,11 +8,12 @@ import sys
 
 import pytest
 
+from ringfence.cli.main import run as main
 from ringfence.core.errors import AccountFrozen
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows import release as releasing
 from ringfence.flows import train as training
-from ringfence.flows.budget import find, freeze, lifetime, overview, refuse_unaffordable, set_budget
+from ringfence.flows.budget import find, freeze, history, lifetime, overview, refuse_unaffordable, set_budget, write_page
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close
@@ -85,6 +86,51 @@ def test_what_is_told_is_told_at_the_delta_of_the_tightest_limit(clinic):
     after = lifetime(clinic, account)
     assert (before["delta"], after["delta"]) == (1e-5, 1e-7)
     assert after["epsilon"] > before["epsilon"]
+
+
+# ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_history_has_every_run_with_what_all_until_then_spent(clinic):
+    failed = ran(clinic, granted=7, end="failed", time="2026-03-01T10:00:00Z")
+    ran(clinic, granted=0, end="failed")
+    abandoned = ran(clinic, granted=3, noise=1.5, end="interrupted", time="2026-03-02T10:00:00Z")
+    cut_off = ran(clinic, granted=1, time="2026-03-03T10:00:00Z")
+    close(clinic, abandoned)
+    account = find(clinic, "clinic")
+    rows = history(clinic, account, delta=1e-5)
+    assert [(one.run, one.started, one.state, one.granted, one.planned, one.noise, one.rate) for one in rows] == [
+        (failed, "2026-03-01T10:00:00Z", "failed", 7, 10, 2.0, 0.25),
+        (abandoned, "2026-03-02T10:00:00Z", "failed", 3, 10, 1.5, 0.25),
+        (cut_off, "2026-03-03T10:00:00Z", "cut off", 1, 10, 2.0, 0.25),
+    ]
+    for count, one in enumerate(rows, 1):
+        assert one.epsilon == pytest.approx(epsilon_spent(account.spent[:count], delta=1e-5), abs=2e-3)
+    assert rows[-1].epsilon == pytest.approx(overview(account)["spent"], abs=2e-3)
+
+
+def test_the_command_shows_the_history_of_one_set_and_writes_its_page(clinic, cli, tmp_path, capsys):
+    run = ran(clinic, granted=7, end="failed")
+    code, shown = cli("budget", "show", "clinic", workspace=clinic.path)
+    assert (code, [one["run"] for one in shown["history"]]) == (0, [run])
+    assert shown["history"][0]["epsilon"] == shown["accounts"][0]["spent"]
+    assert "history" not in cli("budget", "show", workspace=clinic.path)[1]
+    assert main(["-w", str(clinic.path), "budget", "show", "clinic"]) == 0
+    assert "7 / 10" in capsys.readouterr().out
+    path = tmp_path / "account.html"
+    assert cli("budget", "show", "clinic", "--html", path, workspace=clinic.path) == (0, {"html": str(path)})
+    assert run in path.read_text()
+    assert cli("budget", "show", "clinic", "--html", path, workspace=clinic.path)[1]["error"]["code"] == "RF-WORKSPACE-002"
+    assert cli("budget", "show", "--html", tmp_path / "all.html", workspace=clinic.path)[1]["error"]["code"] == "RF-CORE-004"
+
+
+def test_the_page_tells_of_the_freeze_and_of_ordinary_releases(copy, tmp_path):
+    space = reopen(copy[0])
+    since = freeze(space, "clinic").frozen
+    document = write_page(space, "clinic", tmp_path / "account.html").read_text()
+    assert f"nothing more is spent from here on</td><td>{since}" in document
+    assert f"ordinary run released as lora</td><td>{space.state.releases['lora'][1].time}" in document
+    assert "No bound holds any more" in document
 
 
 # ── frozen ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ringfence.core.errors import BudgetExceeded, BudgetMissing, BudgetRaised
+from ringfence import __version__
+from ringfence.core.durable import write_atomic
+from ringfence.core.errors import AlreadyExists, BudgetExceeded, BudgetMissing, BudgetRaised
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
-from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent
+from ringfence.flows.runs import state_of
+from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
+from ringfence.report.spending import Limit, Spender, Spending, spending_page
 from ringfence.workspace.accounts import charges
-from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Reserve
+from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Reserve, now
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Thing
+from ringfence.workspace.state import Run, Thing
 
 _GROUPS = (1, 2, 4, 8, 16)  # units of one person
 
@@ -29,7 +34,8 @@ class Account:
     sets: tuple[str, ...]  # names, as they were imported
     units: tuple[str | None, ...]  # what a unit is, per set: a column; None = one record
     limits: tuple[Budget, ...]  # each must hold; none: no private run may start
-    spent: tuple[Mechanism, ...]  # by each private run that was granted a step, however it ended, in the order in which they began
+    spenders: tuple[Run, ...]  # private runs that were granted a step, however they ended, in the order in which they began
+    spent: tuple[Mechanism, ...]  # by each of them
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
     frozen: str | None  # since when nothing more may be spent; nothing is held then, either
@@ -134,6 +140,52 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
     }
 
 
+def history(space: Workspace, account: Account, *, delta: float) -> list[Spender]:
+    """Return what each private run spent, in the order in which they began, and the ε of all until then at `delta`."""
+    return [
+        Spender(
+            run=run.id,
+            started=run.intent.time,
+            set=run.intent.name,
+            state=state_of(space, run),
+            granted=run.granted,
+            planned=run.reserve.steps if run.reserve else 0,
+            noise=mechanism.noise_multiplier,
+            rate=mechanism.sampling_rate,
+            epsilon=_told(epsilon),
+        )
+        for run, mechanism, epsilon in zip(account.spenders, account.spent, epsilon_after_each(account.spent, delta=delta), strict=True)
+    ]
+
+
+def write_page(space: Workspace, name: str, path: Path) -> Path:
+    """Write the account of a set as a page in the chosen language, and return its path.
+
+    Raises: UnknownName, AmbiguousName, AlreadyExists, StorageFull.
+    """
+    account = find(space, name)
+    if path.exists():
+        raise AlreadyExists(path=str(path))
+    told = overview(account)
+    limits = sorted(account.limits, key=lambda one: ((one.epsilon, one.delta) != (told["epsilon"], told["delta"]), one.epsilon))
+    shown = Spending(
+        sets=account.sets,
+        units=tuple(told["units"]),
+        limits=tuple(Limit(one.epsilon, one.delta, _told(account.epsilon(delta=one.delta))) for one in limits),
+        delta=told["delta"],
+        spent=told["spent"],
+        reserved=told["reserved"],
+        left=told["left"],
+        spenders=tuple(history(space, account, delta=told["delta"])),
+        releases=tuple((bundle, space.state.releases[bundle][1].time) for bundle in account.voided_by),
+        frozen=account.frozen,
+        now=now(),
+        version=__version__,
+    )
+    write_atomic(path, spending_page(shown).encode())
+    return path
+
+
 def _nearest(account: Account) -> tuple[Budget, float, float]:
     """Return the limit that is nearest, and at its delta the ε that is spent, and that of what is held, too; without a limit, at the usual delta."""
     limits = account.limits or (Budget(),)
@@ -167,7 +219,7 @@ def lifetime(space: Workspace, account: str) -> dict[str, Any]:
     return {
         "bound": "void" if found.voided_by else "holds",
         "ordinary_releases": len(found.voided_by),
-        "private_runs": len(found.spent),
+        "private_runs": len(found.spenders),
         "epsilon": _told(total),
         "delta": limit.delta,
     }
@@ -185,6 +237,7 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
         units=tuple(dict.fromkeys(unit_of(space, thing) for thing in imported)),
         limits=(policy, *own) if policy else (),
+        spenders=tuple(one.run for one in spent),
         spent=tuple(_mechanism(one.reserve) for one in spent),
         held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
         voided_by=_voiding(space, group),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ringfence.cli.context import confirm, emit, say, table, workspace
+from ringfence.cli.parse import new_path
 from ringfence.cli.words import epsilon_told
 from ringfence.core.text import t
 
@@ -24,8 +27,11 @@ def register(app: typer.Typer) -> None:
     group.command(
         "show",
         help=t(
-            "Show what private runs spent. Sets whose units overlap share one account.\n\nExample: ringfence budget show clinic",
-            "显示隐私运行的支出。单位有重叠的数据集共用一个账户。\n\n示例：ringfence budget show clinic",
+            "Show what private runs spent. Sets whose units overlap share one account. Of one set, every run with the epsilon after it; with --html "
+            "as a page in the chosen language, with a picture of it over time.\n\n"
+            "Examples:\n\n  ringfence budget show clinic\n\n  ringfence budget show clinic --html account.html",
+            "显示隐私运行的支出。单位有重叠的数据集共用一个账户。指定数据集时列出每次运行及其后的 epsilon；加 --html 则写成所选语言的网页，"
+            "并附随时间变化的图。\n\n示例：\n\n  ringfence budget show clinic\n\n  ringfence budget show clinic --html account.html",
         ),
     )(show)
     group.command(
@@ -62,12 +68,24 @@ def register(app: typer.Typer) -> None:
 
 def show(
     name: Annotated[str | None, typer.Argument(metavar="[SET]", help=t("A set; all without it.", "数据集；省略则显示全部。"))] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help=t("Write the account of the set to FILE.", "把该数据集的账户写到 FILE。")),
+    ] = None,
 ) -> None:
-    """Show what private runs spent."""
-    from ringfence.flows.budget import accounts, find, overview
+    """Show what private runs spent, or write it as a page."""
+    from ringfence.flows.budget import accounts, find, history, overview, write_page
+    from ringfence.report.spending import columns as run_columns
+    from ringfence.report.spending import row
 
     space = workspace(unlock=False)
-    found = [overview(one) for one in ([find(space, name)] if name else accounts(space))]
+    if html is not None:
+        written = write_page(space, _named(name), new_path(html, "--html", "budget show"))
+        emit({"html": str(written)}, lambda: say(t("✔ {path}", "✔ {path}", path=written)))
+        return
+    account = find(space, name) if name else None
+    found = [overview(one) for one in ([account] if account else accounts(space))]
+    spenders = history(space, account, delta=found[0]["delta"]) if account else []
     columns = [
         t("sets", "数据集"),
         t("unit", "单位"),
@@ -90,7 +108,29 @@ def show(
         for one in found
     ]
     nothing = t("nothing was imported yet", "尚未导入任何数据")
-    emit({"accounts": found}, lambda: table("", columns, rows) if rows else say(nothing))
+
+    def show_found() -> None:
+        if not rows:
+            say(nothing)
+            return
+        table("", columns, rows)
+        if spenders:
+            say("")
+            table("", run_columns(), [row(one) for one in spenders])
+
+    emit({"accounts": found} | ({"history": [asdict(one) for one in spenders]} if account else {}), show_found)
+
+
+def _named(name: str | None) -> str:
+    """Return the set of which a page is asked for.
+
+    Raises: BadArgument.
+    """
+    from ringfence.core.errors import BadArgument
+
+    if name is None:
+        raise BadArgument(option="--html", problem=t("name the set", "请指明数据集"), verb="budget show")
+    return name
 
 
 def _must_be_numbers(verb: str, **options: float | None) -> None:
