@@ -21,7 +21,7 @@ from ringfence.flows.train import price, resume, train
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import Mechanism
 from ringfence.recipe.read import read
-from ringfence.workspace.entries import Failed, Intent, Interrupted, Leased, Reserve
+from ringfence.workspace.entries import Failed, Intent, Interrupted, Leased, Made, Outcome, Reserve
 from tests.flows.conftest import import_notes, notes, reopen
 
 POLICY = Policy(train=TrainRules(require=Require()), budget=Budget(epsilon=16, delta=1e-5))
@@ -139,11 +139,12 @@ def test_the_page_tells_of_the_freeze_and_of_ordinary_releases(copy, tmp_path):
 def test_a_frozen_account_admits_no_private_run_and_frees_what_was_held(clinic, recipe, monkeypatch):
     ran(clinic, granted=10, end="failed")
     unfinished = ran(clinic, granted=4, end="interrupted")
+    all_granted = ran(clinic, granted=10, end="interrupted")  # it holds nothing, and may not resume all the same
     before = overview(find(clinic, "clinic"))
     assert (before["frozen"], before["reserved"] > 0, before["left"] > 0) == (None, True, True)
     refuse_unaffordable(clinic, reserve_of(clinic), name="clinic")
     frozen = freeze(clinic, "clinic")
-    assert frozen.unfinished == (unfinished,)
+    assert set(frozen.unfinished) == {unfinished, all_granted}
     after = overview(frozen)
     assert after["frozen"] == frozen.frozen is not None
     assert (after["spent"], after["reserved"], after["left"]) == (before["spent"], 0, 0)
@@ -184,6 +185,16 @@ def test_no_ordinary_run_on_frozen_people_is_released_and_the_refusal_is_on_reco
         release(space, copy[1], name="second")
     assert not (space.path / "releases" / "second").exists()
     assert [run.code for run in space.state.runs.values() if run.intent.arrow == "release"][-1] == "RF-DP-009"
+
+
+def test_what_a_private_run_had_made_before_may_still_be_released(clinic):
+    run, origin = ran(clinic, granted=10), clinic.state.resolve("clinic").origin
+    kinds = {"kind": "adapter", "stage": "adapter", "name": "clinic", "label": "sensitive"}
+    made = Made(role="adapter", digest="a" * 64, manifest="0" * 64, slot="0" * 32, origin=origin, **kinds)
+    with clinic.locked():
+        clinic.record(Outcome(run=run, arrow="train", made=(made,), statement="0" * 64))
+    freeze(clinic, "clinic")
+    releasing._refuse_frozen(clinic, clinic.state.things["a" * 64])
 
 
 def test_a_freeze_while_a_bundle_is_written_stops_it(copy, monkeypatch):

@@ -39,7 +39,7 @@ class Account:
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
     frozen: str | None  # since when nothing more may be spent; nothing is held then, either
-    unfinished: tuple[str, ...]  # runs that hold, or held until the account was frozen, steps that they have not made
+    unfinished: tuple[str, ...]  # runs that a freeze stops, or stopped
 
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
@@ -229,6 +229,7 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     state = space.state
     spent, held = charges(state.runs.values(), group)
     frozen = state.accounts.frozen_since(group)
+    unfinished = [one.run.id for one in spent if one.run.state == "interrupted"] + [one.run.id for one in held]
     policy = space.policy().budget
     own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
     imported = [state.things[digest] for digest, account in state.accounts.of_set.items() if account in group]
@@ -242,7 +243,7 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
         voided_by=_voiding(space, group),
         frozen=frozen,
-        unfinished=tuple(one.run.id for one in held),
+        unfinished=tuple(dict.fromkeys(unfinished)),
     )
 
 

@@ -122,6 +122,7 @@ def spending_picture(
     plot_w, plot_h, top = 620, 230, 50 if releases or frozen is not None else 24
     base = top + plot_h
     past = [when for when, _ in steps] + list(releases) + ([frozen] if frozen is not None else [])
+    now = max([now, *past])  # a clock may have been set back
     span = max(now - min(past, default=now), _LEAST_SPAN)
     first = now - span - span // 20
     marks = ticks(math.ceil(max([1.0, *limits, *(epsilon for _, epsilon in steps if epsilon is not None)])))
