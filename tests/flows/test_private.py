@@ -80,7 +80,8 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     assert (plan.units, plan.sampling_rate, plan.steps, plan.unit) == (20, 4 / 20, 5, "patient_id")
     assert epsilon_spent([plan.mechanism], delta=1e-5) <= 4
     assert trained.figures.steps == trained.granted == figures["granted"] == plan.steps
-    assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0}
+    spent = pytest.approx(epsilon_spent([plan.mechanism], delta=1e-5), abs=1e-3)
+    assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0, "private_runs": 1, "epsilon": spent, "delta": 1e-5}
     for sealed in ("losses", "loss_first", "loss_last", "seconds_clip", "seconds_load", "rows", "tokens", "peak_memory"):
         assert sealed not in figures
     predicate = trained.committed.statement.predicate
@@ -97,6 +98,7 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     assert plan.statement("en") in card
     assert plan.statement("zh") in card
     assert "lifetime bound on the people in the data held" in card
+    assert "5 of the plan's 5 steps were spent. 1 private run used these people's data so far" in card
     assert overview(find(space, "clinic"))["voided_by"] == []
     assert fsck(space).broken == []
 
@@ -203,7 +205,8 @@ def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements
     space = reopen(copy[0])
     assert overview(find(space, "clinic"))["voided_by"] == ["lora"]
     trained = train(space, private())
-    assert trained.committed.statement.predicate.figures["lifetime"] == {"bound": "void", "ordinary_releases": 1}
+    told = trained.committed.statement.predicate.figures["lifetime"]
+    assert (told["bound"], told["ordinary_releases"], told["private_runs"]) == ("void", 1, 1)
     made = release(space, trained.committed.run, name="private")
     assert "lifetime bound is void" in (made.path / "README.md").read_text()
 

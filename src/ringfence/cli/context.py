@@ -7,13 +7,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfence.core.errors import BadArgument
+import typer
+
+from ringfence.core.errors import BadArgument, Interrupted
 from ringfence.core.text import Text, t
 
 if TYPE_CHECKING:
@@ -151,6 +153,28 @@ def _read(path: str, option: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as cause:
         raise BadArgument(option=option, problem=t("{path} cannot be read", "{path} 无法读取", path=path), verb="") from cause
+
+
+# ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def confirm(question: str, *, verb: str, facts: Sequence[str] = ()) -> None:
+    """Ask before something that cannot be undone, below the lines that say what it means, and return when the answer is yes.
+
+    Raises: Interrupted; BadArgument, naming --yes, where nobody can answer.
+    """
+    for line in facts:
+        print(line, file=sys.stderr)
+    try:
+        is_meant = typer.confirm(question, err=True)
+    except typer.Abort as cause:
+        if sys.stdin.isatty():
+            raise
+        print(file=sys.stderr)
+        problem = t("nobody answered; --yes does not ask", "没有得到回答；--yes 表示不再询问")
+        raise BadArgument(option="--yes", problem=problem, verb=verb) from cause
+    if not is_meant:
+        raise Interrupted
 
 
 # ── results ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -239,6 +239,7 @@ _CHINESE: Mapping[str, str] = {
     "lifetime": "终身上限",
     "bound": "是否有效",
     "ordinary_releases": "普通运行的放行数",
+    "private_runs": "隐私运行数",
 }
 
 

@@ -15,7 +15,7 @@ RingfenceError
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
-│                   RowsMeet
+│                   AccountFrozen · RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
@@ -1106,6 +1106,20 @@ class NotPerExample(PrivacyError):
         "该目标中一行的损失依赖其他行，裁剪无从界定",
     )
     remedy = Text("use an objective that is computed row by row, such as sft", "请使用逐行计算的目标，例如 sft")
+
+
+class AccountFrozen(PrivacyError):
+    """Nothing more may be spent on these units: their account was frozen."""
+
+    code, http_status, exit_code = "RF-DP-009", 409, 10
+    what = Text(
+        "the account of {set} is frozen since {since}: no private run may spend on its units any more, and no ordinary run on them may be released",
+        "{set} 的账户自 {since} 起已冻结：不得再有隐私运行在其单位上支出，也不得放行其上的普通运行",
+    )
+    remedy = Text(
+        "train on records of other people; what private runs had made before may still be released: ringfence budget show",
+        "请用其他人的记录训练；冻结前隐私运行所得仍可放行：ringfence budget show",
+    )
 
 
 class RowsMeet(PrivacyError):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ringfence.core.errors import BudgetExceeded, BudgetMissing, BudgetRaised
+from ringfence import __version__
+from ringfence.core.durable import write_atomic
+from ringfence.core.errors import AlreadyExists, BudgetExceeded, BudgetMissing, BudgetRaised
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
-from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent
+from ringfence.flows.runs import state_of
+from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
+from ringfence.report.spending import Limit, Spender, Spending, spending_page
 from ringfence.workspace.accounts import charges
-from ringfence.workspace.entries import BudgetSet, Reserve
+from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Reserve, now
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Thing
+from ringfence.workspace.state import Run, Thing
 
 _GROUPS = (1, 2, 4, 8, 16)  # units of one person
 
@@ -29,9 +34,12 @@ class Account:
     sets: tuple[str, ...]  # names, as they were imported
     units: tuple[str | None, ...]  # what a unit is, per set: a column; None = one record
     limits: tuple[Budget, ...]  # each must hold; none: no private run may start
-    spent: tuple[Mechanism, ...]
+    spenders: tuple[Run, ...]  # private runs that were granted a step, however they ended, in the order in which they began
+    spent: tuple[Mechanism, ...]  # by each of them
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
+    frozen: str | None  # since when nothing more may be spent; nothing is held then, either
+    unfinished: tuple[str, ...]  # runs that a freeze stops, or stopped
 
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
@@ -61,8 +69,9 @@ def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_hel
 
     name: of the set, for the error. is_held: the run is on record already, so its reserve is among what is held.
 
-    Raises: BudgetMissing, BudgetExceeded.
+    Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
+    space.state.accounts.refuse_frozen(reserve.account, name=name)
     account = account_at(space, reserve.account)
     if not account.limits:
         raise BudgetMissing(set=name)
@@ -97,14 +106,26 @@ def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | No
     return wanted
 
 
+def freeze(space: Workspace, name: str) -> Account:
+    """Freeze the account of a set, on record and for good, and return it: no private run may spend on its units any more, nor an ordinary one be released.
+
+    One that is frozen already stays as it is.
+
+    Raises: UnknownName, AmbiguousName.
+    """
+    account = space.state.accounts.of_set[space.state.resolve(name).origin]
+    with space.locked() as state, uninterrupted(final=True):
+        if state.accounts.frozen_since(state.accounts.group(account)) is None:
+            space.record(BudgetFrozen(account=account))
+    return account_at(space, account)
+
+
 def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
     """Return an account as a row of a table. ε at the limit that is nearest; without a limit at the smallest usual delta.
 
     more: a run that is only planned; the row then says what would be spent and held with it.
     """
-    limits = account.limits or (Budget(),)
-    rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
-    limit, spent, total = max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
+    limit, spent, total = _nearest(account)
     return {
         "sets": list(account.sets),
         "units": [t("record", "记录") if unit is None else unit for unit in account.units],
@@ -112,10 +133,64 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "delta": limit.delta,
         "spent": _told(spent),
         "reserved": 0.0 if math.isinf(spent) else _told(total - spent),
-        "left": round(max(0.0, limit.epsilon - total), 4) if account.limits else 0.0,
+        "left": round(max(0.0, limit.epsilon - total), 4) if account.limits and account.frozen is None else 0.0,
         "voided_by": list(account.voided_by),
+        "frozen": account.frozen,
         **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
+
+
+def history(space: Workspace, account: Account, *, delta: float) -> list[Spender]:
+    """Return what each private run spent, in the order in which they began, and the ε of all until then at `delta`."""
+    return [
+        Spender(
+            run=run.id,
+            started=run.intent.time,
+            set=run.intent.name,
+            state=state_of(space, run),
+            granted=run.granted,
+            planned=run.reserve.steps if run.reserve else 0,
+            noise=mechanism.noise_multiplier,
+            rate=mechanism.sampling_rate,
+            epsilon=_told(epsilon),
+        )
+        for run, mechanism, epsilon in zip(account.spenders, account.spent, epsilon_after_each(account.spent, delta=delta), strict=True)
+    ]
+
+
+def write_page(space: Workspace, name: str, path: Path) -> Path:
+    """Write the account of a set as a page in the chosen language, and return its path.
+
+    Raises: UnknownName, AmbiguousName, AlreadyExists, StorageFull.
+    """
+    account = find(space, name)
+    if path.exists():
+        raise AlreadyExists(path=str(path))
+    told = overview(account)
+    limits = sorted(account.limits, key=lambda one: ((one.epsilon, one.delta) != (told["epsilon"], told["delta"]), one.epsilon))
+    shown = Spending(
+        sets=account.sets,
+        units=tuple(told["units"]),
+        limits=tuple(Limit(one.epsilon, one.delta, _told(account.epsilon(delta=one.delta))) for one in limits),
+        delta=told["delta"],
+        spent=told["spent"],
+        reserved=told["reserved"],
+        left=told["left"],
+        spenders=tuple(history(space, account, delta=told["delta"])),
+        releases=tuple((bundle, space.state.releases[bundle][1].time) for bundle in account.voided_by),
+        frozen=account.frozen,
+        now=now(),
+        version=__version__,
+    )
+    write_atomic(path, spending_page(shown).encode())
+    return path
+
+
+def _nearest(account: Account) -> tuple[Budget, float, float]:
+    """Return the limit that is nearest, and at its delta the ε that is spent, and that of what is held, too; without a limit, at the usual delta."""
+    limits = account.limits or (Budget(),)
+    rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
+    return max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
 
 
 def groups(plan: DPPlan) -> list[dict[str, Any]]:
@@ -134,14 +209,27 @@ def _told(epsilon: float) -> float | None:
 
 
 def lifetime(space: Workspace, account: str) -> dict[str, Any]:
-    """Return whether the budget of an account bounds what its people lose over their lifetime, as statements tell it."""
+    """Return what statements tell of the people of an account: whether its budget bounds what they lose over their lifetime, and what all private runs cost them.
+
+    No run is free: one that failed or was given up counts with every step that it was granted. ε: of all that is spent and held, at the delta of the
+    nearest limit; None beyond 1,000.
+    """
     found = account_at(space, account)
-    return {"bound": "void" if found.voided_by else "holds", "ordinary_releases": len(found.voided_by)}
+    limit, _, total = _nearest(found)
+    return {
+        "bound": "void" if found.voided_by else "holds",
+        "ordinary_releases": len(found.voided_by),
+        "private_runs": len(found.spenders),
+        "epsilon": _told(total),
+        "delta": limit.delta,
+    }
 
 
 def _account(space: Workspace, group: frozenset[str]) -> Account:
     state = space.state
     spent, held = charges(state.runs.values(), group)
+    frozen = state.accounts.frozen_since(group)
+    unfinished = [one.run.id for one in spent if one.run.state == "interrupted"] + [one.run.id for one in held]
     policy = space.policy().budget
     own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
     imported = [state.things[digest] for digest, account in state.accounts.of_set.items() if account in group]
@@ -150,9 +238,12 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
         units=tuple(dict.fromkeys(unit_of(space, thing) for thing in imported)),
         limits=(policy, *own) if policy else (),
-        spent=tuple(_mechanism(one) for one in spent),
-        held=tuple(_mechanism(one) for one in held),
+        spenders=tuple(one.run for one in spent),
+        spent=tuple(_mechanism(one.reserve) for one in spent),
+        held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
         voided_by=_voiding(space, group),
+        frozen=frozen,
+        unfinished=tuple(dict.fromkeys(unfinished)),
     )
 
 

@@ -61,7 +61,7 @@ def release(space: Workspace, run_name: str, *, name: str) -> Release:
 
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
-    Raises: UnknownRun, NotReleasable, PolicyRefused, AlreadyExists, AdapterUnexpected, PolicyChanged.
+    Raises: UnknownRun, NotReleasable, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, PolicyChanged.
     """
     _, thing = adapter_of(space, run_name)
     folder = space.path / "releases" / name
@@ -112,10 +112,19 @@ class Audit:
 def judge(space: Workspace, run_name: str) -> Judged:
     """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
 
-    Raises: UnknownRun, NotReleasable.
+    Raises: UnknownRun, NotReleasable, AccountFrozen.
     """
     run, thing = adapter_of(space, run_name)
     return _judged(space, thing, run.id)
+
+
+def _refuse_frozen(space: Workspace, thing: Thing) -> None:
+    """Return unless this is an ordinary run on people on whom nothing more may be spent: its release would bound nothing.
+
+    Raises: AccountFrozen.
+    """
+    if space.state.runs[thing.run].reserve is None:
+        space.state.accounts.refuse_frozen(space.state.accounts.of_set[thing.origin], name=thing.made.name)
 
 
 def _voids(space: Workspace, thing: Thing) -> bool:
@@ -124,12 +133,13 @@ def _voids(space: Workspace, thing: Thing) -> bool:
     spent, _ = charges(space.state.runs.values(), space.state.accounts.group(account))
     if space.state.runs[thing.run].reserve is not None or not spent:
         return False
-    from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
+    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
 
-    return bool(lifetime(space, account)["bound"] == "holds")
+    return not account_at(space, account).voided_by
 
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
+    _refuse_frozen(space, thing)
     policy, chain = space.policy(), tuple(space.chain(thing))
     own = Saved.model_validate(chain[-1].predicate.settings).release
     reads_rows = tightened(policy.release, own).reads_rows
@@ -197,6 +207,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     def record(manifest: bytes) -> None:
         """Put the release on record just before the bundle appears; fsck renames it if a crash comes between. The lock is held."""
         arrow.refuse_deleted()
+        _refuse_frozen(space, thing)
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
         audits = tuple(one.id for one in audits_of(space, thing))
@@ -231,7 +242,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:
-    """Return whether the lifetime bound on the people of a private run holds today; empty for an ordinary run."""
+    """Return what the statement of a private run's release tells of its people's lifetime, as it is today; empty for an ordinary run."""
     if "plan" not in trained.figures:
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant

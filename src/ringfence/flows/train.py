@@ -117,7 +117,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
 def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
     """Continue an interrupted run from its last checkpoint, and return what was made.
 
-    Raises: NotResumable, PolicyRefused, TrainError, SandboxError.
+    Raises: NotResumable, PolicyRefused, PrivacyError, TrainError, SandboxError.
     """
     if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
         raise NotResumable(run=run.id, state=state_of(space, run))
@@ -190,10 +190,11 @@ def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, s
 def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -> TrainOrder:
     """Return the order of the run; with a privacy block, under a plan for the units of the set, and `more` that will be planted.
 
-    Raises: BudgetMissing, UnitMismatch, PlanImpossible.
+    Raises: AccountFrozen, BudgetMissing, UnitMismatch, PlanImpossible.
     """
     if recipe.privacy is None:
         return recipe.order
+    space.state.accounts.refuse_frozen(space.state.accounts.of_set[thing.origin], name=thing.made.name)
     from ringfence.flows.budget import unit_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
     from ringfence.privacy.accountant import plan  # noqa: PLC0415
 
@@ -357,7 +358,7 @@ def _run(
 
 
 def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:
-    """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and whether the lifetime bound holds."""
+    """Return what the statement of a private run says of its guarantee: the plan, the steps that were spent, and what all private runs cost its people."""
     if plan is None:
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from dp_accounting import DpEvent, GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent, TruncatedSubsampledGaussianDpEvent
 from dp_accounting.mechanism_calibration import ExplicitBracketInterval, calibrate_dp_mechanism
@@ -57,6 +57,30 @@ def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
         if _is_hardly_cut(chance, epsilon=epsilon, delta=delta):
             return epsilon
     return _composed(kinds, delta)
+
+
+def epsilon_after_each(mechanisms: Sequence[Mechanism], *, delta: float) -> list[float]:
+    """Return the ε of the first of these steps, of the first two, and so on, at `delta`: `epsilon_spent` of every beginning, each composed onto the last.
+
+    The chance of a cut and ε grow with every one, so what is hardly cut altogether is hardly cut in every beginning.
+    """
+    chance = math.fsum(map(_chance_of_a_cut, mechanisms))
+    if chance:
+        found = _composed_each([_as_if_uncut(one) for one in mechanisms], delta * (1 - _CUT))
+        if _is_hardly_cut(chance, epsilon=found[-1], delta=delta):
+            return found
+    return _composed_each(mechanisms, delta)
+
+
+def _composed_each(mechanisms: Sequence[Mechanism], delta: float) -> list[float]:
+    found: list[float] = []
+    together: PrivacyLossDistribution | None = None
+    for number, one in enumerate(mechanisms, 1):
+        if _quick_bound(merged(mechanisms[:number]), delta) > _BEYOND:
+            return found + [math.inf] * (len(mechanisms) - len(found))
+        together = _loss(one) if together is None else together.compose(_loss(one))
+        found.append(float(together.get_epsilon_for_delta(delta)))
+    return found
 
 
 def _composed(kinds: Iterable[Mechanism], delta: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ringfence.core.statement import Statement, Step
+from ringfence.core.text import Language, Text
 from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
 from ringfence.release.manifest import BaseRef
@@ -102,7 +103,8 @@ def model_card(
 ) -> str:
     """Return the text of `README.md`.
 
-    chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, whether the bound on its people holds at the release.
+    chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, what its people have lost at the release, and
+    whether a bound holds.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
@@ -110,7 +112,7 @@ def model_card(
     rows = _number(_last(chain, "import"), "rows")
     scan, deid = _scan(_last(chain, "scan")), _deid(_last(chain, "deid"))
     memory = _memory(audit)
-    privacy = _privacy(train, void=(lifetime or {}).get("bound") == "void")
+    privacy = _privacy(train, lifetime or {})
     return _TEMPLATE.format(
         name=name,
         base=base.name,
@@ -160,23 +162,48 @@ def _found(settings: Mapping[str, Any], key: str) -> object:
     return settings[key] if key in settings else next((value for value in inner if value is not None), None)
 
 
-def _privacy(train: Statement | None, *, void: bool) -> tuple[str, str]:
-    plan = train.predicate.figures.get("plan") if train else None
-    if plan is None:
+_HOLDS = Text("The lifetime bound on the people in the data held at the release", "放行时，数据中这批人的终身上限有效")
+_VOID = Text("The lifetime bound is void: an ordinary run on the same people was released", "终身上限已失效：同一批人的普通运行已被放行")
+_COVERED = Text(
+    "{promise}. It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to "
+    "release. {spent}{bound}",
+    "{promise}。保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。{spent}{bound}",
+)
+_GRANTED = Text("{granted} of the plan's {steps} steps were spent. ", "计划的 {steps} 步中已用 {granted} 步。")
+_ONE_RUN = Text(
+    "1 private run used these people's data so far, this one; it spent at most ε = {epsilon} at δ = {delta:g}. ",
+    "至今只有本次隐私运行用过这批人的数据；至多用去 ε = {epsilon}（δ = {delta:g}）。",
+)
+_RUNS = Text(
+    "{runs} private runs used these people's data so far (tuning runs, failed and resumed ones included); together they spent at most "
+    "ε = {epsilon} at δ = {delta:g}. ",
+    "至今有 {runs} 次隐私运行用过这批人的数据（含调参、失败与续训的运行）；合计至多用去 ε = {epsilon}（δ = {delta:g}）。",
+)
+_BEYOND = Text("over 1000", "超过 1000")
+
+
+def _privacy(train: Statement | None, lifetime: Mapping[str, Any]) -> tuple[str, str]:
+    figures = train.predicate.figures if train else {}
+    if "plan" not in figures:
         return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
-    promise = DPPlan.model_validate(plan)
-    english = (
-        f"{promise.statement('en')}. It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and "
-        "the choice to release. "
-    ) + (
-        "The lifetime bound is void: an ordinary run on the same people was released"
-        if void
-        else "The lifetime bound on the people in the data held at the release"
-    )
-    chinese = (f"{promise.statement('zh')}。保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。") + (
-        "终身上限已失效：同一批人的普通运行已被放行" if void else "放行时，数据中这批人的终身上限有效"
-    )
-    return english, chinese
+    plan = DPPlan.model_validate(figures["plan"])
+    bound = _VOID if lifetime.get("bound") == "void" else _HOLDS
+
+    def told(language: Language) -> str:
+        spent = _GRANTED.show(language, granted=figures["granted"], steps=plan.steps) if "granted" in figures else ""
+        spent += _together(lifetime, language)
+        return _COVERED.show(language, promise=plan.statement(language), spent=spent, bound=bound.show(language))
+
+    return told("en"), told("zh")
+
+
+def _together(lifetime: Mapping[str, Any], language: Language) -> str:
+    """Return what all private runs cost the people in the data; nothing where a statement of before does not tell it."""
+    if "private_runs" not in lifetime:
+        return ""
+    runs, epsilon = lifetime["private_runs"], lifetime["epsilon"]
+    told = _BEYOND.show(language) if epsilon is None else f"{epsilon:.4g}"
+    return (_ONE_RUN if runs == 1 else _RUNS).show(language, runs=runs, epsilon=told, delta=lifetime["delta"])
 
 
 def _memory(audit: Statement | None) -> tuple[str, str]:

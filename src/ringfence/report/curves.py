@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _MOST_BINS = 40
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400  # s
+_STEPS = (*(n * _MINUTE for n in (1, 5, 15, 30)), *(n * _HOUR for n in (1, 3, 6, 12)), *(n * _DAY for n in (1, 2, 7, 14, 30, 91, 182, 365)))
 
 
 class Bin(NamedTuple):
@@ -65,6 +67,23 @@ def ticks(largest: int) -> list[int]:
     power = 10 ** max(0, math.floor(math.log10(max(largest, 1) / 5)))
     step = next(size * power for size in (1, 2, 5, 10) if size * power * 5 >= largest)
     return list(range(0, math.ceil(max(largest, 1) / step) * step + 1, step))
+
+
+def instants(first: int, last: int) -> list[int]:
+    """Return round times from `first` to `last`, in seconds since 1970, six at most; from two days on they are whole days of UTC."""
+    span = last - first
+    step = next((one for one in _STEPS if one * 5 >= span), math.ceil(span / (5 * _STEPS[-1])) * _STEPS[-1])
+    return list(range(math.ceil(first / step) * step, last + 1, step))
+
+
+def spaced(places: Sequence[tuple[float, float]], *, least: float) -> list[bool]:
+    """Return which of these places, in order, stand so far from the last one chosen, sideways or in height, that they can bear a label."""
+    chosen: list[bool] = []
+    last = (-math.inf, -math.inf)
+    for place in places:
+        chosen.append(max(abs(place[0] - last[0]), abs(place[1] - last[1])) >= least)
+        last = place if chosen[-1] else last
+    return chosen
 
 
 def _is_straight(first: Point, middle: Point, last: Point) -> bool:

@@ -1,12 +1,14 @@
-"""Pictures as SVG inside the page: the exposure of secrets, and how well members are told from others. No colour carries a meaning alone."""
+"""Pictures as SVG inside the page: the exposure of secrets, how well members are told from others, what private runs spent over time. No colour carries a meaning alone."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from html import escape
 
 from ringfence.core.text import t
-from ringfence.report.curves import Bin, Point, share_found, ticks
+from ringfence.report.curves import Bin, Point, instants, share_found, spaced, ticks
 
 FALSE_POSITIVES = 0.01  # where the curve is read off
 _LEFT, _TOP, _BOTTOM = 62, 64, 52  # room for the labels, in SVG units
@@ -14,6 +16,9 @@ _HATCH = (  # the second series is told from the first in black and white, too
     '<defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect class="ground" width="5" height="5"/><path class="line" d="M0 0V5"/></pattern></defs>'
 )
+_DAY = 86_400  # s
+_LEAST_SPAN = 300  # s; of a picture over time
+_NUMBER, _MARK = 16.0, 24.0  # between the labels of two runs, and of two releases, in SVG units
 _LETTER = 7.2  # width of a letter of a label, about; a Chinese one is twice as wide
 
 
@@ -98,6 +103,75 @@ def roc_picture(points: Sequence[Point]) -> str:
         (width, height),
         parts,
     )
+
+
+def spending_picture(
+    steps: Sequence[tuple[int, float | None]],
+    *,
+    limits: Sequence[float],
+    frozen: int | None,
+    releases: Sequence[int],
+    now: int,
+    delta: float,
+) -> str:
+    """Return ε over time as stairs, a step for each run, numbered as in the table.
+
+    steps: when a run began, and the ε after it, None where it is beyond the picture; in order. limits: ε at the same delta. releases: of ordinary runs.
+    All times in seconds since 1970.
+    """
+    plot_w, plot_h, top = 620, 230, 50 if releases or frozen is not None else 24
+    base = top + plot_h
+    past = [when for when, _ in steps] + list(releases) + ([frozen] if frozen is not None else [])
+    now = max([now, *past])  # a clock may have been set back
+    span = max(now - min(past, default=now), _LEAST_SPAN)
+    first = now - span - span // 20
+    marks = ticks(math.ceil(max([1.0, *limits, *(epsilon for _, epsilon in steps if epsilon is not None)])))
+
+    def x(when: int) -> float:
+        return _LEFT + (when - first) / (now - first) * plot_w
+
+    def y(epsilon: float | None) -> float:
+        return top if epsilon is None else base - epsilon / marks[-1] * plot_h
+
+    name = t("ε at δ = {d:g}", "ε（δ = {d:g}）", d=delta)
+    parts = [_axis_y([(y(mark), str(mark)) for mark in marks], plot_w, name, plot_h, top=top)]
+    parts += [_under_axis(x(when), base, label) for when, label in _dated(instants(first, now))]
+    parts.append(_text(_LEFT + plot_w / 2, base + 44, t("time (UTC)", "时间（UTC）"), "middle"))
+    for limit in limits:
+        label = t("limit: ε {e:g}", "上限：ε {e:g}", e=limit)
+        parts.append(f'<path class="limit" d="M{_LEFT} {y(limit):.1f}h{plot_w}"/>{_text(_LEFT + 6, y(limit) - 6, label, "start")}')
+    if frozen is not None:
+        parts.append(f'<path class="most" d="M{x(frozen):.1f} 20V{base}"/>{_text(x(frozen), 14, t("frozen", "冻结"), "middle")}')
+    bears = spaced([(x(when), 0) for when in releases], least=_MARK)
+    for number, (when, is_labelled) in enumerate(zip(releases, bears, strict=True), 1):
+        label = _text(x(when), 34, f"R{number}", "middle") if is_labelled else ""
+        parts.append(f'<path class="guess" d="M{x(when):.1f} 40V{base}"/>{label}')
+    stairs = "".join(f"H{x(when):.1f}V{y(epsilon):.1f}" for when, epsilon in steps)
+    parts.append(f'<path class="curve" d="M{_LEFT} {base}{stairs}H{x(now):.1f}"/>')
+    corners = [(x(when), y(epsilon)) for when, epsilon in steps]
+    for number, ((at_x, at_y), is_labelled) in enumerate(zip(corners, spaced(corners, least=_NUMBER), strict=True), 1):
+        label = _text(at_x - 8, at_y - 6, str(number), "end") if is_labelled else ""
+        parts.append(f'<circle class="mark" cx="{at_x:.1f}" cy="{at_y:.1f}" r="4"/>{label}')
+    return _svg(
+        "spending",
+        t("What private runs spent over time", "隐私运行的支出随时间的变化"),
+        t(
+            "Stairs of the ε spent by all private runs so far, a step for each run. The table below has the same numbers.",
+            "至今所有隐私运行所用 ε 的阶梯图，每次运行一级。下表列出相同的数字。",
+        ),
+        (736, base + 52),
+        parts,
+    )
+
+
+def _dated(at: Sequence[int]) -> list[tuple[int, str]]:
+    """Return times with what stands below them: the day, or where they are closer together the minute."""
+    is_days = all(when % _DAY == 0 for when in at)
+    return [(when, datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d" if is_days else "%m-%d %H:%M")) for when in at]
+
+
+def _under_axis(x: float, base: int, label: str) -> str:
+    return f'<path class="lead" d="M{x:.1f} {base}v5"/>{_text(x, base + 20, label, "middle")}'
 
 
 def signed(number: int) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ringfence.workspace.entries import BudgetSet, Outcome, Reserve
+from ringfence.core.errors import AccountFrozen
+from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Outcome, Reserve
 
 if TYPE_CHECKING:
     from ringfence.workspace.state import Run
@@ -17,12 +18,20 @@ _UNIT = np.dtype("S16")  # of a unit's HMAC; compares as bytes
 _BLOCK = 1 << 20  # bytes of units that are looked up at a time
 
 
+class Charge(NamedTuple):
+    """Steps of one private run on an account."""
+
+    run: Run
+    reserve: Reserve  # its mechanism, with the steps that are meant
+
+
 @dataclass
 class Accounts:
     """Accounts by the digest of their object. An import opens one; where its units are known already, it joins theirs for good."""
 
     of_set: dict[str, str] = field(default_factory=dict)  # digest of a sealed set -> its account
     limits: list[BudgetSet] = field(default_factory=list)
+    frozen: list[BudgetFrozen] = field(default_factory=list)
     _parent: dict[str, str] = field(default_factory=dict)
 
     def opened(self, outcome: Outcome) -> None:
@@ -42,6 +51,26 @@ class Accounts:
         """
         self.root(entry.account)
         self.limits.append(entry)
+
+    def froze(self, entry: BudgetFrozen) -> None:
+        """Take it into account that an account is frozen, and with it all that are joined to it, now or later.
+
+        Raises: KeyError for an account that nobody opened.
+        """
+        self.root(entry.account)
+        self.frozen.append(entry)
+
+    def frozen_since(self, group: frozenset[str]) -> str | None:
+        """Return since when nothing more may be spent on the units of a group of joined accounts; None where it may."""
+        return min((one.time for one in self.frozen if one.account in group), default=None)
+
+    def refuse_frozen(self, account: str, *, name: str) -> None:
+        """Return when something may still be spent on the units of an account. name: of the set, for the error.
+
+        Raises: AccountFrozen, KeyError.
+        """
+        if since := self.frozen_since(self.group(account)):
+            raise AccountFrozen(set=name, since=since)
 
     def root(self, account: str) -> str:
         """Return the one account that stands for all that are joined to `account`.
@@ -78,17 +107,17 @@ def overlap(mine: bytes, theirs: bytes) -> bool:
     return False
 
 
-def charges(runs: Iterable[Run], group: frozenset[str]) -> tuple[list[Reserve], list[Reserve]]:
-    """Return (what is spent, what is only reserved) of a group of accounts, as steps.
+def charges(runs: Iterable[Run], group: frozenset[str]) -> tuple[list[Charge], list[Charge]]:
+    """Return (what is spent, what is only reserved) of a group of accounts, in the order in which the runs began.
 
-    A run that is over has spent what was granted to it; one that may still go on holds its whole reserve.
+    A run that is over has spent what was granted to it, however it ended; one that may still go on holds its whole reserve.
     """
     spent, held = [], []
     for run in runs:
         if run.reserve is None or run.reserve.account not in group:
             continue
         if run.granted:
-            spent.append(run.reserve.model_copy(update={"steps": run.granted}))
+            spent.append(Charge(run, run.reserve.model_copy(update={"steps": run.granted})))
         if run.state in ("open", "interrupted") and (left := run.reserve.steps - run.granted):
-            held.append(run.reserve.model_copy(update={"steps": left}))
+            held.append(Charge(run, run.reserve.model_copy(update={"steps": left})))
     return spent, held

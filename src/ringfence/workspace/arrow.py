@@ -216,12 +216,14 @@ class Arrow:
     def lease(self, steps: int) -> int:
         """Put steps of the run's reserve on record as spent, `steps` at most, and return how many; 0 when the reserve is used up.
 
-        Raises: LedgerUnavailable.
+        Raises: AccountFrozen, LedgerUnavailable.
         """
         with self.space.locked(seconds=None) as state, uninterrupted():
             run = state.runs[self.run]
-            left = run.reserve.steps - run.granted if run.reserve else 0
-            granted = min(steps, left)
+            if run.reserve is None:
+                return 0
+            state.accounts.refuse_frozen(run.reserve.account, name=self.name)
+            granted = min(steps, run.reserve.steps - run.granted)
             if granted:
                 self.space.record(Leased(run=self.run, steps=granted))
         return granted

@@ -107,6 +107,13 @@ class BudgetSet(Entry):
     delta: Annotated[float, Field(gt=0, lt=1)]
 
 
+class BudgetFrozen(Entry):
+    """Nothing more is spent on the units of one account, for good."""
+
+    type: Literal["freeze"] = "freeze"
+    account: Digest
+
+
 class Outcome(Entry):
     """The arrow succeeded: from here on its objects exist."""
 
@@ -255,6 +262,7 @@ AnyEntry = Annotated[
     | Checkpointed
     | PolicySet
     | BudgetSet
+    | BudgetFrozen
     | Delete
     | Deleted
     | Opened

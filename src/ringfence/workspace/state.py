@@ -12,6 +12,7 @@ from ringfence.workspace.accounts import Accounts
 from ringfence.workspace.entries import (
     Alarm,
     AnyEntry,
+    BudgetFrozen,
     BudgetSet,
     Checkpointed,
     Delete,
@@ -136,6 +137,8 @@ class State:
                 self.policy = entry
             case BudgetSet():
                 self.accounts.limited(entry)
+            case BudgetFrozen():
+                self.accounts.froze(entry)
             case Delete():
                 self._mark(entry.objects, "begun")
             case Deleted():

@@ -20,7 +20,7 @@ PLAN = DPPlan(
 
 
 def account():
-    return Account(frozenset({"a"}), ("clinic",), (None,), (), (), (), ())
+    return Account(frozenset({"a"}), ("clinic",), (None,), (), (), (), (), (), None, ())
 
 
 def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():

@@ -11,7 +11,7 @@ from scipy.stats import binom, norm
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.privacy import accountant
-from ringfence.privacy.accountant import epsilon_of_group, epsilon_spent, noise_for, plan
+from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent, noise_for, plan
 from ringfence.privacy.plan import DPPlan, Mechanism, PrivacySettings, merged
 
 WANTED = PrivacySettings(epsilon=8, delta=1e-4)
@@ -70,6 +70,18 @@ def test_runs_compose_in_any_order_and_like_steps_are_one_mechanism():
     assert both > max(epsilon_spent([a], delta=1e-5), epsilon_spent([b], delta=1e-5))
     assert epsilon_spent([a, a], delta=1e-5) == pytest.approx(epsilon_spent([steps(1.0, 0.05, 200)], delta=1e-5), rel=1e-9)
     assert epsilon_spent([], delta=1e-5) == epsilon_spent([steps(1.0, 0.5, 0)], delta=1e-5) == 0.0
+
+
+def test_after_each_run_epsilon_is_that_of_all_until_then():
+    a, b = steps(4.0, 0.1, 10), steps(5.0, 0.2, 8)
+    cut, rare = (a.model_copy(update={"units": 200, "max_batch": most}) for most in (25, 90))
+    for runs in ([a, b, a], [b, cut], [rare, b, rare]):
+        found = epsilon_after_each(runs, delta=1e-4)
+        assert found == sorted(found)
+        assert found == pytest.approx([epsilon_spent(runs[:count], delta=1e-4) for count in range(1, len(runs) + 1)], abs=1e-3)
+    assert epsilon_after_each([rare], delta=1e-4) == [epsilon_spent([rare], delta=1e-4)]
+    assert epsilon_after_each([a, steps(0.3, 1.0, 1_000), a], delta=1e-4)[1:] == [math.inf, math.inf]
+    assert epsilon_after_each([], delta=1e-4) == []
 
 
 # most units of a step, epsilon at noise 1, rate 0.01, 1,000 steps and 10,000 units

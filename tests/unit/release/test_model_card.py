@@ -7,13 +7,25 @@ import yaml
 from pydantic import ValidationError
 
 from ringfence.core.policy import evaluate
+from ringfence.privacy.plan import DPPlan
 from ringfence.release.card import model_card
 from ringfence.release.manifest import BaseRef
 from tests.unit.release.release_parts import BASE, POLICY, chain_of
 
+PLAN = DPPlan(
+    epsilon=4, delta=1e-5, unit="patient_id", units=20, sampling_rate=0.2, max_batch=20, steps=5, noise_multiplier=1.5, clip_norm=1
+)
 
-def card_of(chain) -> str:
-    return model_card("model", base=BASE, licence="apache-2.0", chain=chain, verdicts=evaluate(POLICY, chain, moment="release"))
+
+def card_of(chain, **more) -> str:
+    return model_card("model", base=BASE, licence="apache-2.0", chain=chain, verdicts=evaluate(POLICY, chain, moment="release"), **more)
+
+
+def private_chain(space, **figures):
+    """Return a chain whose training tells those figures of its promise."""
+    chain = chain_of(space, seed=0)
+    told = {"plan": PLAN.model_dump(mode="json"), **figures}
+    return [*chain[:-1], chain[-1].model_copy(update={"predicate": chain[-1].predicate.model_copy(update={"figures": told})})]
 
 
 def test_the_front_matter_is_what_hugging_face_reads(space):
@@ -56,6 +68,43 @@ def test_an_unknown_number_of_survivors_is_not_none(space):
     chain = chain_of(space, seed=0)
     chain[3] = chain[3].model_copy(update={"predicate": chain[3].predicate.model_copy(update={"figures": {}})})
     assert "an unrecorded number of originals survived" in card_of(chain)
+
+
+TOLD = {"bound": "holds", "ordinary_releases": 0, "private_runs": 3, "epsilon": 5.6789, "delta": 1e-5}
+
+
+def test_a_private_card_says_what_this_run_and_all_runs_on_these_people_spent(space):
+    card = card_of(private_chain(space, granted=4), lifetime=TOLD)
+    for sentence in (
+        PLAN.statement("en"),
+        PLAN.statement("zh"),
+        "4 of the plan's 5 steps were spent.",
+        "计划的 5 步中已用 4 步。",
+        "3 private runs used these people's data so far (tuning runs, failed and resumed ones included); together they spent at most ε = 5.679 at δ = 1e-05.",
+        "至今有 3 次隐私运行用过这批人的数据（含调参、失败与续训的运行）；合计至多用去 ε = 5.679（δ = 1e-05）。",
+        "The lifetime bound on the people in the data held at the release",
+        "终身上限有效",
+    ):
+        assert sentence in card
+
+
+def test_a_private_card_says_when_it_was_the_only_run_and_when_all_is_lost(space):
+    chain = private_chain(space, granted=5)
+    alone = card_of(chain, lifetime=TOLD | {"private_runs": 1})
+    assert "1 private run used these people's data so far, this one; it spent at most ε = 5.679 at δ = 1e-05." in alone
+    assert "只有本次隐私运行" in alone
+    lost = card_of(chain, lifetime=TOLD | {"bound": "void", "epsilon": None})
+    for sentence in ("at most ε = over 1000", "至多用去 ε = 超过 1000", "The lifetime bound is void", "终身上限已失效"):
+        assert sentence in lost
+
+
+@pytest.mark.parametrize("lifetime", [None, {}, {"bound": "holds", "ordinary_releases": 0}])
+def test_statements_of_before_still_make_a_card(space, lifetime):
+    card = card_of(private_chain(space), lifetime=lifetime)
+    assert PLAN.statement("en") in card
+    assert "The lifetime bound on the people in the data held at the release" in card
+    for untold in ("steps were spent", "private run", "隐私运行用过", "None"):
+        assert untold not in card
 
 
 @pytest.mark.parametrize("name", ["/srv/models/base", "../base", "a/b/c", "a b", "", "a\nb"])

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfence.core.errors import AccountFrozen
 from ringfence.workspace import accounts
 from ringfence.workspace.accounts import Accounts, charges, overlap
-from ringfence.workspace.entries import BudgetSet, Made, Outcome, Reserve
+from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Made, Outcome, Reserve
 
 UNIT = st.binary(min_size=16, max_size=16)
 
@@ -69,6 +70,27 @@ def test_accounts_join_for_good_and_through_others():
     assert "9" * 64 not in books.of_set
     with pytest.raises(KeyError):
         books.limited(BudgetSet(account="7" * 64, epsilon=1, delta=1e-5))
+    with pytest.raises(KeyError):
+        books.froze(BudgetFrozen(account="7" * 64))
+
+
+def test_what_is_frozen_stays_so_and_takes_along_what_joins_it():
+    books = Accounts()
+    for mark in "12":
+        books.opened(imported(mark))
+    for time in ("2026-02-01T00:00:00Z", "2026-01-01T00:00:00Z"):
+        books.froze(BudgetFrozen(account="2" * 64, time=time))
+    with pytest.raises(AccountFrozen, match="clinic is frozen since 2026-01-01"):
+        books.refuse_frozen("2" * 64, name="clinic")
+    books.refuse_frozen("1" * 64, name="others")
+    assert books.frozen_since(books.group("1" * 64)) is None
+    books.opened(imported("3", "1"))
+    books.refuse_frozen("3" * 64, name="again")
+    books.opened(imported("4", "2", "3"))  # people of both: they are one account from here on
+    for mark in "1234":
+        assert books.frozen_since(books.group(mark * 64)) == "2026-01-01T00:00:00Z"
+        with pytest.raises(AccountFrozen):
+            books.refuse_frozen(mark * 64, name="any")
 
 
 @dataclass
@@ -97,4 +119,5 @@ def reserve(account, steps):
 def test_what_a_run_costs(state, granted, spent, held):
     runs = [Spender(state, granted, reserve("1", 10)), Spender("open", 3, reserve("2", 5)), Spender("done", 0, None)]
     got = charges(runs, frozenset(("1" * 64,)))
-    assert [[one.steps for one in side] for side in got] == [spent, held]
+    assert [[one.reserve.steps for one in side] for side in got] == [spent, held]
+    assert all(one.run is runs[0] for side in got for one in side)

@@ -6,7 +6,16 @@ import contextlib
 
 import pytest
 
-from ringfence.core.errors import Busy, KeysBroken, LedgerBroken, LedgerUnavailable, NotAWorkspace, RingfenceError, StorageFull
+from ringfence.core.errors import (
+    AccountFrozen,
+    Busy,
+    KeysBroken,
+    LedgerBroken,
+    LedgerUnavailable,
+    NotAWorkspace,
+    RingfenceError,
+    StorageFull,
+)
 from ringfence.core.order import CheckpointReady
 from ringfence.core.settings import Settings
 from ringfence.flows.init import init
@@ -15,7 +24,7 @@ from ringfence.vault.keys import Passphrase
 from ringfence.vault.store import Store
 from ringfence.workspace import arrow as arrows
 from ringfence.workspace.arrow import Arrow, Plan
-from ringfence.workspace.entries import Delete
+from ringfence.workspace.entries import BudgetFrozen, Delete, Made, Outcome, Reserve
 from ringfence.workspace.fsck import finish_deletion, fsck
 from ringfence.workspace.locks import held, is_free
 from ringfence.workspace.space import Workspace
@@ -181,6 +190,53 @@ def test_a_second_process_on_the_same_run_touches_nothing(space):
             raise AssertionError
         assert sorted(first.incoming.iterdir()) == left != []
         raise KeyboardInterrupt
+
+
+# ── steps of a private run ────────────────────────────────────────────────────────────────────────────────────────────
+
+ACCOUNT = "a" * 64
+
+
+def opened(space):
+    """Put an import on record whose account private runs can spend of."""
+    kinds = {"set": "5" * 64, "account": ACCOUNT}
+    made = (
+        Made(role=kind, digest=digest, manifest="0" * 64, slot="0" * 32, kind=kind, stage="sealed", name="clinic", label="public")
+        for kind, digest in kinds.items()
+    )
+    with Arrow(space, "import", name="clinic", label="public", settings=Nothing()) as arrow, space.locked():
+        arrow.conclude(Outcome(run=arrow.run, arrow="import", made=tuple(made), statement="0" * 64))
+
+
+def private(space):
+    reserve = Reserve(account=ACCOUNT, noise_multiplier=1, sampling_rate=0.5, steps=10)
+    return training(space, reserve=reserve)
+
+
+def test_steps_are_granted_up_to_the_reserve_and_spent_at_once(space):
+    opened(space)
+    with contextlib.suppress(KeyboardInterrupt), private(space) as arrow:
+        assert [arrow.lease(4) for _ in range(4)] == [4, 4, 2, 0]
+        raise KeyboardInterrupt
+    assert space.state.runs[arrow.run].granted == 10
+    with contextlib.suppress(KeyboardInterrupt), training(space) as arrow:
+        assert arrow.lease(4) == 0  # an ordinary run has none
+        raise KeyboardInterrupt
+
+
+def test_no_step_is_granted_once_the_account_is_frozen_and_the_run_ends_with_that(space):
+    opened(space)
+    with pytest.raises(AccountFrozen) as refused, private(space) as arrow:  # noqa: PT012  the arrow is the block
+        assert arrow.lease(4) == 4
+        officer = Workspace.open(space.path, SECRET)
+        with officer.locked():
+            officer.record(BudgetFrozen(account=ACCOUNT))
+        size = officer.ledger.size
+        arrow.lease(4)
+    assert refused.value.exit_code == 10
+    assert [entry["type"] for _, entry in space.ledger.entries(size)] == ["failure"]
+    run = space.state.runs[arrow.run]
+    assert (run.granted, run.state, run.code) == (4, "failed", "RF-DP-009")
 
 
 # ── who waits for whom ────────────────────────────────────────────────────────────────────────────────────────────────

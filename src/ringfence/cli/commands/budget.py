@@ -1,15 +1,21 @@
-"""`ringfence budget show|set|simulate`."""
+"""`ringfence budget show|set|freeze|simulate`."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.context import emit, say, table, workspace
+from ringfence.cli.context import confirm, emit, say, table, workspace
+from ringfence.cli.parse import new_path
 from ringfence.cli.words import epsilon_told
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.flows.budget import Account
 
 ORDER = 135
 _EPSILON = Annotated[float, typer.Option(min=1e-6, help=t("The most that all runs together may spend.", "所有运行合计最多可用的量。"))]
@@ -21,8 +27,11 @@ def register(app: typer.Typer) -> None:
     group.command(
         "show",
         help=t(
-            "Show what private runs spent. Sets whose units overlap share one account.\n\nExample: ringfence budget show clinic",
-            "显示隐私运行的支出。单位有重叠的数据集共用一个账户。\n\n示例：ringfence budget show clinic",
+            "Show what private runs spent. Sets whose units overlap share one account. Of one set, every run with the epsilon after it; with --html "
+            "as a page in the chosen language, with a picture of it over time.\n\n"
+            "Examples:\n\n  ringfence budget show clinic\n\n  ringfence budget show clinic --html account.html",
+            "显示隐私运行的支出。单位有重叠的数据集共用一个账户。指定数据集时列出每次运行及其后的 epsilon；加 --html 则写成所选语言的网页，"
+            "并附随时间变化的图。\n\n示例：\n\n  ringfence budget show clinic\n\n  ringfence budget show clinic --html account.html",
         ),
     )(show)
     group.command(
@@ -33,6 +42,16 @@ def register(app: typer.Typer) -> None:
             "调低一个数据集的预算并记入账本。策略是上限。进行中的运行保留其已预留的步数；被中断的运行在续训时重新检查。\n\n示例：ringfence budget set clinic --epsilon 4",
         ),
     )(set_)
+    group.command(
+        "freeze",
+        help=t(
+            "Let nothing more be spent on the units of a set, for good and on record: no private run begins, goes on or resumes, and no ordinary "
+            "run on them is released. Sets that share the account are frozen with it, later imports of the same units, too.\n\n"
+            "Example: ringfence budget freeze clinic",
+            "永久禁止在一个数据集的单位上继续支出，并记入账本：隐私运行不得开始、继续或续训，其上的普通运行不得放行。"
+            "共用账户的数据集一并冻结，之后导入的相同单位亦然。\n\n示例：ringfence budget freeze clinic",
+        ),
+    )(freeze)
     group.command(
         "simulate",
         help=t(
@@ -49,12 +68,24 @@ def register(app: typer.Typer) -> None:
 
 def show(
     name: Annotated[str | None, typer.Argument(metavar="[SET]", help=t("A set; all without it.", "数据集；省略则显示全部。"))] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help=t("Write the account of the set to FILE.", "把该数据集的账户写到 FILE。")),
+    ] = None,
 ) -> None:
-    """Show what private runs spent."""
-    from ringfence.flows.budget import accounts, find, overview
+    """Show what private runs spent, or write it as a page."""
+    from ringfence.flows.budget import accounts, find, history, overview, write_page
+    from ringfence.report.spending import columns as run_columns
+    from ringfence.report.spending import row
 
     space = workspace(unlock=False)
-    found = [overview(one) for one in ([find(space, name)] if name else accounts(space))]
+    if html is not None:
+        written = write_page(space, _named(name), new_path(html, "--html", "budget show"))
+        emit({"html": str(written)}, lambda: say(t("✔ {path}", "✔ {path}", path=written)))
+        return
+    account = find(space, name) if name else None
+    found = [overview(one) for one in ([account] if account else accounts(space))]
+    spenders = history(space, account, delta=found[0]["delta"]) if account else []
     columns = [
         t("sets", "数据集"),
         t("unit", "单位"),
@@ -71,13 +102,35 @@ def show(
             t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
             epsilon_told(one["spent"]),
             epsilon_told(one["reserved"]),
-            f"{one['left']:.3f}",
+            f"{one['left']:.3f}" + (t(", frozen since {time}", "，自 {time} 起冻结", time=one["frozen"]) if one["frozen"] else ""),
             t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
         ]
         for one in found
     ]
     nothing = t("nothing was imported yet", "尚未导入任何数据")
-    emit({"accounts": found}, lambda: table("", columns, rows) if rows else say(nothing))
+
+    def show_found() -> None:
+        if not rows:
+            say(nothing)
+            return
+        table("", columns, rows)
+        if spenders:
+            say("")
+            table("", run_columns(), [row(one) for one in spenders])
+
+    emit({"accounts": found} | ({"history": [asdict(one) for one in spenders]} if account else {}), show_found)
+
+
+def _named(name: str | None) -> str:
+    """Return the set of which a page is asked for.
+
+    Raises: BadArgument.
+    """
+    from ringfence.core.errors import BadArgument
+
+    if name is None:
+        raise BadArgument(option="--html", problem=t("name the set", "请指明数据集"), verb="budget show")
+    return name
 
 
 def _must_be_numbers(verb: str, **options: float | None) -> None:
@@ -111,6 +164,47 @@ def set_(
             )
         ),
     )
+
+
+def freeze(
+    name: Annotated[str, typer.Argument(metavar="SET", help=t("The set.", "数据集。"))],
+    yes: Annotated[bool, typer.Option("--yes", help=t("Do not ask.", "不再询问。"))] = False,
+) -> None:
+    """Let nothing more be spent on the units of a set."""
+    from ringfence.flows.budget import find
+    from ringfence.flows.budget import freeze as close
+
+    space = workspace()
+    before = find(space, name)
+    if not yes and before.frozen is None:
+        question = t(
+            "Freeze the account of {name}? No private run will ever spend on its units again, and no ordinary run on them be released. "
+            "This cannot be undone.",
+            "冻结 {name} 的账户？此后任何隐私运行都不得再在其单位上支出，其上的普通运行也不得放行。此操作无法撤销。",
+            name=name,
+        )
+        confirm(question, verb="budget freeze", facts=_stopped(before))
+    done = close(space, name)
+    sets = ", ".join(done.sets)
+
+    def show() -> None:
+        if before.frozen:
+            say(t("✔ {sets}: frozen since {time} already", "✔ {sets}：自 {time} 起已冻结", sets=sets, time=done.frozen))
+            return
+        say(t("✔ {sets}: nothing more can be spent from here on", "✔ {sets}：自此不得再有支出", sets=sets))
+        for line in _stopped(done)[1:]:
+            say(line)
+
+    emit({"set": name, "sets": list(done.sets), "frozen": done.frozen, "unfinished_runs": list(done.unfinished)}, show)
+
+
+def _stopped(account: Account) -> list[str]:
+    """Return what a freeze meets, a line each: every set that shares the account, and the runs that will not go on."""
+    told = [t("  the account is that of: {sets}", "  该账户属于：{sets}", sets=", ".join(account.sets))]
+    if account.unfinished:
+        runs = ", ".join(account.unfinished)
+        told.append(t("  unfinished runs that make no further step: {runs}", "  不再继续的未完成运行：{runs}", runs=runs))
+    return told
 
 
 def simulate(

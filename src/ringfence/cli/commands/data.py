@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ringfence.cli.context import emit, progress, say, table, workspace
+from ringfence.cli.context import confirm, emit, progress, say, table, workspace
 from ringfence.cli.words import lines, word
 from ringfence.core.text import t
 
@@ -156,7 +155,6 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help=t("Do not ask.", "不再询问。"))] = False,
 ) -> None:
     """Destroy the keys of a set."""
-    from ringfence.core.errors import Interrupted
     from ringfence.flows.data import delete as shred
     from ringfence.flows.data import foresee
 
@@ -165,11 +163,8 @@ def delete(
     if not yes:
         expected = foresee(space, [thing], with_derived=with_derived)
         titles = ", ".join(map(_title, expected.going))
-        for line in _left(expected, with_derived=with_derived):
-            print(line, file=sys.stderr)
         question = t("Destroy the keys of {titles}? This cannot be undone.", "销毁 {titles} 的密钥？此操作无法撤销。", titles=titles)
-        if not _confirmed(question):
-            raise Interrupted
+        confirm(question, verb="data delete", facts=_left(expected, with_derived=with_derived))
     done = shred(space, [thing], with_derived=with_derived)
 
     def show() -> None:
@@ -187,19 +182,6 @@ def delete(
         "ended_runs": list(done.runs),
     }
     emit(document, show)
-
-
-def _confirmed(question: str) -> bool:
-    from ringfence.core.errors import BadArgument
-
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort as cause:
-        if sys.stdin.isatty():
-            raise
-        print(file=sys.stderr)
-        problem = t("nobody answered; --yes does not ask", "没有得到回答；--yes 表示不再询问")
-        raise BadArgument(option="--yes", problem=problem, verb="data delete") from cause
 
 
 def _left(found: Deletion, *, with_derived: bool) -> list[str]:
