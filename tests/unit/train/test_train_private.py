@@ -228,17 +228,31 @@ def test_the_gradient_without_noise_is_bounded_by_one_unit():
     assert float(three.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
 
 
+SPEED = [
+    {"micro_batch": 1},
+    {"micro_batch": 3},
+    {"head_chunk": 5},
+    {"pad_multiple": 8},
+    {"attention": "sdpa"},
+    {"checkpointing": True},
+    {"threads": 2},
+]
+ELSEWHERE = {"dtype", "device", "processes"}  # test_clip.py, on a GPU, test_train_team.py
+
+
 @pytest.mark.parametrize("clip", [1.0, 1e4], ids=["clipped", "as they are"])
-@pytest.mark.parametrize(
-    "hints",
-    [{"micro_batch": 1}, {"micro_batch": 3}, {"head_chunk": 5}, {"pad_multiple": 8}, {"attention": "sdpa"}, {"checkpointing": True}],
-)
+@pytest.mark.parametrize("hints", SPEED, ids=str)
 def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints, clip):
     """What is clipped hides a factor that depends on the micro batch; what is not shows it."""
     quiet, examples = plan_of(units=10, noise=1e-12, clip=clip), examples_of([8, 30, 9, 12, 21], units=[0, 1, 1, 2, 2])
     wanted = gradient_of(trainer_of(quiet), examples)
     got = gradient_of(trainer_of(quiet, hints=PLAIN.model_copy(update=hints)), examples)
     assert float((got - wanted).norm() / wanted.norm()) < 1e-5
+
+
+def test_every_setting_of_speed_is_tried_and_none_is_part_of_the_promise():
+    assert {key for hints in SPEED for key in hints} | ELSEWHERE == set(RuntimeHints.model_fields)
+    assert set(RuntimeHints.model_fields).isdisjoint(DPPlan.model_fields)
 
 
 def test_an_objective_that_couples_rows_is_refused(monkeypatch):
