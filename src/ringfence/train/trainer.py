@@ -10,6 +10,7 @@ import torch
 
 from ringfence.core.errors import LossNotFinite
 from ringfence.train.data import Batch, Example, collate, split
+from ringfence.train.held_out import HeldOut, held_out
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.optimiser import Optimiser
@@ -72,16 +73,17 @@ class Trainer:
             raise LossNotFinite(step=step + 1)
         return total
 
-    def evaluate(self, examples: Sequence[Example]) -> float:
-        """Return the mean loss per predicted token."""
+    def evaluate(self, examples: Sequence[Example]) -> HeldOut:
+        """Return the mean loss per predicted token, with its standard error."""
         self.model.eval()
-        total, weight = 0.0, 0
+        found: list[float] = []
+        rows: list[Example] = []
         with torch.no_grad():
             for group in self.groups(examples):
                 losses, _ = self.objective.losses(self.model, self._collate(group))
-                total += float(losses.sum())
-                weight += sum(example.weight for example in group)
-        return total / weight
+                found += losses.tolist()
+                rows += group
+        return held_out(found, [row.weight for row in rows], [row.unit for row in rows])
 
     def _learning_rate(self, step: int, steps: int) -> float:
         return learning_rate(self.settings, steps, step)
