@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -29,21 +30,23 @@ KEYS = {
     "per_device_train_batch_size": 4,
     "privacy": {"epsilon": 4, "delta": 1e-5},
 }
-PLAN = order_for(recipe_of(KEYS), units=20).plan
+ORDINARY = {key: value for key, value in KEYS.items() if key != "privacy"}
 
 
-def saved(keys=KEYS, *, units=20, model=MODEL):
-    recipe = recipe_of(keys)
-    return Saved(model=model, order=order_for(recipe, units=units), release=recipe.release)
+@cache
+def order(units=20):
+    return order_for(recipe_of(KEYS), units=units)  # a second each: noise is sought
+
+
+def saved(units=20):
+    return Saved(model=MODEL, order=order(units))
 
 
 def test_a_run_of_the_same_recipe_is_known_however_many_units_it_found():
     recipe = recipe_of(KEYS)
     assert is_of(recipe, saved(), model=MODEL)
     assert is_of(recipe, saved(units=33), model=MODEL)  # with canaries, whose number is drawn
-    assert is_of(recipe_of({**KEYS, "dataset": "clinic@masked"}), saved(), model=MODEL)  # a name; what it means is compared apart
-    ordinary = {key: value for key, value in KEYS.items() if key != "privacy"}
-    assert is_of(recipe_of(ordinary), saved(ordinary), model=MODEL)
+    assert is_of(recipe_of(ORDINARY), Saved(model=MODEL, order=recipe_of(ORDINARY).order), model=MODEL)
 
 
 @pytest.mark.parametrize(
@@ -58,21 +61,18 @@ def test_a_run_of_the_same_recipe_is_known_however_many_units_it_found():
         {"privacy": {"epsilon": 4, "delta": 1e-5, "unit": "patient_id"}},
         {"privacy": {"epsilon": 4, "delta": 1e-5, "clip_norm": 0.5}},
         {"privacy": {"epsilon": 4, "delta": 1e-5, "sampling_rate": 0.3}},
-        {"privacy": {"epsilon": 4, "delta": 1e-5, "max_batch": 12}},
         {"release": {"membership": {"max_auc": 0.6}}},
     ],
     ids=str,
 )
 def test_another_recipe_is_another_run(changes):
     assert not is_of(recipe_of({**KEYS, **changes}), saved(), model=MODEL)
-    assert not is_of(recipe_of(KEYS), saved({**KEYS, **changes}), model=MODEL)
 
 
 def test_another_model_or_no_promise_is_another_run():
-    ordinary = {key: value for key, value in KEYS.items() if key != "privacy"}
     assert not is_of(recipe_of(KEYS), saved(), model="b" * 64)
-    assert not is_of(recipe_of(KEYS), saved(ordinary), model=MODEL)
-    assert not is_of(recipe_of(ordinary), saved(), model=MODEL)
+    assert not is_of(recipe_of(KEYS), Saved(model=MODEL, order=recipe_of(KEYS).order), model=MODEL)
+    assert not is_of(recipe_of(ORDINARY), saved(), model=MODEL)
 
 
 # ── the budget of all runs together ───────────────────────────────────────────────────────────────────────────────────
@@ -146,8 +146,8 @@ def test_the_plan_says_what_becomes_of_each_value_and_that_searching_is_charged(
     recipe = recipe_of(KEYS)
     done, on = (SimpleNamespace(id=f"train-{state}", state=state) for state in ("done", "interrupted"))
     trials = (
-        Trial(Variant("4", 4.0, recipe), PLAN, reserve(), None),
-        Trial(Variant("8", 8.0, recipe), PLAN, reserve(), on),
+        Trial(Variant("4", 4.0, recipe), order().plan, reserve(), None),
+        Trial(Variant("8", 8.0, recipe), order().plan, reserve(), on),
         Trial(Variant("none", None, recipe), None, None, done),
     )
     row = {"spent": 1.0, "reserved": 2.0, "with_sweep": None, "epsilon": 16.0}
