@@ -18,6 +18,7 @@ from ringfence.core.text import t
 S = TypeVar("S", bound=Settings)
 C = TypeVar("C", bound=str)
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_FEWEST = 2  # values of a sweep
 _OPTIONS = {"mapping": "map", "id_column": "id"}  # by field, where the two differ
 
 
@@ -95,17 +96,48 @@ def override(text: str, verb: str) -> tuple[str, Any]:
 
     Raises: BadArgument.
     """
-    import yaml
-
-    from ringfence.recipe.read import override_value
-
     key, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
         how = t("write key=value; a key inside a block only in the file", "请写成 键=值；块内的键只能写在文件中")
         raise BadArgument(option=text, problem=how, verb=verb)
     if not value.strip():
         raise BadArgument(option=text, problem=t("it has no value; null means none", "没有值；null 表示空"), verb=verb)
+    return key, _value(key, value, verb)
+
+
+def swept(text: str, verb: str) -> tuple[str, list[tuple[str, Any]]]:
+    """Return key and values of `key=value,value`, each as it was written and read as YAML; commas inside brackets or quotes part nothing.
+
+    Raises: BadArgument.
+    """
+    import yaml
+
+    key, equals, values = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", key):
+        how = t("write key=value,value; a key inside a block as block.key", "请写成 键=值,值；块内的键写成 块.键")
+        raise BadArgument(option="--sweep", problem=how, verb=verb)
+    listed = f"[{values}]"
     try:
-        return key, override_value(key, value)
+        nodes = yaml.compose(listed, yaml.SafeLoader).value  # type: ignore[union-attr]  # a list, by its brackets
+    except (yaml.YAMLError, RecursionError) as cause:
+        raise BadArgument(option=key, problem=_unreadable(), verb=verb) from cause
+    if len(nodes) < _FEWEST:
+        problem = t("give at least two values, with commas between them", "请给出至少两个值，以逗号分隔")
+        raise BadArgument(option="--sweep", problem=problem, verb=verb)
+    written = [listed[one.start_mark.index : one.end_mark.index].strip() for one in nodes]
+    return key, [(one, _value(key, one, verb)) for one in written]
+
+
+def _value(key: str, text: str, verb: str) -> Any:  # noqa: ANN401  of any recipe key
+    import yaml
+
+    from ringfence.recipe.read import override_value
+
+    try:
+        return override_value(key, text)
     except yaml.YAMLError as cause:
-        raise BadArgument(option=key, problem=t("its value is not readable YAML", "其值不是可读的 YAML"), verb=verb) from cause
+        raise BadArgument(option=key, problem=_unreadable(), verb=verb) from cause
+
+
+def _unreadable() -> str:
+    return t("its value is not readable YAML", "其值不是可读的 YAML")

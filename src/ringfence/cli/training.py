@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,17 +39,9 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
     """
     from ringfence.flows.train import resume, train
 
-    def started(run: str) -> None:
-        if announce is not None:
-            with contextlib.suppress(BrokenPipeError), os.fdopen(announce, "wb") as pipe:  # whoever asked may be gone; the run goes on
-                pipe.write(f"{run}\n".encode())
-        elif not options().quiet:
-            line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
-            print(line, file=sys.stderr, flush=True)
-
+    started = announcing(announce)
     if plan is not None:
-        _note_missing_canaries(space, plan)
-        note_unreviewed(space, plan.dataset)
+        note_before(space, plan)
     with progress(t("train", "训练")) as bar:
         if again is not None:
             trained = resume(space, again, show=bar, started=started)
@@ -59,6 +51,27 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
         one.made.stage for one in space.state.things.values() if one.made.digest == trained.committed.statement.predicate.inputs["set"]
     ]
     show_trained(trained, is_planted="planted" in planted, needs_audit=space.policy().release.needs_audit)
+
+
+def announcing(announce: int | None) -> Callable[[str], None]:
+    """Return what is called with the id of each run that begins: it tells the person, or the first one on the descriptor `announce`."""
+    waiting = [] if announce is None else [announce]
+
+    def started(run: str) -> None:
+        if waiting:
+            with contextlib.suppress(BrokenPipeError), os.fdopen(waiting.pop(), "wb") as pipe:  # whoever asked may be gone; the run goes on
+                pipe.write(f"{run}\n".encode())
+        elif not options().quiet:
+            line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
+            print(line, file=sys.stderr, flush=True)
+
+    return started
+
+
+def note_before(space: Workspace, plan: Recipe) -> None:
+    """Say what a person may want to change before a run: no canaries where an audit will be asked for, or terms that nobody has decided on."""
+    _note_missing_canaries(space, plan)
+    note_unreviewed(space, plan.dataset)
 
 
 def _note_missing_canaries(space: Workspace, plan: Recipe) -> None:
@@ -133,8 +146,7 @@ def foretell(space: Workspace, plan: Recipe) -> None:
     """Price a run with a bar, and print what it would cost and write."""
     from ringfence.flows.train import price
 
-    _note_missing_canaries(space, plan)
-    note_unreviewed(space, plan.dataset)
+    note_before(space, plan)
     if not options().quiet:
         print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
     with progress(t("price", "估算")) as bar:

@@ -1008,12 +1008,12 @@ class PlanImpossible(PrivacyError):
 
 
 class BudgetExceeded(PrivacyError):
-    """The run would spend more privacy than the set's units have left."""
+    """The run, or the runs of a sweep together, would spend more privacy than the set's units have left."""
 
     code, http_status, exit_code = "RF-DP-002", 409, 10
     what = Text(
-        "the budget of {set} is epsilon {limit} at delta {delta}; with this run it would be {total} (spent {spent}, with open runs {held})",
-        "{set} 的预算为 epsilon {limit}（delta {delta}）；加上本次运行将达到 {total}（已用 {spent}，含未结束的运行 {held}）",
+        "the budget of {set} is epsilon {limit} at delta {delta}; with {runs} it would be {total} (spent {spent}, with open runs {held})",
+        "{set} 的预算为 epsilon {limit}（delta {delta}）；加上{runs}将达到 {total}（已用 {spent}，含未结束的运行 {held}）",
     )
     remedy = Text(
         "ask for a smaller epsilon, or close open runs; ringfence budget show says who spent what",

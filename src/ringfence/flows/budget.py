@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,35 @@ def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_hel
     Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
     space.state.accounts.refuse_frozen(reserve.account, name=name)
-    account = account_at(space, reserve.account)
+    _refuse(account_at(space, reserve.account), [] if is_held else [_mechanism(reserve)], name=name)
+
+
+def refuse_unaffordable_together(space: Workspace, new: Iterable[Reserve], held: Iterable[Reserve], *, name: str) -> None:
+    """Return when everything that is spent and held, and all of these runs, stay within every limit of the accounts that they charge.
+
+    held: of those runs that are on record already. name: of the set, for the error.
+
+    Raises: BudgetMissing, BudgetExceeded.
+    """
+    root = space.state.accounts.root
+    wanted: dict[str, list[Mechanism]] = {root(reserve.account): [] for reserve in held}
+    for reserve in new:
+        wanted.setdefault(root(reserve.account), []).append(_mechanism(reserve))
+    for account, more in wanted.items():
+        space.state.accounts.refuse_frozen(account, name=name)
+        _refuse(account_at(space, account), more, name=name)
+
+
+def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
     if not account.limits:
         raise BudgetMissing(set=name)
+    runs = t("this run", "本次运行") if len(more) <= 1 else t("these {n} runs", "这 {n} 次运行", n=len(more))
     for limit in account.limits:
-        total = account.epsilon([*account.held, *([] if is_held else [_mechanism(reserve)])], delta=limit.delta)
+        total = account.epsilon([*account.held, *more], delta=limit.delta)
         if total > limit.epsilon:
             raise BudgetExceeded(
                 set=name,
+                runs=runs,
                 limit=f"{limit.epsilon:g}",
                 delta=f"{limit.delta:g}",
                 total=f"{total:.3f}",
@@ -191,6 +212,15 @@ def _nearest(account: Account) -> tuple[Budget, float, float]:
     limits = account.limits or (Budget(),)
     rows = [(limit, account.epsilon(delta=limit.delta), account.epsilon(account.held, delta=limit.delta)) for limit in limits]
     return max(rows, key=lambda row: (row[2] / row[0].epsilon, -row[0].epsilon))
+
+
+def overviews_with(space: Workspace, new: Sequence[Reserve], *, accounts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the account of each of `accounts` as a row of a table, once; `with_sweep` is what will be spent and held when the new runs are made."""
+    root = space.state.accounts.root
+    for account in dict.fromkeys(map(root, accounts)):
+        found = account_at(space, account)
+        row, more = overview(found), [_mechanism(one) for one in new if root(one.account) == account]
+        yield row | {"with_sweep": _told(found.epsilon([*found.held, *more], delta=row["delta"]))}
 
 
 def groups(plan: DPPlan) -> list[dict[str, Any]]:

@@ -77,6 +77,15 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A run that nothing refuses, as far as can be known before it begins; only its budget was not asked for."""
+
+    inputs: Mapping[str, Thing]  # canaries not planted yet
+    order: TrainOrder  # with a plan for the units of the set, and for as many canaries as are planted on average
+    reserve: Reserve | None  # of a private run
+
+
+@dataclass(frozen=True)
 class Price:
     """What a run would cost, and what it would promise."""
 
@@ -99,7 +108,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
     """
     _refuse_looser(space, recipe)
-    inputs = _inputs(space, recipe)
+    inputs = inputs_of(space, recipe)
     model = _model(recipe)
     if recipe.audit:
         inputs["set"] = _planted(space, recipe, inputs, show=show)
@@ -121,7 +130,7 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     """
     if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
         raise NotResumable(run=run.id, state=state_of(space, run))
-    saved = _saved(space, run)
+    saved = saved_of(space, run)
     inputs = {role: _thing(space, run, digest) for role, digest in run.intent.inputs.items()}
     inputs["checkpoint"] = _thing(space, run, run.checkpoint.digest)
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
@@ -132,20 +141,18 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
 
     Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
     """
-    _refuse_looser(space, recipe)
-    inputs = _inputs(space, recipe)
+    asked = ask(space, recipe)
+    inputs, order, name = asked.inputs, asked.order, asked.inputs["set"].made.name
+    if asked.reserve:
+        from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+        refuse_unaffordable(space, asked.reserve, name=name)
     model = _model(recipe)
-    control = recipe.privacy is None
-    more = recipe.audit.planted(control=control) if recipe.audit else 0
-    order = _planned(space, recipe, inputs["set"], more=more)
     saved = Saved(model=model.digest, order=order)
-    _gate(space, inputs, order.plan, _reserve(space, inputs["set"], order.plan))(space.policy())  # what would refuse the run refuses here
-    if recipe.audit:
-        refuse_too_many(space, inputs["set"], recipe.audit, control=control)
-    arrow = Arrow(space, "train", name=inputs["set"].made.name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
+    arrow = Arrow(space, "train", name=name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",
-        settings=PriceOrder(**dict(order), to_plant=more),
+        settings=PriceOrder(**dict(order), to_plant=_to_plant(recipe)),
         files={"model": model.path},
         limits=_limits("price.v1", order),
         tier=_tier(space, inputs),
@@ -176,12 +183,31 @@ def _model(recipe: Recipe) -> ModelEntry:
     return model
 
 
+def ask(space: Workspace, recipe: Recipe) -> Asked:
+    """Return what a run would begin with, when nothing but its budget can refuse it. Reads no rows and writes nothing.
+
+    Raises: RecipeLoosens, UnknownName, WrongStage, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap.
+    """
+    _refuse_looser(space, recipe)
+    inputs = inputs_of(space, recipe)
+    order = _planned(space, recipe, inputs["set"], more=_to_plant(recipe))
+    _gate(space, inputs, order.plan)(space.policy())
+    if recipe.audit:
+        refuse_too_many(space, inputs["set"], recipe.audit, control=recipe.privacy is None)
+    return Asked(inputs, order, _reserve(space, inputs["set"], order.plan))
+
+
+def _to_plant(recipe: Recipe) -> int:
+    """Return how many canaries will be planted, on average."""
+    return recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
+
+
 def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:
     """Return the set with canaries, after every question that would refuse the run has been asked of what is known by now."""
     source = inputs["set"]
     assert recipe.audit is not None  # noqa: S101  asked for by the caller
     control = recipe.privacy is None
-    plan = _planned(space, recipe, source, more=recipe.audit.planted(control=control)).plan
+    plan = _planned(space, recipe, source, more=_to_plant(recipe)).plan
     check = _gate(space, inputs, plan, _reserve(space, source, plan))
     check(space.policy())
     return plant(space, source, recipe.audit, control=control, check=check, show=show)
@@ -196,7 +222,6 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
         return recipe.order
     space.state.accounts.refuse_frozen(space.state.accounts.of_set[thing.origin], name=thing.made.name)
     from ringfence.flows.budget import unit_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
-    from ringfence.privacy.accountant import plan  # noqa: PLC0415
 
     budget = space.policy().budget
     if budget is None:
@@ -224,16 +249,24 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
     if recipe.privacy.scope == "record":
         refuse_prepared(space, thing)
     slot = space.input(thing).slot
-    index, settings = read_index(slot, space.keys.data_key(slot.slot)), recipe.order.train
-    found = plan(
-        recipe.privacy,
-        units=index.units() + more,
-        batch=settings.batch,
-        steps=settings.max_steps,
-        epochs=settings.num_train_epochs,
-        most_rows=index.most_rows_of_a_unit(),
+    index = read_index(slot, space.keys.data_key(slot.slot))
+    return order_for(recipe, units=index.units() + more, most_rows=index.most_rows_of_a_unit())
+
+
+def order_for(recipe: Recipe, *, units: int, most_rows: int = 1) -> TrainOrder:
+    """Return the order of a run on so many units; most_rows: of one of them.
+
+    Raises: PlanImpossible.
+    """
+    if recipe.privacy is None:
+        return recipe.order
+    from ringfence.privacy.accountant import plan  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    settings = recipe.order.train
+    planned = plan(
+        recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs, most_rows=most_rows
     )
-    return recipe.order.model_copy(update={"plan": found})
+    return recipe.order.model_copy(update={"plan": planned})
 
 
 def _refuse_looser(space: Workspace, recipe: Recipe) -> None:
@@ -245,7 +278,11 @@ def _refuse_looser(space: Workspace, recipe: Recipe) -> None:
         raise RecipeLoosens(keys=", ".join(f"release.{key}" for key in weaker))
 
 
-def _inputs(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
+def inputs_of(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
+    """Return the sets that a recipe names, by role.
+
+    Raises: UnknownName, AmbiguousName, WrongStage.
+    """
     inputs = {"set": space.state.resolve(recipe.dataset)}
     if recipe.eval_dataset:
         inputs["evaluation"] = space.state.resolve(recipe.eval_dataset)
@@ -394,7 +431,11 @@ def _bytes(saved: Saved) -> bytes:
     return canonical(saved.model_dump(mode="json"))
 
 
-def _saved(space: Workspace, run: Run) -> Saved:
+def saved_of(space: Workspace, run: Run) -> Saved:
+    """Return the settings of a run that may go on.
+
+    Raises: WorkspaceBroken.
+    """
     path = space.path / "runs" / run.id / "order.json"
     try:
         saved = Saved.model_validate(parse_canonical(path.read_bytes()))

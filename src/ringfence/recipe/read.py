@@ -80,7 +80,14 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
 
     Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue.
     """
-    document = {**load(path), **(overrides or {})}
+    return recipe_of({**load(path), **(overrides or {})})
+
+
+def recipe_of(document: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a mapping of keys to values.
+
+    Raises: UnknownKey, RefusedKey, BadValue.
+    """
     lines = tuple(judge(document))  # keys without a value, too: an empty privacy block must not pass for a private run
     for line in lines:
         if line.treatment == "refused":

@@ -1,4 +1,4 @@
-"""What the pictures show, exactly: counts a bin, and the corners of a ROC curve. Pure, and without a drawing."""
+"""What the pictures show, exactly: counts a bin, the corners of a ROC curve, places on an axis. Pure, and without a drawing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import NamedTuple
 _MOST_BINS = 40
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400  # s
 _STEPS = (*(n * _MINUTE for n in (1, 5, 15, 30)), *(n * _HOUR for n in (1, 3, 6, 12)), *(n * _DAY for n in (1, 2, 7, 14, 30, 91, 182, 365)))
+_APART = 0.78  # of an axis: where numbers end when a value that is none stands at its right end
+GAP = (1 + _APART) / 2  # of an axis: where the two part
 
 
 class Bin(NamedTuple):
@@ -27,6 +29,14 @@ class Point(NamedTuple):
 
     others: int
     members: int
+
+
+class Axis(NamedTuple):
+    """Where values stand on an axis from 0 to 1."""
+
+    places: list[float]
+    joined: list[int]  # positions of the values that a line may join, from left to right
+    is_parted: bool  # the value at the right end is no number, and stands behind a gap
 
 
 def histogram(planted: Sequence[float], held_out: Sequence[float], *, reach: float) -> list[Bin]:
@@ -84,6 +94,39 @@ def spaced(places: Sequence[tuple[float, float]], *, least: float) -> list[bool]
         chosen.append(max(abs(place[0] - last[0]), abs(place[1] - last[1])) >= least)
         last = place if chosen[-1] else last
     return chosen
+
+
+def axis(values: Sequence[float | None]) -> Axis:
+    """Return where each value stands; None is one that is no number.
+
+    Numbers above zero stand by their logarithm, the smallest at the left, and a single value that is none apart at the right end. Other numbers stand
+    evenly by size, and words evenly as they come.
+    """
+    ranked = sorted((value, at) for at, value in enumerate(values) if value is not None)
+    joined, others = [at for _, at in ranked], len(values) - len(ranked)
+    is_positive = bool(ranked) and ranked[0][0] > 0
+    if is_positive and others <= 1:
+        least, right = ranked[0][0], _APART if others else 1.0
+        width = math.log(ranked[-1][0] / least)
+        found = [1.0 if value is None else (math.log(value / least) / width if width else 0.5) * right for value in values]
+        return Axis(found, joined, is_parted=bool(others))
+    if not others:
+        return Axis(_evenly([joined.index(at) for at in range(len(values))]), joined, is_parted=False)
+    return Axis(_evenly(range(len(values))), [], is_parted=False)
+
+
+def _evenly(ranks: Sequence[int]) -> list[float]:
+    return [rank / max(1, len(ranks) - 1) for rank in ranks]
+
+
+def steps(low: float, high: float) -> list[float]:
+    """Return round numbers at even distances, seven at most, the first at or below `low` and the last at or above `high`."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power * 5 >= span * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    return [number * step for number in range(first, last + 1)]
 
 
 def _is_straight(first: Point, middle: Point, last: Point) -> bool:

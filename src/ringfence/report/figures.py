@@ -1,4 +1,4 @@
-"""What a page of an audit is made from: known numbers, checked again, and the few names that stand in its head."""
+"""What the pages of audits and sweeps are made from: known numbers, checked again, and the few names that stand in their heads."""
 
 from __future__ import annotations
 
@@ -82,6 +82,62 @@ class AuditShown(Shown):
     exposures_out: Single = None
     scores_in: Single = None
     scores_out: Single = None
+
+
+class TrainShown(Shown):
+    """The figures of a training run that a sweep compares."""
+
+    steps: Count
+    eval_before: Number | None = None
+    eval_after: Number | None = None
+    eval_error: Number | None = None
+    eval_rows: Count = 0
+    eval_units: Count = 0
+
+
+class MemoryShown(Shown):
+    """The figures of an audit that a sweep compares. The word is looked up, never printed."""
+
+    secrets: Count
+    extracted: Count
+    extraction: Bounds
+    members: Count
+    others: Count
+    auc: Bounds
+    epsilon_lower: Number
+    validity: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One value of a sweep, and what its run showed."""
+
+    told: str  # the value, as it was written
+    at: float | None  # the same as a number
+    run: str
+    steps: int  # updates that were made
+    planned: int | None = None  # updates that a private run might have made
+    epsilon: float | None = None  # that it promises; None: an ordinary run
+    delta: float | None = None
+    loss: float | None = None  # of held-out rows, per predicted token; None: not measured
+    lower: float | None = None  # 95 % interval of it; None: its error is not known
+    upper: float | None = None
+    before: float | None = None  # the base model's
+    rows: int = 0  # held out
+    units: int = 0  # whose rows they are
+    audit: MemoryShown | None = None  # None: not audited
+
+
+@dataclass(frozen=True)
+class SweepFacts:
+    """What was swept. Names that users chose are escaped on the page."""
+
+    key: str
+    is_of_privacy: bool  # a value is an epsilon, or none for an ordinary run
+    data_set: str
+    base: str  # as the recipe names it
+    version: str  # of ringfence
+    together: str  # what all private runs on these units spend, as a sentence; empty: none of these is private
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures as SVG inside the page: the exposure of secrets, how well members are told from others, what private runs spent over time. No colour carries a meaning alone."""
+"""Pictures as SVG inside the page: exposure of secrets, members told from others, spending over time, sweeps. No colour carries a meaning alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from html import escape
 
 from ringfence.core.text import t
-from ringfence.report.curves import Bin, Point, instants, share_found, spaced, ticks
+from ringfence.report.curves import GAP, Bin, Point, axis, instants, share_found, spaced, steps, ticks
+from ringfence.report.figures import Tried
 
 FALSE_POSITIVES = 0.01  # where the curve is read off
 _LEFT, _TOP, _BOTTOM = 62, 64, 52  # room for the labels, in SVG units
@@ -19,6 +20,8 @@ _HATCH = (  # the second series is told from the first in black and white, too
 _DAY = 86_400  # s
 _LEAST_SPAN = 300  # s; of a picture over time
 _NUMBER, _MARK = 16.0, 24.0  # between the labels of two runs, and of two releases, in SVG units
+_WIDE, _MARGIN = 620, 48  # of the panels of a sweep, and how far its points keep from their sides
+_ASIDE = 8  # two points of one value stand so far from its middle
 _LETTER = 7.2  # width of a letter of a label, about; a Chinese one is twice as wide
 
 
@@ -164,6 +167,40 @@ def spending_picture(
     )
 
 
+def frontier_picture(tried: Sequence[Tried], key: str) -> str:
+    """Return held-out loss against the values of a key and, where a run was audited, below it what the runs memorised."""
+    loss_top, loss_h, memory_top, memory_h = 22, 220, 352, 150
+    is_audited = any(one.audit for one in tried)
+    found = axis([one.at for one in tried])
+    xs = [_LEFT + _MARGIN + place * (_WIDE - 2 * _MARGIN) for place in found.places]
+    parts = _losses(tried, xs, found.joined, top=loss_top, plot_h=loss_h)
+    panels = [(loss_top, loss_h)]
+    if is_audited:
+        parts += [_HATCH, *_memories(tried, xs, found.joined, top=memory_top, plot_h=memory_h)]
+        panels.append((memory_top, memory_h))
+    for top, plot_h in panels:
+        base = top + plot_h
+        if found.is_parted:
+            parts.append(f'<path class="guess" d="M{_LEFT + _MARGIN + GAP * (_WIDE - 2 * _MARGIN):.1f} {top}V{base}"/>')
+        right = -math.inf  # where the label before ends
+        for x, words in sorted((x, value_told(one)) for x, one in zip(xs, tried, strict=True)):
+            half = _width(words) / 2
+            if x - half > right + _LETTER:
+                parts.append(_text(x, base + 18, words, "middle"))
+                right = x + half
+        parts.append(_text(_LEFT + _WIDE / 2, base + 42, key, "middle"))
+    return _svg(
+        "frontier",
+        t("Held-out loss against {key}", "留出集损失与 {key}", key=key),
+        t(
+            "A point with its interval for each value. The table below has the same numbers.",
+            "每个值一个带区间的点。下表列出相同的数字。",
+        ),
+        (_LEFT + _WIDE + 38, sum(panels[-1]) + _BOTTOM),
+        parts,
+    )
+
+
 def _dated(at: Sequence[int]) -> list[tuple[int, str]]:
     """Return times with what stands below them: the day, or where they are closer together the minute."""
     is_days = all(when % _DAY == 0 for when in at)
@@ -174,6 +211,71 @@ def _under_axis(x: float, base: int, label: str) -> str:
     return f'<path class="lead" d="M{x:.1f} {base}v5"/>{_text(x, base + 20, label, "middle")}'
 
 
+def value_told(one: Tried) -> str:
+    """Return a value of a sweep as people read it."""
+    return t("none", "无") if one.told in ("none", "null") else one.told
+
+
+def _losses(tried: Sequence[Tried], xs: Sequence[float], joined: Sequence[int], *, top: int, plot_h: int) -> list[str]:
+    reached = [bound for one in tried for bound in (one.lower, one.loss, one.upper) if bound is not None]
+    if not reached:
+        return []
+    marks = steps(min(reached), max(reached))
+    digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9))
+
+    def y(loss: float) -> float:
+        return top + plot_h * (1 - (loss - marks[0]) / (marks[-1] - marks[0]))
+
+    parts = [_axis_y([(y(mark), f"{mark:.{digits}f}") for mark in marks], _WIDE, t("held-out loss", "留出集损失"), plot_h, top=top)]
+    parts.append(_line([(xs[at], y(loss)) for at in joined if (loss := tried[at].loss) is not None]))
+    for x, one in zip(xs, tried, strict=True):
+        if one.loss is not None:
+            bounds = None if one.lower is None or one.upper is None else (y(one.lower), y(one.upper))
+            parts.append(_interval(x, bounds) + _circle(x, y(one.loss)))
+    return parts
+
+
+def _memories(tried: Sequence[Tried], xs: Sequence[float], joined: Sequence[int], *, top: int, plot_h: int) -> list[str]:
+    def y(share: float) -> float:
+        return top + plot_h * (1 - share)
+
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    parts = [_axis_y([(y(q), f"{q:.0%}") for q in quarters], _WIDE, t("memorised", "记忆"), plot_h, top=top)]
+    parts.append(f'<path class="guess" d="M{_LEFT} {y(0.5):.1f}h{_WIDE}"/>')
+    extracted, auc = t("secrets extracted", "被提取的秘密"), t("membership AUC (dashed: guessing)", "成员推断 AUC（虚线：随机猜测）")
+    second = _LEFT + 60 + _width(extracted)
+    parts.append(_circle(_LEFT + 7, top - 22) + _text(_LEFT + 19, top - 17, extracted, "start"))
+    parts.append(_square(second, top - 22) + _text(second + 12, top - 17, auc, "start"))
+    audited = {at: audit for at, one in enumerate(tried) if (audit := one.audit) is not None}
+    rates = {at: audit.extraction for at, audit in audited.items() if audit.secrets}
+    areas = {at: audit.auc for at, audit in audited.items() if audit.members and audit.others}
+    for shares, aside, mark in ((rates, -_ASIDE, _circle), (areas, _ASIDE, _square)):
+        parts.append(_line([(xs[at] + aside, y(shares[at].value)) for at in joined if at in shares]))
+        for at, share in shares.items():
+            parts.append(_interval(xs[at] + aside, (y(share.lower), y(share.upper))) + mark(xs[at] + aside, y(share.value)))
+    return parts
+
+
+def _circle(x: float, y: float) -> str:
+    return f'<circle class="planted" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+
+
+def _square(x: float, y: float) -> str:
+    return f'<rect class="held" x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10"/>'
+
+
+def _line(points: Sequence[tuple[float, float]]) -> str:
+    return f'<path class="joins" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}"/>' if len(points) > 1 else ""
+
+
+def _interval(x: float, bounds: tuple[float, float] | None) -> str:
+    """Return the interval of a point, with a stroke at each end."""
+    if bounds is None:
+        return ""
+    low, high = bounds
+    return f'<path class="interval" d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 5:.1f} {low:.1f}h10M{x - 5:.1f} {high:.1f}h10"/>'
+
+
 def signed(number: int) -> str:
     """Return a whole number with a minus as wide as a plus."""
     return str(number).replace("-", "\N{MINUS SIGN}")
@@ -181,7 +283,11 @@ def signed(number: int) -> str:
 
 def _lead(label: str, right: float) -> str:
     """Return where a label that ends at `right` begins."""
-    return f"{right - 4 - sum(_LETTER if ord(c) < 0x2E80 else 2 * _LETTER for c in label):.1f}"  # noqa: PLR2004  first CJK block
+    return f"{right - 4 - _width(label):.1f}"
+
+
+def _width(label: str) -> float:
+    return sum(_LETTER if ord(c) < 0x2E80 else 2 * _LETTER for c in label)  # noqa: PLR2004  first CJK block
 
 
 def _legend() -> str:

@@ -11,6 +11,7 @@ from ringfence.core.order import Channel, Progress
 from ringfence.train.batches import Batches
 from ringfence.train.checkpoint import History, Keeper
 from ringfence.train.data import Example
+from ringfence.train.held_out import HeldOut
 from ringfence.train.trainer import Trainer
 
 
@@ -20,7 +21,7 @@ class Outcome:
 
     history: History
     resumed_from: int | None
-    eval_after: float | None
+    after: HeldOut | None
     seconds_per_step: float  # of the steps made by this process
 
 
@@ -43,7 +44,7 @@ def train(
     history = resumed or History()
     if evaluation and history.eval_before is None:
         channel.progress(Progress(done=history.step, total=steps, phase="evaluate"))
-        history.eval_before = trainer.evaluate(evaluation)
+        history.eval_before = trainer.evaluate(evaluation).loss
     first, began = history.step, time.perf_counter()
     while history.step < steps and (chosen := batches.rows(history.step)) is not None:
         loss = trainer.step(chosen, step=history.step, steps=steps)

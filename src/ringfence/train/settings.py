@@ -119,7 +119,9 @@ class TrainFigures(Figures):
     loss_last: Number | None = None
     eval_before: Number | None = None
     eval_after: Number | None = None
+    eval_error: Number | None = None  # standard error of eval_after over the units of its rows; None: not measured, or a single unit
     eval_rows: Count = 0
+    eval_units: Count = 0  # whose rows they are
     resumed_from: Count | None = None
     trainable: Count  # weights of the adapter
     seconds_load: Number

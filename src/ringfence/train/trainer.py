@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ringfence.core.errors import LossNotFinite
 from ringfence.train.data import Batch, Example, Pass, collate, deal, split
+from ringfence.train.held_out import HeldOut, held_out
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.optimiser import Optimiser
@@ -114,11 +115,15 @@ class Trainer:
         self.each("take_over")
         return total
 
-    def evaluate(self, examples: Sequence[Example]) -> float:
-        """Return the mean loss per predicted token. Raises: RankLost."""
-        found = self.each("losses", [(share,) for share in self.shares(examples)])
-        total: float = sum(loss for of_rank in found for loss in of_rank)
-        return total / sum(example.weight for example in examples)
+    def evaluate(self, examples: Sequence[Example]) -> HeldOut:
+        """Return the mean loss per predicted token, with its standard error.
+
+        Raises: RankLost.
+        """
+        shares = self.shares(examples)
+        found = self.each("losses", [(share,) for share in shares])
+        rows = [row for share in shares for one in share for row in one.rows]
+        return held_out([loss for of_rank in found for loss in of_rank], [row.weight for row in rows], [row.unit for row in rows])
 
     # ── every rank ────────────────────────────────────────────────────────────────────────────────────────────────────
 

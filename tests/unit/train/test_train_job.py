@@ -55,12 +55,14 @@ def test_a_run_learns_and_says_what_it_did(tmp_path, tiny_folder):
     assert (figures.rows, figures.dropped, figures.eval_rows) == (20, 0, 5)
     assert figures.loss_last < figures.loss_first - 0.5
     assert figures.eval_after < figures.eval_before - 0.5
+    assert 0 < figures.eval_error < figures.eval_after
+    assert figures.eval_units == 5
     assert len(figures.losses) == 30
     assert (figures.device, figures.dtype, figures.resumed_from) == ("cpu", "float32", None)
     assert figures.peak_memory > 50e6
     work = [frame for frame in channel.frames if frame.phase == "work"]
     assert [frame.done for frame in work] == list(range(1, 31))
-    assert TrainFigures.public().isdisjoint({"losses", "loss_first", "loss_last", "eval_before", "eval_after"})
+    assert TrainFigures.public().isdisjoint({"losses", "loss_first", "loss_last", "eval_before", "eval_after", "eval_error"})
 
 
 def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_logits(tmp_path, tiny_folder):

@@ -21,10 +21,18 @@ def register(app: typer.Typer) -> None:
         help=t(
             "Fine-tune a base model on a set that the policy admits. The recipe is LLaMA-Factory's YAML; key=value overrides it.\n\n"
             "Examples:\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
-            "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses.",
+            "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
+            "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
+            "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses.\n\n"
+            "A sweep trains once for each value of one key and compares the losses on held-out rows; every private run is charged. "
+            "The same command again makes only what is missing, and prints the table.",
             "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖。\n\n"
             "示例：\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
-            "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续。",
+            "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
+            "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
+            "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续。\n\n"
+            "参数扫描对一个键的每个值各训练一次，并比较留出集上的损失；每次隐私运行都计入预算。"
+            "再次运行同一命令只做缺少的部分，并打印表格。",
         ),
     )(train)
 
@@ -49,6 +57,31 @@ def train(
             ),
         ),
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=VALUE,VALUE",
+            help=t(
+                "Train once for each value of a key and compare; of privacy.epsilon, none is an ordinary run.",
+                "对某个键的每个值各训练一次并比较；privacy.epsilon 的 none 表示普通运行。",
+            ),
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help=t("With --sweep: write the picture and the table to FILE.", "配合 --sweep：把图与表写到 FILE。"),
+        ),
+    ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help=t("With --sweep: audit each run that was not.", "配合 --sweep：审计每个尚未审计的运行。"))
+    ] = False,
+    auditor_passphrase_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help=t("With --audit: the auditor's passphrase.", "配合 --audit：审计员的口令。"))
+    ] = None,
     announce_fd: AnnounceFd = None,
 ) -> None:
     """Fine-tune a base model."""
@@ -56,7 +89,17 @@ def train(
     from ringfence.cli.training import follow, foretell, launch
     from ringfence.recipe.read import read
 
-    plan = read(recipe, dict(override(text, "train") for text in overrides or [])).shared_by(processes)
+    keys = dict(override(text, "train") for text in overrides or [])
+    if sweep or html or audit:
+        from ringfence.cli.sweeping import asked, compare
+
+        wanted = asked(recipe, keys, sweep or [], html=html, audits=audit, auditor=auditor_passphrase_file, processes=processes)
+        if detach and not dry_run:
+            launch(["train", str(recipe.resolve()), *(overrides or []), *wanted.arguments()])
+            return
+        compare(workspace(), wanted, dry_run=dry_run, announce=announce_fd)
+        return
+    plan = read(recipe, keys).shared_by(processes)
     if detach and not dry_run:
         launch(["train", str(recipe.resolve()), *(overrides or []), *([] if processes is None else ["--processes", str(processes)])])
         return

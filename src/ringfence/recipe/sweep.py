@@ -1,0 +1,73 @@
+"""A sweep: one recipe, with one of its keys set to each of several values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.core.errors import BadValue
+from ringfence.core.text import t
+from ringfence.recipe.read import Recipe, load, recipe_of
+
+EPSILON = "privacy.epsilon"
+ORDINARY = "none"  # as a value of privacy.epsilon: a run without a privacy block
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The recipe with one value of the swept key."""
+
+    told: str  # the value, as it was written
+    at: float | None  # the same as a number; None where it is none
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Recipes that differ in one key."""
+
+    key: str  # a key inside a block has a dot: privacy.epsilon
+    variants: tuple[Variant, ...]
+
+    @property
+    def is_of_privacy(self) -> bool:
+        """Whether the runs differ in what they promise: a value then is an epsilon, or no promise at all."""
+        return self.key == EPSILON
+
+
+def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides: Mapping[str, Any] | None = None) -> Sweep:
+    """Return the recipe of a YAML file with each of the values in the place of `key`; `overrides` hold for all of them.
+
+    values: as they were written, and as they are. Of privacy.epsilon, `none` leaves the privacy block out.
+
+    Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue also where nothing would tell the runs apart: without held-out rows, or two values
+    that are the same.
+    """
+    document = {**load(path), **(overrides or {})}
+    found: list[Variant] = []
+    for told, value in values:
+        recipe = recipe_of(_with(document, key, value))
+        if not recipe.order.train.eval:
+            raise BadValue(key="eval_dataset", problem=t("a sweep compares runs on held-out rows", "参数扫描需要留出集来比较各次运行"))
+        if any(recipe == other.recipe for other in found):
+            raise BadValue(
+                key=key, problem=t("{value} makes the same run as another value", "{value} 与另一个值得到同样的运行", value=told)
+            )
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        found.append(Variant(told, float(value) if is_number else None, recipe))  # type: ignore[arg-type]  # is_number says so
+    return Sweep(key, tuple(found))
+
+
+def _with(document: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Return the document with a value in the place of a key."""
+    if key == EPSILON and value in (ORDINARY, None):
+        return {name: block for name, block in document.items() if name != "privacy"}
+    name, dot, rest = key.partition(".")
+    if not dot:
+        return {**document, name: value}
+    block = document.get(name) or {}
+    if not isinstance(block, dict):
+        raise BadValue(key=name, problem=t("it is no block, so it has no {key}", "它不是块，没有 {key}", key=rest))
+    return {**document, name: _with(block, rest, value)}

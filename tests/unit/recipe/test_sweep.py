@@ -1,0 +1,75 @@
+"""A sweep is one recipe many times over, and nothing else in it changes."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from ringfence.core.errors import BadValue, UnknownKey
+from ringfence.recipe.read import read
+from ringfence.recipe.sweep import sweep
+
+RECIPE = {
+    "model_name_or_path": "smollm2",
+    "dataset": "clinic",
+    "eval_dataset": "heldout",
+    "optim": "sgd",
+    "privacy": {"epsilon": 8, "delta": 1.0e-5, "unit": "patient_id"},
+    "audit": {"secrets": 12, "in_out": 40},
+}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(**changes):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in {**RECIPE, **changes}.items() if value is not None}))
+        return path
+
+    return write
+
+
+def swept(path, key, *values, **overrides):
+    return sweep(path, key, [(str(value), value) for value in values], overrides)
+
+
+def test_each_recipe_is_what_the_file_would_be_with_that_value(recipe):
+    found = swept(recipe(), "privacy.epsilon", 1, 3.5, "none", seed=7)
+    assert found.is_of_privacy
+    assert [(one.told, one.at) for one in found.variants] == [("1", 1.0), ("3.5", 3.5), ("none", None)]
+    for one, block in zip(found.variants, ({"epsilon": 1}, {"epsilon": 3.5}, None), strict=True):
+        assert one.recipe == read(recipe(privacy=block and {**RECIPE["privacy"], **block}, seed=7))
+    assert found.variants[2].recipe.privacy is None
+
+
+def test_a_key_at_the_top_and_keys_of_a_block_that_is_not_there(recipe):
+    found = swept(recipe(), "lora_rank", 2, 4)
+    assert ([one.recipe.order.train.lora_rank for one in found.variants], found.is_of_privacy) == ([2, 4], False)
+    found = swept(recipe(audit=None), "audit.secrets", 20, 30)
+    assert [one.recipe.audit.secrets for one in found.variants] == [20, 30]
+    words = swept(recipe(), "lr_scheduler_type", "linear", "cosine")
+    assert [one.at for one in words.variants] == [None, None]
+    assert [one.at for one in swept(recipe(), "train_on_prompt", True, False).variants] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "error", "at"),
+    [
+        ("privacy.epsilon", (4, 0), BadValue, "privacy.epsilon"),
+        ("privacy.epsilom", (4, 5), BadValue, "privacy.epsilom"),
+        ("privacy.epsilon", (4, 4.0), BadValue, "privacy.epsilon"),
+        ("preprocessing_num_workers", (1, 2), BadValue, "preprocessing_num_workers"),  # noted, and nothing changes
+        ("dataset.name", (1, 2), BadValue, "dataset"),
+        ("lora_rnk", (1, 2), UnknownKey, "lora_rnk"),
+        ("do_eval", (True, False), BadValue, "eval_dataset"),
+    ],
+)
+def test_a_value_that_cannot_stand_or_makes_no_other_run_is_refused(recipe, key, values, error, at):
+    with pytest.raises(error) as caught:
+        swept(recipe(), key, *values)
+    assert caught.value.facts["key"] == at
+
+
+def test_without_held_out_rows_there_is_nothing_to_compare(recipe):
+    with pytest.raises(BadValue, match="held-out rows"):
+        swept(recipe(eval_dataset=None), "lora_rank", 2, 4)
