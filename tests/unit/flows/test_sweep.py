@@ -9,7 +9,7 @@ import pytest
 
 from ringfence.cli.sweeping import plan_lines
 from ringfence.core import text
-from ringfence.core.errors import BudgetExceeded, BudgetMissing
+from ringfence.core.errors import AccountFrozen, BudgetExceeded, BudgetMissing
 from ringfence.core.policy import Budget
 from ringfence.flows import budget
 from ringfence.flows.budget import Account, overviews_with, refuse_unaffordable_together
@@ -90,13 +90,29 @@ def spent(*reserves):
 def space(monkeypatch):
     """A space whose accounts have the given limit and hold the given reserves; joined accounts begin alike."""
 
-    def make(*limits, held=()):
+    def make(*limits, held=(), frozen=None):
         def account_at(_, account):
             mechanisms = tuple(Mechanism(**one.model_dump(exclude={"account"})) for one in held if one.account == account)
-            return Account(frozenset({account}), ("clinic",), (None,), tuple(Budget(epsilon=one) for one in limits), (), mechanisms, ())
+            return Account(
+                group=frozenset({account}),
+                sets=("clinic",),
+                units=(None,),
+                limits=tuple(Budget(epsilon=one) for one in limits),
+                spenders=(),
+                spent=(),
+                held=mechanisms,
+                voided_by=(),
+                frozen=None,
+                unfinished=(),
+            )
+
+        def refuse_frozen(account, *, name):
+            if account == frozen:
+                raise AccountFrozen(set=name, since="2026-01-01")
 
         monkeypatch.setattr(budget, "account_at", account_at)
-        return SimpleNamespace(state=SimpleNamespace(accounts=SimpleNamespace(root=lambda account: account[:4].ljust(64, "0"))))
+        accounts = SimpleNamespace(root=lambda account: account[:4].ljust(64, "0"), refuse_frozen=refuse_frozen)
+        return SimpleNamespace(state=SimpleNamespace(accounts=accounts))
 
     return make
 
@@ -113,6 +129,14 @@ def test_runs_that_fit_singly_and_not_together_are_refused_with_their_total(spac
     with pytest.raises(BudgetExceeded):
         refuse_unaffordable_together(there, [reserve("acc1a"), reserve("acc1b")], [], name="clinic")  # the same people
     refuse_unaffordable_together(space(two + 1e-6), [reserve(), reserve()], [], name="clinic")
+
+
+def test_a_sweep_on_a_frozen_account_is_refused_as_a_whole(space):
+    frozen = reserve("acc2").account
+    refuse_unaffordable_together(space(16.0, frozen=frozen), [reserve("acc1")], [], name="clinic")
+    for new, held in (([reserve("acc1"), reserve("acc2")], []), ([reserve("acc1")], [reserve("acc2")])):
+        with pytest.raises(AccountFrozen):
+            refuse_unaffordable_together(space(16.0, frozen=frozen), new, held, name="clinic")
 
 
 def test_a_run_that_goes_on_is_held_already_and_still_has_to_fit(space):
