@@ -16,6 +16,7 @@ from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows.budget import accounts, find, overview, refuse_unaffordable, set_budget
 from ringfence.flows.data import delete
 from ringfence.flows.import_ import import_file
+from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close, details, request_stop
@@ -25,6 +26,7 @@ from ringfence.models.tiny import write_tiny_model
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
+from ringfence.vault.keys import Passphrase
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen, ungated, write_rows
@@ -272,12 +274,20 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case[0] or case[1]}")
-def test_a_privacy_block_that_cannot_stand_is_refused_before_anything_starts(space, tmp_path, recipe, cli, case):
-    block, top, code, exit_code = case
-    import_notes(space, tmp_path)
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory, model_store):
+    """A workspace with a set of patients, to be refused in."""
+    folder = tmp_path_factory.mktemp("unchanged")
+    space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
+    import_notes(space, folder)
     set_policy(space, open_policy())
-    size = space.ledger.size
+    return space
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case[0] or case[1]}")
+def test_a_privacy_block_that_cannot_stand_is_refused_before_anything_starts(unchanged, recipe, cli, case):
+    block, top, code, exit_code = case
+    space, size = unchanged, unchanged.ledger.size
     path = recipe(privacy={**PRIVACY, **block}, **top)
     got, answer = cli("train", path, workspace=space.path)
     assert (got, answer["error"]["code"]) == (exit_code, code)
