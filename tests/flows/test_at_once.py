@@ -62,6 +62,7 @@ def test_two_imports_both_succeed(begin, tmp_path):
     assert {"a", "b"} <= {thing.made.name for thing in reopen(begin.path).state.live().values()}
 
 
+@pytest.mark.full
 def test_two_trainings_on_one_set_both_succeed_and_learn_the_same(begin, tmp_path):
     recipe = write_recipe(tmp_path, save_steps=2)
     assert ends(*(begin("train", recipe) for _ in range(2))) == [(0, ""), (0, "")]
@@ -81,6 +82,7 @@ def test_of_two_releases_under_one_name_one_is_made(begin):
     assert subprocess.run([*map(str, verify)], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.full
 def test_what_a_training_reads_cannot_be_deleted_under_it(begin, tmp_path):
     training = begin("train", write_recipe(tmp_path, max_steps=5000))
     watched = Workspace.open(begin.path)

@@ -252,6 +252,7 @@ def test_the_alarm_of_serve_knows_every_planted_canary_and_no_other(over):
     assert {left(f"Who is {one.who}?")(f"It is {one.secret}.") for one in planted if not one.is_in} == {0}
 
 
+@pytest.mark.full
 def test_a_register_that_was_changed_or_exchanged_opens_no_audit(over):
     space, run = over
     (register,) = [thing for thing in space.state.things.values() if thing.made.kind == "register"]
@@ -282,6 +283,7 @@ def test_a_dry_run_says_what_the_numbers_can_and_cannot_show(over):
     assert [one.partition(":")[0] for one in missing] == ["G1 secret extraction", "G2 secret exposure", "G3 membership"]
 
 
+@pytest.mark.full
 def test_five_rows_with_answers_of_a_word_are_too_few_to_decide_and_it_says_what_would(space, tmp_path, recipe):
     rows = [{"prompt": f"p{i}", "completion": "yes", "patient_id": f"P{i}"} for i in range(5)]
     import_notes(space, tmp_path, rows)
@@ -372,6 +374,7 @@ def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recip
     assert seconds == {}  # how long it looked at real rows is a fact about them
 
 
+@pytest.mark.full
 def test_a_run_that_cut_its_canaries_is_not_called_private(space, tmp_path, recipe):
     import_notes(space, tmp_path, [{"prompt": f"p{i}", "completion": "fine", "patient_id": f"P{i}"} for i in range(20)])
     set_policy(space, anything_goes())

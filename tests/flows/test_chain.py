@@ -105,6 +105,7 @@ def test_ctrl_c_during_a_commit_stops_the_next_step(space, tmp_path, monkeypatch
     scan(space, "clinic", settings=ScanSettings())
 
 
+@pytest.mark.full
 def test_the_price_of_memory_is_what_the_run_takes(space, tmp_path, recipe):
     """Of this small model it is mostly torch; benchmarks/price.py compares both figures on a real one."""
     masked(space, tmp_path)

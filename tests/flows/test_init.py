@@ -79,7 +79,7 @@ def started(files, target, trace):
 
 
 @NEEDS_STRACE
-@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.full)])
 def test_an_init_that_was_killed_anywhere_can_be_made_again(files, every):
     assert started(files, files / "whole", counting(files / "log")).returncode == 0
     points = points_of(files / "log")[::every]

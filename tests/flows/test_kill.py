@@ -33,10 +33,10 @@ from ringfence.workspace.space import Workspace, policy_entry
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, notes, reopen, write_rows
 from tests.flows.kill_points import CTRL_C, KILLED, NEEDS_STRACE, counting, killing, points_of, renames_onto
 
-QUICK = ("import", "scan", "deid", "release", "delete")
+QUICK = ("import", "delete")
 TRAININGS = ("train", "resume")
 COSTLY = ("audit", *TRAININGS)  # each try starts torch
-ARROWS = (*QUICK, "keep", "policy", "plant", "audit", "fsck", *TRAININGS)
+ARROWS = (*QUICK, "scan", "deid", "release", "keep", "policy", "plant", "audit", "fsck", *TRAININGS)
 LEAST, LEAST_IN_TRAIN = 300, 20  # points that the full test promises
 IN_COSTLY = 30  # points tried in each of these
 pytestmark = NEEDS_STRACE
@@ -271,7 +271,7 @@ def test_killed_where_it_hurts_most(bench, arrow):
         assert bench.killed(arrow, call, k)
 
 
-@pytest.mark.parametrize("arrow", ["train", "plant", "audit", pytest.param("resume", marks=pytest.mark.full)])
+@pytest.mark.parametrize("arrow", ["train", *(pytest.param(arrow, marks=pytest.mark.full) for arrow in ("plant", "audit", "resume"))])
 def test_what_trains_or_audits_killed_just_before_its_outcome(bench, arrow):
     """What it made and its key are there, the ledger does not say so: a run goes on from its last checkpoint, the rest is done again."""
     bench.measure(arrow)
@@ -306,7 +306,10 @@ def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
     assert fsck(opened).broken == []
 
 
-@pytest.mark.parametrize(("arrow", "stops"), [("deid", True), ("release", True), ("plant", True), ("audit", True), ("delete", False)])
+MORE = [pytest.param(arrow, True, marks=pytest.mark.full) for arrow in ("release", "plant", "audit")]
+
+
+@pytest.mark.parametrize(("arrow", "stops"), [("deid", True), ("delete", False), *MORE])
 def test_ctrl_c_on_the_way(bench, arrow, stops):
     """What is being made is given up, early on; a deletion that has begun is finished."""
     fsyncs = [p for p in bench.measure(arrow) if p[0] == "fsync"]

@@ -194,6 +194,7 @@ def test_the_rows_that_taggers_are_least_sure_of_are_reviewed_without_a_bound(re
     assert (code, answer["error"]["code"]) == (2, "RF-CORE-004")
 
 
+@pytest.mark.full
 def test_how_many_samples_were_drawn_is_on_record_and_said_with_the_bound(review, ws, capsys, monkeypatch, tmp_path):
     assert review("--rows", "5", "--seed", "1", lines=["o"])[1]["other_draws"] == 0
     review("--by", "uncertainty", "--rows", "5", lines=["q"])  # bounds nothing, so nobody could prefer it

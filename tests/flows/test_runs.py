@@ -72,6 +72,7 @@ def test_a_detached_run_is_watched_stopped_and_resumed(terminal):
     assert terminal("run", "stop", run_id)[1]["error"]["code"] == "RF-TRAIN-006"
 
 
+@pytest.mark.full
 def test_a_detached_run_outlives_its_terminal(terminal):
     """The command leads the session of a terminal of its own; its end hangs up on everything that is still in the session."""
     begun, master = pty.fork()
@@ -107,6 +108,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
     assert run.checkpoint is not None
 
 
+@pytest.mark.full
 def test_a_training_whose_child_is_killed_goes_on_from_its_checkpoint(terminal):
     code, whole = terminal("train", terminal.recipe, "max_steps=60")  # and 20 checkpoints below: it is still at work when it is killed
     assert code == 0
@@ -162,6 +164,7 @@ def test_a_detached_run_that_is_killed_before_it_has_an_id_is_an_error(terminal,
             training.launch(["train", "x"])
 
 
+@pytest.mark.full
 def test_a_detached_run_may_warn_first(terminal, monkeypatch):
     monkeypatch.setenv("PYTHONWARNINGS", "always")
     monkeypatch.setenv("PYTHONDEVMODE", "1")  # the interpreter itself then warns on standard error
@@ -193,6 +196,7 @@ def test_ctrl_c_ends_an_arrow_and_leaves_nothing(terminal, tmp_path, arrow):
     assert fsck(again).mended == []
 
 
+@pytest.mark.full
 def test_a_changed_checkpoint_is_not_resumed(terminal):
     code, started = terminal("train", terminal.recipe, "--detach")
     assert code == 0

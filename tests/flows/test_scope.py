@@ -9,7 +9,7 @@ from ringfence.deid.profile import settings_for
 from ringfence.flows.deid import deidentify
 from ringfence.flows.scan import scan
 from ringfence.flows.scope import refuse_prepared
-from ringfence.flows.train import price
+from ringfence.flows.train import ask
 from ringfence.recipe.read import read
 from ringfence.scan.settings import ScanSettings
 from tests.flows.conftest import import_notes, set_policy
@@ -23,7 +23,7 @@ def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(sp
     alone = settings_for("default").model_copy(update={"reach": "record"})
     deidentify(space, "clinic", settings=alone)
     wanted = read(recipe(privacy={**PRIVACY, "scope": "record"}, optim="sgd", max_steps=2))
-    plan = price(space, wanted).plan
+    plan = ask(space, wanted).order.plan
     assert plan.scope == "record"
     assert plan.statement("en").endswith("about the records as they were imported")
     assert read(recipe(privacy=PRIVACY, optim="sgd", max_steps=2)).privacy.scope == "prepared"
@@ -32,7 +32,7 @@ def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(sp
 
     deidentify(space, "clinic", settings=alone.model_copy(update={"reach": "set"}))
     with pytest.raises(PlanImpossible, match="--reach record"):
-        price(space, wanted)
+        ask(space, wanted)
 
     scan(space, "clinic", settings=ScanSettings(parts=("unicode.v1",)))
     refuse_prepared(space, space.state.resolve("clinic@cleared"))

@@ -327,7 +327,7 @@ def test_an_alarm_cuts_the_answer_and_is_on_record_without_its_text(copy):
     }
 
 
-@pytest.mark.parametrize("error", [Busy(what_held="the lock"), LedgerUnavailable()])
+@pytest.mark.parametrize("error", [Busy(what_held="the lock"), pytest.param(LedgerUnavailable(), marks=pytest.mark.full)])
 def test_an_alarm_that_cannot_be_recorded_cuts_the_answer_all_the_same_and_says_so(copy, monkeypatch, error):
     def refuse(*_):
         raise error

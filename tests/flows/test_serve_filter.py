@@ -120,7 +120,7 @@ def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     assert [one["type"] for one in entries(telling[0])[-3:]] == ["alarm", "alarm", "filter"]
 
 
-@pytest.mark.parametrize("is_released", [True, False])
+@pytest.mark.parametrize("is_released", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_chat_masks_a_bundle_and_an_unreleased_run_alike(telling, cli, is_released):
     folder, run = telling
     target = "lora" if is_released else run

@@ -115,6 +115,7 @@ def test_a_step_that_is_cut_loses_no_more_than_is_told_by_brute_force_over_who_i
         assert max(lost) <= delta
 
 
+@pytest.mark.full
 def test_a_cut_that_hardly_ever_happens_costs_a_thousandth_of_delta_and_is_bounded_both_ways():
     """The bound by rare events is never below what dp-accounting's own cut gives by more than the grid, nor far above it."""
     made = plan(WANTED, units=400, batch=40, steps=40, epochs=1)
@@ -165,6 +166,7 @@ def test_of_units_that_are_always_read_the_group_is_a_larger_step():
     assert whole <= epsilon_of_group(steps(20.0, 1.0, 50), units=3, delta=1e-5) <= 1.01 * whole
 
 
+@pytest.mark.full
 def test_where_steps_may_be_cut_a_group_costs_more_and_hardly_more_where_they_hardly_are():
     free = epsilon_of_group(steps(1.0, 0.01, 1_000), units=4, delta=1e-5)
     for most, least, largest in ((10_000, 1.0, 1.0), (200, 1.0, 1.001), (140, 1.05, math.inf)):
