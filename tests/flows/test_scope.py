@@ -7,6 +7,8 @@ import pytest
 from ringfence.core.errors import BadArgument, PlanImpossible
 from ringfence.deid.profile import settings_for
 from ringfence.flows.deid import deidentify
+from ringfence.flows.plant import plant
+from ringfence.flows.plant import settings_for as canaries_of
 from ringfence.flows.scan import scan
 from ringfence.flows.scope import refuse_prepared
 from ringfence.flows.train import ask
@@ -27,6 +29,14 @@ def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(sp
     assert plan.scope == "record"
     assert plan.statement("en").endswith("about the records as they were imported")
     assert read(recipe(privacy=PRIVACY, optim="sgd", max_steps=2)).privacy.scope == "prepared"
+    audited = read(
+        recipe(privacy={**PRIVACY, "scope": "record"}, audit={"secrets": 2, "in_out": 2, "exceed_cap": True}, optim="sgd", max_steps=2)
+    )
+    blind, masked = canaries_of(space, audited), space.state.resolve("clinic@masked")
+    refuse_prepared(space, plant(space, masked, blind, check=lambda _: None))
+    looked = plant(space, masked, blind.model_copy(update={"blind": False}), check=lambda _: None)
+    with pytest.raises(PlanImpossible, match="languages of its rows"):
+        refuse_prepared(space, looked)
     with pytest.raises(BadArgument, match="taught"):
         deidentify(space, "clinic", settings=alone, taggers=["ours"])
 

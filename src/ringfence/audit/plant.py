@@ -24,7 +24,7 @@ def run(child: Child[PlantSettings]) -> PlantFigures:
     order, keys = child.order, child.keys
     source_slot, set_slot, register_slot = order.inputs["set"], order.outputs["set"], order.outputs["register"]
     source = SetReader(source_slot, keys.data[source_slot.slot])
-    register = draw(order.settings.audit, control=order.settings.control, chinese=_chinese(source))
+    register = draw(order.settings.audit, control=order.settings.control, chinese=0.5 if order.settings.blind else _chinese(source))
     rows = [one for one in register.canaries if one.is_in for _ in range(one.times)]
     random.SystemRandom().shuffle(rows)
     has_units = source.index.unit_table is not None

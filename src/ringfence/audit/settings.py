@@ -91,6 +91,9 @@ class PlantSettings(Settings):
     audit: AuditSettings = AuditSettings()
     control: bool  # an ordinary run follows
     auditor: Annotated[str, Field(max_length=10_000)]  # public keyset
+    blind: bool = (
+        False  # half of the canaries in each language, whatever the rows speak: for a promise about the records as they were imported
+    )
 
 
 class PlantFigures(Figures):

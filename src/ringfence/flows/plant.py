@@ -11,6 +11,7 @@ from ringfence.core.policy import Policy
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
+from ringfence.recipe.read import Recipe
 from ringfence.vault.index import read_index
 from ringfence.workspace.arrow import Arrow, Facts, Plan
 from ringfence.workspace.space import Workspace
@@ -20,21 +21,19 @@ from ringfence.workspace.state import Thing
 def plant(
     space: Workspace,
     source: Thing,
-    audit: AuditSettings,
+    settings: PlantSettings,
     *,
-    control: bool,
     check: Callable[[Policy], None],
     show: Callable[[Progress], None] = lambda _: None,
 ) -> Thing:
     """Write a training set with canaries and their register, and return the set.
 
-    control: an ordinary run follows, so plant the positive control, too. check: the policy's question, asked before anything is read.
+    check: the policy's question, asked before anything is read.
 
     Raises: CanariesOverCap, PolicyRefused, SandboxError.
     """
-    refuse_too_many(space, source, audit, control=control)
+    refuse_too_many(space, source, settings.audit, control=settings.control)
     made = source.made
-    settings = PlantSettings(audit=audit, control=control, auditor=space.public.auditor)
     outputs = {"set": Plan("set", "planted", profile=made.profile), "register": Plan("register", "register")}
     with Arrow(
         space, "plant", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs, check=check
@@ -42,6 +41,13 @@ def plant(
         work = arrow.work("plant.v1", purpose=("content",), tier=tier_for(space.policy(), made.label))
         done = start(work, PlantFigures, handlers=Handlers(progress=show))
         return arrow.commit(done, Facts(software=software())).things["set"]
+
+
+def settings_for(space: Workspace, recipe: Recipe) -> PlantSettings:
+    """Return what a recipe with an audit: block plants. An ordinary run gets the positive control, too."""
+    assert recipe.audit is not None  # noqa: S101  asked for by the caller
+    blind = recipe.privacy is not None and recipe.privacy.scope == "record"
+    return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind)
 
 
 def refuse_too_many(space: Workspace, source: Thing, audit: AuditSettings, *, control: bool) -> None:

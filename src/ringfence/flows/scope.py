@@ -34,6 +34,8 @@ def _looks_across(statement: Statement) -> str:
     if step == "scan":
         together = [part for part in predicate.parts if not DETECTORS.create(part).alone]
         return t("the scan compared them ({parts})", "扫描对它们作了比较（{parts}）", parts=", ".join(together)) if together else ""
+    if step == "plant":
+        return "" if predicate.settings.get("blind") else t("the canaries speak the languages of its rows", "金丝雀采用其各行的语言")
     if step == "deid":
         if predicate.settings.get("reach") != "record":
             return t(

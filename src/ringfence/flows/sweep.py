@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ringfence import __version__
-from ringfence.audit.settings import PlantSettings
 from ringfence.core.digest import settings_digest
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import Busy, NotResumable
 from ringfence.core.order import Progress
 from ringfence.core.text import t
 from ringfence.flows.audit import audit
+from ringfence.flows.plant import settings_for
 from ringfence.flows.runs import audits_of, details, state_of
 from ringfence.flows.train import Price, Saved, ask, inputs_of, order_for, price, resume, saved_of, train
 from ringfence.models import store as models
@@ -206,8 +206,7 @@ def is_of(recipe: Recipe, saved: Saved, *, model: str) -> bool:
 
 def _planted_from(space: Workspace, source: Thing, recipe: Recipe) -> set[str]:
     """Return the digests of the sets that were made of `source` with such canaries as the recipe asks for."""
-    assert recipe.audit is not None  # noqa: S101  asked for by the caller
-    settings = settings_digest(PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor))
+    settings = settings_digest(settings_for(space, recipe))
     runs = [run for run in space.state.runs.values() if run.intent.arrow == "plant" and run.intent.settings == settings]
     return {made.digest for run in runs if run.intent.inputs["set"] == source.made.digest for made in run.made if made.kind == "set"}
 

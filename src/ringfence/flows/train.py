@@ -34,7 +34,7 @@ from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.memory import Expected, foretell_memory
-from ringfence.flows.plant import plant, refuse_too_many
+from ringfence.flows.plant import plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
 from ringfence.flows.scope import refuse_prepared
 from ringfence.jobs.start import Handlers, start
@@ -206,11 +206,10 @@ def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, s
     """Return the set with canaries, after every question that would refuse the run has been asked of what is known by now."""
     source = inputs["set"]
     assert recipe.audit is not None  # noqa: S101  asked for by the caller
-    control = recipe.privacy is None
     plan = _planned(space, recipe, source, more=_to_plant(recipe)).plan
     check = _gate(space, inputs, plan, _reserve(space, source, plan))
     check(space.policy())
-    return plant(space, source, recipe.audit, control=control, check=check, show=show)
+    return plant(space, source, settings_for(space, recipe), check=check, show=show)
 
 
 def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -> TrainOrder:

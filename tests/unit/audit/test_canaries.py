@@ -8,10 +8,15 @@ import pytest
 from scipy.stats import binom
 from tink import hybrid, json_proto_keyset_format, new_keyset_handle, proto_keyset_format, secret_key_access
 
+from ringfence.audit import plant
 from ringfence.audit import register as at_rest
 from ringfence.audit.canaries import draw
-from ringfence.audit.settings import AuditSettings, Canary, Register, cap
+from ringfence.audit.settings import AuditSettings, Canary, PlantSettings, Register, cap
 from ringfence.core.errors import RegisterBroken
+from ringfence.core.order import Child, Keys, Order
+from ringfence.core.records import Record
+from ringfence.vault.sets import SetReader, SetWriter
+from tests.unit.deid.test_deid_job import CONTENT, TENANT, Host, new_key, new_slot, stored
 
 ALARM = 1e-6  # chance that an honest draw fails a test
 
@@ -100,3 +105,24 @@ def test_bytes_that_are_no_register_are_refused(keys):
     for text in (b"{}", json.dumps({"format": "ringfence.register/1"}).encode(), b"not JSON"):
         with pytest.raises(RegisterBroken):
             at_rest.unseal(key.encrypt(text, b"ringfence/1|register|" + b"a" * 32), auditor=private, slot="a" * 32)
+
+
+@pytest.mark.parametrize(("blind", "languages"), [(False, {"zh"}), (True, {"zh", "en"})])
+def test_for_a_promise_about_imported_records_no_row_decides_the_language(keys, tmp_path, blind, languages):
+    source, made, register = new_slot(tmp_path, "set"), new_slot(tmp_path, "set"), new_slot(tmp_path, "register")
+    data = {slot.slot: new_key() for slot in (source, made, register)}
+    with SetWriter(source, data[source.slot], CONTENT) as writer:
+        for n in range(5):
+            writer.write(Record(f"{n:032x}", f"{n:032x}", "notes", "text", ("text",), ("全是中文",)))
+    order = Order(
+        job="plant.v1",
+        run="plant-" + "0" * 12,
+        tenant=TENANT,
+        settings=PlantSettings(audit=AuditSettings(secrets=20, in_out=20), control=False, auditor=keys[0], blind=blind),
+        inputs={"set": stored(source)},
+        outputs={"set": made, "register": register},
+    )
+    figures = plant.run(Child(order, Keys(data, {"content": CONTENT}), Host()))
+    rows = list(SetReader(stored(made), data[made.slot]))
+    assert figures.rows == len(rows) == 5 + figures.planted
+    assert {"zh" if any("一" <= c <= "鿿" for c in row.texts[0]) else "en" for row in rows[5:]} == languages
