@@ -271,7 +271,8 @@ def test_killed_where_it_hurts_most(bench, arrow):
         assert bench.killed(arrow, call, k)
 
 
-@pytest.mark.parametrize("arrow", ["train", *(pytest.param(arrow, marks=pytest.mark.full) for arrow in ("plant", "audit", "resume"))])
+@pytest.mark.full
+@pytest.mark.parametrize("arrow", ["train", "plant", "audit", "resume"])
 def test_what_trains_or_audits_killed_just_before_its_outcome(bench, arrow):
     """What it made and its key are there, the ledger does not say so: a run goes on from its last checkpoint, the rest is done again."""
     bench.measure(arrow)

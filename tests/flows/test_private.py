@@ -229,6 +229,7 @@ def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(sp
     assert space.statement(run.statement).predicate.figures["lifetime"]["bound"] == "void"
 
 
+@pytest.mark.full
 def test_a_killed_run_can_be_given_up_at_once(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())

@@ -179,6 +179,7 @@ def test_who_learns_from_a_review_gets_no_key_of_the_set(reviewed, tmp_path, mon
     assert caught.value.args == ({"review", "spans"}, 3)  # and the tagger's own
 
 
+@pytest.mark.full
 def test_a_review_and_a_file_are_learnt_from_together(reviewed, cli, tmp_path):
     folder = shutil.copytree(reviewed[0], tmp_path / "ws")
     path = write_rows(tmp_path / "more.jsonl", ward_rows(60, seed=9))

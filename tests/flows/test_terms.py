@@ -290,6 +290,7 @@ def test_the_commands(looked, cli, recipe, monkeypatch, capsys):
     assert [row["decision"] for row in listed_["terms"]] == ["accept", "keep"]
 
 
+@pytest.mark.full
 def test_training_and_masking_warn_and_go_on(looked, tmp_path, capsys):
     from ringfence.cli.main import run
 
