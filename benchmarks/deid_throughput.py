@@ -29,7 +29,7 @@ from frame.mix import DATA, records, texts
 
 from ringfence.core.records import Record
 from ringfence.deid.block import Block
-from ringfence.deid.engine import Engine, _with
+from ringfence.deid.engine import Engine, with_instead
 from ringfence.deid.fold import fold
 from ringfence.deid.profile import settings_for
 from ringfence.deid.recogniser import CHECKED
@@ -76,7 +76,7 @@ def exchanged(engine: Engine, block: Block, batch: list[str]) -> tuple[list[str]
     for number, spans in rows.items():
         made = instead[number]
         assert made is not None
-        done[number] = _with(batch[number], [span for span, _ in spans], made)
+        done[number] = with_instead(batch[number], [span for span, _ in spans], made)
     return done, sum(map(len, rows.values()))
 
 

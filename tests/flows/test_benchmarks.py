@@ -18,7 +18,7 @@ SECONDS = ("cli_help", "ledger_throughput", "sandbox_start")  # what takes a few
 ON_SETS = {"deid_quality", "deid_terms"}  # measure on sets that lie beside the repository, and say so where there are none
 
 
-ON_SMOLLM2 = {"dp_step", "train_step"}  # whose quick forms measure the real model, too; beside Opacus and TRL
+ON_SMOLLM2 = {"dp_full", "dp_step", "train_step"}  # whose quick forms measure the real model, too; the last two beside Opacus and TRL
 
 
 def needed(name):
