@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -20,12 +21,14 @@ from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close, details, request_stop
+from ringfence.flows.sweep import lay_out
 from ringfence.flows.train import price, resume, train
 from ringfence.ingest.settings import ImportSettings
 from ringfence.models.tiny import write_tiny_model
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
+from ringfence.recipe.sweep import Sweep, Variant
 from ringfence.vault.keys import Passphrase
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
@@ -61,6 +64,9 @@ def test_a_mixture_of_experts_is_refused_before_data_is_opened(space, tmp_path, 
     for command in (train, price):
         with pytest.raises(RowsMeet, match="num_local_experts"):
             command(space, routed)
+    both = Sweep("privacy.epsilon", (Variant("none", None, replace(routed, privacy=None)), Variant("4", 4.0, routed)))
+    with pytest.raises(RowsMeet, match="num_local_experts"):
+        lay_out(space, both)  # and not after the ordinary run was trained
     assert len(entries(space)) == before
 
 

@@ -180,20 +180,11 @@ def _show_plan(planned: Planned, found: Sequence[Price | None]) -> None:
 
 
 def _show(planned: Planned, tried: Sequence[Tried], wanted: Asked) -> None:
-    from ringfence.report.frontier import loss_told, memory_told, steps_told
+    from ringfence.report.frontier import column_names, loss_told, memory_told, steps_told
     from ringfence.report.pictures import value_told
 
     def show() -> None:
-        names = [
-            planned.sweep.key,
-            t("held-out loss", "留出集损失"),
-            t("95 % interval", "95 % 区间"),
-            t("steps", "步数"),
-            t("secrets extracted", "被提取的秘密"),
-            t("membership AUC", "成员推断 AUC"),
-            t("epsilon at least", "epsilon 至少"),
-            t("run", "运行"),
-        ]
+        names = [*column_names(planned.sweep.key), t("run", "运行")]
         table(
             "",
             names,

@@ -17,7 +17,7 @@ from ringfence.core.text import t
 from ringfence.flows.audit import audit
 from ringfence.flows.plant import settings_for
 from ringfence.flows.runs import audits_of, details, state_of
-from ringfence.flows.train import Price, Saved, ask, inputs_of, order_for, price, resume, saved_of, train
+from ringfence.flows.train import Price, Saved, ask, inputs_of, model_of, order_for, price, resume, saved_of, train
 from ringfence.models import store as models
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import Recipe
@@ -68,8 +68,8 @@ def lay_out(space: Workspace, sweep: Sweep) -> Planned:
     Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, ModelBroken; Busy, NotResumable where a run of the
     sweep is going on or was cut off.
     """
-    for model in dict.fromkeys(one.recipe.model for one in sweep.variants):
-        models.verify(model, kind="decoder")
+    for recipe in {(one.recipe.model, one.recipe.privacy is None): one.recipe for one in sweep.variants}.values():
+        model_of(recipe)
     trials = tuple(_trial(space, one) for one in sweep.variants)
     new = [one.reserve for one in trials if one.reserve and not one.run]
     held = [one.reserve for one in trials if one.reserve and one.run and not one.is_done]

@@ -109,7 +109,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     """
     _refuse_looser(space, recipe)
     inputs = inputs_of(space, recipe)
-    model = _model(recipe)
+    model = model_of(recipe)
     if recipe.audit:
         inputs["set"] = _planted(space, recipe, inputs, show=show)
     return _run(
@@ -147,7 +147,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
         refuse_unaffordable(space, asked.reserve, name=name)
-    model = _model(recipe)
+    model = model_of(recipe)
     saved = Saved(model=model.digest, order=order)
     arrow = Arrow(space, "train", name=name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
     work = arrow.work(
@@ -172,7 +172,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     return Price(figures, order.plan, find(space, recipe.dataset), **common)  # type: ignore[arg-type]
 
 
-def _model(recipe: Recipe) -> ModelEntry:
+def model_of(recipe: Recipe) -> ModelEntry:
     """Return the recipe's base model, after a private run has refused one whose rows meet.
 
     Raises: ModelUnknown, ModelBroken, RowsMeet.

@@ -43,6 +43,19 @@ def headline(tried: Sequence[Tried], facts: SweepFacts) -> str:
     return t("Held-out loss {each}", "留出集损失：{each}", each=t(", ", "，").join(each))
 
 
+def column_names(key: str) -> list[str]:
+    """Return what stands above the columns of a table of runs, in the terminal and on the page."""
+    return [
+        key,
+        t("held-out loss", "留出集损失"),
+        t("95 % interval", "95 % 区间"),
+        t("steps", "步数"),
+        t("secrets extracted", "被提取的秘密"),
+        t("membership AUC", "成员推断 AUC"),
+        t("epsilon at least", "epsilon 至少"),
+    ]
+
+
 def loss_told(one: Tried) -> tuple[str, str]:
     """Return the held-out loss of a run and its 95 % interval, as words."""
     loss = "-" if one.loss is None else f"{one.loss:.3f}"
@@ -82,15 +95,7 @@ def _frontier(tried: Sequence[Tried], facts: SweepFacts) -> str:
             "with one-sided 95 % bounds each.",
             "下图：植入一次的秘密中可被提取的比例，以及区分在内与在外的行的能力，界限为单侧 95 %。",
         )
-    names = [
-        facts.key,
-        t("held-out loss", "留出集损失"),
-        t("95 % interval", "95 % 区间"),
-        t("steps", "步数"),
-        t("secrets extracted", "被提取的秘密"),
-        t("membership AUC", "成员推断 AUC"),
-        t("epsilon at least", "epsilon 至少"),
-    ]
+    names = column_names(facts.key)
     body = [tuple(map(escape, _row(one, facts))) for one in tried]
     table = html.table(t("The same as numbers", "同样内容的数字"), names, body, kind="numbers unbroken")
     title = t("What each value gained, and gave away", "各个值得到什么，泄露什么")
