@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from ringfence.core.lineage import last, numbered, ways
 from ringfence.core.rules import (
     LEAST_SECRETS,
     MOST_CANARIES,
@@ -32,6 +33,8 @@ from ringfence.core.settings import Settings
 from ringfence.core.statement import Statement
 from ringfence.core.text import Text, t
 from ringfence.core.verdict import ON_ROWS, Outcome, RuleId, Verdict, how, verdict
+
+_ORIGINALS = ("cleared", "spans")  # roles of an audit's inputs: the set before de-identification, and what was replaced in it
 
 
 class Audited(NamedTuple):
@@ -117,7 +120,7 @@ def _on_audit(rules: ReleaseRules, audit: Audited, chain: Sequence[Statement], *
 def _related(audit: Statement, chain: Sequence[Statement]) -> Verdict:
     """Return whether the audit looked at the adapter of this chain with the register that was planted in the very set that the run read."""
     train = chain[-1] if chain else None
-    plant = next((one for one in reversed(chain) if one.step == "plant"), None)
+    plant = last(chain, "plant")
     inputs = audit.predicate.inputs
     made = {one.name: one.sha256 for one in (*(train.subjects if train else ()), *(plant.subjects if plant else ()))}
     problem = ""
@@ -152,10 +155,20 @@ def _reads_alike(audit: Statement, train: Statement) -> bool:
 
 
 def _tries_what_was_replaced(audit: Statement, chain: Sequence[Statement]) -> bool:
-    deid = next((one for one in reversed(chain) if one.step == "deid"), None)
-    made = {one.name: one.sha256 for one in deid.subjects} if deid else {}
-    there = {"cleared": deid.predicate.inputs.get("set") if deid else None, "spans": made.get("spans")}
-    return all(audit.predicate.inputs.get(role) in (None, digest) for role, digest in there.items())
+    there = originals(chain)
+    tried = {role: digest for role, digest in audit.predicate.inputs.items() if role.startswith(_ORIGINALS)}
+    return all(there.get(role) == digest for role, digest in tried.items())
+
+
+def originals(chain: Sequence[Statement]) -> dict[str, str]:
+    """Return the digests of what an audit tries replaced identifiers by, by its role: of each branch the set as it was and the table of the last de-identification."""
+    found: dict[str, str] = {}
+    for number, way in enumerate(ways(chain)):
+        if deid := last(way, "deid"):
+            made = {one.name: one.sha256 for one in deid.subjects}
+            digests = (deid.predicate.inputs.get("set"), made.get("spans"))
+            found |= {numbered(word, number): digest for word, digest in zip(_ORIGINALS, digests, strict=True) if digest}
+    return found
 
 
 def _limit(rule: RuleId, bounds: _Bounds, limit: float, *, said: str, decides: str) -> Verdict:
@@ -264,7 +277,7 @@ def _rows(rules: ReleaseRules, audit: Audited, chain: Sequence[Statement]) -> li
         ]
     return [
         *([_replay(rules.replay, found)] if rules.replay else []),
-        *([_spans(rules.spans, found, masked=sum(one.step == "deid" for one in chain))] if rules.spans else []),
+        *([_spans(rules.spans, found, masked=max(sum(one.step == "deid" for one in way) for way in ways(chain)))] if rules.spans else []),
     ]
 
 

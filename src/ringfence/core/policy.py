@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ringfence.core.gates import Audited, judge
+from ringfence.core.lineage import flaw, last, lines, ways
 from ringfence.core.order import Tier
 from ringfence.core.rules import GATES, ReleaseRules, tightened
 from ringfence.core.settings import OWN_DIGITS, PartName, Settings
-from ringfence.core.statement import Statement, Step
+from ringfence.core.statement import LABELS, Statement
 from ringfence.core.text import t
-from ringfence.core.verdict import Verdict, verdict
+from ringfence.core.verdict import Verdict, refusals, verdict
 
 Reveal = Literal["allow", "refuse"]
 Export = Literal["masked", "allow", "refuse"]
@@ -103,12 +103,14 @@ def evaluate(
 ) -> list[Verdict]:
     """Return the verdict of every rule that `policy` asks for.
 
-    chain: statements from import to the newest, each the producer of the next one's input (flows walks it; here it is checked).
+    chain: statements from import to the newest, each the producer of the next one's input (flows walks it; here it is checked). Where sets were
+    joined, the branch of each stands before the join, and every branch must have what a rule asks for.
     epsilon: before training, what the run will promise; None for a run without differential privacy. At release the statement of the training
     says it. audit: of the run, at release. Editing a limit and calling again never needs new facts.
     """
     judged = [*chain, audit.statement] if audit else chain
-    verdicts = [_joined(chain), *_required(policy.train.require, chain), *_cage(policy, judged), _label(judged)]
+    required = _of_all([_required(policy.train.require, way) for way in ways(chain)])
+    verdicts = [_joined(chain), *required, *_cage(policy, judged), _label(judged)]
     if moment == "release":
         claim = _promised(chain)
         rules = tightened(policy.release, _asked(chain))
@@ -118,39 +120,37 @@ def evaluate(
 
 def masking(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
     """Return the verdicts on how a masked set was de-identified: what may not be trained on as masked does not leave as masked, either."""
-    rule, deid = policy.train.require.deid, _last(chain, "deid")
-    if rule is None or deid is None:
-        return [_joined(chain)]
-    return [_joined(chain), *_deid(rule, deid), _parts(rule.parts, deid)]
+    return [_joined(chain), *_of_all([_masked(policy.train.require.deid, way) for way in ways(chain)])]
 
 
-def _last(chain: Sequence[Statement], step: Step) -> Statement | None:
-    return next((s for s in reversed(chain) if s.step == step), None)
+def _masked(rule: DeidRule | None, way: Sequence[Statement]) -> list[Verdict]:
+    deid = last(way, "deid")
+    return [] if rule is None or deid is None else [*_deid(rule, deid), _parts(rule.parts, deid)]
 
 
 def _joined(chain: Sequence[Statement]) -> Verdict:
-    if not chain or chain[0].step != "import":
-        return verdict("chain broken", t("the chain does not begin at an import", "链不是从导入开始的"))
-    for before, after in pairwise(chain):
-        made = {s.sha256 for s in before.subjects if s.name == "set"}  # a quarantine or an evaluation set is no stand-in
-        if after.predicate.inputs.get("set") not in made:
-            problem = t(
-                "{after} did not read what {before} made", "{after} 读取的不是 {before} 的产出", after=after.step, before=before.step
-            )
-            return verdict("chain broken", problem)
-    return verdict("chain broken")
+    return verdict("chain broken", flaw(chain))
+
+
+def _of_all(found: Sequence[list[Verdict]]) -> list[Verdict]:
+    """Return the verdicts on several branches as one list: a rule that refuses one of them refuses."""
+    if len(found) == 1:
+        return found[0]
+    every = [one for verdicts in found for one in verdicts]
+    told = {one.rule: one for one in reversed([*refusals(every), *every])}  # the first that refuses, else the first
+    return [told[rule] for rule in dict.fromkeys(one.rule for one in every)]
 
 
 def _required(require: Require, chain: Sequence[Statement]) -> list[Verdict]:
     verdicts = []
     if require.scan is not None:
-        scan = _last(chain, "scan")
+        scan = last(chain, "scan")
         problem = "" if scan else t("no scan lies between import and training", "导入与训练之间没有检查")
         verdicts.append(verdict("scan missing", problem))
         if scan:
             verdicts.append(_parts(require.scan.parts, scan))
     if require.deid is not None:
-        deid = _last(chain, "deid")
+        deid = last(chain, "deid")
         problem = "" if deid else t("no de-identification lies between import and training", "导入与训练之间没有脱敏")
         verdicts.append(verdict("deid missing", problem))
         if deid:
@@ -202,21 +202,26 @@ def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
 
 
 def _label(chain: Sequence[Statement]) -> Verdict:
-    labels = {s.predicate.label for s in chain}
-    agree = len(labels) == 1 and None not in labels
+    """Return whether every branch has one label, and a joined set the strictest of its branches."""
+    branches, trunk = lines(chain)
+    labels = [{chain[n].predicate.label for n in part} for part in (*branches, trunk) if part]
+    agree = all(len(one) == 1 and None not in one for one in labels)
+    if agree and trunk:
+        *before, after = (LABELS.index(label) for one in labels for label in one if label)
+        agree = after == max(before)
     return verdict("label", "" if agree else t("labels along the chain differ", "链上的标签不一致"))
 
 
 def _promised(chain: Sequence[Statement]) -> float | None:
     """Return the epsilon of the plan under which the training ran; None for an ordinary run."""
-    train = _last(chain, "train")
+    train = last(chain, "train")
     plan = train.predicate.figures.get("plan") if train else None
     return float(plan["epsilon"]) if isinstance(plan, Mapping) else None
 
 
 def _asked(chain: Sequence[Statement]) -> ReleaseRules | None:
     """Return the `release:` block of the recipe that the run was trained by."""
-    train = _last(chain, "train")
+    train = last(chain, "train")
     block = train.predicate.settings.get("release") if train else None
     return ReleaseRules.model_validate(dict(block)) if isinstance(block, Mapping) else None
 

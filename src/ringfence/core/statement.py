@@ -13,7 +13,21 @@ from ringfence.core.order import ObjectKind, Tier
 from ringfence.core.settings import Digest, PartName, RunId, Settings, SlotId
 
 Step = Literal[
-    "import", "scan", "keep", "deid", "review", "teach", "discover", "terms", "plant", "train", "audit", "release", "model", "delete"
+    "import",
+    "scan",
+    "keep",
+    "deid",
+    "review",
+    "teach",
+    "discover",
+    "terms",
+    "join",
+    "plant",
+    "train",
+    "audit",
+    "release",
+    "model",
+    "delete",
 ]
 Stage = Literal[
     "sealed",
@@ -21,6 +35,7 @@ Stage = Literal[
     "quarantine",
     "masked",
     "spans",
+    "joined",
     "planted",
     "register",
     "adapter",

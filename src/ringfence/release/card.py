@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringfence.core.statement import Statement, Step
+from ringfence.core.lineage import last, lines
+from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
 from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
@@ -75,7 +76,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 ## 中文摘要
 `{name}` 是 `{base}` 的 LoRA 适配器，在数据所有者的边界内用私有记录训练，由 ringfence 放行。
 
-- 数据：导入 {rows_zh} 行，标签为 {label}；本包不含任何记录。
+- 数据：导入 {rows_zh}，标签为 {label}；本包不含任何记录。
 - 扫描：{scan_zh}
 - 脱敏：{deid_zh}
 - 差分隐私：{privacy_zh}。
@@ -108,9 +109,10 @@ def model_card(
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
-    train = _last(chain, "train")
-    rows = _number(_last(chain, "import"), "rows")
-    scan, deid = _scan(_last(chain, "scan")), _deid(_last(chain, "deid"))
+    train = last(chain, "train")
+    rows = _of_each_set(chain, _imported)
+    scan = _of_each_set(chain, lambda branch: _scan(last(branch, "scan")))
+    deid = _of_each_set(chain, lambda branch: _deid(last(branch, "deid")))
     memory = _memory(audit)
     privacy = _privacy(train, lifetime or {})
     return _TEMPLATE.format(
@@ -121,8 +123,8 @@ def model_card(
         digest=base.digest,
         method=_method(train),
         run=train.predicate.run if train else "",
-        rows=rows or "not recorded",
-        rows_zh=rows or "若干",
+        rows=rows[0],
+        rows_zh=rows[1],
         label=(train.predicate.label if train else None) or "none",
         sandbox=_sandbox(chain),
         scan=scan[0],
@@ -138,8 +140,23 @@ def model_card(
     )
 
 
-def _last(chain: Sequence[Statement], step: Step) -> Statement | None:
-    return next((statement for statement in reversed(chain) if statement.step == step), None)
+def _of_each_set(chain: Sequence[Statement], tell: Callable[[Sequence[Statement]], tuple[str, str]]) -> tuple[str, str]:
+    """Return what is told of the set, or of each of several that were joined by its name, in English and in Chinese."""
+    branches, trunk = lines(chain)
+    told = [tell([chain[n] for n in branch]) for branch in branches]
+    if not trunk:
+        return told[0]
+    names = chain[trunk.start].predicate.settings.get("names", ())
+    english, chinese = zip(*told, strict=True)
+    return (
+        "; ".join(f"`{name}`: {one}" for name, one in zip(names, english, strict=True)),
+        "；".join(f"`{name}`：{one}" for name, one in zip(names, chinese, strict=True)),
+    )
+
+
+def _imported(branch: Sequence[Statement]) -> tuple[str, str]:
+    rows = _number(last(branch, "import"), "rows")
+    return rows or "not recorded", f"{rows or '若干'} 行"
 
 
 def _number(statement: Statement | None, figure: str) -> str:

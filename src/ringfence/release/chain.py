@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from ringfence.core.digest import parse_canonical, sha256
 from ringfence.core.errors import BundleBroken, NotCanonical
+from ringfence.core.lineage import flaw
 from ringfence.core.statement import Statement
 from ringfence.core.text import t
 from ringfence.release.manifest import EVIDENCE
 
 _FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof|figures\.json)")
 _BETWEEN = {"scan", "keep", "deid", "plant"}  # what may lie between import and train; the policy says what must
+_JOINED = {"import", "join", *_BETWEEN}  # and where several sets were joined
+MOST_STEPS = 99  # that a bundle can hold: their numbers have two digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def exhibits(paths: Iterable[str]) -> list[Exhibit]:
 class Parts:
     """The statements of a bundle by what they are for."""
 
-    chain: tuple[Statement, ...]  # import to train
+    chain: tuple[Statement, ...]  # import to train; of joined sets one branch after the other, then what they have in common
     audit: Statement | None
     release: Statement
 
@@ -111,7 +113,8 @@ def parts(statements: Sequence[Statement]) -> Parts:
     """
     steps = [statement.step for statement in statements]
     at = steps.index("train") + 1 if "train" in steps else 0
-    is_right = steps[:1] == ["import"] and set(steps[1 : at - 1]) <= _BETWEEN and steps[at:] in (["release"], ["audit", "release"])
+    between = _JOINED if "join" in steps else _BETWEEN
+    is_right = steps[:1] == ["import"] and set(steps[1 : at - 1]) <= between and steps[at:] in (["release"], ["audit", "release"])
     if at < 2 or not is_right:  # noqa: PLR2004  an import and a training at least
         raise BundleBroken(
             problem=t("its steps are not import → … → train → audit → release", "其步骤不是 import → … → train → audit → release")
@@ -134,10 +137,10 @@ def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statemen
 
 
 def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
-    """Return when the statements lead from one import to the release: each reads what the one before made, audit and release the adapter.
+    """Return when the statements lead from the import to the release: each reads what the one before made, audit and release the adapter.
 
-    Roles count, not only digests: a training run also reads an evaluation set, and a scan also makes a quarantine, and neither may
-    stand in for the set itself.
+    Of joined sets every one has its import, and none is here that the join did not read. Roles count, not only digests: a training run also reads an
+    evaluation set, and a scan also makes a quarantine, and neither may stand in for the set itself.
 
     Raises: BundleBroken.
     """
@@ -147,20 +150,17 @@ def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
             raise BundleBroken(problem=t("statement {n} belongs to another workspace", "第 {n} 份声明属于别的工作区", n=number))
     if found.release.predicate.label != found.train.predicate.label:
         raise BundleBroken(problem=t("the release has another label than its data", "放行的标签与其数据不同"))
-    links = [(n, n + 1, before, after) for n, (before, after) in enumerate(pairwise(found.chain), 1)]
-    trained = len(found.chain)
-    links += [(trained, n, found.train, after) for n, after in enumerate(chain[trained:], trained + 1)]  # both read the adapter
-    for m, n, before, after in links:
-        role = "set" if n <= trained else "adapter"
-        if (role, after.predicate.inputs.get(role)) not in {(subject.name, subject.sha256) for subject in before.subjects}:
+    if problem := flaw(found.chain):
+        raise BundleBroken(problem=problem)
+    adapters = {subject.sha256 for subject in found.train.subjects if subject.name == "adapter"}
+    for n, after in enumerate(chain[len(found.chain) :], len(found.chain) + 1):
+        if after.predicate.inputs.get("adapter") not in adapters:
             raise BundleBroken(
                 problem=t(
-                    "statement {n} ({after}) did not read what statement {m} ({before}) made",
-                    "第 {n} 份声明（{after}）读的不是第 {m} 份（{before}）的产物",
+                    "statement {n} ({after}) did not read the adapter that was trained",
+                    "第 {n} 份声明（{after}）读的不是训练得到的适配器",
                     n=n,
-                    m=m,
                     after=after.step,
-                    before=before.step,
                 )
             )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ringfence.core.digest import parse_canonical, sha256
 from ringfence.core.errors import BundleBroken, LedgerError, NotCanonical, SignatureInvalid, WrongSigner
 from ringfence.core.gates import Audited
+from ringfence.core.lineage import lines
 from ringfence.core.policy import Policy, evaluate
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import PAYLOAD_TYPE as STATEMENT_TYPE
@@ -44,7 +46,7 @@ _SAME = Text("every file has the size and SHA-256 of the manifest", "每个文�
 _MODEL = Text("the OpenSSF model signature covers the same files", "OpenSSF 模型签名覆盖同样的文件")
 _STATEMENTS = Text("the expected key signed every statement", "每份声明都由预期的密钥签名")
 _LEDGER = Text("every statement is in the ledger", "每份声明都在账本中")
-_CHAIN = Text("the statements lead from the import to this adapter", "声明从导入一直连到这个适配器")
+_CHAIN = Text("the statements lead from every import to this adapter", "声明从每次导入一直连到这个适配器")
 _ADAPTER = Text("the adapter is what its configuration says", "适配器与其配置相符")
 _POLICY = Text("the policy allows it, as was recorded", "策略允许放行，且与记录一致")
 
@@ -78,7 +80,7 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         exhibits = chain.exhibits(digests)
         statements = [_statement(files, exhibit, public) for exhibit in exhibits]
         progress.detail = " → ".join(statement.step for statement in statements)
-    with progress.step(_LEDGER):  # (8): under one checkpoint, in the order in which the steps were made
+    with progress.step(_LEDGER):  # (8): under one checkpoint, every step after those that led to it
         last = _in_ledger(files, exhibits[:-1], statements=statements, public=public)
         progress.detail = t("entries up to {last}", "条目至 {last}", last=last)
     with progress.step(_CHAIN):  # (9)
@@ -150,23 +152,31 @@ def _statement(files: Mapping[str, Content], exhibit: chain.Exhibit, public: Pub
 def _in_ledger(
     files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], *, statements: Sequence[Statement], public: PublicKeys
 ) -> int:
-    key, last, checkpoints = dsse.ed25519_public(public.ledger), -1, set()
+    """Return the last entry that was proven, once every statement has its own, after those of the steps that led to it."""
+    key = dsse.ed25519_public(public.ledger)
+    indices: list[int] = []
+    checkpoints: set[bytes] = set()
     for exhibit, statement in zip(exhibits, statements, strict=False):  # the release has no proof yet
         entry, proof = files[exhibit.entry].data, files[exhibit.proof].data
         with _blamed(exhibit.proof):
-            index = verify_proof(entry, proof, origin=public.origin, public=key)
+            indices.append(verify_proof(entry, proof, origin=public.origin, public=key))
         chain.check_entry(entry, path=exhibit.entry, envelope=files[exhibit.envelope].data, statement=statement)
         checkpoints.add(proof.partition(b"\n\n")[2])
-        if index <= last or len(checkpoints) > 1:
-            raise BundleBroken(
-                problem=t(
-                    "{path} does not follow the one before under one checkpoint",
-                    "{path} 与前一条不在同一检查点下依次排列",
-                    path=exhibit.proof,
-                )
-            )
-        last = index
-    return last
+        if len(checkpoints) > 1 or len({*indices}) < len(indices):
+            raise _out_of_order(exhibit)
+    for way in lines(statements[: len(indices)]).ways:
+        for before, after in pairwise(way):
+            if indices[after] <= indices[before]:
+                raise _out_of_order(exhibits[after])
+    return max(indices, default=-1)
+
+
+def _out_of_order(exhibit: chain.Exhibit) -> BundleBroken:
+    return BundleBroken(
+        problem=t(
+            "{path} does not follow the one before under one checkpoint", "{path} 与前一条不在同一检查点下依次排列", path=exhibit.proof
+        )
+    )
 
 
 def _joined(statements: Sequence[Statement], *, digests: Mapping[str, str], manifest: Manifest, public: PublicKeys) -> None:

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import beta, norm, rankdata
 
 from ringfence.core import text
-from ringfence.core.gates import Audited, judge
+from ringfence.core.gates import Audited, judge, originals
 from ringfence.core.policy import Policy, Require, TrainRules, evaluate
 from ringfence.core.rules import (
     GATES,
@@ -84,11 +84,23 @@ def statement(step, *, made, reads, **more):
     return Statement(step=step, subjects=tuple(Subject(name=role, sha256=mark * 64) for role, mark in made.items()), predicate=predicate)
 
 
+def joined(*, masked=(1, 1), **more):
+    """The chain of a run on sets that were joined. masked: how often each was de-identified."""
+    branches = [[statement("import", made={"set": f"{n}"}, reads={}), *masks(f"{n}", times)] for n, times in enumerate(masked)]
+    ends = {"set" if n == 0 else f"set{n + 1}": f"{n}" for n in range(len(masked))}
+    join = statement("join", made={"set": "a"}, reads=ends)
+    return [*(one for branch in branches for one in branch), join, *chain(**more)[1:]]
+
+
+def masks(mark, times):
+    return [statement("deid", made={"set": mark, "spans": f"{8 + int(mark, 16) % 2}"}, reads={"set": mark}) for _ in range(times)]
+
+
 def chain(*, reads="b", release=None, plan=None, masked=0):
     """Import, plant and train; the run reads the set that was planted. masked: how often it was de-identified before."""
     return [
         statement("import", made={"set": "a"}, reads={}),
-        *(statement("deid", made={"set": "a", "spans": "8"}, reads={"set": "a"}) for _ in range(masked)),
+        *masks("a", masked),
         statement("plant", made={"set": "b", "register": "c"}, reads={"set": "a"}),
         statement(
             "train",
@@ -549,3 +561,33 @@ def test_the_stricter_of_policy_and_recipe_holds_limit_by_limit():
         assert tightened(policy, weak) == policy
     assert loosened(ReleaseRules(backdoor=Backdoor(required=True)), ReleaseRules(backdoor=Backdoor())) == ("backdoor.required",)
     assert loosened(GATES, ReleaseRules(replay=Replay(max_rate=0.02), epsilon_audit=EpsilonAudit())) == ("replay.max_rate",)
+
+
+# ── sets that were joined ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+BOTH = {"cleared": "0", "spans": "8", "cleared2": "1", "spans2": "9"}
+
+
+def test_an_audit_of_joined_sets_is_judged_as_that_of_one():
+    assert outcomes(audit(reads=BOTH), links=joined()) == outcomes(audit(reads={"cleared": "a", "spans": "8"}), links=chain(masked=1))
+    assert originals(joined()) == {role: mark * 64 for role, mark in BOTH.items()}
+    assert originals(joined(masked=(0, 1))) == {"cleared2": "1" * 64, "spans2": "9" * 64}
+
+
+@pytest.mark.parametrize("role", BOTH)
+def test_it_tries_what_was_replaced_in_each_of_them(role):
+    assert outcomes(audit(reads={**BOTH, role: "6"}), links=joined())["audit unrelated"] == "fail"
+    swapped = {"cleared": "1", "spans": "9", "cleared2": "0", "spans2": "8"}
+    for foreign in (swapped, {**BOTH, "cleared3": "1", "spans3": "9"}):
+        assert outcomes(audit(reads=foreign), links=joined())["audit unrelated"] == "fail"
+
+
+@pytest.mark.parametrize(("masked", "outcome"), [((1, 1), "pass"), ((2, 1), "inconclusive"), ((1, 2), "inconclusive")])
+def test_each_of_them_may_be_masked_once(masked, outcome):
+    assert outcomes(audit(reads=BOTH), links=joined(masked=masked))["G6 spans"] == outcome
+
+
+def test_one_that_nobody_masked_leaves_replaced_identifiers_open():
+    found = audit(rows={"spans_state": "nobody looked", "spans": 0, "spans_tried": 0})
+    assert outcomes(found, links=joined(masked=(1, 0)))["G6 spans"] == "inconclusive"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ringfence.core import text
-from ringfence.core.policy import DEFAULT, SHIPPED, DeidRule, Policy, Require, ScanRule, TrainRules, evaluate
+from ringfence.core.policy import DEFAULT, SHIPPED, DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, masking
 from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
 from ringfence.core.verdict import refusals
 from ringfence.deid.profile import names
@@ -23,6 +23,9 @@ PASSED = SelfTest(
     seccomp=True,
 )
 TIME = "2026-01-01T00:00:00Z"
+
+
+DEID = {"parts": ("email.v1",), "settings": {"profile": "default"}, "figures": {"survivors": 0}}
 
 
 def statement(step, reads, makes, **more):
@@ -43,7 +46,7 @@ def chain(**changes):
     facts = {
         "import": {},
         "scan": {"parts": ("unicode.v1", "bursts.v1")},
-        "deid": {"parts": ("email.v1",), "settings": {"profile": "default"}, "figures": {"survivors": 0}},
+        "deid": DEID,
     }
     links, before = [], ""
     for step, mark in (("import", "a"), ("scan", "b"), ("deid", "c")):
@@ -55,6 +58,31 @@ def chain(**changes):
     return links
 
 
+def joined(*branches, label="sensitive", **more):
+    """Several chains whose sets were joined; their marks are told apart by adding 3 for each branch."""
+    links, ends = [], {}
+    for number, branch in enumerate(branches):
+        moved = [
+            one.model_copy(
+                update={
+                    "subjects": tuple(s.model_copy(update={"sha256": later(s.sha256, number)}) for s in one.subjects),
+                    "predicate": one.predicate.model_copy(
+                        update={"inputs": {role: later(digest, number) for role, digest in one.predicate.inputs.items()}}
+                    ),
+                }
+            )
+            for one in branch
+        ]
+        links += moved
+        ends["set" if number == 0 else f"set{number + 1}"] = moved[-1].subjects[0].sha256
+    join = statement("join", "", "f", label=label, **more)
+    return [*links, join.model_copy(update={"predicate": join.predicate.model_copy(update={"inputs": ends})})]
+
+
+def later(digest, number):
+    return "abcdef0123456789"["abcdef0123456789".index(digest[0]) + 3 * number] * 64 if number else digest
+
+
 def refused(policy, links, moment="train"):
     return {v.rule for v in refusals(evaluate(policy, links, moment=moment))}
 
@@ -62,6 +90,16 @@ def refused(policy, links, moment="train"):
 def test_the_default_policy_admits_a_whole_chain():
     assert refused(Policy(), chain()) == set()
     assert refused(Policy(), chain(), "release") == set()
+
+
+def test_joined_sets_are_admitted_by_the_rules_that_admit_each_alone():
+    def told(verdicts):
+        return {one.rule: one.outcome for one in verdicts}
+
+    both = joined(chain(), chain())
+    for moment in ("train", "release"):
+        assert told(evaluate(Policy(), both, moment=moment)) == told(evaluate(Policy(), chain(), moment=moment))
+    assert told(masking(Policy(), chain())) == told(masking(Policy(), both))
 
 
 NO_TEST = SandboxReport(tier="T1", self_test=None)
@@ -88,6 +126,48 @@ OPEN = SandboxReport(tier="T1", self_test=PASSED.model_copy(update={"ipv4": "ope
 @pytest.mark.parametrize("moment", ["train", "release"])
 def test_each_absent_or_different_fact_refuses_under_its_own_rule(rule, changes, moment):
     assert refused(Policy(), chain(**changes), moment) == {rule}
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("moment", ["train", "release"])
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("deid missing", {"deid": None}),
+        ("scan missing", {"scan": None}),
+        ("deid survivors", {"deid": {"figures": {"survivors": 1}}}),
+        ("deid profile", {"deid": {"settings": {"profile": "none"}}}),
+        ("label", {"deid": {"label": "public"}}),
+        ("sandbox tier", {"deid": {"sandbox": SandboxReport(tier="T0")}}),
+        ("self-test missing", {"scan": {"sandbox": NO_TEST}}),
+        ("chain broken", {"import": None}),
+    ],
+)
+def test_what_one_of_several_joined_sets_lacks_all_of_them_lack(rule, changes, moment, at):
+    branches = [chain() for _ in range(3)]
+    branches[at] = chain(**changes)
+    found = evaluate(Policy(), joined(*branches), moment=moment)
+    assert {one.rule for one in refusals(found)} == {rule} | ({"chain broken"} if changes == {"import": None} else set())
+    rules = [one.rule for one in found]
+    assert len(set(rules)) == len(rules)  # a reader who looks a rule up finds that it refuses
+    if rule.startswith("deid") and changes["deid"]:
+        assert rule in {one.rule for one in refusals(masking(Policy(), joined(*branches)))}
+
+
+def test_a_part_that_one_branch_ran_without_is_missed():
+    old = chain(scan={"parts": ("unicode.v1",)})
+    ruled = Policy(train=TrainRules(require=Require(scan=ScanRule(parts=("bursts.v1",)))))
+    assert refused(ruled, joined(chain(), chain())) == set()
+    assert refused(ruled, joined(chain(), old)) == refused(ruled, joined(old, chain())) == {"part version"}
+
+
+def test_a_joined_set_has_the_strictest_label_of_its_branches():
+    public = chain(**{step: {"label": "public"} for step in ("import", "scan")}, deid={**DEID, "label": "public"})
+    assert refused(Policy(), joined(public, chain())) == refused(Policy(), joined(chain(), public)) == set()
+    assert refused(Policy(), joined(public, public, label="public")) == set()
+    for label in ("public", "internal", None):
+        assert refused(Policy(), joined(public, chain(), label=label)) == {"label"}
+    assert refused(Policy(), joined(public, public)) == {"label"}
 
 
 def policy(**deid):
@@ -248,6 +328,10 @@ def test_a_refusal_says_what_and_how_in_both_languages(change, links):
 def test_a_broken_link_is_named_in_both_languages():
     links = chain()
     del links[1]
-    for language, words in (("en", "deid did not read what import made"), ("zh", "deid 读取的不是 import 的产出")):
+    told = {
+        "en": "statement 2 (deid) did not read what statement 1 (import) made",
+        "zh": "第 2 份声明（deid）读的不是第 1 份（import）的产物",
+    }
+    for language, words in told.items():
         text.choose(language)
         assert [v.detail for v in refusals(evaluate(Policy(train=TrainRules(require=Require())), links, moment="train"))] == [words]

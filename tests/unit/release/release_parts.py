@@ -144,6 +144,29 @@ def chain_of(space: Space, *, seed: int, source: str = "clinic") -> list[Stateme
     ]
 
 
+def joined_chain_of(space: Space, *, seed: int = 0, sources: tuple[str, ...] = ("clinic", "ward")) -> list[Statement]:
+    """Return one branch after the other, then join → train."""
+    branches = [chain_of(space, seed=seed, source=source)[:-1] for source in sources]
+    joined = digest_of(*sources, "joined")
+    roles = [f"set{n + 1}" if n else "set" for n in range(len(sources))]
+    return [
+        *(statement for branch in branches for statement in branch),
+        space.statement(
+            "join",
+            subjects={"set": joined},
+            inputs={role: branch[-1].subjects[0].sha256 for role, branch in zip(roles, branches, strict=True)},
+            settings={"names": list(sources)},
+        ),
+        space.statement(
+            "train",
+            subjects={"adapter": digest_of(*sources, "adapter", seed)},
+            inputs={"set": joined, "model": BASE.digest},
+            parts=("lora.v1", "sft.v1"),
+            settings={"model": BASE.digest, "order": {"train": {"lora_rank": 2}}},
+        ),
+    ]
+
+
 def release_of(space: Space, chain: list[Statement], *, adapter: bytes, **more: object) -> Statement:
     verdicts = more.pop("as_if", None) or evaluate(POLICY, chain, moment="release")  # a signer may record what was judged of another chain
     more = {
@@ -156,10 +179,18 @@ def release_of(space: Space, chain: list[Statement], *, adapter: bytes, **more: 
     return space.statement("release", **more)
 
 
-def parts_of(space: Space, *, seed: int = 0, source: str = "clinic", name: str = "model") -> dict:
-    """Return the arguments of `write_bundle` for one run, whose steps it records in the ledger."""
-    chain = chain_of(space, seed=seed, source=source)
-    indices = [space.record(statement) for statement in chain]
+def parts_of(
+    space: Space,
+    *,
+    seed: int = 0,
+    source: str = "clinic",
+    name: str = "model",
+    chain: list[Statement] | None = None,
+    indices: list[int] | None = None,
+) -> dict:
+    """Return the arguments of `write_bundle` for one run, whose steps it records in the ledger unless `indices` say where they are."""
+    chain = chain or chain_of(space, seed=seed, source=source)
+    indices = indices or [space.record(statement) for statement in chain]
     adapter = safetensors(lora(seed))
     return {
         "base": BASE,
