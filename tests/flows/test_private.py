@@ -131,7 +131,7 @@ def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
     with pytest.raises(BudgetExceeded):
         price(space, private())  # the dry run says beforehand what the run would say
     found = price(space, private(epsilon=0.5))
-    told = overview(found.account, more=found.plan)
+    told = overview(found.accounts[0], more=found.plan)
     assert told["spent"] < told["with_this_run"] < 5
     train(space, private(epsilon=0.5))
     assert overview(find(space, "clinic"))["spent"] == pytest.approx(told["with_this_run"], abs=1e-3)
@@ -334,8 +334,8 @@ def test_the_budget_commands(space, tmp_path, recipe, cli):
     assert cli("train", recipe(privacy=PRIVACY), workspace=space.path)[0] == 10
     assert cli("train", recipe(privacy=PRIVACY), "--dry-run", workspace=space.path)[0] == 10
     code, plan = cli("train", recipe(privacy={**PRIVACY, "epsilon": 1}), "--dry-run", workspace=space.path)
-    assert (code, plan["privacy"]["epsilon"], plan["budget"]["left"]) == (0, 1, 3)
-    assert plan["budget"]["with_this_run"] == pytest.approx(1, abs=0.02)
+    assert (code, plan["privacy"]["epsilon"], plan["budgets"][0]["left"]) == (0, 1, 3)
+    assert plan["budgets"][0]["with_this_run"] == pytest.approx(1, abs=0.02)
     code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
     assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))
     for wrong in (["--noise", "nan"], ["--noise", "1", "--delta", "nan"]):

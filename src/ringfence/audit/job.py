@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.audit.register import FILE, unseal
 from ringfence.audit.settings import AuditFigures, AuditOrder, Register, RowFigures
+from ringfence.core.lineage import roles
 from ringfence.core.order import Child, Progress
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     """Return what the input "adapter" remembers, on the model of `files["model"]`; the output "filter" knows its canaries again.
 
     One forward pass a canary of the input "register" with the adapter, and of each row one without. The purpose key "auditor" opens the register.
-    Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans",
-    another, where these inputs are given.
+    Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans" ("cleared2",
+    "spans2" and so on where sets were joined), another, where these inputs are given.
 
     Raises: RegisterBroken, AdapterUnexpected, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
@@ -72,13 +73,14 @@ def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> 
     found = scorer.replay(total, rows, show=lambda done: child.channel.progress(Progress(done=done, total=len(rows), phase="rows")))
     if not settings.looks_for_spans:
         return found
-    if not {"cleared", "spans"} <= inputs.keys():
+    pairs = [(inputs[one], inputs[other]) for one, other in zip(roles("cleared", inputs), roles("spans", inputs), strict=True)]
+    if not pairs:
         return found.model_copy(update={"spans_state": "gone"})
-    cleared, spans = inputs["cleared"], inputs["spans"]
-    table = read_file(spans, keys[spans.slot], "spans.jsonl").splitlines()
     all_, tried, new = scorer.spans(
-        SetReader(cleared, keys[cleared.slot]),
-        table,
+        [
+            (SetReader(cleared, keys[cleared.slot]), read_file(spans, keys[spans.slot], "spans.jsonl").splitlines())
+            for cleared, spans in pairs
+        ],
         settings.spans,
         show=lambda done: child.channel.progress(Progress(done=done, total=settings.spans, phase="spans")),
     )

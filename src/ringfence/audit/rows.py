@@ -90,19 +90,29 @@ class RowScorer:
         )
 
     def spans(
-        self, cleared: SetReader, lines: Iterable[bytes], sample: int, *, show: Callable[[int], None] = lambda _: None
+        self, masked: Sequence[tuple[SetReader, Iterable[bytes]]], sample: int, *, show: Callable[[int], None] = lambda _: None
     ) -> tuple[int, int, int]:
         """Return how many identifiers were replaced, were tried, and became extractable.
 
-        cleared: the set before de-identification. lines: of the span table that de-identification left. Of an original that stands in a record
-        several times the first place counts: after that a model can copy it, which shows no memory.
+        masked: a set before de-identification and the lines of the span table that de-identification left, for each set that was joined. Of an original
+        that stands in a record several times the first place counts: after that a model can copy it, which shows no memory.
         """
-        found = [(line["id"], span) for line in map(json.loads, lines) for span in _first_places(line["spans"])]
+        found = [
+            (number, line["id"], span)
+            for number, (_, lines) in enumerate(masked)
+            for line in map(json.loads, lines)
+            for span in _first_places(line["spans"])
+        ]
         chosen = random.SystemRandom().sample(found, min(sample, len(found)))
-        wanted: dict[str, list[Mapping[str, Any]]] = {}
-        for record, span in chosen:
-            wanted.setdefault(record, []).append(span)
-        targets = [self._span(record, span) for record in cleared if record.id in wanted for span in wanted[record.id]]
+        wanted: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+        for number, record, span in chosen:
+            wanted.setdefault((number, record), []).append(span)
+        targets = [
+            self._span(record, span)
+            for number, (cleared, _) in enumerate(masked)
+            for record in cleared
+            for span in wanted.get((number, record.id), ())
+        ]
         said = self._said(targets, adapted=True, show=show)
         suspects = [target for target, (one,) in zip(targets, said, strict=True) if _is_extractable(one)]
         known = sum(_is_extractable(one) for (one,) in self._said(suspects, adapted=False))

@@ -129,7 +129,7 @@ class AuditOrder(Settings):
     delta: Annotated[float, Field(gt=0, lt=1)]  # of the claim that the one-run test is put to
     rows: Annotated[int, Field(ge=0, le=1 << 20)] = 500  # real rows to be tried, or all there are
     spans: Annotated[int, Field(ge=0, le=1 << 20)] = 300  # replaced identifiers to be tried, or all there are
-    looks_for_spans: bool = False  # the set was de-identified
+    looks_for_spans: bool = False  # the set was de-identified; of joined sets, every one
     hints: RuntimeHints = RuntimeHints()
 
 

@@ -71,7 +71,8 @@ def announcing(announce: int | None) -> Callable[[str], None]:
 def note_before(space: Workspace, plan: Recipe) -> None:
     """Say what a person may want to change before a run: no canaries where an audit will be asked for, or terms that nobody has decided on."""
     _note_missing_canaries(space, plan)
-    note_unreviewed(space, plan.dataset)
+    for name in plan.datasets:
+        note_unreviewed(space, name)
 
 
 def _note_missing_canaries(space: Workspace, plan: Recipe) -> None:
@@ -209,12 +210,13 @@ def _devices(figures: TrainFigures | PriceFigures) -> str:
 
 def _promised(price: Price) -> dict[str, Any]:
     """Return what a private run promises, what it spends, and what it means to somebody with several units where each row is one."""
-    if price.plan is None or price.account is None:
+    if price.plan is None:
         return {}
     from ringfence.flows.budget import groups, overview
 
     together = {"groups": groups(price.plan)} if price.plan.unit is None else {}
-    return {"privacy": price.plan.model_dump(mode="json"), "budget": overview(price.account, more=price.plan), **together}
+    charged = [overview(account, more=price.plan) for account in price.accounts]
+    return {"privacy": price.plan.model_dump(mode="json"), "budgets": charged, **together}
 
 
 def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
@@ -224,16 +226,17 @@ def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
     if together := promised.get("groups"):
         told = ", ".join(f"{one['units']}: {epsilon_told(one['epsilon'])}" for one in together)
         yield t("           ε of somebody with so many rows  {told}", "           拥有若干行的人的 ε  {told}", told=told)
-    account = promised["budget"]
-    yield t(
-        "  budget   ε {spent} spent and {held} reserved, {total} with this run, of {limit}; lifetime bound {bound}",
-        "  预算     已用 ε {spent}，预留 {held}，加上本次运行 {total}，上限 {limit}；终身上限{bound}",
-        spent=epsilon_told(account["spent"]),
-        held=epsilon_told(account["reserved"]),
-        total=epsilon_told(account["with_this_run"]),
-        limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
-        bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
-    )
+    for account in promised["budgets"]:
+        yield t(
+            "  budget   ε {spent} spent and {held} reserved, {total} with this run, of {limit}; lifetime bound {bound}{whose}",
+            "  预算     已用 ε {spent}，预留 {held}，加上本次运行 {total}，上限 {limit}；终身上限{bound}{whose}",
+            spent=epsilon_told(account["spent"]),
+            held=epsilon_told(account["reserved"]),
+            total=epsilon_told(account["with_this_run"]),
+            limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
+            bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
+            whose=f" ({', '.join(account['sets'])})" if len(promised["budgets"]) > 1 else "",
+        )
 
 
 def _memory(expected: Expected) -> Iterator[str]:

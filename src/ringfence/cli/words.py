@@ -247,7 +247,10 @@ _CHINESE: Mapping[str, str] = {
 
 def word(name: str) -> str:
     """Return a name in the reader's language; what the user chose (a set, a part, a kind of identifier) stays as it is."""
-    return _CHINESE.get(name, name) if chosen() == "zh" else name
+    if chosen() != "zh":
+        return name
+    kind = name.rstrip("0123456789")  # of several inputs of a kind: set, set2, set3
+    return _CHINESE.get(name) or _CHINESE.get(kind, kind) + name[len(kind) :]
 
 
 def epsilon_told(epsilon: float | None) -> str:

@@ -9,6 +9,8 @@ from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA, AuditFigures, AuditOrder, PlantSettings
 from ringfence.core.environment import cores
 from ringfence.core.errors import NotAudited
+from ringfence.core.gates import originals
+from ringfence.core.lineage import last, ways
 from ringfence.core.order import Keys, Progress
 from ringfence.core.rules import tightened
 from ringfence.core.statement import Statement
@@ -68,7 +70,7 @@ def audit(
         delta=plan.delta if plan else DELTA,
         rows=sample.rows,
         spans=sample.spans,
-        looks_for_spans=any(one.step == "deid" for one in chain),
+        looks_for_spans=_are_masked(chain),
         hints=saved.order.hints,
     )
     inputs = {"adapter": adapter, **made, **_originals(space, chain)}
@@ -90,7 +92,7 @@ def foretell(space: Workspace, name: str, *, sample: Sample | None = None) -> tu
     """
     run, adapter = adapter_of(space, name)
     chain = space.chain(adapter)
-    plant = next((one for one in reversed(chain) if one.step == "plant"), None)
+    plant = last(chain, "plant")
     if plant is None:
         raise NotAudited(run=run.id)
     settings = PlantSettings.model_validate(plant.predicate.settings)
@@ -113,11 +115,15 @@ def _planted(space: Workspace, chain: list[Statement], run: str) -> dict[str, Th
     raise NotAudited(run=run)
 
 
+def _are_masked(chain: list[Statement]) -> bool:
+    """Return whether the set was de-identified; of joined sets, whether every one was."""
+    return all(last(way, "deid") for way in ways(chain))
+
+
 def _originals(space: Workspace, chain: list[Statement]) -> dict[str, Thing]:
-    """Return the set as it was before de-identification and the table of what was replaced; nothing where one of them is gone."""
+    """Return the set as it was before de-identification and the table of what was replaced, of joined sets those of each; nothing where one of them is gone."""
     live = space.state.live()
-    deid = next((one for one in reversed(chain) if one.step == "deid"), None)
-    digests = {"cleared": deid.predicate.inputs["set"], "spans": _subjects(deid)["spans"]} if deid else {}
+    digests = originals(chain) if _are_masked(chain) else {}
     return {role: live[digest] for role, digest in digests.items()} if set(digests.values()) <= live.keys() else {}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ringfence import __version__
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, BudgetExceeded, BudgetMissing, BudgetRaised
+from ringfence.core.errors import AlreadyExists, BadArgument, BudgetExceeded, BudgetMissing, BudgetRaised
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
@@ -59,20 +59,33 @@ def account_at(space: Workspace, account: str) -> Account:
 def find(space: Workspace, name: str) -> Account:
     """Return the account of a set.
 
-    Raises: UnknownName, AmbiguousName.
+    Raises: UnknownName, AmbiguousName, BadArgument.
     """
-    return account_at(space, space.state.accounts.of_set[space.state.resolve(name).origin])
+    return account_at(space, _account_of(space, name))
+
+
+def _account_of(space: Workspace, name: str) -> str:
+    """Return the one account of a set.
+
+    Raises: UnknownName, AmbiguousName; BadArgument for a set that was joined from sets with accounts of their own.
+    """
+    account, *others = space.state.accounts.roots(space.state.accounts.of(space.state.resolve(name).origin))
+    if others:
+        problem = t(
+            "its people have several accounts; name one of the sets that it was joined from", "其中的人有多个账户；请写合并前的某个数据集"
+        )
+        raise BadArgument(option=name, problem=problem, verb="budget")
+    return account
 
 
 def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_held: bool = False) -> None:
-    """Return when everything that is spent and held, and this run, stay within every limit of the account.
+    """Return when everything that is spent and held, and this run, stay within every limit of each account that it charges.
 
     name: of the set, for the error. is_held: the run is on record already, so its reserve is among what is held.
 
     Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
-    space.state.accounts.refuse_frozen(reserve.account, name=name)
-    _refuse(account_at(space, reserve.account), [] if is_held else [_mechanism(reserve)], name=name)
+    refuse_unaffordable_together(space, [] if is_held else [reserve], [reserve] if is_held else [], name=name)
 
 
 def refuse_unaffordable_together(space: Workspace, new: Iterable[Reserve], held: Iterable[Reserve], *, name: str) -> None:
@@ -80,15 +93,18 @@ def refuse_unaffordable_together(space: Workspace, new: Iterable[Reserve], held:
 
     held: of those runs that are on record already. name: of the set, for the error.
 
-    Raises: BudgetMissing, BudgetExceeded.
+    Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
-    root = space.state.accounts.root
-    wanted: dict[str, list[Mechanism]] = {root(reserve.account): [] for reserve in held}
+    roots = space.state.accounts.roots
+    wanted: dict[str, list[Mechanism]] = {account: [] for reserve in held for account in roots(reserve.accounts)}
     for reserve in new:
-        wanted.setdefault(root(reserve.account), []).append(_mechanism(reserve))
+        for account in roots(reserve.accounts):
+            wanted.setdefault(account, []).append(_mechanism(reserve))
     for account, more in wanted.items():
-        space.state.accounts.refuse_frozen(account, name=name)
-        _refuse(account_at(space, account), more, name=name)
+        found = account_at(space, account)
+        told = name if len(wanted) == 1 else ", ".join(found.sets)
+        space.state.accounts.refuse_frozen(account, name=told)
+        _refuse(found, more, name=told)
 
 
 def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
@@ -112,9 +128,9 @@ def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
 def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | None = None) -> Budget:
     """Lower the budget of a set, on record, and return the new limit. What is spent stays spent.
 
-    Raises: UnknownName, BudgetMissing, BudgetRaised.
+    Raises: UnknownName, BadArgument, BudgetMissing, BudgetRaised.
     """
-    account = space.state.accounts.of_set[space.state.resolve(name).origin]
+    account = _account_of(space, name)
     with space.locked(), uninterrupted(final=True):
         limits = account_at(space, account).limits
         if not limits:
@@ -134,7 +150,7 @@ def freeze(space: Workspace, name: str) -> Account:
 
     Raises: UnknownName, AmbiguousName.
     """
-    account = space.state.accounts.of_set[space.state.resolve(name).origin]
+    account = _account_of(space, name)
     with space.locked() as state, uninterrupted(final=True):
         if state.accounts.frozen_since(state.accounts.group(account)) is None:
             space.record(BudgetFrozen(account=account))
@@ -216,10 +232,10 @@ def _nearest(account: Account) -> tuple[Budget, float, float]:
 
 def overviews_with(space: Workspace, new: Sequence[Reserve], *, accounts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield the account of each of `accounts` as a row of a table, once; `with_sweep` is what will be spent and held when the new runs are made."""
-    root = space.state.accounts.root
-    for account in dict.fromkeys(map(root, accounts)):
+    roots = space.state.accounts.roots
+    for account in roots(accounts):
         found = account_at(space, account)
-        row, more = overview(found), [_mechanism(one) for one in new if root(one.account) == account]
+        row, more = overview(found), [_mechanism(one) for one in new if account in roots(one.accounts)]
         yield row | {"with_sweep": _told(found.epsilon([*found.held, *more], delta=row["delta"]))}
 
 
@@ -238,20 +254,24 @@ def _told(epsilon: float) -> float | None:
     return round(epsilon, 4) if math.isfinite(epsilon) else None
 
 
-def lifetime(space: Workspace, account: str) -> dict[str, Any]:
-    """Return what statements tell of the people of an account: whether its budget bounds what they lose over their lifetime, and what all private runs cost them.
+def lifetime(space: Workspace, *accounts: str) -> dict[str, Any]:
+    """Return what statements tell of people: whether a budget bounds what they lose over their lifetime, and what all private runs cost them.
+
+    accounts: theirs, several where sets were joined.
 
     No run is free: one that failed or was given up counts with every step that it was granted. ε: of all that is spent and held, at the delta of the
-    nearest limit; None beyond 1,000.
+    nearest limit; None beyond 1,000. Of several accounts it is the largest, at the smallest of these deltas, which nobody in any of them exceeds; the bound
+    holds where it holds for all.
     """
-    found = account_at(space, account)
-    limit, _, total = _nearest(found)
+    found = [account_at(space, account) for account in space.state.accounts.roots(accounts)]
+    delta = min(_nearest(one)[0].delta for one in found)
+    voiding = {name for one in found for name in one.voided_by}
     return {
-        "bound": "void" if found.voided_by else "holds",
-        "ordinary_releases": len(found.voided_by),
-        "private_runs": len(found.spenders),
-        "epsilon": _told(total),
-        "delta": limit.delta,
+        "bound": "void" if voiding else "holds",
+        "ordinary_releases": len(voiding),
+        "private_runs": len({run.id for one in found for run in one.spenders}),
+        "epsilon": _told(max(one.epsilon(one.held, delta=delta) for one in found)),
+        "delta": delta,
     }
 
 
@@ -266,7 +286,7 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     return Account(
         group=group,
         sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
-        units=tuple(dict.fromkeys(unit_of(space, thing) for thing in imported)),
+        units=tuple(dict.fromkeys(unit for thing in imported for unit in units_of(space, thing))),
         limits=(policy, *own) if policy else (),
         spenders=tuple(one.run for one in spent),
         spent=tuple(_mechanism(one.reserve) for one in spent),
@@ -277,11 +297,12 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     )
 
 
-def unit_of(space: Workspace, thing: Thing) -> str | None:
-    """Return the column that was chosen as the unit when the set at the beginning of `thing`'s chain was imported; None for one record."""
-    run = space.state.runs[space.state.things[thing.origin].run]
-    chosen = space.statement(run.statement or "").predicate.settings.get("unit")
-    return None if chosen is None else str(chosen)
+def units_of(space: Workspace, thing: Thing) -> Iterator[str | None]:
+    """Yield, of each imported set that the rows come from, the column that was chosen as the unit then; None for one record."""
+    for origin in space.state.accounts.sealed(thing.origin):
+        run = space.state.runs[space.state.things[origin].run]
+        chosen = space.statement(run.statement or "").predicate.settings.get("unit")
+        yield None if chosen is None else str(chosen)
 
 
 def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
@@ -290,10 +311,10 @@ def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
     for name, (_, entry) in space.state.releases.items():
         adapter = space.state.things[entry.adapter]
         is_ordinary = space.state.runs[adapter.run].reserve is None
-        if is_ordinary and space.state.accounts.of_set.get(adapter.origin) in group:
+        if is_ordinary and not group.isdisjoint(space.state.accounts.of(adapter.origin)):
             found.append(name)
     return tuple(found)
 
 
 def _mechanism(one: Reserve) -> Mechanism:
-    return Mechanism(**one.model_dump(exclude={"account"}))
+    return Mechanism(**one.model_dump(exclude={"account", "also"}))

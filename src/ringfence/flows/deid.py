@@ -19,6 +19,7 @@ from ringfence.deid.terms import read_terms
 from ringfence.flows.extras import require
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.join import refuse_joined
 from ringfence.flows.teach import taught_kinds
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
@@ -147,6 +148,7 @@ def source_of(space: Workspace, name: str) -> Thing:
     """Return the set to mask: never a masked one, as an audit tries the originals of one table only."""
     if "@" in name:
         named = space.state.resolve(name)
+        refuse_joined(named, verb="deid")
         if named.made.stage in ("masked", "planted"):
             why = t("it is what training reads, made from an earlier stage", "它是由更早阶段制成、供训练读取的数据集")
             raise WrongStage(set=named.made.name, stage=named.made.stage, why=why)

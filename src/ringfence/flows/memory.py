@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,21 +31,22 @@ class Expected:
         return {"audited_runs": self.runs, "once": once, "repeats": self.repeats, "repeated": often}
 
 
-def foretell_memory(space: Workspace, thing: Thing, order: TrainOrder, *, rows: int, steps: int) -> Expected:
-    """Return what a run of so many steps on so many rows will remember. thing: its set, before canaries; rows: with them.
+def foretell_memory(space: Workspace, things: Sequence[Thing], order: TrainOrder, *, rows: int, steps: int) -> Expected:
+    """Return what a run of so many steps on so many rows will remember. things: its sets, before canaries; rows: with them.
 
     A row that stands there several times is read so many times as often.
     """
     seen, wanted = audited_runs(space), _seen(order, rows=rows, steps=steps)
-    repeats = _repeats(space, thing)
+    repeats = _repeats(space, things)
     often = wanted._replace(passes=wanted.passes * repeats)
     return Expected(len(seen), forecast(seen, wanted), repeats, forecast(seen, often) if repeats > 1 else None)
 
 
-def _repeats(space: Workspace, thing: Thing) -> int:
-    slot = space.input(thing).slot
-    contents = read_index(slot, space.keys.data_key(slot.slot)).content_hmacs
-    return int(np.unique(contents, axis=0, return_counts=True)[1].max()) if contents is not None and len(contents) else 1
+def _repeats(space: Workspace, things: Sequence[Thing]) -> int:
+    slots = [space.input(thing).slot for thing in things]
+    found = [read_index(slot, space.keys.data_key(slot.slot)).content_hmacs for slot in slots]
+    contents = np.concatenate([one for one in found if one is not None] or [np.empty((0, 16), dtype=np.uint8)])
+    return int(np.unique(contents, axis=0, return_counts=True)[1].max()) if len(contents) else 1
 
 
 def audited_runs(space: Workspace) -> list[Seen]:

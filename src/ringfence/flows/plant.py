@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ringfence.audit.settings import AuditSettings, PlantFigures, PlantSettings, cap
 from ringfence.core.errors import CanariesOverCap
@@ -10,6 +10,7 @@ from ringfence.core.order import Progress
 from ringfence.core.policy import Policy
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.join import names_of
 from ringfence.jobs.start import Handlers, start
 from ringfence.recipe.read import Recipe
 from ringfence.vault.index import read_index
@@ -32,7 +33,7 @@ def plant(
 
     Raises: CanariesOverCap, PolicyRefused, SandboxError.
     """
-    refuse_too_many(space, source, settings.audit, control=settings.control)
+    refuse_too_many(space, [source], settings.audit, control=settings.control)
     made = source.made
     outputs = {"set": Plan("set", "planted", profile=made.profile), "register": Plan("register", "register")}
     with Arrow(
@@ -50,17 +51,19 @@ def settings_for(space: Workspace, recipe: Recipe) -> PlantSettings:
     return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind)
 
 
-def refuse_too_many(space: Workspace, source: Thing, audit: AuditSettings, *, control: bool) -> None:
+def refuse_too_many(space: Workspace, sources: Sequence[Thing], audit: AuditSettings, *, control: bool) -> None:
     """Return when the canaries are few enough for the model to learn the data all the same, or when the recipe says to exceed that.
+
+    sources: what the run reads, joined or not.
 
     Raises: CanariesOverCap.
     """
-    slot = space.input(source).slot
-    rows = len(read_index(slot, space.keys.data_key(slot.slot)))
+    slots = [space.input(source).slot for source in sources]
+    rows = sum(len(read_index(slot, space.keys.data_key(slot.slot))) for slot in slots)
     planted = audit.planted(control=control)
     share = planted / max(1, rows + planted)
     if share > cap(rows) and not audit.exceed_cap:
         own = audit.planted(control=False)
         raise CanariesOverCap(
-            planted=planted, control=planted - own, share=f"{share:.1%}", set=source.made.name, cap=f"{cap(rows):.0%}", rows=rows
+            planted=planted, control=planted - own, share=f"{share:.1%}", set=names_of(sources), cap=f"{cap(rows):.0%}", rows=rows
         )

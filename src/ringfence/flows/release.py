@@ -124,18 +124,18 @@ def _refuse_frozen(space: Workspace, thing: Thing) -> None:
     Raises: AccountFrozen.
     """
     if space.state.runs[thing.run].reserve is None:
-        space.state.accounts.refuse_frozen(space.state.accounts.of_set[thing.origin], name=thing.made.name)
+        space.state.accounts.refuse_frozen(*space.state.accounts.of(thing.origin), name=thing.made.name)
 
 
 def _voids(space: Workspace, thing: Thing) -> bool:
     """Return True for an ordinary run on people about whom private runs have made a promise that still holds over their lifetime."""
-    account = space.state.accounts.of_set[thing.origin]
-    spent, _ = charges(space.state.runs.values(), space.state.accounts.group(account))
-    if space.state.runs[thing.run].reserve is not None or not spent:
+    accounts, runs = space.state.accounts, space.state.runs
+    promised = [one for one in accounts.roots(accounts.of(thing.origin)) if charges(runs.values(), accounts.group(one))[0]]
+    if runs[thing.run].reserve is not None or not promised:
         return False
     from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
 
-    return not account_at(space, account).voided_by
+    return not all(account_at(space, one).voided_by for one in promised)
 
 
 def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
@@ -247,7 +247,7 @@ def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, A
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    return lifetime(space, space.state.accounts.of_set[thing.origin])
+    return lifetime(space, *space.state.accounts.of(thing.origin))
 
 
 def _evidence(space: Workspace, thing: Thing, audit: Audit | None, *, is_private: bool) -> list[Evidence]:

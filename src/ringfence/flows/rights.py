@@ -6,6 +6,7 @@ from ringfence.core.errors import ExportRefused, RevealRefused, WrongStage
 from ringfence.core.policy import masking
 from ringfence.core.text import t
 from ringfence.flows.gate import refuse
+from ringfence.flows.join import refuse_joined
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -25,9 +26,10 @@ def refuse_export(space: Workspace, thing: Thing) -> None:
     `export: masked`: a masked set that was de-identified as the policy asks of what is trained on, and any set labelled public. `export: allow`: any
     set. `export: refuse`: none. A planted set never: who has it knows the canaries that an audit looks for.
 
-    Raises: WrongStage, ExportRefused, PolicyRefused.
+    Raises: WrongStage, BadArgument, ExportRefused, PolicyRefused.
     """
     made, policy = thing.made, space.policy()
+    refuse_joined(thing, verb="data export")  # the file's layout is that of one import
     if made.stage == "planted":
         why = t("it holds the secrets that an audit looks for", "它含有审计要查找的秘密")
         raise WrongStage(set=made.name, stage=made.stage, why=why)

@@ -8,6 +8,7 @@ from ringfence.core.errors import NothingToKeep
 from ringfence.core.order import Progress
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.join import refuse_joined
 from ringfence.jobs.start import Handlers, start
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
@@ -23,9 +24,10 @@ def scan(
 ) -> tuple[Committed, ScanFigures]:
     """Move the rows that a detector flags into a sealed quarantine set, and return what was made.
 
-    Raises: UnknownName, NothingLeft, SandboxError.
+    Raises: UnknownName, BadArgument, NothingLeft, SandboxError.
     """
     source = space.state.resolve(name if "@" in name else f"{name}@sealed")
+    refuse_joined(source, verb="scan")
     made = source.made
     outputs = {"set": Plan("set", "cleared"), "quarantine": Plan("quarantine", "quarantine")}
     with Arrow(space, "scan", name=made.name, label=made.label, settings=settings, inputs={"set": source}, outputs=outputs) as arrow:

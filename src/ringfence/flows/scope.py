@@ -29,7 +29,7 @@ def refuse_prepared(space: Workspace, thing: Thing) -> None:
 def _looks_across(statement: Statement) -> str:
     """Return what a step did to a record that depended on the others; nothing where it did not."""
     step, predicate = statement.step, statement.predicate
-    if step == "import":
+    if step in ("import", "join"):
         return ""
     if step == "scan":
         together = [part for part in predicate.parts if not DETECTORS.create(part).alone]

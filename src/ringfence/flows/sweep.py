@@ -15,9 +15,10 @@ from ringfence.core.errors import Busy, NotResumable
 from ringfence.core.order import Progress
 from ringfence.core.text import t
 from ringfence.flows.audit import audit
+from ringfence.flows.join import joined, sources_of
 from ringfence.flows.plant import settings_for
 from ringfence.flows.runs import audits_of, details, state_of
-from ringfence.flows.train import Price, Saved, ask, inputs_of, model_of, order_for, price, resume, saved_of, train
+from ringfence.flows.train import Price, Saved, ask, model_of, order_for, price, resume, saved_of, train
 from ringfence.models import store as models
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import Recipe
@@ -43,6 +44,11 @@ class Trial:
     run: Run | None  # finished, or to be resumed
 
     @property
+    def name(self) -> str:
+        """The sets that it learns from, for people."""
+        return ", ".join(name.partition("@")[0] for name in self.variant.recipe.datasets)
+
+    @property
     def is_done(self) -> bool:
         """Whether there is nothing to make."""
         return self.run is not None and self.run.state == "done"
@@ -59,7 +65,7 @@ class Planned:
     @property
     def set(self) -> str:
         """The name of the set, or the names where that is what is swept."""
-        return ", ".join(dict.fromkeys(one.variant.recipe.dataset.partition("@")[0] for one in self.trials))
+        return "; ".join(dict.fromkeys(one.name for one in self.trials))
 
 
 def lay_out(space: Workspace, sweep: Sweep) -> Planned:
@@ -73,12 +79,12 @@ def lay_out(space: Workspace, sweep: Sweep) -> Planned:
     trials = tuple(_trial(space, one) for one in sweep.variants)
     new = [one.reserve for one in trials if one.reserve and not one.run]
     held = [one.reserve for one in trials if one.reserve and one.run and not one.is_done]
-    charged = [one.reserve.account for one in trials if one.reserve]
+    charged = [account for one in trials if one.reserve for account in one.reserve.accounts]
     if not charged:
         return Planned(sweep, trials, ())
     from ringfence.flows.budget import overviews_with, refuse_unaffordable_together  # noqa: PLC0415  heavy: ordinary runs need no accountant
 
-    refuse_unaffordable_together(space, new, held, name=trials[0].variant.recipe.dataset.partition("@")[0])
+    refuse_unaffordable_together(space, new, held, name=trials[0].name)
     return Planned(sweep, trials, tuple(overviews_with(space, new, accounts=charged)))
 
 
@@ -166,9 +172,12 @@ def _made_before(space: Workspace, recipe: Recipe) -> tuple[Run, Saved] | None:
 
     Raises: Busy, NotResumable.
     """
-    inputs = inputs_of(space, recipe)
-    evaluation = inputs["evaluation"].made.digest
-    readable = _planted_from(space, inputs["set"], recipe) if recipe.audit else {inputs["set"].made.digest}
+    found = {role: joined(space, things) for role, things in sources_of(space, recipe).items()}
+    source, held_out = found["set"], found["evaluation"]
+    if source is None or held_out is None:
+        return None
+    evaluation = held_out.made.digest
+    readable = _planted_from(space, source, recipe) if recipe.audit else {source.made.digest}
     model = models.find(recipe.model, kind="decoder").digest
     unfinished: tuple[Run, Saved] | None = None
     for run in reversed(list(space.state.runs.values())):

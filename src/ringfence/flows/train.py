@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ringfence.core.digest import canonical, parse_canonical, settings_digest
 from ringfence.core.durable import write_atomic
 from ringfence.core.environment import cores
 from ringfence.core.errors import (
+    BadValue,
     BudgetMissing,
     NotResumable,
     PlanImpossible,
@@ -22,17 +23,18 @@ from ringfence.core.errors import (
     RowsMeet,
     UnitMismatch,
     WorkspaceBroken,
-    WrongStage,
 )
 from ringfence.core.interrupts import answered
+from ringfence.core.lineage import numbered
 from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
 from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
-from ringfence.core.statement import LABELS, Label
+from ringfence.core.statement import Label
 from ringfence.core.text import t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
+from ringfence.flows.join import Sources, join, label_of, names_of, sources_of
 from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
@@ -44,10 +46,11 @@ from ringfence.models.store import ModelEntry
 from ringfence.privacy.plan import DPPlan
 from ringfence.privacy.router import router_key
 from ringfence.recipe.read import Recipe
+from ringfence.release.chain import MOST_STEPS
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
-from ringfence.vault.index import read_index
+from ringfence.vault.index import read_index, units_together
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.control import Control
 from ringfence.workspace.entries import Reserve
@@ -56,6 +59,8 @@ from ringfence.workspace.state import Run, Thing
 
 if TYPE_CHECKING:
     from ringfence.flows.budget import Account
+
+_LATER = 5  # statements that a run may add to those of its sets: of join, plant, train, audit and release
 
 
 class Saved(Settings):
@@ -80,9 +85,14 @@ class Trained:
 class Asked:
     """A run that nothing refuses, as far as can be known before it begins; only its budget was not asked for."""
 
-    inputs: Mapping[str, Thing]  # canaries not planted yet
+    sources: Sources  # several sets not joined yet, canaries not planted
     order: TrainOrder  # with a plan for the units of the set, and for as many canaries as are planted on average
     reserve: Reserve | None  # of a private run
+
+    @property
+    def name(self) -> str:
+        """The sets that are learned from, for people."""
+        return names_of(self.sources["set"])
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Price:
 
     figures: PriceFigures
     plan: DPPlan | None = None
-    account: Account | None = None
+    accounts: tuple[Account, ...] = ()  # that a private run is charged to
     reach: Reach | None = None  # of an audit of its canaries
     missing: list[str] = field(default_factory=list)  # what keeps that audit from passing the policy
     memory: Expected | None = None  # what the run will remember
@@ -101,26 +111,22 @@ Show = Callable[[Progress], None]
 
 
 def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
-    """Train an adapter on a set that the policy admits, and return what was made.
+    """Train an adapter on the sets of a recipe, which the policy admits, and return what was made. Several sets are joined first.
 
     started: called with the run's id as soon as its intent is in the ledger.
 
-    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
+    Raises: UnknownName, WrongStage, BadValue, PolicyRefused, PrivacyError, ModelUnknown, ModelBroken, Interrupted (resumable), TrainError, SandboxError.
     """
-    _refuse_looser(space, recipe)
-    inputs = inputs_of(space, recipe)
-    model = model_of(recipe)
+    model, asked = model_of(recipe), ask(space, recipe)
+    check = _gate(space, asked.sources, asked.order.plan, asked.reserve)
+    check(space.policy())  # before anything is written, a joined set or canaries
+    inputs = {role: join(space, things, check=check, show=show) for role, things in asked.sources.items()}
+    order = asked.order
     if recipe.audit:
-        inputs["set"] = _planted(space, recipe, inputs, show=show)
-    return _run(
-        space,
-        Saved(model=model.digest, order=_planned(space, recipe, inputs["set"]), release=recipe.release),
-        inputs,
-        model,
-        name=recipe.dataset.partition("@")[0],
-        show=show,
-        started=started,
-    )
+        inputs["set"] = plant(space, inputs["set"], settings_for(space, recipe), check=check, show=show)
+        order = _planned(space, recipe, [inputs["set"]])
+    saved = Saved(model=model.digest, order=order, release=recipe.release)
+    return _run(space, saved, inputs, model, name=inputs["set"].made.name, show=show, started=started)
 
 
 def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
@@ -139,23 +145,24 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
 def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
 
-    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
+    Raises: UnknownName, WrongStage, BadValue, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
     """
     asked = ask(space, recipe)
-    inputs, order, name = asked.inputs, asked.order, asked.inputs["set"].made.name
+    things, order = asked.sources["set"], asked.order
     if asked.reserve:
         from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-        refuse_unaffordable(space, asked.reserve, name=name)
+        refuse_unaffordable(space, asked.reserve, name=asked.name)
     model = model_of(recipe)
     saved = Saved(model=model.digest, order=order)
-    arrow = Arrow(space, "train", name=name, label=inputs["set"].made.label, settings=saved, inputs=inputs)
+    inputs = {numbered(role, number): thing for role, found in asked.sources.items() for number, thing in enumerate(found)}
+    arrow = Arrow(space, "train", name=things[0].made.name, label=label_of(things), settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",
         settings=PriceOrder(**dict(order), to_plant=_to_plant(recipe)),
         files={"model": model.path},
         limits=_limits("price.v1", order),
-        tier=_tier(space, inputs),
+        tier=_tier(space, asked.sources),
     )
     figures = start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
     found = None
@@ -163,13 +170,14 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         delta = order.plan.delta if order.plan else DELTA
         found = reach(recipe.audit, control=order.plan is None, delta=delta)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
-    memory = foretell_memory(space, inputs["set"], order, rows=figures.rows, steps=figures.steps)
+    memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps)
     common = {"reach": found, "missing": missing, "memory": memory}
-    if order.plan is None:
+    if asked.reserve is None:
         return Price(figures, **common)  # type: ignore[arg-type]  # fields of Price
-    from ringfence.flows.budget import find  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    return Price(figures, order.plan, find(space, recipe.dataset), **common)  # type: ignore[arg-type]
+    charged = tuple(account_at(space, account) for account in space.state.accounts.roots(asked.reserve.accounts))
+    return Price(figures, order.plan, charged, **common)  # type: ignore[arg-type]
 
 
 def model_of(recipe: Recipe) -> ModelEntry:
@@ -186,15 +194,33 @@ def model_of(recipe: Recipe) -> ModelEntry:
 def ask(space: Workspace, recipe: Recipe) -> Asked:
     """Return what a run would begin with, when nothing but its budget can refuse it. Reads no rows and writes nothing.
 
-    Raises: RecipeLoosens, UnknownName, WrongStage, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap.
+    Raises: RecipeLoosens, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap.
     """
     _refuse_looser(space, recipe)
-    inputs = inputs_of(space, recipe)
-    order = _planned(space, recipe, inputs["set"], more=_to_plant(recipe))
-    _gate(space, inputs, order.plan)(space.policy())
+    sources = sources_of(space, recipe)
+    things = sources["set"]
+    order = _planned(space, recipe, things, more=_to_plant(recipe))
+    _refuse_too_long(space, things)
+    _gate(space, sources, order.plan)(space.policy())
     if recipe.audit:
-        refuse_too_many(space, inputs["set"], recipe.audit, control=recipe.privacy is None)
-    return Asked(inputs, order, _reserve(space, inputs["set"], order.plan))
+        refuse_too_many(space, things, recipe.audit, control=recipe.privacy is None)
+    return Asked(sources, order, _reserve(space, things, order.plan))
+
+
+def _refuse_too_long(space: Workspace, things: Sequence[Thing]) -> None:
+    """Return when a bundle could hold the statements of everything that led to the sets, and of what follows.
+
+    Raises: BadValue.
+    """
+    steps = sum(len(space.lineage(thing)) for thing in things)
+    if steps > MOST_STEPS - _LATER:
+        problem = t(
+            "{n} steps led to its sets; a bundle has room for {most}",
+            "其数据集共经过 {n} 个步骤；发布包至多容纳 {most} 个",
+            n=steps,
+            most=MOST_STEPS - _LATER,
+        )
+        raise BadValue(key="dataset", problem=problem)
 
 
 def _to_plant(recipe: Recipe) -> int:
@@ -202,29 +228,18 @@ def _to_plant(recipe: Recipe) -> int:
     return recipe.audit.planted(control=recipe.privacy is None) if recipe.audit else 0
 
 
-def _planted(space: Workspace, recipe: Recipe, inputs: Mapping[str, Thing], *, show: Show) -> Thing:
-    """Return the set with canaries, after every question that would refuse the run has been asked of what is known by now."""
-    source = inputs["set"]
-    assert recipe.audit is not None  # noqa: S101  asked for by the caller
-    plan = _planned(space, recipe, source, more=_to_plant(recipe)).plan
-    check = _gate(space, inputs, plan, _reserve(space, source, plan))
-    check(space.policy())
-    return plant(space, source, settings_for(space, recipe), check=check, show=show)
-
-
-def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -> TrainOrder:
-    """Return the order of the run; with a privacy block, under a plan for the units of the set, and `more` that will be planted.
+def _planned(space: Workspace, recipe: Recipe, things: Sequence[Thing], *, more: int = 0) -> TrainOrder:
+    """Return the order of the run; with a privacy block, under a plan for the units of all its sets together, and `more` that will be planted.
 
     Raises: AccountFrozen, BudgetMissing, UnitMismatch, PlanImpossible.
     """
     if recipe.privacy is None:
         return recipe.order
-    space.state.accounts.refuse_frozen(space.state.accounts.of_set[thing.origin], name=thing.made.name)
-    from ringfence.flows.budget import unit_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
-
+    for thing in things:
+        space.state.accounts.refuse_frozen(*space.state.accounts.of(thing.origin), name=thing.made.name)
     budget = space.policy().budget
     if budget is None:
-        raise BudgetMissing(set=thing.made.name)
+        raise BudgetMissing(set=names_of(things))
     if recipe.privacy.delta > budget.delta:  # an epsilon says nothing without its delta: max_epsilon and the budget are meant at this one
         raise PlanImpossible(
             problem=t(
@@ -234,22 +249,40 @@ def _planned(space: Workspace, recipe: Recipe, thing: Thing, *, more: int = 0) -
                 most=budget.delta,
             )
         )
-    unit, wanted = unit_of(space, thing), recipe.privacy.unit
-    if wanted != unit:
+    _refuse_other_units(space, things, wanted=recipe.privacy.unit)
+    if recipe.privacy.scope == "record":
+        for thing in things:
+            refuse_prepared(space, thing)
+    slots = [space.input(thing).slot for thing in things]
+    units, most_rows = units_together(*(read_index(slot, space.keys.data_key(slot.slot)) for slot in slots))
+    return order_for(recipe, units=units + more, most_rows=most_rows)
+
+
+def _refuse_other_units(space: Workspace, things: Sequence[Thing], *, wanted: str | None) -> None:
+    """Return when every set was imported with the unit that the recipe protects. wanted: a column; None for one record.
+
+    Raises: UnitMismatch.
+    """
+    from ringfence.flows.budget import units_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    found = [(thing.made.name, unit) for thing in things for unit in units_of(space, thing)]
+    for name, unit in found:
+        if unit == wanted:
+            continue
         how = t("write privacy.unit: {unit}", "请写 privacy.unit: {unit}", unit=unit)
-        if unit is None:
+        if any(other != unit for _, other in found):
+            how = t(
+                "sets that are read together need one unit: import again with the same --unit, or train on each alone",
+                "一同读取的数据集须用同一单位：请以相同的 --unit 重新导入，或分别训练",
+            )
+        elif unit is None:
             how = t(
                 "import the file again with --unit {wanted}, or leave privacy.unit out",
                 "用 --unit {wanted} 重新导入，或去掉 privacy.unit",
                 wanted=wanted,
             )
         record = t("one record", "单条记录")
-        raise UnitMismatch(wanted=wanted or record, set=thing.made.name, unit=unit or record, how=how)
-    if recipe.privacy.scope == "record":
-        refuse_prepared(space, thing)
-    slot = space.input(thing).slot
-    index = read_index(slot, space.keys.data_key(slot.slot))
-    return order_for(recipe, units=index.units() + more, most_rows=index.most_rows_of_a_unit())
+        raise UnitMismatch(wanted=wanted or record, set=name, unit=unit or record, how=how)
 
 
 def order_for(recipe: Recipe, *, units: int, most_rows: int = 1) -> TrainOrder:
@@ -277,31 +310,18 @@ def _refuse_looser(space: Workspace, recipe: Recipe) -> None:
         raise RecipeLoosens(keys=", ".join(f"release.{key}" for key in weaker))
 
 
-def inputs_of(space: Workspace, recipe: Recipe) -> dict[str, Thing]:
-    """Return the sets that a recipe names, by role.
-
-    Raises: UnknownName, AmbiguousName, WrongStage.
-    """
-    inputs = {"set": space.state.resolve(recipe.dataset)}
-    if recipe.eval_dataset:
-        inputs["evaluation"] = space.state.resolve(recipe.eval_dataset)
-    for thing in inputs.values():
-        if thing.made.stage == "planted":
-            why = t("it holds the canaries of another run", "它含有另一次运行的金丝雀")
-            raise WrongStage(set=thing.made.name, stage="planted", why=why)
-    return inputs
-
-
-def _sets(inputs: Mapping[str, Thing]) -> list[Thing]:
-    return [inputs[role] for role in ("set", "evaluation") if role in inputs]
+def _alone(inputs: Mapping[str, Thing]) -> Sources:
+    """Return the sets among the inputs of a run."""
+    return {role: (inputs[role],) for role in ("set", "evaluation") if role in inputs}
 
 
 def _gate(
-    space: Workspace, inputs: Mapping[str, Thing], plan: DPPlan | None, reserve: Reserve | None = None, *, is_held: bool = False
+    space: Workspace, sources: Sources, plan: DPPlan | None, reserve: Reserve | None = None, *, is_held: bool = False
 ) -> Callable[[Policy], None]:
-    """Return a check of every set that the run reads (what is only evaluated is read, too), and of the budget that it reserves or holds."""
+    """Return a check of every set that the run reads (what is only evaluated is read, too), and of the budgets that it reserves or holds."""
     epsilon = plan.epsilon if plan else None
-    checks = [gate(space.chain(thing), moment="train", name=thing.made.name, epsilon=epsilon) for thing in _sets(inputs)]
+    things = [thing for found in sources.values() for thing in found]
+    checks = [gate(space.chain(thing), moment="train", name=thing.made.name, epsilon=epsilon) for thing in things]
 
     def check(policy: Policy) -> None:
         for one in checks:
@@ -309,20 +329,22 @@ def _gate(
         if reserve:
             from ringfence.flows.budget import refuse_unaffordable  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-            refuse_unaffordable(space, reserve, name=inputs["set"].made.name, is_held=is_held)
+            refuse_unaffordable(space, reserve, name=names_of(sources["set"]), is_held=is_held)
 
     return check
 
 
-def _reserve(space: Workspace, thing: Thing, plan: DPPlan | None) -> Reserve | None:
+def _reserve(space: Workspace, things: Sequence[Thing], plan: DPPlan | None) -> Reserve | None:
+    """Return what a private run reserves: of the account of every set whose rows it reads."""
     if plan is None:
         return None
-    return Reserve(account=space.state.accounts.of_set[thing.origin], **plan.mechanism.model_dump())
+    account, *also = dict.fromkeys(one for thing in things for one in space.state.accounts.of(thing.origin))
+    return Reserve(account=account, also=tuple(also), **plan.mechanism.model_dump())
 
 
-def _tier(space: Workspace, inputs: Mapping[str, Thing]) -> Tier:
+def _tier(space: Workspace, sources: Sources) -> Tier:
     """Return where the run works: as its strictest set asks."""
-    return tier_for(space.policy(), max((thing.made.label for thing in _sets(inputs)), key=LABELS.index))
+    return tier_for(space.policy(), label_of([thing for found in sources.values() for thing in found]))
 
 
 def _run(
@@ -341,8 +363,9 @@ def _run(
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 
     plan = saved.order.plan
-    reserve = _reserve(space, inputs["set"], plan)
-    check = _gate(space, inputs, plan, reserve, is_held=again is not None)
+    sources = _alone(inputs)
+    reserve = _reserve(space, sources["set"], plan)
+    check = _gate(space, sources, plan, reserve, is_held=again is not None)
     check(space.policy())  # the accountant's arithmetic is done here; under the lock below it is only looked up
     with Arrow(
         space,
@@ -364,7 +387,7 @@ def _run(
             settings=saved.order,
             files={"model": model.path},
             limits=_limits("train.v1", saved.order),
-            tier=_tier(space, inputs),
+            tier=_tier(space, sources),
         )
         with Control(arrow.folder) as control, _ctrl_c(control):
             control.update(run=arrow.run, done=0, total=0)
@@ -404,7 +427,7 @@ def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:
     return {
         "plan": plan.model_dump(mode="json"),
         "granted": space.state.runs[run].granted,
-        "lifetime": lifetime(space, reserve.account),
+        "lifetime": lifetime(space, *reserve.accounts),
     }
 
 

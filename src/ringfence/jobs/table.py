@@ -16,7 +16,7 @@ from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigur
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
 from ringfence.serve.settings import ChatFigures, ChatSettings, ServeFigures, ServeSettings
-from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
+from ringfence.train.settings import JoinFigures, JoinSettings, PriceFigures, PriceOrder, TrainFigures, TrainOrder
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ JOBS: Mapping[str, JobRow] = {
         "ringfence.deid.terms_job:review", TermsSettings, TermsFigures, text_channel=True, limits=Limits(seconds=24 * _HOUR)
     ),
     "terms-import.v1": JobRow("ringfence.deid.terms_job:take", TermsSettings, TermsFigures, ("content",), limits=Limits(seconds=_HOUR)),
+    "join.v1": JobRow("ringfence.train.join:run", JoinSettings, JoinFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "plant.v1": JobRow("ringfence.audit.plant:run", PlantSettings, PlantFigures, ("content",), limits=Limits(seconds=6 * _HOUR)),
     "train.v1": JobRow(
         "ringfence.train.job:run",

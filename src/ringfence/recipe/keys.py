@@ -23,7 +23,7 @@ class KeyRule:
 
 
 _USED = (
-    "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target dataset eval_dataset cutoff_len "
+    "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
     "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing optim "
     "layers_to_transform lora_freeze_a privacy audit release"
@@ -82,8 +82,11 @@ _LATER_KEYS = (
     "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss adam_beta1 adam_beta2 adam_epsilon"
 ).split()
 
+_SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
+
 KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
+    **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
     **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
     **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},

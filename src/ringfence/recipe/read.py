@@ -44,13 +44,23 @@ class Recipe:
     """A recipe, read and checked."""
 
     model: str
-    dataset: str
+    dataset: str  # as it is written: a name, or several with commas between them
     eval_dataset: str | None
     order: TrainOrder
     lines: tuple[Line, ...]
     privacy: PrivacySettings | None = None
     audit: AuditSettings | None = None
     release: ReleaseRules | None = None
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the sets that are learned from, in the order in which their rows are read."""
+        return _names(self.dataset)
+
+    @property
+    def eval_datasets(self) -> tuple[str, ...]:
+        """The names of the held-out sets; none without `eval_dataset`."""
+        return _names(self.eval_dataset) if self.eval_dataset else ()
 
     def shared_by(self, processes: int | None) -> Recipe:
         """Return the recipe of the same run, shared by so many processes; None: as many as there are GPUs, or one."""
@@ -193,8 +203,8 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
             raise BadValue(key=key, problem=t("it is missing", "缺失"))
     dataset, evaluation = document["dataset"], document.get("eval_dataset")
     for key, value in (("dataset", dataset), ("eval_dataset", evaluation)):
-        if isinstance(value, str) and "," in value:
-            raise BadValue(key=key, problem=t("only one set is supported so far", "目前只支持一个数据集"))
+        if value is not None:
+            _check_names(key, value)
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
@@ -220,6 +230,24 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
     return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(","))
+
+
+def _check_names(key: str, value: object) -> None:
+    """Return when a list of sets is a text with a name between all commas, and none twice.
+
+    Raises: BadValue.
+    """
+    if not isinstance(value, str):
+        raise BadValue(key=key, problem=t("write the name of a set, or several with commas", "请写数据集名称；多个名称以逗号分隔"))
+    names = _names(value)
+    if len(names) > 1 and not all(names):
+        raise BadValue(key=key, problem=t("a name is missing beside a comma", "逗号旁缺少名称"))
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BadValue(key=key, problem=t("it names {name} twice", "{name} 出现了两次", name=twice))
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:

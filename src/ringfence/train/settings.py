@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ringfence.core.order import Count, Figures, Number, Series
-from ringfence.core.settings import PartName, Settings
+from ringfence.core.settings import Name, PartName, Settings
 from ringfence.core.text import t
 from ringfence.privacy.plan import DPPlan
 
@@ -16,6 +16,23 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
+
+
+class JoinSettings(Settings):
+    """What `join.v1` is told: the sets that become one, by the names that people gave them."""
+
+    names: Annotated[tuple[Name, ...], Field(min_length=2)]
+
+
+class JoinFigures(Figures):
+    """How large a joined set is."""
+
+    rows: Count
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the number of rows: it is the sum of those of the sets."""
+        return frozenset({"rows"})
 
 
 class TrainSettings(Settings):

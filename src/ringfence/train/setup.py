@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from ringfence.core.errors import DeviceMissing, NothingToTrain
+from ringfence.core.lineage import roles
 from ringfence.core.order import Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
 from ringfence.sandbox.devices import gpu_nodes
@@ -40,6 +42,8 @@ class Ready(NamedTuple):
 @contextlib.contextmanager
 def prepared(child: Child[Orders]) -> Iterator[Ready]:
     """Yield a trainer and the rows of the inputs "set" and "evaluation", on the model of `files["model"]`; its team ends with the block.
+
+    A run that is priced may have several sets that are not joined yet: "set", "set2" and so on, read one after the other.
 
     Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken, RankLost.
     """
@@ -110,7 +114,7 @@ def peaks_of(trainer: Trainer) -> Peaks:
 
 def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     settings = child.order.settings.train
-    if role not in child.order.inputs or (role == "evaluation" and not settings.eval):
+    if role == "evaluation" and not settings.eval:
         return Corpus([], 0, 0)
-    slot = child.order.inputs[role]
-    return read_corpus(SetReader(slot, child.keys.data[slot.slot]), tokenizer, settings)
+    slots = [child.order.inputs[one] for one in roles(role, child.order.inputs)]
+    return read_corpus(chain.from_iterable(SetReader(slot, child.keys.data[slot.slot]) for slot in slots), tokenizer, settings)

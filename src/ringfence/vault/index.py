@@ -118,11 +118,6 @@ class RowIndex:
         """Return how many different units there are. Takes 17 more bytes a row for a moment."""
         return _distinct(self._units)
 
-    def most_rows_of_a_unit(self) -> int:
-        """Return how many rows the unit with the most rows has; 0 for an empty set."""
-        _, counts = np.unique(np.frombuffer(self._units, dtype=_ID), return_counts=True)
-        return int(counts.max(initial=0))
-
     def finish(self, content_key: bytes | None, *, with_units: bool) -> None:
         """Compute what is known only when all rows are there: the content HMAC and, if a unit was chosen, the table of units."""
         if content_key is not None:
@@ -169,6 +164,13 @@ class RowIndex:
         index._contents = columns[2] if header.has_content else None
         index._table = (columns[3], columns[4]) if header.units is not None else None
         return index
+
+
+def units_together(*indexes: RowIndex) -> tuple[int, int]:
+    """Return how many different units the rows of sets have together, and how many rows the unit with the most rows has; 0 and 0 without rows."""
+    ids = np.concatenate([index.unit_ids for index in indexes]).view(_ID)
+    _, counts = np.unique(ids, return_counts=True)
+    return len(counts), int(counts.max(initial=0))
 
 
 def _rows(column: Column) -> NDArray[np.uint8]:

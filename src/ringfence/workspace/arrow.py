@@ -222,7 +222,7 @@ class Arrow:
             run = state.runs[self.run]
             if run.reserve is None:
                 return 0
-            state.accounts.refuse_frozen(run.reserve.account, name=self.name)
+            state.accounts.refuse_frozen(*run.reserve.accounts, name=self.name)
             granted = min(steps, run.reserve.steps - run.granted)
             if granted:
                 self.space.record(Leased(run=self.run, steps=granted))
@@ -393,7 +393,7 @@ class Arrow:
 
     def _manifest(self, role: str, slot: Slot, files: tuple[Any, ...]) -> tuple[Manifest, Made]:
         plan = self.plans[role]
-        source = self.inputs.get("set")
+        source = self.inputs.get("set") if self.step != "join" else None  # what is joined begins a chain of its own
         manifest = Manifest(
             tenant=slot.tenant,
             slot=slot.slot,

@@ -51,7 +51,7 @@ class Made(Settings):
     stage: Stage
     name: Name
     label: Label
-    origin: Digest | None = None  # the sealed set at the beginning of its chain; None = itself
+    origin: Digest | None = None  # the sealed or joined set at the beginning of its chain; None = itself
     profile: str | None = None  # de-identification profile of a masked set
 
 
@@ -66,14 +66,20 @@ class Genesis(Entry):
 
 
 class Reserve(Settings):
-    """What a private run may spend at most, of the budget that belongs to the units of a set."""
+    """What a private run may spend at most, of the budget that belongs to the units of a set, or of several that were joined."""
 
     account: Digest  # the account object of the set's import
+    also: tuple[Digest, ...] = ()  # those of the other sets that were joined
     noise_multiplier: Annotated[float, Field(gt=0)]
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
     steps: Annotated[int, Field(gt=0)]
     units: Annotated[int, Field(gt=0)] | None = None  # that are sampled from
     max_batch: Annotated[int, Field(gt=0)] | None = None  # units that a step reads at most; None: all that are drawn
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Every account that the run is charged to."""
+        return (self.account, *self.also)
 
 
 class Intent(Entry):

@@ -23,6 +23,7 @@ from ringfence.core.errors import (
     WorkspaceBroken,
     WrongPassphrase,
 )
+from ringfence.core.lineage import roles
 from ringfence.core.order import Slot
 from ringfence.core.policy import DEFAULT, Policy
 from ringfence.core.public_keys import PublicKeys
@@ -246,22 +247,20 @@ class Workspace:
         return Statement.from_payload(verify(self.envelope(digest), PAYLOAD_TYPE, ed25519_public(self.public.evidence)))
 
     def chain(self, thing: Thing) -> list[Statement]:
-        """Return the statements from the import to the one that made `thing`, in order."""
+        """Return the statements from the import to the one that made `thing`, in order; what a join reads stands before it, one branch after the other."""
         return [self.statement(digest) for digest in self.lineage(thing)]
 
     def lineage(self, thing: Thing) -> list[str]:
         """Return the envelope digests of `chain`, in order.
 
-        The main input of every statement is its role "set" or "adapter"; side inputs (evaluation sets) are not walked.
+        The main input of every statement is its role "set" or "adapter", those of a join "set", "set2" and so on; side inputs (evaluation sets) are
+        not walked.
         """
-        digests: list[str] = []
-        current: Thing | None = thing
-        while current is not None and current.statement is not None:
-            digests.append(current.statement)
-            inputs = self.statement(current.statement).predicate.inputs
-            parent = inputs.get("set") or inputs.get("adapter")
-            current = self.state.things.get(parent) if parent else None
-        return digests[::-1]
+        if thing.statement is None:
+            return []
+        inputs = self.statement(thing.statement).predicate.inputs
+        parents = [self.state.things.get(inputs[role]) for role in roles("set", inputs) or roles("adapter", inputs)]
+        return [*(digest for parent in parents if parent for digest in self.lineage(parent)), thing.statement]
 
     def _checked(self, path: Path, name: str, is_right: Callable[[bytes], bool]) -> bytes:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ringfence.core.errors import AmbiguousName, UnknownName, UnknownRun, UnknownTagger
+from ringfence.core.lineage import roles
 from ringfence.core.statement import Stage
 from ringfence.workspace.accounts import Accounts
 from ringfence.workspace.entries import (
@@ -54,7 +55,7 @@ class Thing:
 
     @property
     def origin(self) -> str:
-        """Digest of the sealed set at the beginning of its chain."""
+        """Digest of the set at the beginning of its chain: the sealed one, or the one that was made by joining others."""
         return self.made.origin or self.made.digest
 
 
@@ -106,6 +107,9 @@ class State:
                 for made in entry.made:
                     self.things[made.digest] = Thing(made, index, entry.run, entry.time, entry.statement)
                 self.accounts.opened(entry)
+                if entry.arrow == "join":
+                    origins = [self.things[run.intent.inputs[role]].origin for role in roles("set", run.intent.inputs)]
+                    self.accounts.joined({one.role: one.digest for one in entry.made}["set"], origins)
                 self._drop_checkpoint(run)
                 self.runs[entry.run] = replace(
                     run,
@@ -189,7 +193,7 @@ class State:
         ]
         current = [t for t in wanted if t.origin == newest] or wanted
         if not current:
-            known = sorted({t.made.name for t in live.values() if t.made.kind == "set"})
+            known = sorted({t.made.name for t in live.values() if t.made.kind == "set" and t.made.stage in _ARROW_STAGES})
             raise UnknownName(name=text, known=", ".join(known) or "-")
         profiles = {t.made.profile for t in current if t.made.stage == "masked"}
         if stage == "masked" and not profile and len(profiles) > 1:

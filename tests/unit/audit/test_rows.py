@@ -165,10 +165,10 @@ def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatc
     ]
     with_adapter = [said(whole=True), said(log_p=-1.0), said(), said(whole=True)]
     pretend(scorer, monkeypatch, with_adapter, [said(), said(), said(whole=True)])
-    assert scorer.spans(reader, lines, 10) == (4, 4, 2)
+    assert scorer.spans([(reader, lines)], 10) == (4, 4, 2)
     pretend(scorer, monkeypatch, [said()] * 4, [])
-    assert scorer.spans(reader, lines, 3) == (4, 3, 0)
-    assert scorer.spans(reader, [], 3) == (0, 0, 0)
+    assert scorer.spans([(reader, lines)], 3) == (4, 3, 0)
+    assert scorer.spans([(reader, [])], 3) == (0, 0, 0)
 
 
 def test_an_original_that_stands_before_could_be_copied_and_is_not_tried_again(scorer, monkeypatch, tmp_path):
@@ -176,7 +176,24 @@ def test_an_original_that_stands_before_could_be_copied_and_is_not_tried_again(s
     places = [(0, 0, 8, "a@b.test"), (1, 5, 13, "a@b.test"), (1, 17, 25, "c@d.test")]
     spans = [{"text": t, "start": a, "end": b, "kind": "email", "original": o} for t, a, b, o in places]
     pretend(scorer, monkeypatch, [said(whole=True)] * 3, [said()] * 3)
-    assert scorer.spans(reader, [json.dumps({"id": f"{0:032x}", "spans": spans}).encode()], 10) == (2, 2, 2)
+    assert scorer.spans([(reader, [json.dumps({"id": f"{0:032x}", "spans": spans}).encode()])], 10) == (2, 2, 2)
+
+
+def test_of_joined_sets_each_span_is_read_in_its_own_set(scorer, monkeypatch, tmp_path):
+    """The same record stands in both, masked in one place of the one and in another place of the other."""
+    both = [write_set(tmp_path / name, [record("p", "mail a@b.test or c@d.test")]) for name in ("first", "second")]
+    places = [(5, 13, "a@b.test"), (17, 25, "c@d.test")]
+    tables = [
+        [json.dumps({"id": f"{0:032x}", "spans": [{"text": 1, "start": a, "end": b, "kind": "email", "original": o}]}).encode()]
+        for a, b, o in places
+    ]
+    pretend(scorer, monkeypatch, [said(whole=True), said()], [said()])
+    assert scorer.spans(list(zip(both, tables, strict=True)), 10) == (2, 2, 1)
+    tried = []
+    monkeypatch.setattr(scorer, "_said", lambda targets, **_: tried.extend(targets) or [[said()] for _ in targets])
+    scorer.spans(list(zip(both, tables, strict=True)), 10)
+    tokenizer = scorer._forward.tokenizer
+    assert [tokenizer.decode(one.example.ids)[-8:] for one in tried[:2]] == [o for _, _, o in places]
 
 
 def test_a_window_without_a_position_before_its_first_token_says_nothing(scorer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ def account():
 
 
 def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():
-    found = training._promised(SimpleNamespace(plan=PLAN, account=account()))
+    found = training._promised(SimpleNamespace(plan=PLAN, accounts=(account(),)))
     assert [one["units"] for one in found["groups"]] == [1, 2, 4, 8, 16]
     assert [one["epsilon"] for one in found["groups"]] == pytest.approx([1.83, 3.98, 8.90, 20.9, 52.7], rel=0.005)
     lines = list(training._promise(SimpleNamespace(plan=PLAN), found))
@@ -36,11 +37,20 @@ def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():
 
 def test_where_a_column_is_the_unit_no_such_table_is_told():
     named = PLAN.model_copy(update={"unit": "patient_id"})
-    found = training._promised(SimpleNamespace(plan=named, account=account()))
+    found = training._promised(SimpleNamespace(plan=named, accounts=(account(),)))
     assert "groups" not in found
     assert len(list(training._promise(SimpleNamespace(plan=named), found))) == 2
-    assert training._promised(SimpleNamespace(plan=None, account=None)) == {}
+    assert training._promised(SimpleNamespace(plan=None, accounts=())) == {}
     assert list(training._promise(SimpleNamespace(plan=None), {})) == []
+
+
+def test_each_account_of_joined_sets_has_a_line_with_its_names():
+    both = (account(), replace(account(), sets=("ward", "icu")))
+    found = training._promised(SimpleNamespace(plan=PLAN.model_copy(update={"unit": "patient_id"}), accounts=both))
+    assert [one["sets"] for one in found["budgets"]] == [["clinic"], ["ward", "icu"]]
+    one, other = list(training._promise(SimpleNamespace(plan=PLAN), found))[1:]
+    assert one.endswith("(clinic)")
+    assert other.endswith("(ward, icu)")
 
 
 def test_beyond_a_thousand_nothing_is_computed_any_more(monkeypatch):

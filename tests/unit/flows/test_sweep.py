@@ -82,8 +82,12 @@ def reserve(account="acc1", steps=100):
     return Reserve(account=account.ljust(64, "0"), noise_multiplier=1.0, sampling_rate=0.05, steps=steps)
 
 
+def joined(first, *others):
+    return reserve(first).model_copy(update={"also": tuple(reserve(one).account for one in others)})
+
+
 def spent(*reserves):
-    return epsilon_spent([Mechanism(**one.model_dump(exclude={"account"})) for one in reserves], delta=1e-5)
+    return epsilon_spent([Mechanism(**one.model_dump(exclude={"account", "also"})) for one in reserves], delta=1e-5)
 
 
 @pytest.fixture
@@ -92,10 +96,10 @@ def space(monkeypatch):
 
     def make(*limits, held=(), frozen=None):
         def account_at(_, account):
-            mechanisms = tuple(Mechanism(**one.model_dump(exclude={"account"})) for one in held if one.account == account)
+            mechanisms = tuple(Mechanism(**one.model_dump(exclude={"account", "also"})) for one in held if account in one.accounts)
             return Account(
                 group=frozenset({account}),
-                sets=("clinic",),
+                sets=(account.rstrip("0"),),
                 units=(None,),
                 limits=tuple(Budget(epsilon=one) for one in limits),
                 spenders=(),
@@ -111,7 +115,11 @@ def space(monkeypatch):
                 raise AccountFrozen(set=name, since="2026-01-01")
 
         monkeypatch.setattr(budget, "account_at", account_at)
-        accounts = SimpleNamespace(root=lambda account: account[:4].ljust(64, "0"), refuse_frozen=refuse_frozen)
+
+        def roots(accounts):
+            return tuple(dict.fromkeys(account[:4].ljust(64, "0") for account in accounts))
+
+        accounts = SimpleNamespace(roots=roots, refuse_frozen=refuse_frozen)
         return SimpleNamespace(state=SimpleNamespace(accounts=accounts))
 
     return make
@@ -129,6 +137,25 @@ def test_runs_that_fit_singly_and_not_together_are_refused_with_their_total(spac
     with pytest.raises(BudgetExceeded):
         refuse_unaffordable_together(there, [reserve("acc1a"), reserve("acc1b")], [], name="clinic")  # the same people
     refuse_unaffordable_together(space(two + 1e-6), [reserve(), reserve()], [], name="clinic")
+
+
+def test_runs_on_joined_sets_are_charged_to_each_account_once(space):
+    one, two = spent(reserve()), spent(reserve(), reserve())
+    both, again = joined("acc1", "acc2"), joined("acc1a", "acc1b")
+    refuse_unaffordable_together(space(one + 1e-6), [both], [], name="clinic")
+    refuse_unaffordable_together(space(one + 1e-6), [again], [], name="clinic")  # the people of both sets share an account
+    for alone in ("acc1", "acc2"):
+        with pytest.raises(BudgetExceeded) as refused:
+            refuse_unaffordable_together(space((one + two) / 2), [both, reserve(alone)], [], name="clinic")
+        assert refused.value.facts["set"] == alone
+    with pytest.raises(BudgetExceeded):
+        refuse_unaffordable_together(space((one + two) / 2, held=[both]), [reserve("acc2")], [], name="clinic")
+    with pytest.raises(BudgetExceeded):
+        refuse_unaffordable_together(space(one / 2, held=[both]), [], [both], name="clinic")
+    with pytest.raises(AccountFrozen):
+        refuse_unaffordable_together(space(16.0, frozen=reserve("acc2").account), [both], [], name="clinic")
+    rows = list(overviews_with(space(16.0), [both, reserve("acc2")], accounts=[*both.accounts, *again.accounts]))
+    assert [row["with_sweep"] for row in rows] == [pytest.approx(one, abs=1e-4), pytest.approx(two, abs=1e-4)]
 
 
 def test_a_sweep_on_a_frozen_account_is_refused_as_a_whole(space):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ringfence.cli.parse import override
@@ -42,6 +44,25 @@ def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
     for key in ("model_name_or_path", "dataset", "eval_dataset"):
         assert override(f"{key}={digits}", "train") == (key, digits)
     assert override("eval_dataset=null", "train") == ("eval_dataset", None)
+
+
+def test_several_sets_are_named_with_commas(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: a, b@masked:strict ,123456e78901\neval_dataset: c,d\n")
+    found = read(path)
+    assert (found.datasets, found.eval_datasets) == (("a", "b@masked:strict", "123456e78901"), ("c", "d"))
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\n")
+    assert (read(path).datasets, read(path).eval_datasets) == (("notes",), ())
+
+
+@pytest.mark.parametrize("value", ["a,", ",a", "a,,b", ",", "a, b, a", [1, 2], {"a": "b"}, True])
+@pytest.mark.parametrize("key", ["dataset", "eval_dataset"])
+def test_a_list_with_a_gap_or_a_name_twice_is_refused(tmp_path, key, value):
+    path = tmp_path / "r.yaml"
+    keys = {"model_name_or_path": "smollm2", "dataset": "notes", key: value}
+    path.write_text(json.dumps(keys))
+    with pytest.raises(BadValue, match=key):
+        read(path)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ringfence.core.digest import canonical, keyed
 from ringfence.core.errors import NotCanonical, ObjectBroken
-from ringfence.vault.index import RowIndex, read_index, row_hmac
+from ringfence.vault.index import RowIndex, read_index, row_hmac, units_together
 from ringfence.vault.streams import INDEX, ObjectStreams
 from tests.unit.vault.vault_tools import quick
 
@@ -54,12 +54,14 @@ def test_what_was_written_is_read(rows, with_units):
 
 
 @quick
-@given(rows=ROWS)
-def test_counts_agree_with_the_naive_ones(rows):
+@given(rows=ROWS, more=ROWS)
+def test_counts_agree_with_the_naive_ones(rows, more):
     index = filled(rows)
     assert index.duplicates() == len(rows) - len({row[0] for row in rows})
     assert index.units() == len({row[1] for row in rows})
-    assert index.most_rows_of_a_unit() == max(Counter(row[1] for row in rows).values(), default=0)
+    for others in ([], [more], [more, rows]):  # rows of one unit in several sets are one unit's
+        counts = Counter(row[1] for some in (rows, *others) for row in some)
+        assert units_together(index, *map(filled, others)) == (len(counts), max(counts.values(), default=0))
 
 
 def test_a_set_without_content_key_has_no_hmacs():

@@ -93,6 +93,41 @@ def test_what_is_frozen_stays_so_and_takes_along_what_joins_it():
             books.refuse_frozen(mark * 64, name="any")
 
 
+def test_a_joined_set_has_the_accounts_of_all_that_it_was_made_of():
+    books = Accounts()
+    for mark in "123":
+        books.opened(imported(mark))
+    books.joined("9" * 64, ["1" * 64, "3" * 64])
+    assert books.of("9" * 64) == ("1" * 64, "3" * 64)
+    assert books.of("2" * 64) == ("2" * 64,)
+    books.joined("8" * 64, ["9" * 64, "1" * 64, "2" * 64])
+    assert books.sealed("8" * 64) == ("1" * 64, "3" * 64, "2" * 64)
+    with pytest.raises(KeyError):
+        books.of("7" * 64)
+    assert books.roots(books.of("9" * 64)) == books.of("9" * 64)
+    assert books.groups() == [frozenset((mark * 64,)) for mark in "123"]  # training on both makes no one account of them
+    books.opened(imported("4", "1", "3"))
+    assert len(books.roots(books.of("9" * 64))) == 1
+    books.froze(BudgetFrozen(account="3" * 64))
+    with pytest.raises(AccountFrozen, match="both"):
+        books.refuse_frozen(*books.of("9" * 64), name="both")
+    books.refuse_frozen("2" * 64, name="others")
+
+
+def test_a_run_on_joined_sets_costs_every_account_once():
+    both = reserve("1", 10).model_copy(update={"also": ("2" * 64,)})
+    runs = [Spender("done", 10, both), Spender("open", 4, both), Spender("done", 5, reserve("2", 5))]
+    for group, spent in (("1", [10, 4]), ("2", [10, 4, 5]), ("12", [10, 4, 5]), ("3", [])):
+        got = charges(runs, frozenset(one * 64 for one in group))
+        assert [[one.reserve.steps for one in side] for side in got] == [spent, [6] if spent else []]
+
+
+def test_a_reserve_of_one_set_is_read_and_written_as_before():
+    before = {"account": "1" * 64, "noise_multiplier": 1.0, "sampling_rate": 0.5, "steps": 3, "units": None, "max_batch": None}
+    assert Reserve.model_validate(before).accounts == ("1" * 64,)
+    assert Reserve.model_validate(before).model_dump() == before | {"also": ()}
+
+
 @dataclass
 class Spender:
     state: str
