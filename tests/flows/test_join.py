@@ -21,6 +21,7 @@ from ringfence.core.errors import (
 from ringfence.core.policy import Budget, Policy, Require, ScanRule, TrainRules
 from ringfence.deid.profile import settings_for
 from ringfence.flows import release as releasing
+from ringfence.flows import train as training
 from ringfence.flows.audit import audit
 from ringfence.flows.budget import accounts, find, freeze, lifetime, overview, set_budget
 from ringfence.flows.data import delete, foresee
@@ -197,7 +198,7 @@ def test_every_set_is_asked_what_the_policy_and_the_promise_ask(two, recipe):
     assert ask(two, plan).order.plan.scope == "record"
 
 
-def test_a_list_that_cannot_be_read_is_refused_at_its_key(two, recipe, tmp_path):
+def test_a_list_that_cannot_be_read_is_refused_at_its_key(two, recipe, tmp_path, monkeypatch):
     def asked(**keys):
         return ask(two, read(recipe(**keys)))
 
@@ -225,6 +226,10 @@ def test_a_list_that_cannot_be_read_is_refused_at_its_key(two, recipe, tmp_path)
     plant(two, two.state.resolve("ward"), canaries_of(two, canaries), check=lambda _: None)
     with pytest.raises(WrongStage):
         asked(dataset="clinic,ward@planted")
+    monkeypatch.setattr(training, "MOST_STEPS", 5 + 2)
+    asked(dataset="third,ward")
+    with pytest.raises(BadValue, match="3 steps led to its sets"):  # an import and a scan of the one, an import of the other
+        asked(dataset="clinic,ward")
 
 
 def test_two_sets_with_a_common_patient_go_the_whole_way(space, tmp_path, recipe, cli):

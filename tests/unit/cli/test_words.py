@@ -56,6 +56,13 @@ def test_english_readers_see_the_names_that_scripts_see_and_other_names_stay():
     assert word("clinic@masked") == "clinic@masked"
 
 
+def test_the_second_input_of_a_kind_has_the_word_of_the_first_and_its_number():
+    assert word("set2") == "set2"
+    text.choose("zh")
+    assert (word("set2"), word("spans12")) == (f"{word('set')}2", f"{word('spans')}12")
+    assert word("clinic2") == "clinic2"
+
+
 def test_values_stand_in_one_column_though_chinese_characters_are_wide():
     text.choose("zh")
     shown = list(lines({"run": "x", "peak_memory": 12, "made": {"set": "y"}, "gpus": "z"}))
