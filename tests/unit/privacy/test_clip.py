@@ -84,14 +84,14 @@ def clipped(whole, sizes, *, clip, clipping):
     return whole * min(1.0, clip / float(whole.norm()))
 
 
-def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32, clipping="flat"):
+def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32, loss=loss_of, clipping="flat"):
     """The definition: every unit by itself, ordinary gradients, clip, add. In float64."""
     total = 0.0
     for unit in sorted({example.unit for example in examples}):
         whole = 0.0
         for example in examples:
             if example.unit == unit:
-                grads = torch.autograd.grad(loss_of(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
+                grads = torch.autograd.grad(loss(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
                 whole = whole + flat(dict(zip(weights, grads, strict=True))).double()
         total = total + clipped(whole, [weights[name].numel() for name in sorted(weights)], clip=clip, clipping=clipping)
     return total
@@ -138,6 +138,56 @@ def test_activation_checkpointing_changes_nothing():
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.enable_input_require_grads()
     assert apart(ours(model, weights, rows_of(LENGTHS)), plain) < 1e-6
+
+
+class InEightBits(nn.Module):
+    """A frozen linear layer that holds its weight as whole numbers of eight bits and a scale for each output."""
+
+    def __init__(self, layer):
+        super().__init__()
+        scale = layer.weight.abs().amax(1, keepdim=True) / 127
+        self.register_buffer("numbers", (layer.weight / scale).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+
+    def forward(self, x):
+        return x @ (self.numbers * self.scale).T.to(x.dtype)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_on_a_quantised_base(dtype, most, checkpointing):
+    def quantised():
+        model, weights = adapted(dtype)
+        layers = [layer for layer in model.modules() if hasattr(layer, "base_layer")]
+        assert len(layers) == 14
+        for layer in layers:
+            layer.base_layer = InEightBits(layer.base_layer)
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.enable_input_require_grads()
+        return model, weights
+
+    examples = rows_of(LENGTHS, units=[0, 1, 0, 2, 2, 2])
+    wanted = looped(*quantised(), examples, dtype=dtype)
+    assert apart(ours(*quantised(), examples, dtype=dtype), wanted) < most
+    assert apart(looped(*adapted(dtype), examples, dtype=dtype), wanted) > 1e-3
+
+
+def under_autocast(model, batch, _):
+    """Return the loss of float32 weights whose products autocast makes in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(input_ids=batch.ids).logits[:, :-1]
+    each = nn.functional.cross_entropy(logits.transpose(1, 2).float(), batch.ids[:, 1:], reduction="none")
+    learn = batch.learn[:, 1:]
+    return ((each * learn).sum(1) / learn.sum(1)).sum()
+
+
+@pytest.mark.parametrize("rank", [1, 3, 64])
+def test_under_bfloat16_autocast_the_sum_equals_a_loop_under_autocast(rank):
+    examples = rows_of(LENGTHS)  # of a unit with more rows the loop rounds every row's part, where ours may not
+    wanted = looped(*adapted(torch.float32, rank=rank), examples, loss=under_autocast)
+    assert apart(ours(*adapted(torch.float32, rank=rank), examples, loss=under_autocast), wanted) < 1e-5
+    assert apart(looped(*adapted(torch.float32, rank=rank), examples), wanted) > 1e-4  # and not because nothing was rounded
 
 
 def test_bfloat16_agrees_within_its_precision_and_keeps_the_bound():
