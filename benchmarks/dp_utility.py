@@ -1,6 +1,6 @@
 """What a promise costs in held-out loss: E2E's descriptions, one pass at each epsilon and without a promise, over several orders of the data.
 
-Run: python benchmarks/dp_utility.py FILE.csv [--epsilons 8,none] [--seeds 1,2,3] [--epochs 1] [--rows N] [--with KEY=VALUE …] [--log FILE] [--quick]
+Run: python benchmarks/dp_utility.py FILE.csv [--epsilons 8,none] [--seeds 1,2,3] [--epochs 1] [--rows N] [--held-out N] [--with KEY=VALUE …] [--log FILE] [--quick]
 
 FILE has the columns mr and ref of E2E (Novikova et al. 2017). The last tenth of the meanings is held out, so that no meaning is on both sides. LoRA of rank 8 on
 all linear layers of smollm2, no more than 96 tokens a row. With a promise: SGD with momentum 0.9 at 0.2, 48 rows a step on average, delta 1e-5, one
@@ -30,7 +30,7 @@ TOKENS, DELTA = 96, 1e-5
 _QUESTION = "Describe the restaurant: {mr}"
 
 
-def rows_of(file: Path | None, count: int | None) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def rows_of(file: Path | None, count: int | None, held_out: int | None) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Return what is trained on and what is held out, as (meaning, description). Without a file: few made-up rows."""
     if file is None:
         rows = [(f"name[Inn {n % 20}], area[{'city' if n % 2 else 'riverside'}]", f"Inn {n % 20} is number {n}.") for n in range(60)]
@@ -41,7 +41,7 @@ def rows_of(file: Path | None, count: int | None) -> tuple[list[tuple[str, str]]
     random.Random(0).shuffle(meanings)
     away = set(meanings[: max(1, len(meanings) // 10)])
     learned = [row for row in rows if row[0] not in away]
-    return learned[:count], [row for row in rows if row[0] in away]
+    return learned[:count], [row for row in rows if row[0] in away][:held_out]
 
 
 Pairs = list[tuple[str, str]]
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--held-out", type=int, help="rows; all that are away otherwise")
     parser.add_argument("--with", dest="changed", action="append", default=[], metavar="KEY=VALUE", help="a setting of the private runs")
     parser.add_argument("--log", type=Path, help="finished runs, one JSON object a line")
     parser.add_argument("--quick", action="store_true")
@@ -141,9 +142,9 @@ def main() -> None:
     silence_libraries()
     with tempfile.TemporaryDirectory() as folder:
         model = find(tiny_model(Path(folder)) if options.quick else "smollm2").path
-        learned, away = rows_of(None if options.quick else options.file, options.rows)
+        learned, away = rows_of(None if options.quick else options.file, options.rows, options.held_out)
         changed = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in options.changed)}
-        asked = {"epochs": options.epochs, "of": len(learned), "with": changed}
+        asked = {"epochs": options.epochs, "of": len(learned), "away": len(away), "with": changed}
         kept = [json.loads(line) for line in options.log.read_text().splitlines()] if options.log and options.log.exists() else []
         found = [one for one in kept if {key: one[key] for key in asked} == asked]
         seeds = [1, 2] if options.quick else [int(seed) for seed in options.seeds.split(",")]

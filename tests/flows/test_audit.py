@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 import yaml
 
 from ringfence.audit.filter import CanaryFilter
 from ringfence.audit.register import FILE, unseal
-from ringfence.audit.statistics import one_run_epsilon
 from ringfence.core.errors import (
     AdapterUnexpected,
     AlreadyExists,
@@ -49,7 +47,6 @@ from ringfence.vault.keys import Passphrase, auditor_keyset
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, masked, notes
-from tests.privacy.one_run import least_epsilon
 
 SECRET = Passphrase(PASSPHRASE.encode())
 AUDITOR = Passphrase(b"another person's words")
@@ -375,28 +372,6 @@ def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recip
     assert (told["G5 replay"], told["G4 epsilon audit"]) == ("pass", "not shown")
     seconds = space.statement(audits(space)[-1].statement).predicate.seconds
     assert seconds == {}  # how long it looked at real rows is a fact about them
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1_800)
-def test_what_a_whole_run_gives_away_stays_below_its_claim_and_without_a_promise_it_does_not(space, tmp_path, recipe):
-    """Black box, at 99.9 %: two estimators on the scores of the same canaries' places, of a private run and of an ordinary one as eager as it."""
-    import_notes(space, tmp_path, [{"prompt": f"p{i}", "completion": "fine", "patient_id": f"P{i}"} for i in range(200)])
-    set_policy(space, anything_goes().model_copy(update={"budget": Budget()}))
-    claim, shown = 2.0, {}
-    for kind, privacy in (("private", {"privacy": {"epsilon": claim, "delta": 1.0e-5, "unit": "patient_id"}}), ("ordinary", {})):
-        asked = recipe(**EAGER | {"max_steps": 400}, audit={"secrets": 2, "in_out": 150, "exceed_cap": True}, **privacy)
-        found = audit(space, train(space, read(asked)).committed.run, AUDITOR).figures
-        assert found.members + found.others == 300
-        scores = np.array([*found.scores_in, *found.scores_out])
-        is_in = np.arange(300) < found.members
-        shown[kind] = [
-            one_run_epsilon(canaries=300, guesses=found.guesses, right=found.right, delta=1e-5, level=1e-3),
-            least_epsilon(scores, is_in, delta=1e-5, level=1e-3, sides=[50]),
-        ]
-    print(shown)
-    assert max(shown["private"]) <= claim
-    assert min(shown["ordinary"]) > claim
 
 
 @pytest.mark.full
