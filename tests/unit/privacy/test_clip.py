@@ -147,6 +147,16 @@ def test_bfloat16_agrees_within_its_precision_and_keeps_the_bound():
     assert float(one.norm()) <= 1e-3 * (1 + 1e-5)
 
 
+def test_sums_of_bfloat16_gradients_are_held_in_float32():
+    """In bfloat16 thirds add up to less than a hundred: what a unit adds would depend on how many were added before it."""
+    layer = nn.Linear(3, 3, bias=False, dtype=torch.bfloat16)
+    sums = UnitSums(layer, {"w": layer.weight}, clip_norm=1.0)
+    for _ in range(600):
+        layer(torch.ones(1, 3, dtype=torch.bfloat16)).sum().backward()
+        sums.gather(torch.zeros(1, dtype=torch.int64), units=1)
+    assert torch.allclose(sums.result()["w"], torch.full((3, 3), 200.0), rtol=1e-3)
+
+
 def test_a_unit_in_parts_of_one_row_and_more_in_bfloat16():
     """A long row first, alone in its part, then short ones: the parts are added up in float32."""
     examples = rows_of([200, *[50] * 8], units=[0] * 9)
@@ -246,4 +256,14 @@ def test_a_pass_that_went_around_a_covered_layer_is_an_error():
     sums = UnitSums(model, {"a": model["a"].weight, "b": model["b"].weight}, clip_norm=1.0)
     model["a"](torch.randn(2, 3)).sum().backward()
     with pytest.raises(RuntimeError):
+        sums.gather(torch.arange(2), units=2)
+
+
+@pytest.mark.parametrize("width", [3, 300], ids=["gradients of rows", "factors"])
+def test_a_layer_that_sees_anything_but_rows_is_an_error(width):
+    """Positions as rows would each be clipped by themselves, so that a unit moved the sum by as many clip norms as it has positions."""
+    layer = nn.Linear(width, width, bias=False)
+    sums = UnitSums(layer, {"w": layer.weight}, clip_norm=1.0)
+    layer(torch.randn(2, 5, width).flatten(0, 1)).sum().backward()
+    with pytest.raises(RuntimeError, match="did not see the rows"):
         sums.gather(torch.arange(2), units=2)
