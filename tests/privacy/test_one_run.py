@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaForCausalLM
 
-from ringfence.privacy.accountant import epsilon_spent
+from ringfence.audit.statistics import one_run_epsilon, one_run_guesses
+from ringfence.models.tiny import tiny_config
+from ringfence.privacy.accountant import epsilon_spent, plan
 from ringfence.privacy.clip import UnitSums
 from ringfence.privacy.noise import SecureNoise
-from ringfence.privacy.plan import DPPlan
+from ringfence.privacy.plan import DPPlan, PrivacySettings
 from ringfence.privacy.sampler import PoissonSampler
+from ringfence.train.batches import Sampled, Shuffled
+from ringfence.train.data import Corpus, Example, collate
 from ringfence.train.private import PrivateTrainer
+from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.trainer import Trainer
 from tests.privacy.one_run import least_epsilon
 
 CANARIES, EACH_SIDE = 5_000, 250
@@ -43,6 +51,50 @@ def shown(noise, *, level):
     trainer = SimpleNamespace(_plan=PLAN, _noise=noise)
     scores = sum(PrivateTrainer._noised(trainer, total.clone()) for _ in range(PLAN.steps))
     return least_epsilon(scores[0].double().numpy(), is_in, delta=PLAN.delta, level=level, sides=[EACH_SIDE])
+
+
+def shown_by_a_run(epsilon):
+    """Return two lower bounds of ε, each at 99.9 %, that a trained model shows to somebody who may only ask it: the tool's own and the tighter one.
+
+    epsilon: of the run's promise; None: it makes none. 400 canaries, each in by a fair coin: four tokens by chance, and one more that is learned.
+    """
+    count, delta = 400, 1e-5
+    drawn = np.random.default_rng()
+    canaries = [Example(drawn.integers(3, 259, 5).astype(np.int32), np.arange(5) == 4) for _ in range(count)]
+    is_in = drawn.random(count) < 0.5
+    corpus = Corpus(
+        [row._replace(unit=unit) for unit, row in enumerate(row for row, there in zip(canaries, is_in, strict=True) if there)], 0, 0
+    )
+    corpus = replace(corpus, units=len(corpus.examples))
+    model = LlamaForCausalLM(tiny_config()).requires_grad_(requires_grad=False)
+    common = {"hints": RuntimeHints(), "padding": 0, "device": "cpu"}
+    settings = TrainSettings(lora_rank=16, cutoff_len=8, learning_rate=0.01, per_device_train_batch_size=32, max_steps=200)
+    if epsilon is None:
+        trainer, batches = Trainer(model, settings, **common), Shuffled(settings, corpus)
+    else:
+        settings = settings.model_copy(update={"optim": "sgd", "momentum": 0.9, "learning_rate": 0.5, "max_grad_norm": 0.0})
+        promise = plan(PrivacySettings(epsilon=epsilon, delta=delta), units=corpus.units, batch=32, steps=60, epochs=1.0)
+        trainer, batches = PrivateTrainer(model, settings, plan=promise, **common), Sampled(promise, corpus, lease=lambda steps: steps)
+
+    def losses():
+        with torch.no_grad():
+            return trainer.objective.losses(trainer.model, collate(canaries, padding=0, device="cpu"))[0].double().numpy()
+
+    before = losses()
+    for step in range(batches.steps):
+        trainer.step(batches.rows(step), step=step, steps=batches.steps)
+    scores = before - losses()
+    guesses, right = one_run_guesses(scores, is_in, each_side=50)
+    return [
+        one_run_epsilon(canaries=count, guesses=guesses, right=right, delta=delta, level=1e-3),
+        least_epsilon(scores, is_in, delta=delta, level=1e-3, sides=[50]),
+    ]
+
+
+@pytest.mark.full
+def test_a_trained_model_shows_less_than_its_run_claims_and_without_a_claim_it_shows_more():
+    assert max(shown_by_a_run(1.0)) <= 1.0
+    assert min(shown_by_a_run(None)) > 1.0
 
 
 def test_the_mechanism_shows_less_than_it_claims_and_not_nothing():

@@ -37,7 +37,8 @@ class _Linear(torch.autograd.Function):  # type: ignore[misc]  # torch is untype
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, collector: Collector, name: str) -> Tensor:  # noqa: ANN401
-        """Return x · wᵀ. x: [batch, ..., in].  weight: [out, in]."""
+        """Return x · wᵀ in the type of x. x: [batch, ..., in].  weight: [out, in]."""
+        weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight)
         ctx.collector, ctx.name = collector, name
         return x @ weight.T
@@ -104,6 +105,8 @@ class _Covered(NamedTuple):
 def _linear(one: _Covered) -> Forward:
     def forward(x: Tensor) -> Tensor:
         weight = one.layer.weight
+        if torch.is_autocast_enabled(x.device.type):  # it casts what it knows, and knows no function of ours
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         y = _Linear.apply(x, weight, one.collector, one.names["weight"]) if "weight" in one.names else x @ weight.T
         return cast("Tensor", y if one.layer.bias is None else y + one.each_row("bias", y))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 _LEAST = 2  # units, below which nothing is known of their spread
 
@@ -42,5 +42,5 @@ def held_out(losses: Sequence[float], weights: Sequence[int], units: Sequence[in
 
 def interval(loss: float, error: float, *, units: int, level: float = 0.95) -> tuple[float, float]:
     """Return the two-sided interval of a loss: by Student's distribution with units - 1 degrees of freedom, as the error itself is estimated."""
-    reach = error * float(student.ppf((1 + level) / 2, units - 1))
+    reach = error * float(stdtrit(units - 1, (1 + level) / 2))
     return loss - reach, loss + reach

@@ -84,14 +84,14 @@ def clipped(whole, sizes, *, clip, clipping):
     return whole * min(1.0, clip / float(whole.norm()))
 
 
-def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32, clipping="flat"):
+def looped(model, weights, examples, *, clip=1.0, dtype=torch.float32, loss=loss_of, clipping="flat"):
     """The definition: every unit by itself, ordinary gradients, clip, add. In float64."""
     total = 0.0
     for unit in sorted({example.unit for example in examples}):
         whole = 0.0
         for example in examples:
             if example.unit == unit:
-                grads = torch.autograd.grad(loss_of(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
+                grads = torch.autograd.grad(loss(model, collate([example], padding=2, device="cpu"), dtype), list(weights.values()))
                 whole = whole + flat(dict(zip(weights, grads, strict=True))).double()
         total = total + clipped(whole, [weights[name].numel() for name in sorted(weights)], clip=clip, clipping=clipping)
     return total
@@ -140,11 +140,71 @@ def test_activation_checkpointing_changes_nothing():
     assert apart(ours(model, weights, rows_of(LENGTHS)), plain) < 1e-6
 
 
+class InEightBits(nn.Module):
+    """A frozen linear layer that holds its weight as whole numbers of eight bits and a scale for each output."""
+
+    def __init__(self, layer):
+        super().__init__()
+        scale = layer.weight.abs().amax(1, keepdim=True) / 127
+        self.register_buffer("numbers", (layer.weight / scale).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+
+    def forward(self, x):
+        return x @ (self.numbers * self.scale).T.to(x.dtype)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_on_a_quantised_base(dtype, most, checkpointing):
+    def quantised():
+        model, weights = adapted(dtype)
+        layers = [layer for layer in model.modules() if hasattr(layer, "base_layer")]
+        assert len(layers) == 14
+        for layer in layers:
+            layer.base_layer = InEightBits(layer.base_layer)
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.enable_input_require_grads()
+        return model, weights
+
+    examples = rows_of(LENGTHS, units=[0, 1, 0, 2, 2, 2])
+    wanted = looped(*quantised(), examples, dtype=dtype)
+    assert apart(ours(*quantised(), examples, dtype=dtype), wanted) < most
+    assert apart(looped(*adapted(dtype), examples, dtype=dtype), wanted) > 1e-3
+
+
+def under_autocast(model, batch, _):
+    """Return the loss of float32 weights whose products autocast makes in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(input_ids=batch.ids).logits[:, :-1]
+    each = nn.functional.cross_entropy(logits.transpose(1, 2).float(), batch.ids[:, 1:], reduction="none")
+    learn = batch.learn[:, 1:]
+    return ((each * learn).sum(1) / learn.sum(1)).sum()
+
+
+@pytest.mark.parametrize("rank", [1, 3, 64])
+def test_under_bfloat16_autocast_the_sum_equals_a_loop_under_autocast(rank):
+    examples = rows_of(LENGTHS)  # of a unit with more rows the loop rounds every row's part, where ours may not
+    wanted = looped(*adapted(torch.float32, rank=rank), examples, loss=under_autocast)
+    assert apart(ours(*adapted(torch.float32, rank=rank), examples, loss=under_autocast), wanted) < 1e-5
+    assert apart(looped(*adapted(torch.float32, rank=rank), examples), wanted) > 1e-4  # and not because nothing was rounded
+
+
 def test_bfloat16_agrees_within_its_precision_and_keeps_the_bound():
     examples = rows_of(LENGTHS)
     assert apart(ours(*adapted(torch.bfloat16), examples), looped(*adapted(torch.float32), examples)) < 0.05
     one = ours(*adapted(torch.bfloat16), examples[:1], clip=1e-3)
     assert float(one.norm()) <= 1e-3 * (1 + 1e-5)
+
+
+def test_sums_of_bfloat16_gradients_are_held_in_float32():
+    """In bfloat16 thirds add up to less than a hundred: what a unit adds would depend on how many were added before it."""
+    layer = nn.Linear(3, 3, bias=False, dtype=torch.bfloat16)
+    sums = UnitSums(layer, {"w": layer.weight}, clip_norm=1.0)
+    for _ in range(600):
+        layer(torch.ones(1, 3, dtype=torch.bfloat16)).sum().backward()
+        sums.gather(torch.zeros(1, dtype=torch.int64), units=1)
+    assert torch.allclose(sums.result()["w"], torch.full((3, 3), 200.0), rtol=1e-3)
 
 
 def test_a_unit_in_parts_of_one_row_and_more_in_bfloat16():
@@ -246,4 +306,14 @@ def test_a_pass_that_went_around_a_covered_layer_is_an_error():
     sums = UnitSums(model, {"a": model["a"].weight, "b": model["b"].weight}, clip_norm=1.0)
     model["a"](torch.randn(2, 3)).sum().backward()
     with pytest.raises(RuntimeError):
+        sums.gather(torch.arange(2), units=2)
+
+
+@pytest.mark.parametrize("width", [3, 300], ids=["gradients of rows", "factors"])
+def test_a_layer_that_sees_anything_but_rows_is_an_error(width):
+    """Positions as rows would each be clipped by themselves, so that a unit moved the sum by as many clip norms as it has positions."""
+    layer = nn.Linear(width, width, bias=False)
+    sums = UnitSums(layer, {"w": layer.weight}, clip_norm=1.0)
+    layer(torch.randn(2, 5, width).flatten(0, 1)).sum().backward()
+    with pytest.raises(RuntimeError, match="did not see the rows"):
         sums.gather(torch.arange(2), units=2)

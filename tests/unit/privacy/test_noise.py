@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from scipy.stats import chi2, kstest
 
+from ringfence.privacy import keystream
 from ringfence.privacy.keystream import Keystream
 from ringfence.privacy.noise import SecureNoise
 from ringfence.privacy.sampler import PoissonSampler
@@ -56,3 +61,21 @@ def test_no_two_processes_share_noise_and_nothing_takes_a_seed():
     for source in (SecureNoise, Keystream):
         assert not set(inspect.signature(source).parameters)
     assert set(inspect.signature(PoissonSampler).parameters) == {"units", "rate", "most"}
+
+
+def test_the_stream_is_aes_256_of_a_counter_under_a_whole_key_of_the_system(monkeypatch):
+    """NIST SP 800-38A, CTR mode, written out: every byte of the key comes from the system, and no block comes twice."""
+    key = bytes(range(7, 39))
+    asked = []
+    monkeypatch.setattr(keystream.os, "urandom", lambda size: asked.append(size) or key[:size])
+    words = Keystream().words(64)
+    assert asked == [32]
+    block = Cipher(AES(key), ECB()).encryptor()
+    assert words.tobytes() == b"".join(block.update(counter.to_bytes(16, "big")) for counter in range(32))
+
+
+def test_the_tail_reaches_as_far_as_a_double_lets_it(monkeypatch):
+    """The least uniform number is 2^-53. With fewer bits the noise would end sooner, and a sum beyond that end gives a unit away."""
+    noise = SecureNoise()
+    monkeypatch.setattr(noise._stream, "words", lambda count: np.zeros(count, dtype=np.uint64))
+    assert math.isclose(noise.normal(2)[0], math.sqrt(106 * math.log(2)), rel_tol=1e-12)

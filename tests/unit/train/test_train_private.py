@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load as load_tensors
+from scipy.stats import binom
 from transformers import LlamaForCausalLM
 
 from ringfence.core.errors import Interrupted, NotPerExample, PlanUnfit
 from ringfence.core.records import Record
 from ringfence.models.tiny import tiny_config
 from ringfence.privacy.plan import DPPlan
-from ringfence.train import adapter, job, price
+from ringfence.train import adapter, job, price, setup
 from ringfence.train.batches import Sampled
 from ringfence.train.data import Corpus, Example
 from ringfence.train.method import METHODS
@@ -88,6 +89,13 @@ def test_a_long_plan_asks_for_a_hundredth_at_a_time():
     assert asked == [3, 3, 3]
 
 
+def test_the_kernel_of_a_private_run_is_chosen_by_its_recipe_and_not_by_its_longest_row(tmp_path, tiny_folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(setup, "choose_attention", lambda _, **given: asked.append(given["longest"]) or "eager")
+    job.run(start(tmp_path, tiny_folder, plan=plan_of(steps=1))[0])
+    assert asked == [SETTINGS.cutoff_len]
+
+
 def test_two_runs_of_one_recipe_never_share_noise(tmp_path, tiny_folder):
     made = [start(tmp_path, tiny_folder, plan=plan_of(rate=1.0, steps=1))[0] for _ in range(2)]
     for one in made:
@@ -124,6 +132,17 @@ def test_rows_of_one_unit_are_drawn_together_and_silent_units_count():
     some = Sampled(plan_of(units=4, rate=0.5), Corpus(rows, 1, 0, units=4), lease=lambda steps: steps)
     for step in range(30):
         assert [row.unit for row in some.rows(step)].count(1) in (0, 2)
+
+
+def test_a_run_draws_at_the_rate_of_its_plan_and_never_more_than_its_largest_batch():
+    """What was priced is what is drawn: a step of everybody at a higher rate would cost more than is told."""
+    rows = [Example(np.arange(5, dtype=np.int32), np.ones(5, bool), unit) for unit in range(2_000)]
+    corpus = Corpus(rows, 0, 0, units=2_000)
+    batches = Sampled(plan_of(units=2_000, rate=0.25), corpus, lease=lambda steps: steps)
+    drawn = sum(len(batches.rows(step)) for step in range(20))
+    assert 1e-6 < binom.cdf(drawn, 40_000, 0.25) < 1 - 1e-6
+    cut = Sampled(plan_of(units=2_000, rate=0.25).model_copy(update={"max_batch": 7}), corpus, lease=lambda steps: steps)
+    assert [len({row.unit for row in cut.rows(step)}) for step in range(5)] == [7] * 5
 
 
 def test_units_of_the_corpus_are_those_of_the_records(tmp_path, tiny_folder):
@@ -168,6 +187,12 @@ def test_the_gradient_is_the_clipped_sum_plus_noise_of_the_planned_size_over_a_p
     assert len(drawn) > 50_000
     assert float(drawn.std()) == pytest.approx(expected, rel=5 / np.sqrt(2 * len(drawn)))
     assert abs(float(drawn.mean())) < 5 * expected / np.sqrt(len(drawn))
+
+
+def test_noise_is_never_rounded_to_less_than_float32():
+    drawn = gradient_of(trainer_of(plan_of(units=16, rate=0.5)), [])  # divided by 8, which rounds nothing
+    for narrow in (torch.bfloat16, torch.float16):
+        assert float((drawn.to(narrow).float() == drawn).float().mean()) < 0.01
 
 
 def test_a_plan_chooses_how_units_are_clipped():
