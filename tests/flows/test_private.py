@@ -30,6 +30,7 @@ from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
 from ringfence.recipe.sweep import Sweep, Variant
 from ringfence.vault.keys import Passphrase
+from ringfence.workspace.control import Control
 from ringfence.workspace.fsck import fsck
 from ringfence.workspace.space import Workspace
 from tests.flows.conftest import PASSPHRASE, RECIPE, import_notes, masked, notes, reopen, ungated, write_rows
@@ -74,15 +75,20 @@ def entries(space):
     return [entry for _, entry in space.ledger.entries(0)]
 
 
-def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, private):
+def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, private, monkeypatch):
+    answers = []
+    monkeypatch.setattr(Control, "update", lambda _, **facts: answers.append(facts))
     masked(space, tmp_path)
     set_policy(space, Policy(train=TrainRules(ordinary="refuse", max_epsilon=4), budget=Budget()))
     with pytest.raises(PolicyRefused, match="ordinary"):
         train(space, read(tmp_path / "recipe.yaml" if (tmp_path / "recipe.yaml").exists() else _ordinary(tmp_path)))
     with pytest.raises(PolicyRefused, match="max epsilon"):
         train(space, private(epsilon=4.01))
-    trained = train(space, private())
+    seen = []
+    trained = train(space, private(), show=lambda progress: seen.append(progress.loss))
     plan = trained.plan
+    assert any(loss is not None for loss in seen)  # on the terminal of whoever holds the passphrase
+    assert [one["loss"] for one in answers if "loss" in one] == [None] * len(seen)  # and told to nobody else who asks
     figures = trained.committed.statement.predicate.figures
     assert DPPlan.model_validate(figures["plan"]) == plan
     assert (plan.units, plan.sampling_rate, plan.steps, plan.unit) == (20, 4 / 20, 5, "patient_id")

@@ -6,6 +6,7 @@ import pytest
 
 from ringfence.core.errors import BadArgument, PlanImpossible
 from ringfence.deid.profile import settings_for
+from ringfence.flows.data import delete
 from ringfence.flows.deid import deidentify
 from ringfence.flows.plant import plant
 from ringfence.flows.plant import settings_for as canaries_of
@@ -14,7 +15,7 @@ from ringfence.flows.scope import refuse_prepared
 from ringfence.flows.train import ask
 from ringfence.recipe.read import read
 from ringfence.scan.settings import ScanSettings
-from tests.flows.conftest import import_notes, set_policy
+from tests.flows.conftest import import_notes, notes, set_policy
 from tests.flows.test_private import PRIVACY, open_policy
 
 
@@ -46,6 +47,17 @@ def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(sp
 
     scan(space, "clinic", settings=ScanSettings(parts=("unicode.v1",)))
     refuse_prepared(space, space.state.resolve("clinic@cleared"))
+    hidden = [*notes(), {"prompt": "rest\u2066\u2067\u2066 now\u202e\u202e", "completion": "\u202e\u202e fine", "patient_id": "P99"}]
+    import_notes(space, tmp_path, hidden, name="more")
+    assert scan(space, "more", settings=ScanSettings(parts=("unicode.v1",)))[1].flagged == 1
+    known, blind_to = (
+        ask(space, read(recipe(dataset="more", privacy={**PRIVACY, "scope": s}, optim="sgd"))).order.plan for s in ("prepared", "record")
+    )
+    assert (known.units, blind_to.units) == (20, 21)  # whether a patient's only row was taken out is the patient's to keep
+    delete(space, [space.state.resolve("more@sealed")])
+    with pytest.raises(PlanImpossible, match="deleted"):
+        ask(space, read(recipe(dataset="more", privacy={**PRIVACY, "scope": "record"}, optim="sgd")))
+
     scan(space, "clinic", settings=ScanSettings())
     with pytest.raises(PlanImpossible, match=r"the scan compared them \(bursts.v1\)"):
         refuse_prepared(space, space.state.resolve("clinic@cleared"))

@@ -16,7 +16,7 @@ import typer
 
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, clock, emit, options, progress, say, secret
-from ringfence.cli.words import epsilon_told, word
+from ringfence.cli.words import bound_told, epsilon_told, word
 from ringfence.core import text
 from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
@@ -127,6 +127,8 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
                 )
             )
 
+        if trained.plan:
+            say(t("  losses are of real rows: no ε covers them, and they stay inside", "  损失来自真实数据行：不受 ε 保护，须留在内部"))
         if figures.dropped or figures.truncated:
             say(
                 t(
@@ -234,7 +236,7 @@ def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
             held=epsilon_told(account["reserved"]),
             total=epsilon_told(account["with_this_run"]),
             limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
-            bound=t("void", "失效") if account["voided_by"] else t("holds", "有效"),
+            bound=bound_told(account),
             whose=f" ({', '.join(account['sets'])})" if len(promised["budgets"]) > 1 else "",
         )
 

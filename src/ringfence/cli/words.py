@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ringfence.cli.context import options
 from ringfence.core.errors import ROW_REASONS, RUN_STATES
-from ringfence.core.text import chosen, t
+from ringfence.core.text import Text, chosen, t
 
 _LONGEST = 120  # columns of a value; --verbose shows the rest
 
@@ -253,9 +255,23 @@ def word(name: str) -> str:
     return _CHINESE.get(name) or _CHINESE.get(kind, kind) + name[len(kind) :]
 
 
+_BOUNDS = {
+    "holds": Text("holds", "有效"),
+    "exceeded": Text("exceeded", "已超出"),
+    "unknown": Text("not known: runs per record ({runs})", "无从得知：按记录的运行（{runs}）"),
+    "void": Text("void: {names}", "失效：{names}"),
+}
+
+
 def epsilon_told(epsilon: float | None) -> str:
-    """Return an ε for people; None is one beyond every use."""
-    return t("over 1000", "超过 1000") if epsilon is None else f"{epsilon:.3f}"
+    """Return an ε for people, rounded up, as it is a bound; None is one beyond every use."""
+    return t("over 1000", "超过 1000") if epsilon is None else f"{math.ceil(round(epsilon * 1e3, 6)) / 1e3:.3f}"
+
+
+def bound_told(account: Mapping[str, Any]) -> str:
+    """Return whether the budget of an account bounds what its people lose over a lifetime. account: a row of its table."""
+    facts = {"names": ", ".join(account["voided_by"]), "runs": ", ".join(account["finer_runs"])}
+    return str(_BOUNDS[account["bound"]].show(**facts))
 
 
 def lines(found: Mapping[str, object], *, indent: int = 0) -> Iterator[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ringfence import __version__
 from ringfence.core.durable import write_atomic
@@ -15,15 +15,18 @@ from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
 from ringfence.flows.runs import state_of
+from ringfence.flows.units import finer, imported, unit_told
 from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
 from ringfence.report.spending import Limit, Spender, Spending, spending_page
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.entries import BudgetFrozen, BudgetSet, Reserve, now
 from ringfence.workspace.space import Workspace
-from ringfence.workspace.state import Run, Thing
+from ringfence.workspace.state import Run
 
 _GROUPS = (1, 2, 4, 8, 16)  # units of one person
+Bound = Literal["holds", "exceeded", "unknown", "void"]  # over a lifetime; each is worse than the one before
+BOUNDS: tuple[Bound, ...] = get_args(Bound)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Account:
     voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
     frozen: str | None  # since when nothing more may be spent; nothing is held then, either
     unfinished: tuple[str, ...]  # runs that a freeze stops, or stopped
+    finer: tuple[str, ...] = ()  # runs that promised per record where people are known by a column: what they cost a person is not known
 
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
@@ -165,13 +169,15 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
     limit, spent, total = _nearest(account)
     return {
         "sets": list(account.sets),
-        "units": [t("record", "记录") if unit is None else unit for unit in account.units],
+        "units": [unit_told(unit) for unit in account.units],
         "epsilon": limit.epsilon if account.limits else None,
         "delta": limit.delta,
         "spent": _told(spent),
         "reserved": 0.0 if math.isinf(spent) else _told(total - spent),
         "left": round(max(0.0, limit.epsilon - total), 4) if account.limits and account.frozen is None else 0.0,
+        "bound": _bound(account),
         "voided_by": list(account.voided_by),
+        "finer_runs": list(account.finer),
         "frozen": account.frozen,
         **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
     }
@@ -214,6 +220,7 @@ def write_page(space: Workspace, name: str, path: Path) -> Path:
         reserved=told["reserved"],
         left=told["left"],
         spenders=tuple(history(space, account, delta=told["delta"])),
+        finer=account.finer,
         releases=tuple((bundle, space.state.releases[bundle][1].time) for bundle in account.voided_by),
         frozen=account.frozen,
         now=now(),
@@ -250,8 +257,18 @@ def groups(plan: DPPlan) -> list[dict[str, Any]]:
 
 
 def _told(epsilon: float) -> float | None:
-    """Return ε for a table or JSON; None where it is beyond 1,000."""
-    return round(epsilon, 4) if math.isfinite(epsilon) else None
+    """Return ε for a table or JSON, rounded up, as it is a bound; None where it is beyond 1,000."""
+    return math.ceil(epsilon * 1e4) / 1e4 if math.isfinite(epsilon) else None
+
+
+def _bound(account: Account) -> Bound:
+    """Return whether the limits bound what a person loses over a lifetime."""
+    if account.voided_by:
+        return "void"
+    if account.finer:
+        return "unknown"
+    over = any(account.epsilon(account.held, delta=limit.delta) > limit.epsilon for limit in account.limits)
+    return "exceeded" if over else "holds"
 
 
 def lifetime(space: Workspace, *accounts: str) -> dict[str, Any]:
@@ -261,13 +278,13 @@ def lifetime(space: Workspace, *accounts: str) -> dict[str, Any]:
 
     No run is free: one that failed or was given up counts with every step that it was granted. ε: of all that is spent and held, at the delta of the
     nearest limit; None beyond 1,000. Of several accounts it is the largest, at the smallest of these deltas, which nobody in any of them exceeds; the bound
-    holds where it holds for all.
+    is the worst of them.
     """
     found = [account_at(space, account) for account in space.state.accounts.roots(accounts)]
     delta = min(_nearest(one)[0].delta for one in found)
     voiding = {name for one in found for name in one.voided_by}
     return {
-        "bound": "void" if voiding else "holds",
+        "bound": max(map(_bound, found), key=BOUNDS.index),
         "ordinary_releases": len(voiding),
         "private_runs": len({run.id for one in found for run in one.spenders}),
         "epsilon": _told(max(one.epsilon(one.held, delta=delta) for one in found)),
@@ -282,27 +299,20 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     unfinished = [one.run.id for one in spent if one.run.state == "interrupted"] + [one.run.id for one in held]
     policy = space.policy().budget
     own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
-    imported = [state.things[digest] for digest, account in state.accounts.of_set.items() if account in group]
+    sets = imported(space, group)
     return Account(
         group=group,
-        sets=tuple(dict.fromkeys(thing.made.name for thing in imported)),
-        units=tuple(dict.fromkeys(unit for thing in imported for unit in units_of(space, thing))),
+        sets=tuple(dict.fromkeys(name for name, _ in sets)),
+        units=tuple(dict.fromkeys(unit for _, unit in sets)),
         limits=(policy, *own) if policy else (),
         spenders=tuple(one.run for one in spent),
         spent=tuple(_mechanism(one.reserve) for one in spent),
         held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
         voided_by=_voiding(space, group),
+        finer=finer(space, group, [one.run for one in (*spent, *held)]),
         frozen=frozen,
         unfinished=tuple(dict.fromkeys(unfinished)),
     )
-
-
-def units_of(space: Workspace, thing: Thing) -> Iterator[str | None]:
-    """Yield, of each imported set that the rows come from, the column that was chosen as the unit then; None for one record."""
-    for origin in space.state.accounts.sealed(thing.origin):
-        run = space.state.runs[space.state.things[origin].run]
-        chosen = space.statement(run.statement or "").predicate.settings.get("unit")
-        yield None if chosen is None else str(chosen)
 
 
 def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:

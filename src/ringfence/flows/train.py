@@ -21,7 +21,6 @@ from ringfence.core.errors import (
     RecipeLoosens,
     RingfenceError,
     RowsMeet,
-    UnitMismatch,
     WorkspaceBroken,
 )
 from ringfence.core.interrupts import answered
@@ -39,6 +38,7 @@ from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
 from ringfence.flows.scope import refuse_prepared
+from ringfence.flows.units import refuse_other_units
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
@@ -50,7 +50,7 @@ from ringfence.release.chain import MOST_STEPS
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
-from ringfence.vault.index import read_index, units_together
+from ringfence.vault.index import RowIndex, read_index, units_together
 from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.control import Control
 from ringfence.workspace.entries import Reserve
@@ -249,40 +249,60 @@ def _planned(space: Workspace, recipe: Recipe, things: Sequence[Thing], *, more:
                 most=budget.delta,
             )
         )
-    _refuse_other_units(space, things, wanted=recipe.privacy.unit)
+    refuse_other_units(space, things, wanted=recipe.privacy.unit)
     if recipe.privacy.scope == "record":
         for thing in things:
             refuse_prepared(space, thing)
     slots = [space.input(thing).slot for thing in things]
-    units, most_rows = units_together(*(read_index(slot, space.keys.data_key(slot.slot)) for slot in slots))
+    indexes = [read_index(slot, space.keys.data_key(slot.slot)) for slot in slots]
+    units, most_rows = units_together(*indexes)
+    if recipe.privacy.scope == "record":
+        units = _units_of_record(space, things, indexes)
+    _refuse_small_delta(space, things, units=units)
     return order_for(recipe, units=units + more, most_rows=most_rows)
 
 
-def _refuse_other_units(space: Workspace, things: Sequence[Thing], *, wanted: str | None) -> None:
-    """Return when every set was imported with the unit that the recipe protects. wanted: a column; None for one record.
+def _refuse_small_delta(space: Workspace, things: Sequence[Thing], *, units: int) -> None:
+    """Return when a limit of every account that is charged says something: at a delta of one in all units, nothing would be spent by giving one person away.
 
-    Raises: UnitMismatch.
+    Raises: PlanImpossible.
     """
-    from ringfence.flows.budget import units_of  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    found = [(thing.made.name, unit) for thing in things for unit in units_of(space, thing)]
-    for name, unit in found:
-        if unit == wanted:
-            continue
-        how = t("write privacy.unit: {unit}", "请写 privacy.unit: {unit}", unit=unit)
-        if any(other != unit for _, other in found):
-            how = t(
-                "sets that are read together need one unit: import again with the same --unit, or train on each alone",
-                "一同读取的数据集须用同一单位：请以相同的 --unit 重新导入，或分别训练",
+    for thing in things:
+        for account in space.state.accounts.roots(space.state.accounts.of(thing.origin)):
+            limits = account_at(space, account).limits
+            if limits and (least := min(one.delta for one in limits)) >= 1 / units:
+                problem = t(
+                    "the budget's delta, {delta:g}, is not below one in {units} units, so that its epsilon bounds nobody; lower it: "
+                    "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
+                    "预算的 delta {delta:g} 不小于 {units} 个单位之一，其 epsilon 对谁都不构成上限；请调低："
+                    "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
+                    delta=least,
+                    units=units,
+                    set=thing.made.name,
+                    epsilon=min(one.epsilon for one in limits),
+                    lower=float(f"{0.1 / units:.0e}"),
+                )
+                raise PlanImpossible(problem=problem)
+
+
+def _units_of_record(space: Workspace, things: Sequence[Thing], here: Sequence[RowIndex]) -> int:
+    """Return how many units were imported or planted, those of whom preparation left no row included: whether it did is theirs to keep.
+
+    Raises: PlanImpossible where an imported set is gone, so that nobody can count.
+    """
+    origins = [space.state.things[one] for thing in things for one in space.state.accounts.sealed(thing.origin)]
+    for origin in origins:
+        if origin.made.digest not in space.state.live():
+            problem = t(
+                "privacy.scope: record counts the units of {set} as it was imported, and that was deleted; leave scope out",
+                "privacy.scope: record 需按导入时的 {set} 计数单位，而该数据集已删除；请不写 scope",
+                set=origin.made.name,
             )
-        elif unit is None:
-            how = t(
-                "import the file again with --unit {wanted}, or leave privacy.unit out",
-                "用 --unit {wanted} 重新导入，或去掉 privacy.unit",
-                wanted=wanted,
-            )
-        record = t("one record", "单条记录")
-        raise UnitMismatch(wanted=wanted or record, set=name, unit=unit or record, how=how)
+            raise PlanImpossible(problem=problem)
+    slots = [space.input(origin).slot for origin in origins]
+    return units_together(*here, *(read_index(slot, space.keys.data_key(slot.slot)) for slot in slots))[0]
 
 
 def order_for(recipe: Recipe, *, units: int, most_rows: int = 1) -> TrainOrder:
@@ -393,7 +413,8 @@ def _run(
             control.update(run=arrow.run, done=0, total=0)
 
             def follow(progress: Progress) -> None:
-                control.update(**progress.model_dump(mode="json"))
+                told = {"loss": None} if plan else {}  # whoever may ask how far a run is need not be told of its rows
+                control.update(**progress.model_dump(mode="json") | told)
                 show(progress)
 
             handlers = Handlers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -181,6 +182,12 @@ def _found(settings: Mapping[str, Any], key: str) -> object:
 
 _HOLDS = Text("The lifetime bound on the people in the data held at the release", "放行时，数据中这批人的终身上限有效")
 _VOID = Text("The lifetime bound is void: an ordinary run on the same people was released", "终身上限已失效：同一批人的普通运行已被放行")
+_EXCEEDED = Text("The lifetime bound does not hold: more is spent than the budget allows", "终身上限不成立：已用超过预算")
+_UNKNOWN = Text(
+    "The lifetime bound is not known: other private runs on the same rows promised per record, and one person may have many",
+    "终身上限无从得知：同样的行上另有按记录承诺的隐私运行，而一个人可能有多条记录",
+)
+_BOUNDS = {"holds": _HOLDS, "exceeded": _EXCEEDED, "unknown": _UNKNOWN, "void": _VOID}
 _COVERED = Text(
     "{promise}. It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to "
     "release. {spent}{bound}",
@@ -204,7 +211,7 @@ def _privacy(train: Statement | None, lifetime: Mapping[str, Any]) -> tuple[str,
     if "plan" not in figures:
         return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
     plan = DPPlan.model_validate(figures["plan"])
-    bound = _VOID if lifetime.get("bound") == "void" else _HOLDS
+    bound = _BOUNDS.get(lifetime.get("bound", "holds"), _UNKNOWN)
 
     def told(language: Language) -> str:
         spent = _GRANTED.show(language, granted=figures["granted"], steps=plan.steps) if "granted" in figures else ""
@@ -219,7 +226,7 @@ def _together(lifetime: Mapping[str, Any], language: Language) -> str:
     if "private_runs" not in lifetime:
         return ""
     runs, epsilon = lifetime["private_runs"], lifetime["epsilon"]
-    told = _BEYOND.show(language) if epsilon is None else f"{epsilon:.4g}"
+    told = _BEYOND.show(language) if epsilon is None else f"{math.ceil(round(epsilon * 1e3, 6)) / 1e3:g}"  # up: it is a bound
     return (_ONE_RUN if runs == 1 else _RUNS).show(language, runs=runs, epsilon=told, delta=lifetime["delta"])
 
 

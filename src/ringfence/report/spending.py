@@ -48,6 +48,7 @@ class Spending:
     reserved: float | None
     left: float
     spenders: tuple[Spender, ...]  # in the order in which they began
+    finer: tuple[str, ...]  # runs that promised per record where people are known by a column
     releases: tuple[tuple[str, str], ...]  # of ordinary runs: name and time
     frozen: str | None
     now: str
@@ -96,6 +97,13 @@ def _headline(f: Spending) -> tuple[str, str, str]:
         reach += t(" Runs that may still go on hold ε {r} more.", "可能继续的运行另预留 ε {r}。", r=_told(f.reserved))
     if f.releases:
         head = t("No bound holds any more: an ordinary run on these people was released.", "不再有任何上限：这批人的普通运行已被放行。")
+        return head, reach, "void"
+    if f.finer:
+        head = t(
+            "It is not known what one person lost: {n} runs promised per record, and one person may have many.",
+            "一个人付出多少无从得知：{n} 次运行按记录承诺，而一个人可能有多条记录。",
+            n=len(f.finer),
+        )
         return head, reach, "void"
     if f.frozen:
         return t("Frozen since {time}: nothing more can be spent.", "自 {time} 起冻结：不得再有支出。", time=f.frozen), reach, "valid"

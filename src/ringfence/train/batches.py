@@ -44,9 +44,11 @@ class Sampled:
     def __init__(self, plan: DPPlan, corpus: Corpus, *, lease: Callable[[int], int]) -> None:
         """Draw from the units of the whole set, those whose rows have no answer included: their number is public, what is in them is not.
 
+        A promise about imported records covers units of whom preparation left no row: they are drawn like all others, and read nothing.
+
         Raises: PlanUnfit when the set has another number of units than the plan.
         """
-        if corpus.units != plan.units:
+        if corpus.units != plan.units and not (plan.scope == "record" and corpus.units < plan.units):
             raise PlanUnfit(units=corpus.units, planned=plan.units)
         self.steps = plan.steps
         self._plan, self._lease = plan, lease

@@ -75,7 +75,7 @@ def test_the_stream_is_aes_256_of_a_counter_under_a_whole_key_of_the_system(monk
 
 
 def test_the_tail_reaches_as_far_as_a_double_lets_it(monkeypatch):
-    """The least uniform number is 2^-53. With fewer bits the noise would end sooner, and a sum beyond that end gives a unit away."""
+    """The least uniform number is 2^-65. With fewer bits the noise would end sooner, and a sum beyond that end gives a unit away."""
     noise = SecureNoise()
     monkeypatch.setattr(noise._stream, "words", lambda count: np.zeros(count, dtype=np.uint64))
-    assert math.isclose(noise.normal(2)[0], math.sqrt(106 * math.log(2)), rel_tol=1e-12)
+    assert math.isclose(noise.normal(2)[0], math.sqrt(130 * math.log(2)), rel_tol=1e-12)

@@ -29,6 +29,7 @@ PLAIN = Spending(
     reserved=0.5,
     left=3.25,
     spenders=RUNS,
+    finer=(),
     releases=(),
     frozen=None,
     now="2026-06-01T00:00:00Z",

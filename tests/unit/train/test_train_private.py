@@ -118,6 +118,20 @@ def test_a_resumed_run_goes_on_from_its_checkpoint_with_what_is_left(tmp_path, t
     assert later.leases == [1, 1, 0]
 
 
+def test_units_of_whom_nothing_is_left_are_drawn_like_others_where_imported_records_are_promised_something():
+    plan = plan_of(units=30, rate=0.5)
+    corpus = Corpus([Example(np.array([5, 6], dtype=np.int32), np.array([False, True]), unit) for unit in range(10)], 0, 0, 10)
+    with pytest.raises(PlanUnfit):
+        Sampled(plan, corpus, lease=lambda steps: steps)
+    batches = Sampled(plan.model_copy(update={"scope": "record"}), corpus, lease=lambda steps: steps)
+    sizes = [len(batches.rows(step)) for step in range(400)]
+    assert abs(np.mean(sizes) - 5) < 0.5  # each of the ten at one half, whatever the other twenty are
+    assert max(sizes) <= 10
+    more = Corpus(corpus.examples, 0, 0, 31)
+    with pytest.raises(PlanUnfit):
+        Sampled(plan.model_copy(update={"scope": "record"}), more, lease=lambda steps: steps)
+
+
 def test_a_set_of_other_units_is_refused(tmp_path, tiny_folder):
     made, channel = start(tmp_path, tiny_folder, plan=plan_of(units=19))
     with pytest.raises(PlanUnfit):

@@ -11,7 +11,7 @@ import typer
 
 from ringfence.cli.context import confirm, emit, say, table, workspace
 from ringfence.cli.parse import new_path
-from ringfence.cli.words import epsilon_told
+from ringfence.cli.words import bound_told, epsilon_told
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def show(
             epsilon_told(one["spent"]),
             epsilon_told(one["reserved"]),
             f"{one['left']:.3f}" + (t(", frozen since {time}", "，自 {time} 起冻结", time=one["frozen"]) if one["frozen"] else ""),
-            t("void: {names}", "失效：{names}", names=", ".join(one["voided_by"])) if one["voided_by"] else t("holds", "有效"),
+            bound_told(one),
         ]
         for one in found
     ]

@@ -62,6 +62,7 @@ def import_(
     from ringfence.core.errors import row_reasons
     from ringfence.core.statement import LABELS
     from ringfence.flows.import_ import import_file
+    from ringfence.flows.units import sharing, unit_told
     from ringfence.ingest.settings import ImportSettings
 
     chosen = name_of(name or file.stem, "import")
@@ -83,6 +84,7 @@ def import_(
             space, file, name=chosen, settings=wanted, label=choice(label, LABELS, "--label", "import"), show=bar
         )
     made = committed.things["set"].made
+    others = sharing(space, committed.things["set"])
 
     def show() -> None:
         say(
@@ -98,6 +100,33 @@ def import_(
         if figures.refused:
             why = row_reasons(figures.reasons, figures.row_numbers)
             say(t("  {n} rows were left out: {why}", "  {n} 行未导入：{why}", n=figures.refused, why=why))
+        if others:
+            names = ", ".join(f"{name} ({unit_told(by)})" for name, by in others)
+            say(
+                t(
+                    "  somebody or a row is in {names}, too: they share one privacy budget",
+                    "  有人或行也在 {names} 中：共用一份隐私预算",
+                    names=names,
+                )
+            )
+            if any(by not in (None, wanted.unit) for _, by in others):
+                say(
+                    t(
+                        "  private runs on {name} will be refused: train on the set that counts by people",
+                        "  {name} 上的隐私运行会被拒绝：请在按人计的数据集上训练",
+                        name=chosen,
+                    )
+                )
 
-    emit({"set": chosen, "stage": "sealed", "digest": made.digest, "run": committed.run, **figures.model_dump(mode="json")}, show)
+    emit(
+        {
+            "set": chosen,
+            "stage": "sealed",
+            "digest": made.digest,
+            "run": committed.run,
+            **figures.model_dump(mode="json"),
+            "shares_budget_with": [name for name, _ in others],
+        },
+        show,
+    )
     advise(f"ringfence scan {chosen}")

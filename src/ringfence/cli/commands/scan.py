@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,16 @@ def register(app: typer.Typer) -> None:
 def scan(
     name: Annotated[str, typer.Argument(metavar="SET", help=t("Set to scan.", "要检查的数据集。"))],
     keep: Annotated[bool, typer.Option("--keep", help=t("Readmit the quarantined rows.", "重新纳入被隔离的行。"))] = False,
+    reach: Annotated[
+        Literal["set", "record"],
+        typer.Option(
+            "--reach",
+            help=t(
+                "What is compared: all rows, or nothing: each row is judged by itself, as privacy.scope: record needs, and a burst of like rows is not looked for.",
+                "比较的范围：所有行，或不作比较：逐行判断（privacy.scope: record 需要后者），不再查找成批相似的行。",
+            ),
+        ),
+    ] = "set",
     only: Annotated[
         str | None,
         typer.Option(
@@ -40,18 +50,19 @@ def scan(
     from ringfence.flows.scan import keep as readmit
     from ringfence.flows.scan import scan as run
     from ringfence.scan.detector import DETECTORS
-    from ringfence.scan.settings import KeepSettings, ScanSettings
+    from ringfence.scan.settings import PARTS, KeepSettings, ScanSettings
 
     if only is not None:
         if not keep:
             raise BadArgument(option="--only", problem=t("it needs --keep", "须与 --keep 同用"), verb="scan")
         choice(only, DETECTORS.names(), "--only", "scan")
+    parts = tuple(part for part in PARTS if reach == "set" or DETECTORS.create(part).alone)
     space = workspace()
     with progress(t("scan", "检查")) as bar:
         if keep:
             committed, figures = readmit(space, name, settings=settings(KeepSettings, "scan", only=only), show=bar)
         else:
-            committed, figures = run(space, name, settings=ScanSettings(), show=bar)
+            committed, figures = run(space, name, settings=ScanSettings(parts=parts), show=bar)
     made = committed.things["set"].made
 
     def show() -> None:
