@@ -24,7 +24,7 @@ from ringfence.flows import release as releasing
 from ringfence.flows import train as training
 from ringfence.flows.audit import audit
 from ringfence.flows.budget import accounts, find, freeze, lifetime, overview, set_budget
-from ringfence.flows.data import delete, foresee
+from ringfence.flows.data import delete, describe, foresee
 from ringfence.flows.deid import deidentify
 from ringfence.flows.import_ import import_file
 from ringfence.flows.init import init
@@ -102,6 +102,8 @@ def test_a_joined_set_is_made_once_and_is_named_by_no_other_arrow(two):
     assert (made.made.name, made.made.stage, made.made.label) == ("clinic-ward", "joined", "sensitive")
     assert [one.step for one in two.chain(made)] == ["import", "import", "join"]
     assert two.statement(made.statement).predicate.figures == {"rows": 40}
+    shown = describe(two, "clinic-ward@joined")["chain"]
+    assert [(one["step"], one["set"]) for one in shown] == [("join", "clinic-ward"), ("import", "ward"), ("import", "clinic")]
     size = two.ledger.size
     assert (both_of(two), two.ledger.size) == (made, size)
     assert both_of(two, "ward clinic") != made

@@ -62,6 +62,7 @@ def describe(space: Workspace, name: str) -> dict[str, Any]:
         "chain": [
             {
                 "step": s.step,
+                "set": space.state.runs[s.predicate.run].intent.name,
                 "run": s.predicate.run,
                 "ended": s.predicate.ended,
                 "parts": list(s.predicate.parts),

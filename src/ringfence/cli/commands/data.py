@@ -70,7 +70,7 @@ def show(name: Annotated[str, typer.Argument(metavar="SET")]) -> None:
     def print_it() -> None:
         say("\n".join(lines({key: value for key, value in found.items() if key != "chain"})))
         for step in found["chain"]:
-            say(f"  ← {step['step']:<8} {step['ended']}  {step['run']}  {' '.join(step['parts'])}")
+            say(f"  ← {step['step']:<8} {step['ended']}  {step['run']}  {step['set']}  {' '.join(step['parts'])}")
 
     emit(found, print_it)
 
