@@ -124,7 +124,7 @@ RECIPES = [
     ({"learning_rate": -1}, "RF-RECIPE-002"),
     ({"lora_rank": "many"}, "RF-RECIPE-002"),
     ({"bf16": "maybe"}, "RF-RECIPE-002"),
-    ({"dataset": "a,b"}, "RF-RECIPE-002"),
+    ({"dataset": "a,,b"}, "RF-RECIPE-002"),
     ({"dataset": None}, "RF-RECIPE-002"),
 ]
 

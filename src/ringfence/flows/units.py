@@ -45,7 +45,8 @@ def finer(space: Workspace, group: frozenset[str], runs: Sequence[Run]) -> tuple
     """
     if all(unit is None for _, unit in imported(space, group)):
         return ()
-    read = [(run.id, space.state.things[run.intent.inputs["set"]]) for run in runs]
+    things = space.state.things
+    read = [(run.id, things[run.intent.inputs["set"]]) for run in runs if run.intent.inputs.get("set") in things]
     return tuple(dict.fromkeys(run for run, thing in read if None in units_of(space, thing)))
 
 

@@ -13,7 +13,7 @@ from ringfence.deid.specimen import Specimen, behind, digits
 
 _WORDS = re.compile(r"护照|旅行证|passport|travel doc", re.IGNORECASE)
 _CN = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP][0-9]{8}|[DSP]E[0-9]{7}")
-_NUMBER = re.compile(r"[0-9]{5}")
+_NUMBER = re.compile(r"[0-9]{5}|<[A-Z_]+>")  # or what was put in its place
 _LOOK = 24  # characters before a number in which its key word stands
 _US = re.compile(r"[0-9]{9}|[A-Z][0-9]{8}")
 
