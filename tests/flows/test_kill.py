@@ -279,6 +279,7 @@ def test_what_trains_or_audits_killed_just_before_its_outcome(bench, arrow):
     assert bench.killed(arrow, *bench.outcomes[arrow])
 
 
+@pytest.mark.full
 def test_a_training_killed_after_a_checkpoint_resumes_to_the_same_losses(bench):
     from ringfence.flows.train import resume, train
     from ringfence.recipe.read import read

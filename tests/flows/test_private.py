@@ -123,6 +123,7 @@ def _ordinary(folder):
     return path
 
 
+@pytest.mark.full
 def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
     import_notes(space, tmp_path)
     set_policy(space, open_policy().model_copy(update={"budget": Budget(epsilon=5, delta=1e-5)}))
@@ -225,6 +226,7 @@ def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements
     assert "lifetime bound is void" in (made.path / "README.md").read_text()
 
 
+@pytest.mark.full
 def test_a_private_bundle_tells_what_holds_at_its_release_not_at_its_training(space, tmp_path, private, recipe):
     masked(space, tmp_path)
     set_policy(space, ungated())

@@ -11,7 +11,7 @@ from ringfence.deid.draw import DIGITS, Draw, refill
 from ringfence.deid.recogniser import KEYWORDED, RECOGNISERS, SEPARATOR, Shaped, Span, has_word, stands_alone
 from ringfence.deid.specimen import Specimen, behind, digits
 
-_WORDS = re.compile(r"护照|旅行证|passport|travel doc", re.IGNORECASE)
+_WORDS = re.compile(r"护照|旅行证|(?<!<)passport|travel doc", re.IGNORECASE)  # and not what was put in the place of one
 _CN = re.compile(r"[EG][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[DSP][0-9]{8}|[DSP]E[0-9]{7}")
 _NUMBER = re.compile(r"[0-9]{5}|<[A-Z_]+>")  # or what was put in its place
 _LOOK = 24  # characters before a number in which its key word stands
