@@ -101,7 +101,7 @@ def test_the_command_says_whose_budget_an_import_shares(space, bring, cli, tmp_p
     assert run(command) == 0
     told = capsys.readouterr().out
     assert "people (patient_id), rows (record), too: they share one privacy budget" in told
-    assert "private runs on again will be refused" in told
+    assert "a private run on again will be refused: its people or rows are in people, too" in told
 
 
 def test_a_scan_that_compares_no_rows(space, bring, cli):
@@ -109,3 +109,4 @@ def test_a_scan_that_compares_no_rows(space, bring, cli):
     assert cli("scan", "people", "--reach", "record", workspace=space.path)[0] == 0
     cleared = space.refresh().resolve("people@cleared")
     assert space.statement(cleared.statement).predicate.parts == ("unicode.v1",)
+    assert cli("scan", "people", "--keep", "--reach", "record", workspace=space.path)[0] == 2

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.context import advise, auditor_opening, clock, emit, options, progress, say, table
 from ringfence.cli.training import announcing, note_before
-from ringfence.cli.words import columns, epsilon_told, padded
+from ringfence.cli.words import columns, padded
+from ringfence.core.bounds import epsilon_told
 from ringfence.core.errors import BadArgument, Interrupted
 from ringfence.core.text import t
 

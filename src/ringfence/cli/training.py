@@ -16,8 +16,9 @@ import typer
 
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, clock, emit, options, progress, say, secret
-from ringfence.cli.words import bound_told, epsilon_told, word
+from ringfence.cli.words import bound_told, word
 from ringfence.core import text
+from ringfence.core.bounds import epsilon_told
 from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -263,15 +262,10 @@ _BOUNDS = {
 }
 
 
-def epsilon_told(epsilon: float | None) -> str:
-    """Return an ε for people, rounded up, as it is a bound; None is one beyond every use."""
-    return t("over 1000", "超过 1000") if epsilon is None else f"{math.ceil(round(epsilon * 1e3, 6)) / 1e3:.3f}"
-
-
 def bound_told(account: Mapping[str, Any]) -> str:
     """Return whether the budget of an account bounds what its people lose over a lifetime. account: a row of its table."""
     facts = {"names": ", ".join(account["voided_by"]), "runs": ", ".join(account["finer_runs"])}
-    return str(_BOUNDS[account["bound"]].show(**facts))
+    return _BOUNDS[account["bound"]].show(**facts)
 
 
 def lines(found: Mapping[str, object], *, indent: int = 0) -> Iterator[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ringfence import __version__
+from ringfence.core.bounds import LEAST_DELTA, rounded_up
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, BadArgument, BudgetExceeded, BudgetMissing, BudgetRaised
+from ringfence.core.errors import AlreadyExists, BadArgument, BudgetExceeded, BudgetMissing, BudgetRaised, PlanImpossible
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
@@ -123,10 +124,34 @@ def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
                 runs=runs,
                 limit=f"{limit.epsilon:g}",
                 delta=f"{limit.delta:g}",
-                total=f"{total:.3f}",
-                spent=f"{account.epsilon(delta=limit.delta):.3f}",
-                held=f"{account.epsilon(account.held, delta=limit.delta):.3f}",
+                total=f"{rounded_up(total, 3):.3f}",
+                spent=f"{rounded_up(account.epsilon(delta=limit.delta), 3):.3f}",
+                held=f"{rounded_up(account.epsilon(account.held, delta=limit.delta), 3):.3f}",
             )
+
+
+def refuse_large_delta(space: Workspace, accounts: Iterable[str], *, units: int, name: str) -> None:
+    """Return when each account has a limit that says something: at a delta of one in all units, giving one of them away would cost nothing.
+
+    units: that are sampled from. name: of the set, for the error.
+
+    Raises: PlanImpossible.
+    """
+    for account in space.state.accounts.roots(accounts):
+        limits = account_at(space, account).limits
+        if limits and (least := min(one.delta for one in limits)) >= 1 / units:
+            problem = t(
+                "the budget's delta, {delta:g}, is not below one in {units} units, so that its epsilon bounds nobody; lower it: "
+                "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
+                "预算的 delta {delta:g} 不小于 {units} 个单位之一，其 epsilon 对谁都不构成上限；请调低："
+                "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
+                delta=least,
+                units=units,
+                set=name,
+                epsilon=min(one.epsilon for one in limits),
+                lower=max(LEAST_DELTA, float(f"{0.1 / units:.0e}")),
+            )
+            raise PlanImpossible(problem=problem)
 
 
 def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | None = None) -> Budget:
@@ -258,7 +283,7 @@ def groups(plan: DPPlan) -> list[dict[str, Any]]:
 
 def _told(epsilon: float) -> float | None:
     """Return ε for a table or JSON, rounded up, as it is a bound; None where it is beyond 1,000."""
-    return math.ceil(epsilon * 1e4) / 1e4 if math.isfinite(epsilon) else None
+    return rounded_up(epsilon, 4) if math.isfinite(epsilon) else None
 
 
 def _bound(account: Account) -> Bound:

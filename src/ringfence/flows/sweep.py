@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ringfence import __version__
+from ringfence.core.bounds import epsilon_told
 from ringfence.core.digest import settings_digest
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import Busy, NotResumable
@@ -152,7 +153,7 @@ def together(budget: dict[str, Any]) -> str:
     return t(
         "epsilon {total} of {limit} at delta {delta:g}, for all private runs on these units so far and the sweep",
         "这些单位上迄今所有隐私运行连同本次扫描共 epsilon {total}（上限 {limit}，delta {delta:g}）",
-        total=t("over 1000", "超过 1000") if epsilon is None else f"{epsilon:.3f}",
+        total=epsilon_told(epsilon),
         limit="-" if budget["epsilon"] is None else f"{budget['epsilon']:g}",
         delta=budget["delta"],
     )

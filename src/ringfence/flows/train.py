@@ -258,33 +258,11 @@ def _planned(space: Workspace, recipe: Recipe, things: Sequence[Thing], *, more:
     units, most_rows = units_together(*indexes)
     if recipe.privacy.scope == "record":
         units = _units_of_record(space, things, indexes)
-    _refuse_small_delta(space, things, units=units)
-    return order_for(recipe, units=units + more, most_rows=most_rows)
-
-
-def _refuse_small_delta(space: Workspace, things: Sequence[Thing], *, units: int) -> None:
-    """Return when a limit of every account that is charged says something: at a delta of one in all units, nothing would be spent by giving one person away.
-
-    Raises: PlanImpossible.
-    """
-    from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.flows.budget import refuse_large_delta  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
     for thing in things:
-        for account in space.state.accounts.roots(space.state.accounts.of(thing.origin)):
-            limits = account_at(space, account).limits
-            if limits and (least := min(one.delta for one in limits)) >= 1 / units:
-                problem = t(
-                    "the budget's delta, {delta:g}, is not below one in {units} units, so that its epsilon bounds nobody; lower it: "
-                    "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
-                    "预算的 delta {delta:g} 不小于 {units} 个单位之一，其 epsilon 对谁都不构成上限；请调低："
-                    "ringfence budget set {set} --epsilon {epsilon:g} --delta {lower:g}",
-                    delta=least,
-                    units=units,
-                    set=thing.made.name,
-                    epsilon=min(one.epsilon for one in limits),
-                    lower=float(f"{0.1 / units:.0e}"),
-                )
-                raise PlanImpossible(problem=problem)
+        refuse_large_delta(space, space.state.accounts.of(thing.origin), units=units, name=thing.made.name)
+    return order_for(recipe, units=units + more, most_rows=most_rows)
 
 
 def _units_of_record(space: Workspace, things: Sequence[Thing], here: Sequence[RowIndex]) -> int:

@@ -33,9 +33,17 @@ def imported(space: Workspace, group: frozenset[str]) -> list[tuple[str, str | N
 def sharing(space: Workspace, thing: Thing) -> list[tuple[str, str | None]]:
     """Return name and unit of the other sets whose account an imported set shares: somebody, or a row, is in both."""
     accounts = space.state.accounts
-    group = accounts.group(accounts.of_set[thing.origin])
     mine = accounts.of_set[thing.origin]
-    return list(dict.fromkeys(one for account in group if account != mine for one in imported(space, frozenset({account}))))
+    return list(dict.fromkeys(imported(space, accounts.group(mine) - {mine})))
+
+
+def hindrance(space: Workspace, thing: Thing) -> str:
+    """Return why no private run may protect the unit that a set was imported with, and what to do; nothing where it may."""
+    try:
+        refuse_other_units(space, [thing], wanted=next(units_of(space, thing)))
+    except UnitMismatch as found:
+        return found.sentences()[1]
+    return ""
 
 
 def finer(space: Workspace, group: frozenset[str], runs: Sequence[Run]) -> tuple[str, ...]:

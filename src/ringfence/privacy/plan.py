@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from ringfence.core.bounds import LEAST_DELTA
 from ringfence.core.settings import Settings
 from ringfence.core.text import Language, Text
 
@@ -16,7 +17,7 @@ MOST_STEPS = 10**6
 # The bounds are those within which the accountant answers, and answers soon.
 Unit = Annotated[str, Field(min_length=1, max_length=256)]  # the column that was chosen at import
 Rate = Annotated[float, Field(ge=1e-6, le=1, strict=True)]
-Delta = Annotated[float, Field(ge=1e-8, lt=1, strict=True)]  # below, the accountant's grid was seen to tell up to four times too little
+Delta = Annotated[float, Field(ge=1e-12, lt=1, strict=True)]
 Epsilon = Annotated[float, Field(ge=0.01, le=1_000, strict=True)]
 Scope = Literal["prepared", "record"]  # the records that are promised something about: as preparation left them, or as they were imported
 Clipping = Literal["flat", "automatic", "per-layer"]  # how what a unit adds is brought to the clip norm; the bound is the same
@@ -43,7 +44,7 @@ class PrivacySettings(Settings):
     """The `privacy:` block of a recipe: what is asked for."""
 
     epsilon: Epsilon
-    delta: Delta
+    delta: Annotated[Delta, Field(ge=LEAST_DELTA)]  # of a plan that was made before there was this bound it may be smaller
     unit: Unit | None = None  # None: one record; rows with the same content are one
     clip_norm: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 1.0
     sampling_rate: Rate | None = None  # None: batch over units

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ringfence.core.bounds import rounded_up
 from ringfence.core.lineage import last, lines
 from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
@@ -226,7 +226,7 @@ def _together(lifetime: Mapping[str, Any], language: Language) -> str:
     if "private_runs" not in lifetime:
         return ""
     runs, epsilon = lifetime["private_runs"], lifetime["epsilon"]
-    told = _BEYOND.show(language) if epsilon is None else f"{math.ceil(round(epsilon * 1e3, 6)) / 1e3:g}"  # up: it is a bound
+    told = _BEYOND.show(language) if epsilon is None else f"{rounded_up(epsilon, 3):g}"
     return (_ONE_RUN if runs == 1 else _RUNS).show(language, runs=runs, epsilon=told, delta=lifetime["delta"])
 
 

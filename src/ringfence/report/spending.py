@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from ringfence.core.bounds import epsilon_told
 from ringfence.core.errors import RUN_STATES
 from ringfence.core.text import t
 from ringfence.report import html
@@ -72,7 +73,16 @@ def columns() -> list[str]:
 def row(one: Spender) -> list[str]:
     """Return a run as cells of text."""
     steps = f"{one.granted} / {one.planned}"
-    return [one.run, one.started, one.set, RUN_STATES[one.state].show(), steps, f"{one.noise:.5g}", f"{one.rate:.4g}", _told(one.epsilon)]
+    return [
+        one.run,
+        one.started,
+        one.set,
+        RUN_STATES[one.state].show(),
+        steps,
+        f"{one.noise:.5g}",
+        f"{one.rate:.4g}",
+        epsilon_told(one.epsilon),
+    ]
 
 
 def spending_page(f: Spending) -> str:
@@ -85,7 +95,7 @@ def spending_page(f: Spending) -> str:
 
 def _headline(f: Spending) -> tuple[str, str, str]:
     """Return what the page says first, how far that reaches, and its tone."""
-    spent, count = _told(f.spent), len(f.spenders)
+    spent, count = epsilon_told(f.spent), len(f.spenders)
     reach = t(
         "Private runs so far: {n}, failed and abandoned ones included; they spent ε {spent} at δ {d:g}.",
         "至今的隐私运行：{n} 次，含失败与放弃的运行；合计用去 ε {spent}（δ {d:g}）。",
@@ -94,7 +104,7 @@ def _headline(f: Spending) -> tuple[str, str, str]:
         d=f.delta,
     )
     if f.reserved:
-        reach += t(" Runs that may still go on hold ε {r} more.", "可能继续的运行另预留 ε {r}。", r=_told(f.reserved))
+        reach += t(" Runs that may still go on hold ε {r} more.", "可能继续的运行另预留 ε {r}。", r=epsilon_told(f.reserved))
     if f.releases:
         head = t("No bound holds any more: an ordinary run on these people was released.", "不再有任何上限：这批人的普通运行已被放行。")
         return head, reach, "void"
@@ -170,7 +180,7 @@ def _account(f: Spending) -> str:
                 "ε {e:g}（δ {d:g}）；在此 δ 下已用 {s}",
                 e=one.epsilon,
                 d=one.delta,
-                s=_told(one.spent),
+                s=epsilon_told(one.spent),
             ),
         )
         for one in f.limits
@@ -196,7 +206,3 @@ def _foot(f: Spending) -> str:
 
 def _seconds(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp())
-
-
-def _told(epsilon: float | None) -> str:
-    return t("over 1000", "超过 1000") if epsilon is None else f"{epsilon:.3f}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from dp_accounting import get_epsilon_gaussian
+from pydantic import ValidationError
 from scipy.stats import binom, norm
 
+from ringfence.core.bounds import LEAST_DELTA
 from ringfence.core.errors import PlanImpossible
 from ringfence.privacy import accountant
 from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent, noise_for, plan
@@ -256,3 +259,20 @@ def test_a_plan_from_before_there_was_a_bound_still_says_and_costs_what_it_did()
     assert "at most" not in old.statement("en")
     assert "每步至多" not in old.statement("zh")
     assert epsilon_spent([old.mechanism], delta=1e-4) == epsilon_spent([steps(made.noise_multiplier, 0.25, 24)], delta=1e-4)
+
+
+@pytest.mark.parametrize(("noise", "count"), [(300.0, 100_000), (100.0, 10_000), (4.0, 20)])
+def test_no_epsilon_is_too_small_at_the_least_delta(noise, count):
+    """Without sampling the steps are one Gaussian mechanism, whose delta is known exactly (Balle and Wang 2018, arXiv:1805.06530, theorem 8)."""
+    told = epsilon_spent([steps(noise, 1.0, count)], delta=LEAST_DELTA)
+    mpmath.mp.dps = 40
+    mu = mpmath.sqrt(count) / noise
+    exact = mpmath.ncdf(mu / 2 - told / mu) - mpmath.exp(told) * mpmath.ncdf(-mu / 2 - told / mu)
+    assert exact <= LEAST_DELTA * (1 + 1e-6)
+
+
+def test_a_smaller_delta_is_not_asked_for_and_is_still_read_in_older_evidence():
+    with pytest.raises(ValidationError):
+        PrivacySettings(epsilon=8, delta=LEAST_DELTA / 2)
+    made = plan(PrivacySettings(epsilon=8, delta=LEAST_DELTA), units=1_000, batch=50, steps=100, epochs=1)
+    assert DPPlan.model_validate({**made.model_dump(), "delta": 1e-11}).delta == 1e-11

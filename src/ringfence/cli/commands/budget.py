@@ -11,7 +11,8 @@ import typer
 
 from ringfence.cli.context import confirm, emit, say, table, workspace
 from ringfence.cli.parse import new_path
-from ringfence.cli.words import bound_told, epsilon_told
+from ringfence.cli.words import bound_told
+from ringfence.core.bounds import LEAST_DELTA, epsilon_told
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _must_be_numbers(verb: str, **options: float | None) -> None:
 def set_(
     name: Annotated[str, typer.Argument(metavar="SET", help=t("The set.", "数据集。"))],
     epsilon: _EPSILON,
-    delta: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help=t("Absent: as it is.", "省略则不变。"))] = None,
+    delta: Annotated[float | None, typer.Option(min=LEAST_DELTA, max=0.5, help=t("Absent: as it is.", "省略则不变。"))] = None,
 ) -> None:
     """Lower the budget of a set."""
     from ringfence.flows.budget import set_budget
@@ -217,7 +218,7 @@ def simulate(
     epsilon: Annotated[
         float | None, typer.Option(min=0.01, max=1000, help=t("Find the noise for this epsilon.", "求达到该 epsilon 的噪声。"))
     ] = None,
-    delta: Annotated[float, typer.Option(min=1e-12, max=0.5, help=t("Chance outside the promise.", "承诺之外的概率。"))] = 1e-6,
+    delta: Annotated[float, typer.Option(min=LEAST_DELTA, max=0.5, help=t("Chance outside the promise.", "承诺之外的概率。"))] = 1e-6,
 ) -> None:
     """Print what steps would spend."""
     from ringfence.core.errors import BadArgument

@@ -62,7 +62,7 @@ def import_(
     from ringfence.core.errors import row_reasons
     from ringfence.core.statement import LABELS
     from ringfence.flows.import_ import import_file
-    from ringfence.flows.units import sharing, unit_told
+    from ringfence.flows.units import hindrance, sharing, unit_told
     from ringfence.ingest.settings import ImportSettings
 
     chosen = name_of(name or file.stem, "import")
@@ -109,14 +109,8 @@ def import_(
                     names=names,
                 )
             )
-            if any(by not in (None, wanted.unit) for _, by in others):
-                say(
-                    t(
-                        "  private runs on {name} will be refused: train on the set that counts by people",
-                        "  {name} 上的隐私运行会被拒绝：请在按人计的数据集上训练",
-                        name=chosen,
-                    )
-                )
+            if why := hindrance(space, committed.things["set"]):
+                say(t("  a private run on {name} will be refused: {why}", "  {name} 上的隐私运行会被拒绝：{why}", name=chosen, why=why))
 
     emit(
         {

@@ -52,6 +52,8 @@ def scan(
     from ringfence.scan.detector import DETECTORS
     from ringfence.scan.settings import PARTS, KeepSettings, ScanSettings
 
+    if keep and reach != "set":
+        raise BadArgument(option="--reach", problem=t("it goes with a scan, not with --keep", "它用于扫描，不与 --keep 同用"), verb="scan")
     if only is not None:
         if not keep:
             raise BadArgument(option="--only", problem=t("it needs --keep", "须与 --keep 同用"), verb="scan")
