@@ -1,6 +1,6 @@
 """What a promise costs in held-out loss: E2E's descriptions, one pass at each epsilon and without a promise, over several orders of the data.
 
-Run: python benchmarks/dp_utility.py FILE.csv [--epsilons 8,none] [--seeds 1,2,3] [--epochs 1] [--rows N] [--held-out N] [--with KEY=VALUE …] [--log FILE] [--quick]
+Run: python benchmarks/dp_utility.py FILE.csv [--epsilons 8,none] [--seeds 1,2,3] [--epochs 1] [--rows N] [--held-out N] [--with KEY=VALUE …] [--dtype auto] [--log FILE] [--quick]
 
 FILE has the columns mr and ref of E2E (Novikova et al. 2017). The last tenth of the meanings is held out, so that no meaning is on both sides. LoRA of rank 8 on
 all linear layers of smollm2, no more than 96 tokens a row. With a promise: SGD with momentum 0.9 at 0.2, 48 rows a step on average, delta 1e-5, one
@@ -84,7 +84,9 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
         )
 
     train, held = corpus(sets[0], 0), corpus(sets[1], 1 << 40)
-    base = load_model(model, dtype=torch.float32, device="cpu", attention=choose_attention("auto", device="cpu", longest=TOKENS))
+    base = load_model(
+        model, dtype=getattr(torch, asked["dtype"]), device="cpu", attention=choose_attention("auto", device="cpu", longest=TOKENS)
+    )
     common = {"hints": RuntimeHints(), "padding": tokenizer.pad_token_id or tokenizer.eos_token_id or 0, "device": "cpu"}
     promise = None
     if epsilon is None:
@@ -131,6 +133,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--held-out", type=int, help="rows; all that are away otherwise")
     parser.add_argument("--with", dest="changed", action="append", default=[], metavar="KEY=VALUE", help="a setting of the private runs")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="auto: what a run would take on this processor"
+    )
     parser.add_argument("--log", type=Path, help="finished runs, one JSON object a line")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -138,13 +143,16 @@ def main() -> None:
         parser.error("name E2E's file, or --quick")
     from ringfence.core.environment import silence_libraries
     from ringfence.models.store import find
+    from ringfence.train.device import Capabilities, choose, cpu_flags
+    from ringfence.train.settings import RuntimeHints
 
     silence_libraries()
     with tempfile.TemporaryDirectory() as folder:
         model = find(tiny_model(Path(folder)) if options.quick else "smollm2").path
         learned, away = rows_of(None if options.quick else options.file, options.rows, options.held_out)
         changed = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in options.changed)}
-        asked = {"epochs": options.epochs, "of": len(learned), "away": len(away), "with": changed}
+        dtype = choose(RuntimeHints(dtype=options.dtype, device="cpu"), Capabilities(cuda=False, cpu_flags=cpu_flags())).dtype
+        asked = {"dtype": dtype, "epochs": options.epochs, "of": len(learned), "away": len(away), "with": changed}
         kept = [json.loads(line) for line in options.log.read_text().splitlines()] if options.log and options.log.exists() else []
         found = [one for one in kept if {key: one[key] for key in asked} == asked]
         seeds = [1, 2] if options.quick else [int(seed) for seed in options.seeds.split(",")]

@@ -183,6 +183,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 dtype=figures.dtype,
             )
         )
+        say(_learns(plan))
         say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
         say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
         for line in _promise(price, promised):
@@ -199,12 +200,29 @@ def _show_price(plan: Recipe, price: Price) -> None:
             say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    more = dict(promised)
+    learns = plan.order.train.model_dump(mode="json", include={"optim", "learning_rate", "momentum"})
+    more = {"learns": learns, **promised}
     if price.memory:
         more["memory"] = price.memory.as_json()
     if price.reach:
         more["audit"] = {"reach": price.reach._asdict(), "missing": price.missing}
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
+
+
+def _learns(plan: Recipe) -> str:
+    """Return the line of what turns gradients into updates: a private recipe has other defaults than an ordinary one."""
+    train = plan.order.train
+    momentum = t(", momentum {m:g}", "，动量 {m:g}", m=train.momentum) if train.momentum else ""
+    line = t(
+        "  learns   by {name} at {rate:g}{momentum}",
+        "  学习     {name}，学习率 {rate:g}{momentum}",
+        name=train.optim,
+        rate=train.learning_rate,
+        momentum=momentum,
+    )
+    if plan.privacy is not None and train.optim != "sgd":
+        line += t("; under noise sgd learns more", "；在噪声下 sgd 学到更多")
+    return line
 
 
 def _devices(figures: TrainFigures | PriceFigures) -> str:

@@ -59,8 +59,8 @@ class Recipe:
 
     @property
     def eval_datasets(self) -> tuple[str, ...]:
-        """The names of the held-out sets; none without `eval_dataset`."""
-        return _names(self.eval_dataset) if self.eval_dataset else ()
+        """The names of the held-out sets; none without `eval_dataset`, or with `do_eval: false`."""
+        return _names(self.eval_dataset) if self.eval_dataset and self.order.train.eval else ()
 
     def shared_by(self, processes: int | None) -> Recipe:
         """Return the recipe of the same run, shared by so many processes; None: as many as there are GPUs, or one."""
@@ -214,7 +214,8 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     privacy, audit = _privacy(document), _block(document, "audit", AuditSettings, first="secrets, in_out")
     if privacy is not None:
         fields["max_grad_norm"] = 0.0  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
-        fields["momentum"] = _momentum(privacy, fields.get("optim"))
+        fields |= _learns_under_noise(fields)
+        fields["momentum"] = _momentum(privacy, fields["optim"])
         if fields.get("lora_dropout"):
             raise BadValue(
                 key="lora_dropout",
@@ -260,6 +261,15 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
     if "bf16" in document:  # otherwise whatever the device does best
         found["dtype"] = "bfloat16" if document["bf16"] else "float32"
     return RuntimeHints(**found)
+
+
+def _learns_under_noise(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the optimiser of a private run, and its rate where it has one of its own: what learned most in docs/privacy.md, section 7.
+
+    Whoever names a rate and no optimiser means the one that everybody else's recipes mean.
+    """
+    optim = fields.get("optim") or ("adamw_torch" if "learning_rate" in fields else "sgd")
+    return {"optim": optim} if optim != "sgd" else {"optim": optim, "learning_rate": fields.get("learning_rate", 0.2)}
 
 
 def _momentum(privacy: PrivacySettings, optim: object) -> float:

@@ -261,14 +261,17 @@ def test_a_plan_from_before_there_was_a_bound_still_says_and_costs_what_it_did()
     assert epsilon_spent([old.mechanism], delta=1e-4) == epsilon_spent([steps(made.noise_multiplier, 0.25, 24)], delta=1e-4)
 
 
-@pytest.mark.parametrize(("noise", "count"), [(300.0, 100_000), (100.0, 10_000), (4.0, 20)])
+@pytest.mark.parametrize(("noise", "count"), [(300.0, 1_000_000), (300.0, 100_000), (100.0, 10_000), (4.0, 20)])
 def test_no_epsilon_is_too_small_at_the_least_delta(noise, count):
-    """Without sampling the steps are one Gaussian mechanism, whose delta is known exactly (Balle and Wang 2018, arXiv:1805.06530, theorem 8)."""
+    """Without sampling the steps are one Gaussian mechanism, whose delta is known exactly (Balle and Wang 2018, arXiv:1805.06530, theorem 8).
+
+    A hundredth of it is kept for round-off, which differs from processor to processor: at 300 and a million steps 0.994 and 1.006 were seen before.
+    """
     told = epsilon_spent([steps(noise, 1.0, count)], delta=LEAST_DELTA)
     mpmath.mp.dps = 40
     mu = mpmath.sqrt(count) / noise
     exact = mpmath.ncdf(mu / 2 - told / mu) - mpmath.exp(told) * mpmath.ncdf(-mu / 2 - told / mu)
-    assert exact <= LEAST_DELTA * (1 + 1e-6)
+    assert exact <= 0.99 * LEAST_DELTA * (1 + 1e-6)
 
 
 def test_a_smaller_delta_is_not_asked_for_and_is_still_read_in_older_evidence():

@@ -66,6 +66,30 @@ def test_a_list_with_a_gap_or_a_name_twice_is_refused(tmp_path, key, value):
 
 
 @pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ("", ("sgd", 0.2, 0.9)),
+        ("optim: sgd\n", ("sgd", 0.2, 0.9)),
+        ("optim: sgd\nlearning_rate: 0.1\n", ("sgd", 0.1, 0.9)),
+        ("learning_rate: 1.0e-3\n", ("adamw_torch", 1e-3, 0.0)),  # what such a rate means everywhere else
+        ("optim: adamw_torch\n", ("adamw_torch", 5e-5, 0.0)),
+        ("optim: adamw_torch_fused\nlearning_rate: 1.0e-3\n", ("adamw_torch", 1e-3, 0.0)),
+    ],
+)
+def test_a_private_run_learns_by_sgd_unless_its_recipe_means_adamw(tmp_path, lines, wanted):
+    path = tmp_path / "r.yaml"
+    ordinary = "model_name_or_path: smollm2\ndataset: notes\n" + lines
+    path.write_text(ordinary + "privacy: {epsilon: 8, delta: 1e-5}\n")
+    train = read(path).order.train
+    assert (train.optim, train.learning_rate, train.momentum) == wanted
+    path.write_text(ordinary)
+    train = read(path).order.train
+    assert train.optim == ("sgd" if "sgd" in lines else "adamw_torch")
+    assert train.momentum == 0
+    assert "learning_rate" in lines or train.learning_rate == 5e-5
+
+
+@pytest.mark.parametrize(
     ("name", "why"), [("gdp", "less than the truth"), ("rdp", "more noise"), ("prv", "either side"), ("moments", "the one")]
 )
 def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name, why):
@@ -99,6 +123,7 @@ def test_the_evaluation_can_be_turned_off(tmp_path, line, wanted):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_dataset: heldout\n" + line)
     assert read(path).order.train.eval is wanted
+    assert read(path).eval_datasets == (("heldout",) if wanted else ())  # what is not read is not handed to the sandbox
 
 
 def test_a_run_may_be_shared_by_several_processes(tmp_path):
