@@ -12,6 +12,7 @@ from ringfence.core.errors import (
     BadArgument,
     BadValue,
     BudgetExceeded,
+    Interrupted,
     PlanImpossible,
     PolicyRefused,
     UnitMismatch,
@@ -34,10 +35,11 @@ from ringfence.flows.plant import settings_for as canaries_of
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.rights import refuse_export
+from ringfence.flows.runs import request_stop
 from ringfence.flows.scan import scan
 from ringfence.flows.scope import refuse_prepared
 from ringfence.flows.sweep import lay_out
-from ringfence.flows.train import ask, price, train
+from ringfence.flows.train import ask, price, resume, train
 from ringfence.ingest.settings import ImportSettings
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.recipe.read import read
@@ -232,6 +234,29 @@ def test_a_list_that_cannot_be_read_is_refused_at_its_key(two, recipe, tmp_path,
     asked(dataset="third,ward")
     with pytest.raises(BadValue, match="3 steps led to its sets"):  # an import and a scan of the one, an import of the other
         asked(dataset="clinic,ward")
+
+
+@pytest.mark.full
+def test_an_interrupted_run_on_two_sets_goes_on_and_both_accounts_hold_what_it_was_promised(two, recipe):
+    names = []
+
+    def stop(progress):
+        if progress.phase == "work" and progress.done == 2:
+            request_stop(two, names[-1])
+
+    with pytest.raises(Interrupted):
+        train(two, read(recipe(dataset="clinic,ward", max_steps=30, **BLOCK)), show=stop, started=names.append)
+    run = two.refresh().runs[names[-1]]
+    assert 2 <= run.granted < 30
+    for name in ("clinic", "ward"):
+        held = overview(find(two, name))
+        assert held["spent"] > 0
+        assert held["reserved"] > 0
+    done = resume(two, run)
+    assert (done.figures.resumed_from, done.granted) == (run.step, 30)
+    for name in ("clinic", "ward"):
+        after = overview(find(two, name))
+        assert (after["reserved"], after["spent"]) == (0, pytest.approx(epsilon_spent([done.plan.mechanism], delta=1e-5), abs=1e-3))
 
 
 def test_two_sets_with_a_common_patient_go_the_whole_way(space, tmp_path, recipe, cli):
