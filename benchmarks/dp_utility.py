@@ -3,7 +3,7 @@
 Run: python benchmarks/dp_utility.py FILE.csv [--epsilons 8,none] [--seeds 1,2,3] [--epochs 1] [--rows N] [--held-out N] [--with KEY=VALUE …] [--dtype auto] [--log FILE] [--quick]
 
 FILE has the columns mr and ref of E2E (Novikova et al. 2017). The last tenth of the meanings is held out, so that no meaning is on both sides. LoRA of rank 8 on
-all linear layers of smollm2, no more than 96 tokens a row. With a promise: SGD with momentum 0.9 at 0.2, 48 rows a step on average, delta 1e-5, one
+all linear layers of smollm2, no more than 96 tokens a row. With a promise: SGD with momentum 0.9 at the rate that the run finds, 48 rows a step on average, delta 1e-5, one
 row the unit; without: AdamW at 5e-4, 8 rows a step. A run is one row of the result: the mean loss of a held-out token before and after, with the
 standard error over held-out rows. At the end, by epsilon, the mean over the orders with its 95 % interval (Student's t). --with changes a setting of the
 private runs, by the name that it has in a recipe. --log keeps finished runs: called again, the script makes those that are missing. There is no peer: every other tool's loop would be another loop.
@@ -68,8 +68,9 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
     fields = {
         "lora_rank": 8, "cutoff_len": TOKENS, "seed": seed, "num_train_epochs": epochs, "lr_scheduler_type": "linear",
         "per_device_train_batch_size": 16 if private else 8, "gradient_accumulation_steps": 3 if private else 1,
-        "optim": "sgd" if private else "adamw_torch", "learning_rate": 0.2 if private else 5e-4, "max_grad_norm": 0.0 if private else 1.0,
+        "optim": "sgd" if private else "adamw_torch", "max_grad_norm": 0.0 if private else 1.0,
     } | {key: value for key, value in changed.items() if key not in promised}  # fmt: skip
+    fields.setdefault("learning_rate", None if fields["optim"] == "sgd" else 5e-4)
     settings = TrainSettings(momentum=0.9 if fields["optim"] == "sgd" else 0.0, **fields)
     tokenizer = load_tokenizer(model)
 
@@ -103,7 +104,7 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
     after = losses_of(trainer, held.examples)
     return {
         "epsilon": "none" if epsilon is None else epsilon, "seed": seed, "rows": len(train.examples), "held_out": len(held.examples),
-        "steps": batches.steps, "noise": promise.noise_multiplier if promise else None, "before": before[0], "after": after[0],
+        "steps": batches.steps, "noise": promise.noise_multiplier if promise else None, "rate": trainer.rate, "before": before[0], "after": after[0],
         "error": after[1], "cpu_s": round(time.process_time() - began, 1),
     }  # fmt: skip
 
@@ -154,7 +155,7 @@ def main() -> None:
         dtype = choose(RuntimeHints(dtype=options.dtype, device="cpu"), Capabilities(cuda=False, cpu_flags=cpu_flags())).dtype
         asked = {"dtype": dtype, "epochs": options.epochs, "of": len(learned), "away": len(away), "with": changed}
         kept = [json.loads(line) for line in options.log.read_text().splitlines()] if options.log and options.log.exists() else []
-        found = [one for one in kept if {key: one[key] for key in asked} == asked]
+        found = [one for one in kept if {key: one.get(key) for key in asked} == asked]
         seeds = [1, 2] if options.quick else [int(seed) for seed in options.seeds.split(",")]
         epsilons = [None if one == "none" else float(one) for one in options.epsilons.split(",")]
         for seed in seeds:

@@ -245,7 +245,7 @@ def test_an_interrupted_run_on_two_sets_goes_on_and_both_accounts_hold_what_it_w
             request_stop(two, names[-1])
 
     with pytest.raises(Interrupted):
-        train(two, read(recipe(dataset="clinic,ward", max_steps=30, **BLOCK)), show=stop, started=names.append)
+        train(two, read(recipe(dataset="clinic,ward", max_steps=30, learning_rate=None, **BLOCK)), show=stop, started=names.append)
     run = two.refresh().runs[names[-1]]
     assert 2 <= run.granted < 30
     for name in ("clinic", "ward"):

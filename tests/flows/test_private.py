@@ -327,8 +327,12 @@ def test_a_set_without_a_unit_protects_one_record(space, tmp_path, recipe, cli):
     code, answer = cli("train", recipe(privacy=PRIVACY), workspace=space.path)
     assert (code, answer["error"]["code"]) == (2, "RF-DP-005")
     without = {key: value for key, value in PRIVACY.items() if key != "unit"}
-    code, answer = cli("train", recipe(privacy=without, max_steps=2), workspace=space.path)
+    path = recipe(privacy=without, max_steps=2, learning_rate=None)
+    told = cli("train", path, "--dry-run", workspace=space.path)[1]
+    code, answer = cli("train", path, workspace=space.path)
     assert (code, answer["plan"]["unit"], answer["plan"]["units"]) == (0, None, 12)
+    shown = cli("run", "show", answer["run"], workspace=space.path)[1]
+    assert shown["figures"]["learning_rate"] == told["plan"]["learning_rate"] > 1e-3  # nothing in the recipe, so the run found one
 
 
 def test_the_budget_commands(space, tmp_path, recipe, cli):
@@ -343,6 +347,7 @@ def test_the_budget_commands(space, tmp_path, recipe, cli):
     assert cli("train", recipe(privacy=PRIVACY), "--dry-run", workspace=space.path)[0] == 10
     code, plan = cli("train", recipe(privacy={**PRIVACY, "epsilon": 1}), "--dry-run", workspace=space.path)
     assert (code, plan["privacy"]["epsilon"], plan["budgets"][0]["left"]) == (0, 1, 3)
+    assert (plan["learns"], plan["plan"]["learning_rate"]) == ({"optim": "adamw_torch", "momentum": 0}, 1e-3)
     assert plan["budgets"][0]["with_this_run"] == pytest.approx(1, abs=0.02)
     code, answer = cli("budget", "simulate", "--noise", "1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5")
     assert (code, answer["epsilon"]) == (0, pytest.approx(1.8282, abs=1e-3))

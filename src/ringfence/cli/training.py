@@ -183,7 +183,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
                 dtype=figures.dtype,
             )
         )
-        say(_learns(plan))
+        say(_learns(plan, figures.learning_rate))
         say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
         say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
         for line in _promise(price, promised):
@@ -200,7 +200,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
             say(t("           a checkpoint every {n} steps replaces the one before", "           每 {n} 步一个检查点，取代前一个", n=every))
         say(t("Nothing was started.", "尚未启动任何任务。"))
 
-    learns = plan.order.train.model_dump(mode="json", include={"optim", "learning_rate", "momentum"})
+    learns = plan.order.train.model_dump(mode="json", include={"optim", "momentum"})
     more = {"learns": learns, **promised}
     if price.memory:
         more["memory"] = price.memory.as_json()
@@ -209,7 +209,7 @@ def _show_price(plan: Recipe, price: Price) -> None:
     emit({"plan": figures.model_dump(mode="json"), "model": plan.model, "dataset": plan.dataset, "writes": written, **more}, show)
 
 
-def _learns(plan: Recipe) -> str:
+def _learns(plan: Recipe, rate: float) -> str:
     """Return the line of what turns gradients into updates: a private recipe has other defaults than an ordinary one."""
     train = plan.order.train
     momentum = t(", momentum {m:g}", "，动量 {m:g}", m=train.momentum) if train.momentum else ""
@@ -217,7 +217,7 @@ def _learns(plan: Recipe) -> str:
         "  learns   by {name} at {rate:g}{momentum}",
         "  学习     {name}，学习率 {rate:g}{momentum}",
         name=train.optim,
-        rate=train.learning_rate,
+        rate=rate,
         momentum=momentum,
     )
     if plan.privacy is not None and train.optim != "sgd":

@@ -163,6 +163,7 @@ _CHINESE: Mapping[str, str] = {
     "eval_units": "留出集单位数",
     "resumed_from": "从此步继续",
     "trainable": "可训练参数",
+    "learning_rate": "最高学习率",
     "seconds_load": "加载（秒）",
     "seconds_per_step": "每步（秒）",
     "seconds_evaluation": "评估（秒）",

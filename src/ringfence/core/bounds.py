@@ -6,7 +6,7 @@ import math
 
 from ringfence.core.text import t
 
-# At 1e-12 the accountant's grid was seen to claim a quarter of the true delta; from here on a hundredth of delta makes up for what it loses.
+# At 1e-12 the accountant's grid was seen to claim a quarter of the true delta; from here on 1e-10 of delta, kept back, makes up for what it loses.
 LEAST_DELTA = 1e-8
 
 

@@ -76,7 +76,7 @@ class Budget(Settings):
     """What all private runs on the units of a set may spend together, over its lifetime."""
 
     epsilon: Annotated[float, Field(gt=0)] = 16.0
-    delta: Annotated[float, Field(ge=1e-12, lt=1)] = 1e-5  # below that no plan can be priced
+    delta: Annotated[float, Field(ge=1e-12, lt=1)] = 1e-5  # at 1e-10 and below every ε is infinite
 
 
 class Policy(Settings):

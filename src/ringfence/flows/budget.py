@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ringfence import __version__
-from ringfence.core.bounds import LEAST_DELTA, rounded_up
+from ringfence.core.bounds import LEAST_DELTA, epsilon_told, rounded_up
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, BadArgument, BudgetExceeded, BudgetMissing, BudgetRaised, PlanImpossible
 from ringfence.core.interrupts import uninterrupted
@@ -124,9 +124,9 @@ def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
                 runs=runs,
                 limit=f"{limit.epsilon:g}",
                 delta=f"{limit.delta:g}",
-                total=f"{rounded_up(total, 3):.3f}",
-                spent=f"{rounded_up(account.epsilon(delta=limit.delta), 3):.3f}",
-                held=f"{rounded_up(account.epsilon(account.held, delta=limit.delta), 3):.3f}",
+                total=_shown(total),
+                spent=_shown(account.epsilon(delta=limit.delta)),
+                held=_shown(account.epsilon(account.held, delta=limit.delta)),
             )
 
 
@@ -279,6 +279,10 @@ def groups(plan: DPPlan) -> list[dict[str, Any]]:
         epsilon = math.inf if is_beyond else epsilon_of_group(plan.mechanism, units=units, delta=plan.delta)
         found.append({"units": units, "epsilon": _told(epsilon)})
     return found
+
+
+def _shown(epsilon: float) -> str:
+    return epsilon_told(epsilon if math.isfinite(epsilon) else None)
 
 
 def _told(epsilon: float) -> float | None:

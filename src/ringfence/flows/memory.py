@@ -31,12 +31,12 @@ class Expected:
         return {"audited_runs": self.runs, "once": once, "repeats": self.repeats, "repeated": often}
 
 
-def foretell_memory(space: Workspace, things: Sequence[Thing], order: TrainOrder, *, rows: int, steps: int) -> Expected:
+def foretell_memory(space: Workspace, things: Sequence[Thing], order: TrainOrder, *, rows: int, steps: int, rate: float) -> Expected:
     """Return what a run of so many steps on so many rows will remember. things: its sets, before canaries; rows: with them.
 
-    A row that stands there several times is read so many times as often.
+    A row that stands there several times is read so many times as often. rate: the highest learning rate.
     """
-    seen, wanted = audited_runs(space), _seen(order, rows=rows, steps=steps)
+    seen, wanted = audited_runs(space), _seen(order, rows=rows, steps=steps, rate=rate)
     repeats = _repeats(space, things)
     often = wanted._replace(passes=wanted.passes * repeats)
     return Expected(len(seen), forecast(seen, wanted), repeats, forecast(seen, often) if repeats > 1 else None)
@@ -67,11 +67,13 @@ def audited_runs(space: Workspace) -> list[Seen]:
 
 def _on_record(training: Statement, audit: Statement, *, rows: int) -> Seen:
     order = TrainOrder.model_validate(training.predicate.settings["order"])
-    seen = _seen(order, rows=rows, steps=training.predicate.figures["steps"])
+    figures = training.predicate.figures
+    rate = float(figures.get("learning_rate", order.train.learning_rate))
+    seen = _seen(order, rows=rows, steps=figures["steps"], rate=rate)
     return seen._replace(exposure=audit.predicate.figures["exposure_mean"])
 
 
-def _seen(order: TrainOrder, *, rows: int, steps: int) -> Seen:
+def _seen(order: TrainOrder, *, rows: int, steps: int, rate: float) -> Seen:
     train, plan = order.train, order.plan
     passes = steps * plan.sampling_rate if plan else steps * train.batch / max(1, rows)
-    return Seen(rows, passes, train.learning_rate, plan.epsilon if plan else None)
+    return Seen(rows, passes, rate, plan.epsilon if plan else None)

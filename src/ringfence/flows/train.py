@@ -170,7 +170,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         delta = order.plan.delta if order.plan else DELTA
         found = reach(recipe.audit, control=order.plan is None, delta=delta)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
-    memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps)
+    memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps, rate=figures.learning_rate)
     common = {"reach": found, "missing": missing, "memory": memory}
     if asked.reserve is None:
         return Price(figures, **common)  # type: ignore[arg-type]  # fields of Price

@@ -40,8 +40,9 @@ _DIGITS = 5  # significant digits of a noise multiplier, rounded up
 _CUT = 1e-3  # of delta: what a cut that hardly ever happens may take
 _MOST_EXPONENT = 100.0  # ε beyond which no cut is rare enough
 _ROUND_OFF = (
-    1e-10  # of delta: what composing a million steps by FFT in double precision may lose; 9e-11 was seen against the exact Gaussian
+    1e-16  # of delta, for each step: what an FFT in double precision may lose; 9e-11 in a million was seen against the exact Gaussian
 )
+_LEAST_STEPS = 1_000_000  # whose round-off is allowed for, however few there are
 
 
 def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
@@ -82,21 +83,21 @@ def _composed_each(mechanisms: Sequence[Mechanism], delta: float) -> list[float]
         if _quick_bound(merged(mechanisms[:number]), delta) > _BEYOND:
             return found + [math.inf] * (len(mechanisms) - len(found))
         together = _loss(one) if together is None else together.compose(_loss(one))
-        found.append(_epsilon_at(together, delta))
+        found.append(_epsilon_at(together, delta, steps=sum(each.steps for each in mechanisms[:number])))
     return found
 
 
-def _composed(kinds: Iterable[Mechanism], delta: float) -> float:
-    return _epsilon_at(functools.reduce(lambda a, b: a.compose(b), map(_loss, kinds)), delta)
+def _composed(kinds: Sequence[Mechanism], delta: float) -> float:
+    return _epsilon_at(functools.reduce(lambda a, b: a.compose(b), map(_loss, kinds)), delta, steps=sum(one.steps for one in kinds))
 
 
-def _epsilon_at(loss: PrivacyLossDistribution, delta: float) -> float:
-    return float(loss.get_epsilon_for_delta(_vouched(delta)))
+def _epsilon_at(loss: PrivacyLossDistribution, delta: float, *, steps: int) -> float:
+    return float(loss.get_epsilon_for_delta(_vouched(delta, steps)))
 
 
-def _vouched(delta: float) -> float:
-    """Return the part of delta that round-off cannot have taken; none of it is left below 1e-10, where ε is infinite."""
-    return max(0.0, delta - _ROUND_OFF)
+def _vouched(delta: float, steps: int) -> float:
+    """Return the part of delta that round-off cannot have taken; none of it is left at 1e-10, where ε is infinite."""
+    return max(0.0, delta - _ROUND_OFF * max(_LEAST_STEPS, steps))
 
 
 def _as_if_uncut(mechanism: Mechanism) -> Mechanism:
@@ -136,7 +137,7 @@ def epsilon_of_group(mechanism: Mechanism, *, units: int, delta: float) -> float
         chance = float(binom.sf(mechanism.max_batch - units, max(0, mechanism.units - units), rate))
         worst = privacy_loss_distribution.from_gaussian_mechanism(noise / (2 * units), value_discretization_interval=grid)
         one = worst.compute_mixture(one, chance)
-    found = _epsilon_at(one.self_compose(mechanism.steps), delta)
+    found = _epsilon_at(one.self_compose(mechanism.steps), delta, steps=mechanism.steps)
     return found if found <= _BEYOND else math.inf
 
 
@@ -173,8 +174,9 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
         return _event(mechanism(noise))
 
     def suffices(noise: float) -> bool:
-        return bool(PLDAccountant(_RELATION, grid).compose(event(noise)).get_epsilon(_vouched(delta)) <= epsilon)
+        return bool(PLDAccountant(_RELATION, grid).compose(event(noise)).get_epsilon(sure) <= epsilon)
 
+    sure = _vouched(delta, mechanism(_LEAST).steps)
     upper = _LEAST
     while _quick_bound([mechanism(upper)], delta) > epsilon or not suffices(upper):  # the cheap bound first, where the distribution is wide
         upper *= _STRIDE
@@ -195,7 +197,7 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
             return _LEAST
         upper, lower = lower, max(_LEAST, lower / _STRIDE)
     found = calibrate_dp_mechanism(
-        lambda: PLDAccountant(_RELATION, grid), event, epsilon, _vouched(delta), ExplicitBracketInterval(lower, upper), tol=1e-5 * lower
+        lambda: PLDAccountant(_RELATION, grid), event, epsilon, sure, ExplicitBracketInterval(lower, upper), tol=1e-5 * lower
     )
     return _rounded_up(float(found) * (1 + 1e-5))
 

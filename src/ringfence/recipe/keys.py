@@ -24,8 +24,8 @@ class KeyRule:
 
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
-    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps learning_rate "
-    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing optim "
+    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps "
+    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing "
     "layers_to_transform lora_freeze_a privacy audit release"
 ).split()
 
@@ -82,11 +82,16 @@ _LATER_KEYS = (
     "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss adam_beta1 adam_beta2 adam_epsilon"
 ).split()
 
+_FOUND = Text(
+    "a private run that names neither learns by sgd; sgd without a rate takes one that its noise bears",
+    "两者都未写的隐私运行以 sgd 学习；未写学习率的 sgd 取其噪声所能承受者",
+)
 _SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
 
 KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
     **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
+    **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
     **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},

@@ -264,12 +264,12 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
 
 
 def _learns_under_noise(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the optimiser of a private run, and its rate where it has one of its own: what learned most in docs/privacy.md, section 7.
+    """Return the optimiser of a private run, and its rate, open unless it is named: what learned most in docs/privacy.md, section 7.
 
     Whoever names a rate and no optimiser means the one that everybody else's recipes mean.
     """
     optim = fields.get("optim") or ("adamw_torch" if "learning_rate" in fields else "sgd")
-    return {"optim": optim} if optim != "sgd" else {"optim": optim, "learning_rate": fields.get("learning_rate", 0.2)}
+    return {"optim": optim} if optim != "sgd" else {"optim": optim, "learning_rate": fields.get("learning_rate")}
 
 
 def _momentum(privacy: PrivacySettings, optim: object) -> float:

@@ -106,6 +106,7 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         eval_units=outcome.after.units if outcome.after else 0,
         resumed_from=outcome.resumed_from,
         trainable=ready.trainer.trainable,
+        learning_rate=ready.trainer.rate,
         seconds_load=ready.seconds_load,
         seconds_per_step=outcome.seconds_per_step,
         seconds_clip=ready.trainer.seconds_clip,

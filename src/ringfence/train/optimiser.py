@@ -30,10 +30,8 @@ class Optimiser:
         self._rule = self._built(settings)
 
     def _built(self, settings: TrainSettings) -> torch.optim.Optimizer:
-        masters, common = (
-            list(self._masters.values()),
-            {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "foreach": True},
-        )
+        masters = list(self._masters.values())
+        common = {"lr": 0.0, "weight_decay": settings.weight_decay, "foreach": True}  # each step brings its rate
         if settings.optim == "sgd":
             return torch.optim.SGD(masters, momentum=settings.momentum, **common)
         return torch.optim.AdamW(masters, **common)

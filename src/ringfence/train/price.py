@@ -81,6 +81,7 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         dropped=ready.corpus.dropped,
         tokens=int(scale * sum(len(example.ids) for rows in sampled for example in rows)),
         longest=max(len(example.ids) for example in examples),
+        learning_rate=trainer.rate,
         processes=trainer.team.size,
         device=ready.placement.device,
         dtype=ready.placement.dtype,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,9 +19,13 @@ from ringfence.privacy.clip import UnitSums
 from ringfence.privacy.noise import SecureNoise
 from ringfence.privacy.plan import DPPlan
 from ringfence.train.data import Example, Pass, pack, split
+from ringfence.train.schedule import noise_gain
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.team import Team
 from ringfence.train.trainer import Trainer
+
+_NOISE_MOVES = 60.0  # measured: docs/privacy.md, section 7
+_FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradient moves the weights, at the most, whatever the noise is
 
 
 class PrivateTrainer(Trainer):
@@ -43,6 +48,17 @@ class PrivateTrainer(Trainer):
         self._plan = plan
         self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm, clipping=plan.clipping)
         self._noise = SecureNoise() if self.team.leads else None
+
+    @cached_property
+    def rate(self) -> float:
+        """Return the highest learning rate; where the recipe leaves it open, one at which all noise of the run moves the weights by `_NOISE_MOVES` in L2."""
+        if self.settings.learning_rate is not None:
+            return self.settings.learning_rate
+        clip = self._plan.clip_norm
+        noise = self._plan.noise_multiplier * clip * math.sqrt(self.trainable) / self._plan.expected_units
+        moves = noise * noise_gain(self.settings, self._plan.steps)
+        fastest = _FASTEST * (1 - self.settings.momentum) / clip
+        return float(f"{min(fastest, _NOISE_MOVES / moves) if moves else fastest:.3g}")  # a single step may be all warm-up
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:
         """Return the micro batches of these rows, in the order of their units."""

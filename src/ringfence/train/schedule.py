@@ -28,17 +28,30 @@ def rows_of_step(settings: TrainSettings, rows: int, step: int) -> list[int]:
     return [int(i) for i in order[at * settings.batch : (at + 1) * settings.batch]]
 
 
-def learning_rate(settings: TrainSettings, steps: int, step: int) -> float:
+def learning_rate(settings: TrainSettings, steps: int, step: int, *, highest: float) -> float:
     """Return the learning rate of one step, counted from 0.
 
     Source: get_{linear,cosine,constant}_schedule_with_warmup of transformers, which the tests compare.
     """
     warmup = math.ceil(steps * settings.warmup_ratio)
     if step < warmup:
-        return settings.learning_rate * step / max(1, warmup)
+        return highest * step / max(1, warmup)
     done = (step - warmup) / max(1, steps - warmup)
     if settings.lr_scheduler_type == "linear":
-        return settings.learning_rate * max(0.0, 1.0 - done)
+        return highest * max(0.0, 1.0 - done)
     if settings.lr_scheduler_type == "cosine":
-        return settings.learning_rate * max(0.0, 0.5 * (1.0 + math.cos(math.pi * done)))
-    return settings.learning_rate
+        return highest * max(0.0, 0.5 * (1.0 + math.cos(math.pi * done)))
+    return highest
+
+
+def noise_gain(settings: TrainSettings, steps: int) -> float:
+    """Return how far, in L2, gradients of independent noise of length 1 move the weights in so many steps of SGD, at a highest rate of 1.
+
+    A step's gradient goes on in the momentum: it counts with Σ over later steps t of rate(t) · momentum^(t − its own), and the squares of these add up.
+    Weight decay is left out.
+    """
+    later = squares = 0.0
+    for step in reversed(range(steps)):
+        later = learning_rate(settings, steps, step, highest=1.0) + settings.momentum * later
+        squares += later**2
+    return math.sqrt(squares)

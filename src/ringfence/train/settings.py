@@ -53,7 +53,7 @@ class TrainSettings(Settings):
     gradient_accumulation_steps: Positive = 1
     optim: Literal["adamw_torch", "sgd"] = "adamw_torch"
     momentum: Share = 0.0  # of sgd
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    learning_rate: Annotated[float, Field(gt=0)] | None = 5e-5  # None: of sgd under privacy, what its noise bears (train/private.py)
     num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
     max_steps: Positive | None = None  # wins over num_train_epochs
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
@@ -84,6 +84,12 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _is_open_for_sgd_alone(self) -> Self:
+        if self.learning_rate is None and self.optim != "sgd":
+            raise ValueError(t("learning_rate is needed by adamw_torch", "adamw_torch 需要 learning_rate"))
         return self
 
 
@@ -141,6 +147,7 @@ class TrainFigures(Figures):
     eval_units: Count = 0  # whose rows they are
     resumed_from: Count | None = None
     trainable: Count  # weights of the adapter
+    learning_rate: Number | None = None  # the highest; None in runs of before it was told
     seconds_load: Number
     seconds_per_step: Number
     seconds_clip: Number = 0.0  # of all steps: per-unit norms and sums
@@ -155,7 +162,7 @@ class TrainFigures(Figures):
     @classmethod
     def public(cls) -> frozenset[str]:
         """Return the fields that say how the run went, not what its rows are like."""
-        return frozenset({"steps", "resumed_from", "trainable", "processes", "device", "dtype"})
+        return frozenset({"steps", "resumed_from", "trainable", "learning_rate", "processes", "device", "dtype"})
 
 
 class PriceFigures(Figures):
@@ -172,6 +179,7 @@ class PriceFigures(Figures):
     dropped: Count
     tokens: Count  # of all steps, padding left out
     longest: Count  # tokens of the longest row
+    learning_rate: Number  # the highest
     processes: Count = 1  # that share the run
     device: Device
     dtype: Dtype

@@ -61,6 +61,12 @@ class Trainer:
         """Return the number of trained weights."""
         return sum(weight.numel() for weight in self.method.parameters().values())
 
+    @property
+    def rate(self) -> float:
+        """Return the highest learning rate."""
+        assert self.settings.learning_rate is not None  # noqa: S101  no recipe leaves it open but a private one
+        return self.settings.learning_rate
+
     def most_rows(self, examples: Sequence[Example]) -> int:
         """Return the most rows of a micro batch: no more than what gives every rank one."""
         return max(1, min(self._micro_batch, -(-len(examples) // self.team.size)))
@@ -173,7 +179,7 @@ class Trainer:
         return peak_memory(), torch.cuda.max_memory_allocated() if self._device == "cuda" else 0
 
     def _learning_rate(self, step: int, steps: int) -> float:
-        return learning_rate(self.settings, steps, step)
+        return learning_rate(self.settings, steps, step, highest=self.rate)
 
     def _collate(self, group: Sequence[Example]) -> Batch:
         return collate(group, padding=self._padding, device=self._device, length=self.shape(group)[1])

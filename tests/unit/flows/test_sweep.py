@@ -55,7 +55,7 @@ def test_a_run_of_the_same_recipe_is_known_however_many_units_it_found():
         {"max_steps": 6},
         {"seed": 1},
         {"bf16": False},
-        {"optim": "sgd"},
+        {"optim": "adamw_torch"},
         {"privacy": {"epsilon": 4.5, "delta": 1e-5}},
         {"privacy": {"epsilon": 4, "delta": 1e-6}},
         {"privacy": {"epsilon": 4, "delta": 1e-5, "unit": "patient_id"}},

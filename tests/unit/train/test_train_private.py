@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load as load_tensors
 from scipy.stats import binom
 from transformers import LlamaForCausalLM
@@ -182,6 +184,35 @@ def examples_of(lengths, units=None):
         learn = np.arange(length) > 1
         found.append(Example(drawn.integers(3, 259, length).astype(np.int32), learn, at if units is None else units[at]))
     return found
+
+
+@pytest.mark.parametrize("changes", [{}, {"noise": 60.0}, {"units": 60}, {"rate": 0.9}, {"clip": 0.7}, {"steps": 40}])
+@pytest.mark.parametrize("settings", [{}, {"lora_rank": 16}, {"momentum": 0.0, "lr_scheduler_type": "cosine", "warmup_ratio": 0.3}])
+def test_an_open_rate_lets_the_noise_of_a_run_move_the_weights_equally_far(changes, settings):
+    settings = SETTINGS.model_copy(update={"learning_rate": None, **settings})
+    plan = plan_of(**{"noise": 90.0, "units": 20, "steps": 8, **changes})
+    trainer = trainer_of(plan, settings=settings)
+    before = {name: weight.detach().clone() for name, weight in trainer.method.parameters().items()}
+    for step in range(plan.steps):
+        trainer.step([], step=step, steps=plan.steps)  # nobody was drawn: what moves is noise
+    moved = sum(float((weight.detach() - before[name]).square().sum()) for name, weight in trainer.method.parameters().items())
+    assert math.sqrt(moved) == pytest.approx(60, rel=0.06)
+    assert trainer.rate < 0.4
+
+
+def test_a_rate_that_is_named_is_taken_and_an_open_one_has_a_limit():
+    assert trainer_of(plan_of()).rate == 0.5
+    settings = SETTINGS.model_copy(update={"learning_rate": None})
+    assert trainer_of(plan_of(units=20_000, noise=0.4), settings=settings).rate == 0.4
+    assert trainer_of(plan_of(units=20_000, noise=0.4, clip=0.1), settings=settings).rate == 4.0  # the same step
+    warm = settings.model_copy(update={"warmup_ratio": 0.3})
+    assert trainer_of(plan_of(steps=1), settings=warm).rate == 0.4  # its only step is at no rate at all
+
+
+def test_no_other_optimiser_may_leave_its_rate_open():
+    with pytest.raises(ValidationError, match="adamw_torch"):
+        TrainSettings(learning_rate=None)
+    assert TrainSettings(learning_rate=None, optim="sgd").learning_rate is None
 
 
 def gradient_of(trainer, examples):
