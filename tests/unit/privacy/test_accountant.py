@@ -175,6 +175,7 @@ def test_of_units_that_are_always_read_the_group_is_a_larger_step():
 
 
 @pytest.mark.full
+@pytest.mark.full
 def test_where_steps_may_be_cut_a_group_costs_more_and_hardly_more_where_they_hardly_are():
     free = epsilon_of_group(steps(1.0, 0.01, 1_000), units=4, delta=1e-5)
     for most, least, largest in ((10_000, 1.0, 1.0), (200, 1.0, 1.001), (140, 1.05, math.inf)):
@@ -261,7 +262,9 @@ def test_a_plan_from_before_there_was_a_bound_still_says_and_costs_what_it_did()
     assert epsilon_spent([old.mechanism], delta=1e-4) == epsilon_spent([steps(made.noise_multiplier, 0.25, 24)], delta=1e-4)
 
 
-@pytest.mark.parametrize(("noise", "count"), [(300.0, 1_000_000), (300.0, 100_000), (100.0, 10_000), (4.0, 20)])
+@pytest.mark.parametrize(
+    ("noise", "count"), [pytest.param(300.0, 1_000_000, marks=pytest.mark.full), (300.0, 100_000), (100.0, 10_000), (4.0, 20)]
+)
 def test_no_epsilon_is_too_small_at_the_least_delta(noise, count):
     """Without sampling the steps are one Gaussian mechanism, whose delta is known exactly (Balle and Wang 2018, arXiv:1805.06530, theorem 8).
 
