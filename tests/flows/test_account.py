@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ringfence.cli.main import run as main
-from ringfence.core.errors import AccountFrozen
+from ringfence.core.errors import AccountFrozen, BudgetExceeded
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows import release as releasing
 from ringfence.flows import train as training
@@ -53,6 +53,11 @@ def ran(space, *, granted, end=None, time="2026-03-01T10:00:00Z", **more):
         for entry in entries:
             space.record(entry)
     return run
+
+
+def test_a_refusal_tells_an_epsilon_that_is_beyond_every_use(clinic):
+    with pytest.raises(BudgetExceeded, match="over 1000"):
+        refuse_unaffordable(clinic, reserve_of(clinic, steps=100_000, noise=0.3), name="clinic")
 
 
 # ── no run is free ────────────────────────────────────────────────────────────────────────────────────────────────────

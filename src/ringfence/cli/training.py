@@ -221,7 +221,9 @@ def _learns(plan: Recipe, rate: float) -> str:
         momentum=momentum,
     )
     if plan.privacy is not None and train.optim != "sgd":
-        line += t("; under noise sgd learns more", "；在噪声下 sgd 学到更多")
+        line += t(
+            "; sgd learns more under noise: leave optim and learning_rate out", "；噪声下 sgd 学到更多：请不写 optim 与 learning_rate"
+        )
     return line
 
 

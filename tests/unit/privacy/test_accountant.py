@@ -175,7 +175,6 @@ def test_of_units_that_are_always_read_the_group_is_a_larger_step():
 
 
 @pytest.mark.full
-@pytest.mark.full
 def test_where_steps_may_be_cut_a_group_costs_more_and_hardly_more_where_they_hardly_are():
     free = epsilon_of_group(steps(1.0, 0.01, 1_000), units=4, delta=1e-5)
     for most, least, largest in ((10_000, 1.0, 1.0), (200, 1.0, 1.001), (140, 1.05, math.inf)):
@@ -276,6 +275,13 @@ def test_no_epsilon_is_too_small_at_the_least_delta(noise, count):
     exact = mpmath.ncdf(mu / 2 - told / mu) - mpmath.exp(told) * mpmath.ncdf(-mu / 2 - told / mu)
     kept = 0.01 if count < 1_000 else 0.0  # where there is hardly any round-off all of it is left
     assert exact <= (1 - kept) * LEAST_DELTA * (1 + 1e-6)
+
+
+def test_the_delta_that_is_kept_for_round_off_grows_beyond_a_million_steps():
+    kept = [1e-8 - accountant._vouched(1e-8, count) for count in (1, 1_000_000, 20_000_000)]
+    assert kept == pytest.approx([1e-10, 1e-10, 2e-9], rel=1e-6)
+    assert accountant._vouched(1e-10, 1) == 0
+    assert epsilon_spent([steps(1.0, 0.25, 24)], delta=1e-10) == math.inf
 
 
 def test_a_smaller_delta_is_not_asked_for_and_is_still_read_in_older_evidence():
