@@ -10,7 +10,7 @@ from ringfence.core.errors import BudgetExceeded, Interrupted, PolicyRefused
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows.budget import find, overview
 from ringfence.flows.policy import set_policy
-from ringfence.flows.runs import request_stop
+from ringfence.flows.runs import details, request_stop
 from ringfence.flows.sweep import carry_out, lay_out
 from ringfence.recipe.sweep import sweep
 from tests.flows.conftest import import_notes, notes
@@ -70,6 +70,7 @@ def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(s
     assert (spent["spent"], spent["reserved"]) == (pytest.approx(first["budgets"][0]["with_sweep"], abs=1e-3), 0)
     private, ordinary = first["values"]
     assert (private["epsilon"], ordinary["epsilon"], private["units"], ordinary["audit"]) == (4, None, 8, None)
+    assert private["rate"] == details(space, names[0])["figures"]["learning_rate"] > 0
     assert all(one["lower"] < one["loss"] < one["upper"] and one["before"] > 0 for one in (private, ordinary))
     document = page.read_text()
     assert f"{private['loss']:.3f}" in document

@@ -139,6 +139,11 @@ def plan_lines(planned: Planned, found: Sequence[Price | None] = ()) -> Iterator
             "          every private run of a sweep is charged, whichever is kept",
             "          无论保留哪一次，扫描中的每次隐私运行都计入预算",
         )
+    if planned.budgets and any(one.plan is None for one in trials):
+        yield t(
+            "          releasing the ordinary run would void the lifetime bound of the private runs on the same people",
+            "          放行普通运行会使同一批人的隐私运行的终身上限失效",
+        )
 
 
 def _what(trial: Trial) -> str:
@@ -153,9 +158,10 @@ def _what(trial: Trial) -> str:
 def _cost(price: Price) -> str:
     figures = price.figures
     return t(
-        "{n} steps, {time}, {gb:.1f} GiB",
-        "{n} 步，{time}，{gb:.1f} GiB",
+        "{n} steps, rate {rate:g}, {time}, {gb:.1f} GiB",
+        "{n} 步，学习率 {rate:g}，{time}，{gb:.1f} GiB",
         n=figures.steps,
+        rate=figures.learning_rate,
         time=clock(figures.seconds),
         gb=figures.peak_memory / 2**30,
     )
@@ -181,7 +187,7 @@ def _show_plan(planned: Planned, found: Sequence[Price | None]) -> None:
 
 
 def _show(planned: Planned, tried: Sequence[Tried], wanted: Asked) -> None:
-    from ringfence.report.frontier import column_names, loss_told, memory_told, steps_told
+    from ringfence.report.frontier import column_names, loss_told, memory_told, rate_told, steps_told
     from ringfence.report.pictures import value_told
 
     def show() -> None:
@@ -189,7 +195,7 @@ def _show(planned: Planned, tried: Sequence[Tried], wanted: Asked) -> None:
         table(
             "",
             names,
-            [[value_told(one), *loss_told(one), steps_told(one), *memory_told(one.audit), one.run] for one in tried],
+            [[value_told(one), *loss_told(one), steps_told(one), rate_told(one), *memory_told(one.audit), one.run] for one in tried],
             right=(1,),
         )
         say(

@@ -77,9 +77,7 @@ PRIVATE = f"""\
 # Import with the unit that is to be protected: ringfence import clinic.jsonl --name clinic --unit patient_id
 {_SHARED}per_device_train_batch_size: 25
 gradient_accumulation_steps: 2   # a step reads 50 patients on average: with noise, large and few steps learn more
-optim: sgd                       # with momentum 0.9; on small sets far better than adamw_torch under noise
-learning_rate: 0.2
-max_steps: 24
+max_steps: 24                    # neither optim nor learning_rate: SGD with momentum, at a rate that the run finds for its noise
 privacy:
   epsilon: 8
   delta: 1.0e-4

@@ -88,6 +88,7 @@ class TrainShown(Shown):
     """The figures of a training run that a sweep compares."""
 
     steps: Count
+    learning_rate: Number | None = None
     eval_before: Number | None = None
     eval_after: Number | None = None
     eval_error: Number | None = None
@@ -119,6 +120,7 @@ class Tried:
     planned: int | None = None  # updates that a private run might have made
     epsilon: float | None = None  # that it promises; None: an ordinary run
     delta: float | None = None
+    rate: float | None = None  # the highest learning rate; None: a run of before it was told
     loss: float | None = None  # of held-out rows, per predicted token; None: not measured
     lower: float | None = None  # 95 % interval of it; None: its error is not known
     upper: float | None = None

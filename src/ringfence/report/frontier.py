@@ -50,6 +50,7 @@ def column_names(key: str) -> list[str]:
         t("held-out loss", "留出集损失"),
         t("95 % interval", "95 % 区间"),
         t("steps", "步数"),
+        t("learning rate", "学习率"),
         t("secrets extracted", "被提取的秘密"),
         t("membership AUC", "成员推断 AUC"),
         t("epsilon at least", "epsilon 至少"),
@@ -65,6 +66,11 @@ def loss_told(one: Tried) -> tuple[str, str]:
 def steps_told(one: Tried) -> str:
     """Return the updates that a run made, and of how many where it was interrupted and made fewer."""
     return str(one.steps) if one.planned in (None, one.steps) else f"{one.steps} / {one.planned}"
+
+
+def rate_told(one: Tried) -> str:
+    """Return the highest learning rate of a run, which a private one may have found itself."""
+    return "-" if one.rate is None else f"{one.rate:g}"
 
 
 def memory_told(audit: MemoryShown | None) -> tuple[str, str, str]:
@@ -106,7 +112,7 @@ def _row(one: Tried, facts: SweepFacts) -> tuple[str, ...]:
     value = value_told(one)
     if facts.is_of_privacy and one.epsilon is None:
         value = t("none: an ordinary run", "无：普通运行")
-    return (value, *loss_told(one), steps_told(one), *memory_told(one.audit))
+    return (value, *loss_told(one), steps_told(one), rate_told(one), *memory_told(one.audit))
 
 
 def _about(tried: Sequence[Tried], facts: SweepFacts) -> str:

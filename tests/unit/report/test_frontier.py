@@ -25,11 +25,11 @@ AUDIT = MemoryShown.of({name: value for name, value in figures().items() if name
 
 def one(told, loss, *, audit=AUDIT, **changes):
     at = None if told == "none" else float(told)
-    tried = Tried(told, at, f"train-{told}", 24, 24, at, 1e-5, loss, loss - 0.1, loss + 0.1, 4.6, 40, 20, audit)
+    tried = Tried(told, at, f"train-{told}", 24, 24, at, 1e-5, 0.2, loss, loss - 0.1, loss + 0.1, 4.6, 40, 20, audit)
     return replace(tried, **({"planned": None, "epsilon": None, "delta": None} if at is None else {}) | changes)
 
 
-FOUR = (one("1", 1.6), one("3", 1.3), one("8", 1.2, audit=None, steps=19), one("none", 0.9))
+FOUR = (one("1", 1.6, rate=0.0523), one("3", 1.3), one("8", 1.2, audit=None, steps=19), one("none", 0.9, rate=None))
 
 
 def page(language="en", tried=FOUR, facts=FACTS):
@@ -129,14 +129,14 @@ def test_nothing_is_fetched_and_nothing_runs(language):
 def test_the_table_says_the_same_as_the_picture():
     rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", page())
     cells = [(name, *re.findall(r"<td>(.*?)</td>", rest)) for name, rest in rows]
-    assert [row[:4] for row in cells] == [
-        ("1", "1.600", "1.500 … 1.700", "24"),
-        ("3", "1.300", "1.200 … 1.400", "24"),
-        ("8", "1.200", "1.100 … 1.300", "19 / 24"),
-        ("none: an ordinary run", "0.900", "0.800 … 1.000", "24"),
+    assert [row[:5] for row in cells] == [
+        ("1", "1.600", "1.500 … 1.700", "24", "0.0523"),
+        ("3", "1.300", "1.200 … 1.400", "24", "0.2"),
+        ("8", "1.200", "1.100 … 1.300", "19 / 24", "0.2"),
+        ("none: an ordinary run", "0.900", "0.800 … 1.000", "24", "-"),
     ]
-    assert cells[2][4:] == ("not audited", "-", "-")
-    assert cells[0][6] == "2.00"
+    assert cells[2][5:] == ("not audited", "-", "-")
+    assert cells[0][7] == "2.00"
     void = MemoryShown.of({**AUDIT.model_dump(mode="json"), "validity": "blind check failed"})
     assert "the audit is not valid" in page(tried=[one("1", 1.0, audit=void)])
 

@@ -67,6 +67,9 @@ class Open:
     def secrets(self):
         return Keystream.made, Keystream.drawn
 
+    def found(self):
+        return self.rate
+
     def threads(self):
         return torch.get_num_threads()
 
@@ -248,6 +251,20 @@ def test_the_noise_of_several_ranks_is_that_of_one():
     with together(3, plan=plan, settings=SETTINGS.model_copy(update={"lora_rank": 64})) as trainer:
         drawn = gradient_of(trainer, [])
     assert float(drawn.std()) == pytest.approx(1.7 * 0.3 / 50, rel=5 / np.sqrt(2 * len(drawn)))
+
+
+def test_several_ranks_find_the_rate_that_one_finds_and_its_noise_moves_them_as_far():
+    plan = plan_of(units=1_000, rate=0.05, noise=17.0, clip=0.3, steps=6)
+    settings = SETTINGS.model_copy(update={"lora_rank": 64, "learning_rate": None, "lr_scheduler_type": "linear"})
+    wanted = build(None, plan=plan, settings=settings).rate
+    with together(2, plan=plan, settings=settings) as trainer:
+        assert trainer.each("found") == [wanted, wanted]
+        before = [weight.detach().clone() for weight in trainer.method.parameters().values()]
+        for step in range(plan.steps):
+            trainer.step([], step=step, steps=plan.steps)
+        after = [weight.detach() for weight in trainer.method.parameters().values()]
+        moved = torch.cat([(b - a).flatten() for a, b in zip(before, after, strict=True)])
+    assert float(moved.norm()) == pytest.approx(60, rel=0.05)
 
 
 def test_ranks_drop_out_different_weights():
