@@ -8,23 +8,21 @@ Source: Koskela et al. 2020 (arXiv:1906.03049); Doroshenko et al. 2022 (arXiv:22
 from __future__ import annotations
 
 import functools
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from dp_accounting import DpEvent, GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent, TruncatedSubsampledGaussianDpEvent
-from dp_accounting.mechanism_calibration import ExplicitBracketInterval, calibrate_dp_mechanism
-from dp_accounting.pld import PLDAccountant, privacy_loss_distribution
+import numpy as np
+from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from dp_accounting.privacy_accountant import NeighboringRelation
-from dp_accounting.rdp import RdpAccountant
+from scipy.optimize import brentq
+from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.text import t
+from ringfence.privacy.loss import sampled_gaussian
 from ringfence.privacy.plan import MOST_STEPS, DPPlan, Mechanism, PrivacySettings, merged
-
-logging.getLogger("absl").setLevel(logging.ERROR)  # the search for noise tries what the Rényi bound cannot price
 
 _GRID = 1e-4  # of the privacy loss
 _SEARCH_GRID = 1e-3  # while noise is sought: ten times faster, and its ε a looser upper bound
@@ -40,6 +38,7 @@ _DIGITS = 5  # significant digits of a noise multiplier, rounded up
 _CUT = 1e-3  # of delta: what a cut that hardly ever happens may take
 _MOST_EXPONENT = 100.0  # ε beyond which no cut is rare enough
 _ROUND_OFF = 1e-16  # of delta, for each step: what an FFT in double precision may lose; 9e-11 was seen in a million steps
+_NEARLY_NONE = 1e-100  # a delta that is called that is none
 _LEAST_STEPS = 1_000_000  # whose round-off is allowed for, however few there are
 
 
@@ -106,7 +105,8 @@ def _chance_of_a_cut(mechanism: Mechanism) -> float:
     """Return a bound of the chance that any of the steps is cut."""
     if (cut := _cut(mechanism)) is None:
         return 0.0
-    return mechanism.steps * float(binom.sf(cut.truncated_batch_size, cut.dataset_size, cut.sampling_probability))
+    units, most = cut
+    return mechanism.steps * float(binom.sf(most, units, mechanism.sampling_rate))
 
 
 def _is_hardly_cut(chance: float, *, epsilon: float, delta: float) -> bool:
@@ -139,6 +139,7 @@ def epsilon_of_group(mechanism: Mechanism, *, units: int, delta: float) -> float
     return found if found <= _BEYOND else math.inf
 
 
+@functools.lru_cache(maxsize=64)  # a command asks for that of its run several times
 def noise_for(
     *, epsilon: float, delta: float, sampling_rate: float, steps: int, units: int | None = None, max_batch: int | None = None
 ) -> float:
@@ -154,8 +155,9 @@ def noise_for(
 
     if (chance := _chance_of_a_cut(mechanism(1.0))) and _is_hardly_cut(chance, epsilon=epsilon, delta=delta):
         return noise_for(epsilon=epsilon, delta=delta * (1 - _CUT), sampling_rate=sampling_rate, steps=steps)
+    noise = _LEAST
     for grid in (_SEARCH_GRID, _GRID):
-        noise = _noise_on(grid, mechanism, epsilon=epsilon, delta=delta)
+        noise = _noise_on(grid, mechanism, epsilon=epsilon, delta=delta, guess=noise)
         spent = epsilon_spent([mechanism(noise)], delta=delta)
         if noise == _LEAST or _NEAR * epsilon <= spent <= epsilon:
             return noise
@@ -165,18 +167,18 @@ def noise_for(
     return noise
 
 
-def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: float, delta: float) -> float:
-    """Return the least noise multiplier that suffices on distributions of that grid, to five digits."""
-
-    def event(noise: float) -> DpEvent:
-        return _event(mechanism(noise))
-
-    def suffices(noise: float) -> bool:
-        return bool(PLDAccountant(_RELATION, grid).compose(event(noise)).get_epsilon(sure) <= epsilon)
-
+def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: float, delta: float, guess: float) -> float:
+    """Return the least noise multiplier that suffices on distributions of that grid, to five digits. guess: where to begin."""
     sure = _vouched(delta, mechanism(_LEAST).steps)
-    upper = _LEAST
-    while _quick_bound([mechanism(upper)], delta) > epsilon or not suffices(upper):  # the cheap bound first, where the distribution is wide
+
+    @functools.cache
+    def over(noise: float) -> float:
+        """Return the logarithm of the delta at epsilon over the one that is asked for: smooth in the noise, and cheaper than an ε."""
+        lost = float(_loss_on(grid, mechanism(noise)).get_delta_for_epsilon(epsilon))
+        return math.log(max(lost, _NEARLY_NONE) / sure) if sure else math.inf
+
+    upper = guess
+    while _quick_bound([mechanism(upper)], delta) > epsilon or over(upper) > 0:  # the cheap bound first, where the distribution is wide
         upper *= _STRIDE
         if upper > _MOST:
             raise PlanImpossible(
@@ -190,14 +192,11 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
     if upper == _LEAST:
         return _LEAST
     lower = max(_LEAST, upper / _STRIDE)
-    while suffices(lower):
+    while over(lower) <= 0:
         if lower == _LEAST:
             return _LEAST
         upper, lower = lower, max(_LEAST, lower / _STRIDE)
-    found = calibrate_dp_mechanism(
-        lambda: PLDAccountant(_RELATION, grid), event, epsilon, sure, ExplicitBracketInterval(lower, upper), tol=1e-5 * lower
-    )
-    return _rounded_up(float(found) * (1 + 1e-5))
+    return _rounded_up(float(brentq(over, lower, upper, xtol=1e-5 * lower)) * (1 + 1e-5))
 
 
 def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float, most_rows: int = 1) -> DPPlan:
@@ -290,49 +289,52 @@ def _hardly_exceeded(units: int, rate: float, *, steps: int, epsilon: float, del
     return min(units, max(1, int(found))) if math.isfinite(found) else units
 
 
-def _event(mechanism: Mechanism) -> DpEvent:
-    return SelfComposedDpEvent(_cut(mechanism) or _uncut(mechanism), mechanism.steps)
-
-
-def _uncut(mechanism: Mechanism) -> DpEvent:
-    return PoissonSampledDpEvent(mechanism.sampling_rate, GaussianDpEvent(mechanism.noise_multiplier))
-
-
-def _cut(mechanism: Mechanism) -> TruncatedSubsampledGaussianDpEvent | None:
-    """Return a step of which only a part is read where more are drawn; None where all are always read."""
+def _cut(mechanism: Mechanism) -> tuple[int, int] | None:
+    """Return of how many units a step may draw more than it reads, and how many it reads; None where all that are drawn are read."""
     if mechanism.units is None or mechanism.max_batch is None or mechanism.max_batch >= mechanism.units:
         return None
-    return TruncatedSubsampledGaussianDpEvent(
-        dataset_size=mechanism.units,
-        sampling_probability=mechanism.sampling_rate,
-        truncated_batch_size=mechanism.max_batch,
-        noise_multiplier=mechanism.noise_multiplier,
-    )
+    return mechanism.units, mechanism.max_batch
 
 
-def _quick_bound(mechanisms: Iterable[Mechanism], delta: float) -> float:
+def _quick_bound(mechanisms: Sequence[Mechanism], delta: float) -> float:
     """Return ε by Rényi accounting, in milliseconds, as if no step were cut: where to look, and never a number that is told."""
-    accountant = RdpAccountant(_ORDERS, _RELATION)
-    for one in mechanisms:
-        accountant.compose(SelfComposedDpEvent(_uncut(one), one.steps))
-    return float(accountant.get_epsilon(delta))
+    found = math.inf
+    for order in _ORDERS:
+        divergence = sum(one.steps * _divergence(order, one.sampling_rate, one.noise_multiplier) for one in mechanisms)
+        found = min(found, divergence + math.log1p(-1 / order) - math.log(delta * order) / (order - 1))
+    return max(0.0, found)
+
+
+@functools.lru_cache(maxsize=4096)
+def _divergence(order: int, rate: float, noise: float) -> float:
+    """Return the Rényi divergence of one step, of a whole order: Mironov et al. 2019 (arXiv:1908.10530), section 3.3."""
+    if rate == 1:
+        return order / (2 * noise**2)
+    drawn = np.arange(order + 1)
+    ways = gammaln(order + 1) - gammaln(drawn + 1) - gammaln(order - drawn + 1)
+    terms = ways + drawn * math.log(rate) + (order - drawn) * math.log1p(-rate) + (drawn**2 - drawn) / (2 * noise**2)
+    return float(logsumexp(terms)) / (order - 1)
 
 
 @functools.lru_cache(maxsize=256)
 def _loss(mechanism: Mechanism) -> PrivacyLossDistribution:
-    common = {"value_discretization_interval": _GRID, "neighboring_relation": _RELATION}
+    return _loss_on(_GRID, mechanism)
+
+
+def _loss_on(grid: float, mechanism: Mechanism) -> PrivacyLossDistribution:
+    noise, rate = mechanism.noise_multiplier, mechanism.sampling_rate
     if cut := _cut(mechanism):
+        units, most = cut
         one = privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=cut.dataset_size,
-            sampling_probability=cut.sampling_probability,
-            truncated_batch_size=cut.truncated_batch_size,
-            noise_multiplier=cut.noise_multiplier,
-            **common,
+            dataset_size=units,
+            sampling_probability=rate,
+            truncated_batch_size=most,
+            noise_multiplier=noise,
+            value_discretization_interval=grid,
+            neighboring_relation=_RELATION,
         )
     else:
-        one = privacy_loss_distribution.from_gaussian_mechanism(
-            standard_deviation=mechanism.noise_multiplier, sampling_prob=mechanism.sampling_rate, **common
-        )
+        one = sampled_gaussian(noise, rate, grid=grid)
     return one.self_compose(mechanism.steps)
 
 

@@ -1,0 +1,60 @@
+"""One step's privacy loss, all points of the grid at once: that of dp-accounting, which takes them one by one, and of a Rényi accountant."""
+
+from __future__ import annotations
+
+import pytest
+from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting.pld import privacy_loss_distribution
+from dp_accounting.privacy_accountant import NeighboringRelation
+from dp_accounting.rdp import RdpAccountant
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringfence.privacy import accountant
+from ringfence.privacy.loss import sampled_gaussian
+from ringfence.privacy.plan import Mechanism
+
+EPSILONS = [-3.0, -0.2, 0.0, 1e-3, 0.1, 1.0, 4.0, 9.0]
+
+
+def both(noise, rate, grid):
+    theirs = privacy_loss_distribution.from_gaussian_mechanism(
+        noise, sampling_prob=rate, value_discretization_interval=grid, neighboring_relation=NeighboringRelation.REPLACE_SPECIAL
+    )
+    return sampled_gaussian(noise, rate, grid=grid), theirs
+
+
+def assert_same(noise, rate, grid):
+    ours, theirs = both(noise, rate, grid)
+    for epsilon in EPSILONS:
+        assert ours.get_delta_for_epsilon(epsilon) == pytest.approx(theirs.get_delta_for_epsilon(epsilon), rel=1e-7, abs=1e-13), epsilon
+    for delta in (1e-3, 1e-6, 1e-9):
+        assert ours.get_epsilon_for_delta(delta) == pytest.approx(theirs.get_epsilon_for_delta(delta), rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate"), [(1.0, 0.01), (0.5, 0.5), (0.3, 0.9), (20.0, 0.001), (2.0, 1.0), (0.45, 5e-4), (90.0, 0.2), (1e4, 0.3), (0.3, 1e-6)]
+)
+def test_it_is_the_librarys(noise, rate):
+    assert_same(noise, rate, 1e-3)
+
+
+@settings(max_examples=40)
+@given(noise=st.floats(0.3, 100), rate=st.floats(1e-5, 1))
+def test_it_is_the_librarys_wherever_one_looks(noise, rate):
+    assert_same(noise, rate, 5e-3)
+
+
+def test_on_the_grid_that_is_priced_with_and_after_many_steps():
+    ours, theirs = (one.self_compose(1_000) for one in both(0.8, 0.02, 1e-4))
+    assert ours.get_epsilon_for_delta(1e-6) == pytest.approx(theirs.get_epsilon_for_delta(1e-6), rel=1e-8)
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.01, 0.7, 1.0])
+@pytest.mark.parametrize("noise", [0.3, 1.0, 300.0])
+def test_where_to_look_is_what_a_renyi_accountant_says(noise, rate):
+    theirs = RdpAccountant(accountant._ORDERS, NeighboringRelation.REPLACE_SPECIAL)
+    theirs.compose(SelfComposedDpEvent(PoissonSampledDpEvent(rate, GaussianDpEvent(noise)), 500))
+    ours = accountant._quick_bound([Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=500)], 1e-6)
+    assert ours == pytest.approx(theirs.get_epsilon(1e-6), rel=1e-6, abs=2e-3)  # it knows that a loss of nearly nothing is none
+    assert ours >= theirs.get_epsilon(1e-6) - 1e-9
