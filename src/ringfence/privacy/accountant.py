@@ -33,6 +33,7 @@ _NEAR = 0.99  # of what was asked for; plans of many steps that lose little each
 _LEAST_RATE = 1e-6
 _BEYOND = 1_000.0  # ε
 _STRIDE = 1.25  # between tried noise multipliers
+_SHORT_STRIDE = 1.01  # from what the coarse grid said
 _ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64, 128, 256, 1024, 4096)  # of Rényi divergences
 _DIGITS = 5  # significant digits of a noise multiplier, rounded up
 _CUT = 1e-3  # of delta: what a cut that hardly ever happens may take
@@ -89,7 +90,8 @@ def _composed(kinds: Sequence[Mechanism], delta: float) -> float:
 
 
 def _epsilon_at(loss: PrivacyLossDistribution, delta: float, *, steps: int) -> float:
-    return float(loss.get_epsilon_for_delta(_vouched(delta, steps)))
+    found = float(loss.get_epsilon_for_delta(_vouched(delta, steps)))
+    return math.inf if math.isnan(found) else found  # no number is above a limit that is not a number
 
 
 def _vouched(delta: float, steps: int) -> float:
@@ -174,11 +176,16 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
     @functools.cache
     def over(noise: float) -> float:
         """Return the logarithm of the delta at epsilon over the one that is asked for: smooth in the noise, and cheaper than an ε."""
+        if not sure:
+            return math.inf
         lost = float(_loss_on(grid, mechanism(noise)).get_delta_for_epsilon(epsilon))
-        return math.log(max(lost, _NEARLY_NONE) / sure) if sure else math.inf
+        return math.inf if math.isnan(lost) else math.log(max(lost, _NEARLY_NONE) / sure)
+
+    def suffices(noise: float) -> bool:  # the cheap bound first, where one has to look far: the losses of little noise are wide
+        return (guess > _LEAST or _quick_bound([mechanism(noise)], delta) <= epsilon) and over(noise) <= 0
 
     upper = guess
-    while _quick_bound([mechanism(upper)], delta) > epsilon or over(upper) > 0:  # the cheap bound first, where the distribution is wide
+    while not suffices(upper):
         upper *= _STRIDE
         if upper > _MOST:
             raise PlanImpossible(
@@ -191,11 +198,13 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
             )
     if upper == _LEAST:
         return _LEAST
-    lower = max(_LEAST, upper / _STRIDE)
+    stride = _SHORT_STRIDE if guess > _LEAST else _STRIDE
+    lower = max(_LEAST, upper / stride)
     while over(lower) <= 0:
         if lower == _LEAST:
             return _LEAST
-        upper, lower = lower, max(_LEAST, lower / _STRIDE)
+        stride *= stride
+        upper, lower = lower, max(_LEAST, lower / stride)
     return _rounded_up(float(brentq(over, lower, upper, xtol=1e-5 * lower)) * (1 + 1e-5))
 
 

@@ -26,14 +26,13 @@ class _Gaussian(GaussianPrivacyLoss):  # type: ignore[misc]  # the library is un
         taken_out = self.adjacency_type == AdjacencyType.REMOVE
         sign = 1.0 if taken_out else -1.0
         rate = self.sampling_prob
-        edge = math.log1p(-rate) if rate < 1 else -math.inf  # the loss of a unit that was not drawn for sure: none is less
+        edge = math.log1p(-rate) if rate < 1 else -math.inf  # the loss where the unit was surely not drawn: none is less
         inside = sign * epsilons > edge
-        deltas = np.where(inside | (not taken_out), 0.0, -np.expm1(epsilons))
+        deltas = np.zeros_like(epsilons)
+        if taken_out:
+            deltas[~inside] = -np.expm1(epsilons[~inside])
         found = sign * epsilons[inside]
-        with np.errstate(divide="ignore"):
-            within = found - math.log(rate)  # log(e^ε / q)
-            unsampled = within + np.log1p(-np.exp((math.log(1 / rate - 1) if rate < 1 else -math.inf) - within))  # log(1 + (e^ε − 1) / q)
-        unsampled[np.isclose(found, edge, rtol=1e-9, atol=0.0)] = -math.inf
+        unsampled = found - math.log(rate) + np.log(-np.expm1(edge - found))  # log(1 + (e^ε − 1) / q), which cancels where q is nearly 1
         x = -sign * (0.5 + unsampled * self._standard_deviation**2)
         deltas[inside] = self.mu_upper_cdf(x) - np.exp(epsilons[inside] + self.mu_lower_log_cdf(x))
         return np.clip(deltas, 0.0, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import privacy_loss_distribution
@@ -43,6 +45,27 @@ def test_it_is_the_librarys(noise, rate):
 @given(noise=st.floats(0.3, 100), rate=st.floats(1e-5, 1))
 def test_it_is_the_librarys_wherever_one_looks(noise, rate):
     assert_same(noise, rate, 5e-3)
+
+
+@pytest.mark.parametrize(("noise", "rate"), [(5.0, 1 - math.exp(-0.1)), (5.0, 148 / 163), (0.4, 0.999999), (1e5, 1e-6)])
+def test_a_point_of_the_grid_may_be_the_loss_of_who_was_not_drawn_and_a_rate_nearly_one(noise, rate):
+    assert_same(noise, rate, 1e-4)
+
+
+@pytest.mark.parametrize("rate", [1 - 1e-11, 1 - 1e-12, 1 - 1e-13, 1 - 2**-53])
+@pytest.mark.filterwarnings("error")
+def test_a_rate_that_is_as_good_as_one_costs_what_one_costs(rate):
+    """The library has no number there: its logarithms cancel."""
+    surely = sampled_gaussian(0.3, 1.0, grid=1e-3).get_epsilon_for_delta(1e-5)
+    assert sampled_gaussian(0.3, rate, grid=1e-3).get_epsilon_for_delta(1e-5) == pytest.approx(surely, rel=1e-6)
+    run = Mechanism(noise_multiplier=0.3, sampling_rate=rate, steps=1)
+    assert accountant.epsilon_spent([run, run], delta=1e-5) > surely
+
+
+def test_what_is_no_number_is_more_than_any_limit(monkeypatch):
+    monkeypatch.setattr(accountant, "_loss", lambda _: type("Loss", (), {"get_epsilon_for_delta": lambda _, __: math.nan})())
+    run = Mechanism(noise_multiplier=0.77, sampling_rate=0.5, steps=3)
+    assert accountant.epsilon_spent([run], delta=1e-5) == math.inf
 
 
 def test_on_the_grid_that_is_priced_with_and_after_many_steps():
