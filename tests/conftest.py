@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from ringfence.core import text
 from ringfence.core.environment import silence_libraries
 from ringfence.deid import compiled
+from ringfence.vault.keys import Argon2Cost, KeyStore
 
 silence_libraries()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts into the background; our children inherit it
@@ -23,6 +24,9 @@ settings.load_profile("shared")
 ROOT = Path(__file__).parents[1]
 _compiled_once = functools.cache(compiled.compiled)  # seconds for each of some twenty modules that build the same engine
 compiled.compiled = lambda patterns: _compiled_once(tuple(patterns))
+_create = KeyStore.create.__func__
+CHEAP = Argon2Cost(memory=64, iterations=1, lanes=1)  # a passphrase takes a quarter of a second otherwise, some thousand times
+KeyStore.create = classmethod(lambda cls, *given, cost=CHEAP, **named: _create(cls, *given, cost=cost, **named))
 if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
     # Workers that share cores slow each other tenfold: the threads of a child wait for each other in a loop. So each has its own, and its children.
     cores = sorted(os.sched_getaffinity(0))

@@ -129,6 +129,7 @@ def test_the_command_shows_the_history_of_one_set_and_writes_its_page(clinic, cl
     assert cli("budget", "show", "--html", tmp_path / "all.html", workspace=clinic.path)[1]["error"]["code"] == "RF-CORE-004"
 
 
+@pytest.mark.full
 def test_the_page_tells_of_the_freeze_and_of_ordinary_releases(copy, tmp_path):
     space = reopen(copy[0])
     since = freeze(space, "clinic").frozen

@@ -73,6 +73,7 @@ def test_two_trainings_on_one_set_both_succeed_and_learn_the_same(begin, tmp_pat
     assert losses[1] == losses[2] == losses[0]
 
 
+@pytest.mark.full
 def test_of_two_releases_under_one_name_one_is_made(begin):
     with reopen(begin.path).locked():
         both = [begin("release", begin.run, "--name", "second") for _ in range(2)]

@@ -168,6 +168,7 @@ def test_the_gate_refuses_it_by_name_and_a_policy_without_that_rule_lets_it_go(o
     assert list(bundle.path.glob("evidence/*-audit.figures.json"))  # nothing was promised of these rows: whoever verifies judges them again
 
 
+@pytest.mark.full
 def test_what_one_audit_found_in_rows_no_later_draw_undoes(over):
     space, run = over
     set_policy(space, DEFAULT.model_copy(update={"release": ReleaseRules(replay=Replay(max_rate=0.1))}))
@@ -181,6 +182,7 @@ def test_what_one_audit_found_in_rows_no_later_draw_undoes(over):
     assert judge(space, run).audit.run.id == audits(space)[-1].id  # where none fails on rows, the newest counts
 
 
+@pytest.mark.full
 def test_an_audit_that_ends_while_the_bundle_is_written_stops_it(over, monkeypatch):
     from ringfence.flows import release as module
 
@@ -314,6 +316,11 @@ def test_a_recipe_may_tighten_the_policy_and_never_loosen_it(space, tmp_path, re
     with pytest.raises(RecipeLoosens, match="membership"):
         train(space, read(recipe(release={"membership": {"max_auc": 0.7}}, max_steps=1)))
     assert space.ledger.size == size
+
+
+@pytest.mark.full
+def test_what_a_recipe_tightens_is_asked_at_the_release(space, tmp_path, recipe):
+    import_notes(space, tmp_path)
     set_policy(space, anything_goes())
     trained = train(space, read(recipe(release={"replay": {"max_rate": 0.1}}, max_steps=1)))
     assert [one.rule for one in refusals(judge(space, trained.committed.run).verdicts)] == ["audit missing"]
@@ -331,14 +338,12 @@ def test_only_the_auditor_opens_the_register(space, tmp_path, recipe):
     assert found.validity == "positive control shows nothing"  # one step teaches nothing, and the audit does not call that private
 
 
-def test_a_run_without_canaries_cannot_be_audited(space, tmp_path, recipe):
-    import_notes(space, tmp_path)
-    set_policy(space, anything_goes())
-    trained = train(space, read(recipe(max_steps=1)))
+def test_a_run_without_canaries_cannot_be_audited(copy, tmp_path):
+    space = Workspace.open(copy[0], SECRET)
     with pytest.raises(NotAudited):
-        audit(space, trained.committed.run, AUDITOR)
+        audit(space, copy[1], AUDITOR)
     with pytest.raises(NotAudited):
-        write_audit_page(space, trained.committed.run, tmp_path / "page.html")
+        write_audit_page(space, copy[1], tmp_path / "page.html")
 
 
 def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_path, recipe):

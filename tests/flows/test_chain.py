@@ -45,6 +45,7 @@ def test_under_the_default_policy_an_unmasked_set_is_not_trained(space, tmp_path
     assert space.ledger.size == before
 
 
+@pytest.mark.full
 def test_a_run_of_a_looser_day_is_not_released_under_the_default_policy(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     set_policy(space, anything_goes())
@@ -71,6 +72,7 @@ def test_a_set_that_is_only_evaluated_needs_a_chain_too(space, tmp_path, recipe)
         assert "run ringfence scan heldout first" in caught.value.sentences("en")[1]
 
 
+@pytest.mark.full
 def test_a_run_works_where_its_strictest_set_asks(space, tmp_path, recipe, monkeypatch):
     import_notes(space, tmp_path, notes(8), label="public")
     import_notes(space, tmp_path, notes(8), name="heldout", label="sensitive")
@@ -185,6 +187,7 @@ def test_a_policy_that_names_other_versions_refuses_the_release_without_retraini
     assert release(space, run_id, name="second").path.is_dir()
 
 
+@pytest.mark.full
 def test_a_profile_of_the_tenant_is_told_from_the_built_in_one(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     scan(space, "clinic", settings=ScanSettings())
@@ -327,6 +330,7 @@ def test_a_deletion_ends_unfinished_trainings_on_the_set_and_takes_their_checkpo
     assert fsck(after).mended == []
 
 
+@pytest.mark.full
 def test_fsck_closes_a_training_whose_input_went_without_it(space, tmp_path, recipe):
     run = interrupted(space, tmp_path, recipe)
     thing = space.state.resolve("clinic@masked:default")

@@ -132,6 +132,7 @@ def test_chat_refuses_a_bundle_that_does_not_verify(elsewhere, cli):
     assert cli("chat", "lora", "--keys", "keys.json", "--ask", "x")[0] == 12
 
 
+@pytest.mark.full
 def test_a_chat_with_an_unreleased_run_is_on_record(copy, cli):
     folder, run_id, _ = copy
     before = reopen(folder).ledger.size
@@ -269,6 +270,7 @@ def test_a_key_without_a_value_is_judged_like_any_other(cli, space, recipe, line
     assert word in answer["error"]["message"] + answer["error"]["remedy"]
 
 
+@pytest.mark.full
 def test_what_was_left_out_of_a_training_is_said(space, tmp_path, recipe, capsys):
     from ringfence.cli.main import run
 

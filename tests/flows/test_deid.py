@@ -186,7 +186,7 @@ def test_a_policy_that_names_a_profile_is_not_satisfied_by_another_one_of_its_na
     assert verdicts(space, lax["digest"], "medical-zh")["deid profile"] == "fail"
 
 
-@pytest.mark.parametrize("hole", [{"operators": {"*": "keep.v1"}}, {}])
+@pytest.mark.parametrize("hole", [{"operators": {"*": "keep.v1"}}, pytest.param({}, marks=pytest.mark.full)])
 def test_a_new_workspace_trains_on_nothing_that_kept_everything_or_looked_for_next_to_nothing(space, cli, tmp_path, hole, recipe):
     """Zero survivors is no merit of such a profile: what nobody looked for, or left on purpose, does not survive either."""
     import_notes(space, tmp_path, notes(6))

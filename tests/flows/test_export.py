@@ -62,7 +62,7 @@ def records(space, name):
     return list(SetReader(slot, space.keys.data_key(slot.slot)))
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", [pytest.param("jsonl", marks=pytest.mark.full), "parquet"])
 def test_a_masked_set_leaves_on_record_and_comes_back_with_its_units_and_its_budget(export, cli, ws, tmp_path, suffix):
     target = tmp_path / f"out.{suffix}"
     space = reopen(ws)
@@ -96,6 +96,7 @@ def test_a_masked_set_leaves_on_record_and_comes_back_with_its_units_and_its_bud
     assert outcome["joins"] == [one.digest for one in space.state.runs[clinic].made if one.kind == "account"]
 
 
+@pytest.mark.full
 def test_a_set_that_was_scanned_says_its_units_too(cli, tmp_path):
     space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()))
     import_notes(space, tmp_path, notes(30))

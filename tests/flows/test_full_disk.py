@@ -41,7 +41,7 @@ def test_a_full_disk_leaves_nothing_behind(cli, small_disk, tmp_path, model_stor
     assert cli("import", small, "--name", "small", workspace=disk / "ws")[0] == 0
 
 
-@pytest.mark.parametrize("arrow", [pytest.param("train", marks=pytest.mark.full), "release"])
+@pytest.mark.parametrize("arrow", [pytest.param("train", marks=pytest.mark.full), pytest.param("release", marks=pytest.mark.full)])
 def test_an_arrow_on_a_disk_that_fills_up(cli, small_disk, finished, recipe, arrow):
     """With more and more room: it is refused before it begins, fails somewhere in the middle, and succeeds; nothing is ever half made."""
     disk = small_disk(8 << 20)

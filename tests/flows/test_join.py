@@ -259,6 +259,7 @@ def test_an_interrupted_run_on_two_sets_goes_on_and_both_accounts_hold_what_it_w
         assert (after["reserved"], after["spent"]) == (0, pytest.approx(epsilon_spent([done.plan.mechanism], delta=1e-5), abs=1e-3))
 
 
+@pytest.mark.full
 def test_two_sets_with_a_common_patient_go_the_whole_way(space, tmp_path, recipe, cli):
     """Scan, deid, a private run with canaries on both, audit, gate, bundle; a sweep takes the run for its own."""
     shared = {**ROWS[25], "patient_id": "P0"}

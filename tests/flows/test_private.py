@@ -144,6 +144,7 @@ def test_two_runs_that_fit_singly_but_not_together(space, tmp_path, private):
     assert overview(find(space, "clinic"))["spent"] == pytest.approx(told["with_this_run"], abs=1e-3)
 
 
+@pytest.mark.full
 def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, tmp_path, private):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())
@@ -319,6 +320,7 @@ def test_without_a_budget_nothing_may_be_spent(space, tmp_path, recipe, cli):
     assert cli("budget", "show", workspace=space.path)[1]["accounts"][0]["left"] == 0
 
 
+@pytest.mark.full
 def test_a_set_without_a_unit_protects_one_record(space, tmp_path, recipe, cli):
     path = tmp_path / "plain.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"p{i}", "completion": f"c{i % 5}"}) + "\n" for i in range(12)))

@@ -161,6 +161,7 @@ def test_the_sample_is_that_of_the_sets_digest_or_of_a_named_seed(review, ws):
     assert again.made.digest == masked.made.digest
 
 
+@pytest.mark.full
 def test_the_rows_that_taggers_are_least_sure_of_are_reviewed_without_a_bound(review, ws, capsys, monkeypatch, tmp_path):
     from ringfence.deid.review.sample import Row
     from ringfence.deid.review.unsure import least_sure
@@ -269,6 +270,7 @@ def test_a_review_is_listed_and_goes_with_its_set(review, ws):
     assert not set(space.keys.slots()) & {thing.made.slot for thing in space.state.things.values() if thing.made.kind == "review"}
 
 
+@pytest.mark.full
 def test_one_review_can_be_deleted_and_the_one_before_goes_on(review, ws, cli):
     review("--rows", "4", lines=["o", "q"])
     review(lines=["o", "q"])
@@ -451,6 +453,7 @@ def test_what_people_read_and_type_is_nowhere_else(made, tmp_path):
     assert [path for path in (kept / "home").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.full
 def test_rows_of_any_kind_are_reviewed(tmp_path, cli, monkeypatch):
     """Line breaks, controls, an emoji alone, right-to-left, and a row that is longer than a message."""
     space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()))

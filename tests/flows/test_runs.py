@@ -173,7 +173,7 @@ def test_a_detached_run_may_warn_first(terminal, monkeypatch):
     assert state_of(terminal.path, started["run"], {"done", "failed"}).state == "done"
 
 
-@pytest.mark.parametrize("arrow", ["import", "scan", "deid"])
+@pytest.mark.parametrize("arrow", [pytest.param("import", marks=pytest.mark.full), pytest.param("scan", marks=pytest.mark.full), "deid"])
 def test_ctrl_c_ends_an_arrow_and_leaves_nothing(terminal, tmp_path, arrow):
     path = write_rows(tmp_path / "many.jsonl", rows(200_000 if arrow == "import" else 2_000))
     command = ["import", path, "--name", "many"] if arrow == "import" else [arrow, "many"]
@@ -238,6 +238,7 @@ def test_the_figures_of_a_run_are_opened_on_record(copy, cli):
     assert reopen(folder).ledger.size == before + 1
 
 
+@pytest.mark.full
 def test_a_price_is_told_without_starting(terminal):
     before = Workspace.open(terminal.path).ledger.size
     code, told = terminal("train", terminal.recipe, "save_steps=9", "--dry-run")

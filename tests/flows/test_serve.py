@@ -240,6 +240,7 @@ def test_a_bundle_from_elsewhere_is_served_and_sigterm_ends_a_running_answer_cle
     assert server.process.wait(30) == 0
 
 
+@pytest.mark.full
 def test_a_bundle_altered_under_a_running_server_is_not_opened_again(elsewhere, from_elsewhere):
     server = from_elsewhere
     path = elsewhere / "lora" / "adapter_config.json"

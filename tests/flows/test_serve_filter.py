@@ -84,6 +84,7 @@ def test_no_identifier_reaches_a_client_and_log_and_ledger_count_them_by_kind(se
         assert not [part for part in ("ada@corp", "13800138000", "all of it") if part in text]
 
 
+@pytest.mark.full
 def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path):
     server = Server(tmp_path, "-w", telling[0], "lora")
     try:
@@ -120,7 +121,8 @@ def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     assert [one["type"] for one in entries(telling[0])[-3:]] == ["alarm", "alarm", "filter"]
 
 
-@pytest.mark.parametrize("is_released", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("is_released", [True, False])
 def test_chat_masks_a_bundle_and_an_unreleased_run_alike(telling, cli, is_released):
     folder, run = telling
     target = "lora" if is_released else run

@@ -129,6 +129,7 @@ def reviewed(tmp_path_factory, model_store):
 UNSEEN = {"prompt": "今晨周敏敏转到荷蓉苑三区，诉头痛。", "completion": "已记录。", "patient_id": "p"}
 
 
+@pytest.mark.full
 def test_a_tagger_learns_what_a_review_corrected(reviewed, cli, tmp_path):
     folder = shutil.copytree(reviewed[0], tmp_path / "ws")
     before = reopen(folder).ledger.size

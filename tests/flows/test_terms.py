@@ -96,6 +96,7 @@ def test_the_next_command_names_the_set_whose_terms_were_decided(looked, tmp_pat
     assert capsys.readouterr().err.splitlines()[-1] == "Next: ringfence deid clinic"
 
 
+@pytest.mark.full
 def test_accepted_generalised_and_kept_terms_are_treated_so_in_every_spelling(looked):
     space, _ = looked
     decided(space, "accept", "ORC-2197")
@@ -123,6 +124,7 @@ def test_spellings_of_one_term_get_one_surrogate(space, tmp_path):
     assert len(re.findall(r"in Project [A-Z]\d{3} today", text)) == 6
 
 
+@pytest.mark.full
 def test_the_dictionary_and_a_file_are_used_together_and_digested_together(looked, tmp_path):
     space, _ = looked
     decided(space, "accept", "ORC-2197")
@@ -140,6 +142,7 @@ def test_the_dictionary_and_a_file_are_used_together_and_digested_together(looke
     assert None not in digests
 
 
+@pytest.mark.full
 def test_what_was_decided_is_no_candidate_of_the_next_discovery_and_parts_are_linked(looked):
     space, _ = looked
     decided(space, "accept", "璇玑平台")

@@ -1,10 +1,15 @@
-"""Strings planted in every kind of field occur nowhere outside the sealed vault after a full chain, its failures included."""
+"""After a full chain, its failures included: strings planted in every kind of field occur nowhere outside the sealed vault, and nothing was connected to.
+
+strace counts the connects; besides the self-test's two addresses there are none.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -41,7 +46,13 @@ SECRETS = {
     "bad request": "Nebelkrähe-3391",
     "token": "a-token-that-nobody-else-has-6651",
 }
+pytestmark = pytest.mark.timeout(900)  # of a chain of forty commands
 AROUND = ("see", "moved to", "not in")
+CHILDREN = 19  # that these commands start: each tests itself, once, with two addresses
+STRACE = shutil.which("strace") and subprocess.run(["strace", "-f", "-o", os.devnull, "true"], check=False).returncode == 0
+SELF_TEST = {"192.0.2.1", "2001:db8::1"}
+LOOPBACK = re.compile(r"^(127\.|::1$)")
+ADDRESS = re.compile(r'(?:inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)")')
 
 
 def write_forms(folder, secret, tokens):
@@ -71,6 +82,26 @@ def write_forms(folder, secret, tokens):
     base.commit()
     base.close()
     return [*plain, "packed.zip", "base.db"]
+
+
+def traced(log, *more):
+    return ["strace", *more, "-f", "--seccomp-bpf", "-qq", "-s", "64", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", log]
+
+
+def connects(log):
+    """Return every address outside loopback that any process named in connect, sendto or sendmsg."""
+    found = []
+    for line in log.splitlines():
+        if re.search(r"\b(connect|sendto|sendmsg|sendmmsg)\(", line):
+            found += [a or b for a, b in ADDRESS.findall(line) if not LOOPBACK.match(a or b)]
+    return found
+
+
+@pytest.mark.skipif(not STRACE, reason="strace does not run here (Debian: apt-get install strace)")
+def test_the_count_sees_a_connect(tmp_path):
+    code = "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('192.0.2.7', 9))"
+    subprocess.run([*traced(tmp_path / "log"), sys.executable, "-c", code], check=False)
+    assert connects((tmp_path / "log").read_text()) == ["192.0.2.7"]
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +148,12 @@ def after(tmp_path_factory, model_store, tokens):
     (source / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "max_steps": 3, "save_steps": 2, "eval_dataset": "clinic"}))
     (source / "private.yaml").write_text(yaml.safe_dump({**RECIPE, **PRIVATE, "max_steps": 3}))
     (source / "policy.yaml").write_text(yaml.safe_dump(FEW_CANARIES))
-    environment = {
-        "PATH": os.environ["PATH"],
+    environment = {  # an ordinary user's: nothing in it tells a library to be quiet
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("HF_", "TRANSFORMERS_", "DO_NOT_TRACK", "CI", "XDG_", "RINGFENCE_"))
+        },
         "HOME": str(kept / "home"),
         "TMPDIR": str(kept / "tmp"),
         "RINGFENCE_MODELS": str(model_store),
@@ -127,13 +162,22 @@ def after(tmp_path_factory, model_store, tokens):
 
     front = [sys.executable, "-m", "ringfence", "--verbose", "--passphrase-file", source / "word", "-w", kept / "ws"]
 
+    def count(*, is_detached=False):
+        if STRACE:
+            size = -1
+            while is_detached and size != (size := (base / "trace").stat().st_size):  # until the tracer, too, has ended
+                time.sleep(0.5)
+            with (base / "connects").open("a") as found:
+                found.writelines(f"{address}\n" for address in connects((base / "trace").read_text()))
+
     def call(*arguments, code=0, kept_out=False):
         """kept_out: what it prints is meant for a person's eyes, so only its standard error is searched."""
-        command = [*map(str, (*front, *arguments))]
+        command = [*map(str, (*(traced(base / "trace") if STRACE else ()), *front, *arguments))]
         done = subprocess.run(command, env=environment, cwd=kept, capture_output=True, timeout=280, check=False, stdin=subprocess.DEVNULL)
         with (kept / "output.txt").open("ab") as log:
             log.write(done.stderr if kept_out else done.stdout + done.stderr)
         assert done.returncode == code, done.stderr
+        count()
         return done.stdout.decode()
 
     call("init", kept / "ws", "--solo")
@@ -169,11 +213,16 @@ def after(tmp_path_factory, model_store, tokens):
     call("release", run, "--name", "lora")
     call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
     (source / "token").write_text(SECRETS["token"])
-    serve(map(str, (*front, "--json", "serve", "lora", "--port", "0", "--token-file", source / "token")), environment, kept)
+    serving = (*front, "--json", "serve", "lora", "--port", "0", "--token-file", source / "token")
+    serve(map(str, (*(traced(base / "trace", "-D") if STRACE else ()), *serving)), environment, kept)  # -D: a signal goes to the server
+    count(is_detached=True)
     call("run", "show", run)
     call("data", "list", "--all")
     call("log", "export", kept / "log")
     call("keys", "export", kept / "keys.json")
+    call("verify", kept / "ws" / "releases" / "lora", "--keys", kept / "keys.json")
+    call("log", "verify")
+    call("fsck")
     return kept
 
 
@@ -218,6 +267,13 @@ def test_planted_strings_are_nowhere(after, tokens):
     assert (after / "ws" / "releases" / "lora" / "evidence").is_dir()
     assert (after / "requests.txt").read_text().count('"status"') == 6
     assert leaks(after, SECRETS.values(), tokens) == []
+
+
+@pytest.mark.skipif(not STRACE, reason="strace does not run here (Debian: apt-get install strace)")
+def test_a_full_chain_connects_to_nothing(after):
+    found = (after.parent / "connects").read_text().split()
+    assert set(found) == SELF_TEST
+    assert len(found) == 2 * CHILDREN
 
 
 def test_nothing_stays_in_temp_or_home(after):
