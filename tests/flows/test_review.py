@@ -84,6 +84,7 @@ def reviews(space):
     return [thing for thing in space.state.live().values() if thing.made.kind == "review"]
 
 
+@pytest.mark.full
 def test_the_next_command_names_the_masked_set_where_there_are_several(ws, capsys, monkeypatch, tmp_path):
     deidentify(reopen(ws), "clinic", settings=settings_for("strict", without=("en-names.v1", "lac.v1", "spacy-en-md.v1", "zh-names.v1")))
     profiles = {thing.made.profile for thing in reopen(ws).state.live().values() if thing.made.stage == "masked"}

@@ -90,6 +90,7 @@ def test_a_detached_run_outlives_its_terminal(terminal):
     assert state_of(terminal.path, run_id, {"interrupted", "failed"}).state == "interrupted"
 
 
+@pytest.mark.full
 def test_ctrl_c_saves_a_checkpoint_and_says_so(terminal):
     process = terminal("train", terminal.recipe, wait=False)
     line = process.stderr.readline()
