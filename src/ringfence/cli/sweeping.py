@@ -158,7 +158,7 @@ def _what(trial: Trial) -> str:
 def _cost(price: Price) -> str:
     figures = price.figures
     return t(
-        "{n} steps, rate {rate:g}, {time}, {gb:.1f} GiB",
+        "{n} steps, learning rate {rate:g}, {time}, {gb:.1f} GiB",
         "{n} 步，学习率 {rate:g}，{time}，{gb:.1f} GiB",
         n=figures.steps,
         rate=figures.learning_rate,

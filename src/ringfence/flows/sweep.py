@@ -272,7 +272,7 @@ def _tried(space: Workspace, trial: Trial, run: str) -> Tried:
         planned=plan.steps if plan else None,
         epsilon=plan.epsilon if plan else None,
         delta=plan.delta if plan else None,
-        rate=shown.learning_rate,
+        learning_rate=shown.learning_rate,
         loss=shown.eval_after,
         lower=bounds and round(bounds[0], 6),
         upper=bounds and round(bounds[1], 6),

@@ -25,7 +25,7 @@ from ringfence.privacy.loss import sampled_gaussian
 from ringfence.privacy.plan import MOST_STEPS, DPPlan, Mechanism, PrivacySettings, merged
 
 _GRID = 1e-4  # of the privacy loss
-_SEARCH_GRID = 1e-3  # while noise is sought: ten times faster, and its ε a looser upper bound
+_SEARCH_GRID = 1e-3  # while noise is sought: a tenth of the points, and its ε a looser upper bound
 _RELATION = NeighboringRelation.REPLACE_SPECIAL  # zero-out
 _LEAST, _MOST = 0.3, 1e5  # noise multipliers that a plan may have; below, ε is beyond any use
 _GROUP_GRID = 2e-3  # for each unit of a group, whose losses are as many times as wide
@@ -91,7 +91,7 @@ def _composed(kinds: Sequence[Mechanism], delta: float) -> float:
 
 def _epsilon_at(loss: PrivacyLossDistribution, delta: float, *, steps: int) -> float:
     found = float(loss.get_epsilon_for_delta(_vouched(delta, steps)))
-    return math.inf if math.isnan(found) else found  # no number is above a limit that is not a number
+    return math.inf if math.isnan(found) else found  # which is above no limit
 
 
 def _vouched(delta: float, steps: int) -> float:
@@ -299,7 +299,7 @@ def _hardly_exceeded(units: int, rate: float, *, steps: int, epsilon: float, del
 
 
 def _cut(mechanism: Mechanism) -> tuple[int, int] | None:
-    """Return of how many units a step may draw more than it reads, and how many it reads; None where all that are drawn are read."""
+    """Return the number of units and the most that a step reads of those it draws; None where it reads them all."""
     if mechanism.units is None or mechanism.max_batch is None or mechanism.max_batch >= mechanism.units:
         return None
     return mechanism.units, mechanism.max_batch

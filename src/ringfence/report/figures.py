@@ -120,7 +120,7 @@ class Tried:
     planned: int | None = None  # updates that a private run might have made
     epsilon: float | None = None  # that it promises; None: an ordinary run
     delta: float | None = None
-    rate: float | None = None  # the highest learning rate; None: a run of before it was told
+    learning_rate: float | None = None  # the highest; None: a run of before it was told
     loss: float | None = None  # of held-out rows, per predicted token; None: not measured
     lower: float | None = None  # 95 % interval of it; None: its error is not known
     upper: float | None = None

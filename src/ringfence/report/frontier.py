@@ -70,7 +70,7 @@ def steps_told(one: Tried) -> str:
 
 def rate_told(one: Tried) -> str:
     """Return the highest learning rate of a run, which a private one may have found itself."""
-    return "-" if one.rate is None else f"{one.rate:g}"
+    return "-" if one.learning_rate is None else f"{one.learning_rate:g}"
 
 
 def memory_told(audit: MemoryShown | None) -> tuple[str, str, str]:

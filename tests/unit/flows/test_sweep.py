@@ -215,7 +215,11 @@ def test_the_plan_says_what_becomes_of_each_value_and_that_searching_is_charged(
     ]
     cost = SimpleNamespace(figures=SimpleNamespace(steps=5, learning_rate=0.0841, seconds=61, peak_memory=3 << 29))
     priced = list(plan_lines(planned, [cost, None, None]))
-    assert priced[1:5] == ["  4     ε 4, δ 1e-05; 5 steps, rate 0.0841, 0:01:01, 1.5 GiB", *lines[2:4], "  time    about 0:01:01 together"]
+    assert priced[1:5] == [
+        "  4     ε 4, δ 1e-05; 5 steps, learning rate 0.0841, 0:01:01, 1.5 GiB",
+        *lines[2:4],
+        "  time    about 0:01:01 together",
+    ]
     without = Planned(planned.sweep, trials[:2], planned.budgets)
     assert not any("void" in line for line in plan_lines(without))
     text.choose("zh")

@@ -29,7 +29,7 @@ def one(told, loss, *, audit=AUDIT, **changes):
     return replace(tried, **({"planned": None, "epsilon": None, "delta": None} if at is None else {}) | changes)
 
 
-FOUR = (one("1", 1.6, rate=0.0523), one("3", 1.3), one("8", 1.2, audit=None, steps=19), one("none", 0.9, rate=None))
+FOUR = (one("1", 1.6, learning_rate=0.0523), one("3", 1.3), one("8", 1.2, audit=None, steps=19), one("none", 0.9, learning_rate=None))
 
 
 def page(language="en", tried=FOUR, facts=FACTS):
