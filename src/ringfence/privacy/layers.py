@@ -33,22 +33,26 @@ class Collector(Protocol):
 
 
 class _Linear(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
-    """x · wᵀ, whose backward hands its factors to the collector and no gradient to the weight."""
+    """x · wᵀ + b, whose backward hands what each row adds to the collector and no gradient to weight and bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, collector: Collector, name: str) -> Tensor:  # noqa: ANN401
-        """Return x · wᵀ in the type of x. x: [batch, ..., in].  weight: [out, in]."""
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: Collector, names: Mapping[str, str]) -> Tensor:  # noqa: ANN401, PLR0917
+        """Return x · wᵀ + b in the type of x. x: [batch, ..., in].  weight: [out, in].  bias: [out]."""
         weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight)
-        ctx.collector, ctx.name = collector, name
-        return x @ weight.T
+        ctx.collector, ctx.names = collector, names
+        return functional.linear(x, weight, None if bias is None else bias.to(x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None, None, None]:  # noqa: ANN401
         """Return the gradient of x. slope: [batch, ..., out]."""
         x, weight = ctx.saved_tensors
-        ctx.collector.take(ctx.name, Factors(slope.reshape(len(x), -1, slope.shape[-1]), x.reshape(len(x), -1, x.shape[-1])))
-        return slope @ weight if ctx.needs_input_grad[0] else None, None, None, None
+        slopes = slope.reshape(len(x), -1, slope.shape[-1])
+        if "weight" in ctx.names:
+            ctx.collector.take(ctx.names["weight"], Factors(slopes, x.reshape(len(x), -1, x.shape[-1])))
+        if "bias" in ctx.names:
+            ctx.collector.take_rows(ctx.names["bias"], slopes.sum(1))
+        return slope @ weight if ctx.needs_input_grad[0] else None, None, None, None, None
 
 
 class _Embedding(torch.autograd.Function):  # type: ignore[misc]
@@ -104,11 +108,9 @@ class _Covered(NamedTuple):
 
 def _linear(one: _Covered) -> Forward:
     def forward(x: Tensor) -> Tensor:
-        weight = one.layer.weight
         if torch.is_autocast_enabled(x.device.type):  # it casts what it knows, and knows no function of ours
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        y = _Linear.apply(x, weight, one.collector, one.names["weight"]) if "weight" in one.names else x @ weight.T
-        return cast("Tensor", y if one.layer.bias is None else y + one.each_row("bias", y))
+        return cast("Tensor", _Linear.apply(x, one.layer.weight, one.layer.bias, one.collector, one.names))
 
     return forward
 
@@ -172,7 +174,7 @@ def cover(layer: Any, names: Mapping[str, str], collector: Collector) -> bool:  
     plain, private = layer.forward, how(_Covered(layer, names, collector))
 
     def forward(x: Tensor) -> Tensor:
-        return private(x) if layer.training and torch.is_grad_enabled() else cast("Tensor", plain(x))
+        return private(x) if torch.is_grad_enabled() else cast("Tensor", plain(x))
 
     layer.forward = forward
     return True

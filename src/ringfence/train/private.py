@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ringfence.core.errors import LossNotFinite, NotPerExample
 from ringfence.privacy.clip import UnitSums
@@ -82,7 +83,7 @@ class PrivateTrainer(Trainer):
 
     def clip(self, share: Sequence[Pass]) -> list[float]:
         """Go through this rank's share of a step, keep the sum of its units' clipped gradients and return the finite losses of its rows."""
-        self.model.train()  # without dropout (TrainOrder refuses it): nothing here is drawn from a seed
+        self._keep_still()
         losses: list[float] = []
         for one in share:
             summed, weights = self.objective.losses(self.model, self._collate(one.rows))
@@ -93,6 +94,15 @@ class PrivateTrainer(Trainer):
             self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units, closes=one.closes)
             self.seconds_clip += time.perf_counter() - began
         return losses
+
+    def _keep_still(self) -> None:
+        """Let no module draw anything, whatever dropout the model was made with: masks follow from a public seed and a row's place in its pass,
+        so that leaving one unit out would move what everybody else adds. Layers that are computed again must think that they train.
+        """
+        self.model.eval()
+        for module in self.model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = True
 
     def add_up(self) -> None:
         """Add the clipped sums of all ranks up; rank 0 draws the step's noise, once, on the total."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import get_args
 
 import numpy as np
@@ -132,20 +133,27 @@ def test_any_rank(rank):
     assert apart(ours(*adapted(torch.float32, rank=rank), examples), looped(*adapted(torch.float32, rank=rank), examples)) < 1e-5
 
 
-def test_activation_checkpointing_changes_nothing():
-    model, weights = adapted(torch.float32)
-    plain = ours(*adapted(torch.float32), rows_of(LENGTHS))
+def computed_twice(model, weights):
+    """Return them with activation checkpointing."""
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.enable_input_require_grads()
-    assert apart(ours(model, weights, rows_of(LENGTHS)), plain) < 1e-6
+    return model, weights
 
 
-class InEightBits(nn.Module):
-    """A frozen linear layer that holds its weight as whole numbers of eight bits and a scale for each output."""
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("clipping", get_args(Clipping))
+def test_under_activation_checkpointing_the_sum_equals_the_loop_without(clipping, dtype, most):
+    examples = rows_of(LENGTHS, units=[0, 1, 0, 2, 2, 2])
+    wanted = looped(*adapted(dtype), examples, dtype=dtype, clipping=clipping)
+    assert apart(ours(*computed_twice(*adapted(dtype)), examples, dtype=dtype, clipping=clipping), wanted) < most
 
-    def __init__(self, layer):
+
+class InWholeNumbers(nn.Module):
+    """A frozen linear layer that holds its weight as whole numbers of so many bits and a scale for each output."""
+
+    def __init__(self, layer, bits):
         super().__init__()
-        scale = layer.weight.abs().amax(1, keepdim=True) / 127
+        scale = layer.weight.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
         self.register_buffer("numbers", (layer.weight / scale).round().to(torch.int8))
         self.register_buffer("scale", scale)
 
@@ -153,19 +161,17 @@ class InEightBits(nn.Module):
         return x @ (self.numbers * self.scale).T.to(x.dtype)
 
 
+@pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_on_a_quantised_base(dtype, most, checkpointing):
+def test_on_a_quantised_base(dtype, most, checkpointing, bits):
     def quantised():
         model, weights = adapted(dtype)
         layers = [layer for layer in model.modules() if hasattr(layer, "base_layer")]
         assert len(layers) == 14
         for layer in layers:
-            layer.base_layer = InEightBits(layer.base_layer)
-        if checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            model.enable_input_require_grads()
-        return model, weights
+            layer.base_layer = InWholeNumbers(layer.base_layer, bits)
+        return computed_twice(model, weights) if checkpointing else (model, weights)
 
     examples = rows_of(LENGTHS, units=[0, 1, 0, 2, 2, 2])
     wanted = looped(*quantised(), examples, dtype=dtype)
@@ -182,11 +188,15 @@ def under_autocast(model, batch, _):
     return ((each * learn).sum(1) / learn.sum(1)).sum()
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("clipping", get_args(Clipping))
 @pytest.mark.parametrize("rank", [1, 3, 64])
-def test_under_bfloat16_autocast_the_sum_equals_a_loop_under_autocast(rank):
+def test_under_bfloat16_autocast_the_sum_equals_a_loop_under_autocast(rank, clipping, checkpointing):
     examples = rows_of(LENGTHS)  # of a unit with more rows the loop rounds every row's part, where ours may not
-    wanted = looped(*adapted(torch.float32, rank=rank), examples, loss=under_autocast)
-    assert apart(ours(*adapted(torch.float32, rank=rank), examples, loss=under_autocast), wanted) < 1e-5
+    wanted = looped(*adapted(torch.float32, rank=rank), examples, loss=under_autocast, clipping=clipping)
+    made = adapted(torch.float32, rank=rank)
+    got = ours(*(computed_twice(*made) if checkpointing else made), examples, loss=under_autocast, clipping=clipping)
+    assert apart(got, wanted) < 1e-5
     assert apart(looped(*adapted(torch.float32, rank=rank), examples), wanted) > 1e-4  # and not because nothing was rounded
 
 
@@ -215,6 +225,21 @@ def test_a_unit_in_parts_of_one_row_and_more_in_bfloat16():
     assert apart(got, looped(*adapted(torch.float32), examples)) < 0.05
 
 
+POISON = 7
+
+
+def poisoned(value):
+    """Return a loss of which rows of nothing but this token have a gradient that is not finite."""
+
+    def loss(model, batch, _):
+        losses, weights = OBJECTIVE.losses(model, batch)
+        scale = torch.ones(len(losses))
+        scale[((batch.ids == POISON) | (batch.ids == 2)).all(dim=1)] = value  # 2 pads
+        return (scale * losses / weights.clamp(min=1.0)).sum()
+
+    return loss
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(2, 24), min_size=2, max_size=6),
@@ -224,11 +249,14 @@ def test_a_unit_in_parts_of_one_row_and_more_in_bfloat16():
     data=st.data(),
 )
 def test_neighbouring_sets_move_the_sum_by_at_most_the_clip_norm(lengths, clip, size, seed, data):
-    """Zero-out: one unit, with all its rows, is replaced by nothing."""
+    """Zero-out: one unit, with all its rows, is replaced by nothing. Some rows may have a gradient that is not finite."""
     units = data.draw(st.lists(st.integers(0, 3), min_size=len(lengths), max_size=len(lengths)))
     examples = rows_of(lengths, seed=seed, units=units)
+    for row in data.draw(st.sets(st.integers(0, len(examples) - 1), max_size=2)):
+        examples[row].ids[:] = POISON
     gone = data.draw(st.sampled_from(units))
-    common = {"clip": clip, "size": size, "clipping": data.draw(st.sampled_from(get_args(Clipping)))}
+    poison = poisoned(data.draw(st.sampled_from([math.nan, math.inf])))
+    common = {"clip": clip, "size": size, "loss": poison, "clipping": data.draw(st.sampled_from(get_args(Clipping)))}
     everyone = ours(*adapted(torch.float32), examples, **common)
     without = ours(*adapted(torch.float32), [row for row in examples if row.unit != gone], **common)
     assert float((everyone - without).norm()) <= clip * (1 + 1e-5)
@@ -252,6 +280,23 @@ def test_a_mean_over_the_batch_breaks_the_bound():
     assert moved[loss_of] <= 1 + 1e-5
 
 
+def test_rows_that_are_packed_break_the_bound():
+    """A pack is clipped as one row, so whoever leaves it changes what the others in it add, too."""
+    one, two, three = rows_of([30, 40, 50], units=[0, 1, 1])
+
+    def packed(*rows, unit):
+        return Example(np.concatenate([row.ids for row in rows]), np.concatenate([row.learn for row in rows]), unit)
+
+    pack = {"everyone": [packed(one, two, unit=0), packed(three, unit=1)], "without": [packed(two, unit=0), packed(three, unit=1)]}
+    alone = {"everyone": [one, two, three], "without": [two, three]}
+    moved = {}
+    for name, rows in (("packed", pack), ("by unit", alone)):
+        everyone, without = (ours(*adapted(torch.float32), rows[which], clip=1e-3) for which in ("everyone", "without"))
+        moved[name] = float((everyone - without).norm()) / 1e-3
+    assert moved["by unit"] <= 1 + 1e-5
+    assert moved["packed"] > 1.1
+
+
 def norms_of(examples, *, loss):
     """Return the norm of each row's gradient inside this batch."""
     model, weights = adapted(torch.float32)
@@ -271,15 +316,9 @@ def at_once(examples, *, clip, loss):
 @pytest.mark.parametrize("clipping", get_args(Clipping))
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_a_row_that_is_not_finite_adds_nothing_and_harms_nobody(poison, clipping):
-    def poisoned(model, batch, dtype):
-        losses, weights = OBJECTIVE.losses(model, batch)
-        scale = torch.ones(len(losses))
-        scale[(batch.ids == 7).all(dim=1)] = poison
-        return (scale * losses / weights.clamp(min=1.0)).sum()
-
     good = rows_of(LENGTHS)
-    bad = Example(np.full(30, 7, dtype=np.int32), np.arange(30) > 3, 99)
-    got = ours(*adapted(torch.float32), [*good, bad], size=8, loss=poisoned, clipping=clipping)
+    bad = Example(np.full(30, POISON, dtype=np.int32), np.arange(30) > 3, 99)
+    got = ours(*adapted(torch.float32), [*good, bad], size=8, loss=poisoned(poison), clipping=clipping)
     assert apart(got, ours(*adapted(torch.float32), good, size=8, clipping=clipping)) < 1e-6
 
 

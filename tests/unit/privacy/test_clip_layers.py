@@ -24,6 +24,7 @@ from ringfence.train.data import collate
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import passes
 from tests.unit.privacy.test_clip import OBJECTIVE, apart, clipped, flat, rows_of
+from tests.unit.privacy.test_clip import under_autocast as of_batch
 
 torch.set_num_threads(1)
 EXACT = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
@@ -54,20 +55,25 @@ def loss_of(model, rows):
     return (losses / weights).sum()
 
 
-def ours(made, examples, *, size=4, clip=1.0, clipping="flat"):
+def under_autocast(model, rows):
+    """Return the loss of float32 weights whose products autocast makes in bfloat16."""
+    return of_batch(model, collate(rows, padding=2, device="cpu"), None)
+
+
+def ours(made, examples, *, size=4, clip=1.0, clipping="flat", loss=loss_of):
     model, weights = made
     sums = UnitSums(model, weights, clip_norm=clip, clipping=clipping)
     for one in passes(examples, size):
-        loss_of(model, one.rows).backward()
+        loss(model, one.rows).backward()
         sums.gather(torch.tensor(one.places), units=one.units, closes=one.closes)
     return flat(sums.result())
 
 
-def looped(made, examples, *, clip=1.0, clipping="flat"):
+def looped(made, examples, *, clip=1.0, clipping="flat", loss=loss_of):
     model, weights = made
     wholes = {}
     for row in examples:
-        grads = dict(zip(weights, torch.autograd.grad(loss_of(model, [row]), list(weights.values())), strict=True))
+        grads = dict(zip(weights, torch.autograd.grad(loss(model, [row]), list(weights.values())), strict=True))
         wholes[row.unit] = wholes.get(row.unit, 0.0) + flat(grads).double()
     sizes = [weights[name].numel() for name in sorted(weights)]
     return sum(clipped(whole, sizes, clip=clip, clipping=clipping) for whole in wholes.values())
@@ -83,6 +89,42 @@ def test_a_model_trained_whole_equals_a_loop_over_one_example_at_a_time(tied, un
         for size, checkpointing in ((2, False), (6, True)):
             got = ours(full(dtype, tied=tied, checkpointing=checkpointing), examples, size=size, clipping=clipping)
             assert apart(got, wanted) < most
+
+
+def unrounded(model, weights, row):
+    """Return one row's gradient under autocast; of matrices larger than their factors the sum over positions is in float64, and never rounded."""
+    seen, hooks = {}, []
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear):
+            hooks.append(
+                layer.register_forward_hook(lambda _, given, out, name=name: seen.update({name: (given[0], out)}) or out.retain_grad())
+            )
+    under_autocast(model, [row]).backward()
+    for hook in hooks:
+        hook.remove()
+    grads = {name: weight.grad.double() for name, weight in weights.items()}
+    for name, (x, out) in seen.items():
+        if max(LENGTHS) * (x.shape[-1] + out.shape[-1]) < x.shape[-1] * out.shape[-1]:
+            grads[f"{name}.weight"] = out.grad[0].double().T @ x[0].to(torch.bfloat16).double()
+    model.zero_grad(set_to_none=True)
+    return flat(grads)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("clipping", get_args(Clipping))
+def test_under_bfloat16_autocast_it_equals_a_loop_under_autocast(clipping, checkpointing):
+    """Alone in its pass a row adds what autocast says; beside others of its length it adds factors, whose product nobody rounds."""
+    examples = rows_of(LENGTHS[:5])
+    assert [len(one.rows) for one in passes(examples, 5)] == [5]
+    loop = looped(full(tied=False), examples, clipping=clipping, loss=under_autocast)
+    assert apart(ours(full(tied=False, checkpointing=checkpointing), examples, size=1, clipping=clipping, loss=under_autocast), loop) < 1e-5
+    model, weights = full(tied=False)
+    sizes = [weights[name].numel() for name in sorted(weights)]
+    wanted = sum(clipped(unrounded(model, weights, row), sizes, clip=1.0, clipping=clipping) for row in examples)
+    assert 1e-4 < apart(loop, wanted) < 2e-3
+    assert (
+        apart(ours(full(tied=False, checkpointing=checkpointing), examples, size=5, clipping=clipping, loss=under_autocast), wanted) < 1e-5
+    )
 
 
 def test_a_trained_head_has_the_losses_and_gradients_of_the_logits_of_all_positions():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -118,6 +119,32 @@ def test_a_resumed_run_goes_on_from_its_checkpoint_with_what_is_left(tmp_path, t
     figures = job.run(again)
     assert (figures.steps, figures.resumed_from) == (5, 3)
     assert later.leases == [1, 1, 0]
+
+
+def test_a_checkpoint_holds_nothing_of_the_noise_and_going_on_from_it_twice_draws_it_twice(tmp_path, tiny_folder):
+    """Who holds a checkpoint and what came of it would subtract the noise of a stream that goes on where it was."""
+    calm = SETTINGS.model_copy(update={"learning_rate": 0.01})
+    made, channel = start(tmp_path, tiny_folder, plan=plan_of(rate=1.0, steps=2), settings=calm, stop_at=1)
+    with pytest.raises(Interrupted):
+        job.run(made)
+    _, slot = channel.checkpoints[-1]
+    checkpoint = (slot, made.keys.data[slot.slot])
+    vault = Vault(tmp_path)
+    vault.keys[slot.slot] = checkpoint[1]
+    held = vault.as_input(slot)
+    kept = load_tensors(read_file(held, checkpoint[1], "state.safetensors"))
+    assert {name.split("/")[0] for name in kept} == {"weight", "momentum_buffer"}
+    told = {"format", "settings", "rows", "step", "losses", "tokens", "eval_before"}
+    assert json.loads(read_file(held, checkpoint[1], "state.json")).keys() == told
+    again = [
+        start(tmp_path / name, tiny_folder, plan=plan_of(rate=1.0, steps=2), settings=calm, left=1, checkpoint=checkpoint)[0]
+        for name in "ab"
+    ]
+    for one in again:
+        assert job.run(one).steps == 2
+    a, b = (weights_of(one) for one in again)
+    for name in a:
+        assert float((a[name] == b[name]).float().mean()) < 0.01
 
 
 def test_units_of_whom_nothing_is_left_are_drawn_like_others_where_imported_records_are_promised_something():
@@ -339,6 +366,33 @@ def test_dropout_is_refused_under_a_plan():
     with pytest.raises(ValueError, match="lora_dropout"):
         TrainOrder(train=dropping, plan=plan_of())
     assert TrainOrder(train=dropping).plan is None
+
+
+def dropping(checkpointing, kernel):
+    torch.manual_seed(5)
+    config = tiny_config()
+    config.attention_dropout = 0.5
+    model = LlamaForCausalLM._from_config(config, attn_implementation=kernel).requires_grad_(requires_grad=False)
+    plan, hints = plan_of(units=10, noise=1e-12, clip=1e-3), PLAIN.model_copy(update={"checkpointing": checkpointing})
+    return PrivateTrainer(model, SETTINGS, plan=plan, hints=hints, padding=2, device="cpu")
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+def test_a_model_that_was_made_with_dropout_learns_privately_without_it(kernel, checkpointing):
+    """Masks fall on places in a pass: whoever goes away moves everybody after them."""
+    rows = examples_of([9, 12, 8, 11, 10, 14, 7, 9])
+    everyone, without = (gradient_of(dropping(checkpointing, kernel), some) for some in (rows, rows[1:]))
+    assert 0.5 < float((everyone - without).norm()) * 5 / 1e-3 <= 1 + 1e-4  # times the 5 units of a step, over the clip norm
+    trainer = dropping(checkpointing, kernel)
+    before = trainer.evaluate(rows).loss
+    assert trainer.step(rows, step=0, steps=9) == pytest.approx(before, abs=0.2)
+    computed = []
+    trainer = dropping(checkpointing, kernel)
+    layer = next(module for module in trainer.model.modules() if type(module).__name__ == "LlamaMLP")
+    layer.register_forward_pre_hook(lambda *_: computed.append(1))
+    gradient_of(trainer, rows)
+    assert len(computed) == (8 if checkpointing else 4)  # passes of two rows; layers are still computed again where memory asks for it
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
