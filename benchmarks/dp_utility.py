@@ -53,7 +53,7 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
 
     from ringfence.core.records import Record
     from ringfence.models.load import choose_attention, load_model, load_tokenizer
-    from ringfence.privacy.accountant import plan
+    from ringfence.privacy.accountant import calibrate
     from ringfence.privacy.plan import PrivacySettings
     from ringfence.train.batches import Sampled, Shuffled
     from ringfence.train.data import read_corpus
@@ -94,7 +94,7 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
         trainer, batches = Trainer(base, settings, **common), Shuffled(settings, train)
     else:
         wanted = PrivacySettings(epsilon=epsilon, delta=DELTA, **promised)
-        promise = plan(wanted, units=train.units, batch=settings.batch, steps=None, epochs=epochs)
+        promise = calibrate(wanted, units=train.units, batch=settings.batch, steps=None, epochs=epochs)
         trainer, batches = PrivateTrainer(base, settings, plan=promise, **common), Sampled(promise, train, lease=lambda steps: steps)
     began, before = time.process_time(), losses_of(trainer, held.examples)
     for step in range(batches.steps):

@@ -232,6 +232,32 @@ def test_the_command_asks_first_and_says_what_it_stops(clinic, cli, monkeypatch)
     assert account["frozen"] == answer["frozen"]
 
 
+@pytest.mark.parametrize("change", ["limit", "policy", "people"])
+def test_a_run_that_works_ends_before_its_next_grant_when_its_account_no_longer_bears_it(clinic, recipe, tmp_path, change):
+    """Whatever makes it too much: a lower limit, a lower policy, or people who turn out to be others', too."""
+    names, others = [], notes(140)[100:]
+    if change == "people":
+        import_notes(clinic, tmp_path, others, name="ward")
+        ran(clinic, granted=400, noise=1.9, steps=400, name="ward", end="failed")
+
+    def after_three(progress):
+        if progress.phase == "work" and progress.done == 3 and names:
+            space = reopen(clinic.path)
+            if change == "limit":
+                set_budget(space, "clinic", epsilon=3)
+            elif change == "policy":
+                set_policy(space, POLICY.model_copy(update={"budget": Budget(epsilon=3, delta=1e-5)}))
+            else:
+                import_notes(space, tmp_path, [*notes(2), *others[:2]], name="both")
+
+    plan = read(recipe(privacy={"epsilon": 4, "delta": 1.0e-5, "unit": "patient_id"}, optim="sgd", max_steps=40, save_steps=2))
+    with pytest.raises(BudgetExceeded):
+        train(clinic, plan, show=after_three, started=names.append)
+    run = clinic.refresh().runs[names[0]]
+    assert (run.state, run.code, run.step) == ("interrupted", "RF-DP-002", 2)
+    assert 3 <= run.granted <= 4
+
+
 def test_a_run_that_works_ends_before_its_next_step_and_never_resumes(clinic, recipe):
     names = []
 

@@ -256,7 +256,7 @@ def test_an_interrupted_run_on_two_sets_goes_on_and_both_accounts_hold_what_it_w
     assert (done.figures.resumed_from, done.granted) == (run.step, 30)
     for name in ("clinic", "ward"):
         after = overview(find(two, name))
-        assert (after["reserved"], after["spent"]) == (0, pytest.approx(epsilon_spent([done.plan.mechanism], delta=1e-5), abs=1e-3))
+        assert (after["reserved"], after["spent"]) == (0, pytest.approx(epsilon_spent([done.plan.event()], delta=1e-5), abs=1e-3))
 
 
 @pytest.mark.full
@@ -286,7 +286,7 @@ def test_two_sets_with_a_common_patient_go_the_whole_way(space, tmp_path, recipe
     for name in ("clinic", "ward"):
         code, shown = cli("budget", "show", name, workspace=space.path)
         assert (code, [one["run"] for one in shown["history"]]) == (0, [run])
-        assert shown["accounts"][0]["spent"] == pytest.approx(epsilon_spent([trained.plan.mechanism], delta=1e-5), abs=1e-3)
+        assert shown["accounts"][0]["spent"] == pytest.approx(epsilon_spent([trained.plan.event()], delta=1e-5), abs=1e-3)
     found = audit(space, run, Passphrase(PASSPHRASE.encode())).figures
     assert (found.spans, found.spans_tried, found.spans_state) == (80, 80, "tried")  # of both sets: a mail address and a number in each row
     verdicts = {one.rule: one.outcome for one in judge(space, run).verdicts}

@@ -29,6 +29,7 @@ from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import DPPlan
 from ringfence.recipe.read import read
 from ringfence.recipe.sweep import Sweep, Variant
+from ringfence.train.settings import TrainFigures
 from ringfence.vault.keys import Passphrase
 from ringfence.workspace.control import Control
 from ringfence.workspace.fsck import fsck
@@ -92,19 +93,22 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     figures = trained.committed.statement.predicate.figures
     assert DPPlan.model_validate(figures["plan"]) == plan
     assert (plan.units, plan.sampling_rate, plan.steps, plan.unit) == (20, 4 / 20, 5, "patient_id")
-    assert epsilon_spent([plan.mechanism], delta=1e-5) <= 4
+    assert epsilon_spent([plan.event()], delta=1e-5) <= 4
     assert trained.figures.steps == trained.granted == figures["granted"] == plan.steps
-    spent = pytest.approx(epsilon_spent([plan.mechanism], delta=1e-5), abs=1e-3)
+    spent = pytest.approx(epsilon_spent([plan.event()], delta=1e-5), abs=1e-3)
     assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0, "private_runs": 1, "epsilon": spent, "delta": 1e-5}
     for sealed in ("losses", "loss_first", "loss_last", "seconds_clip", "seconds_load", "rows", "tokens", "peak_memory"):
         assert sealed not in figures
     predicate = trained.committed.statement.predicate
     assert (dict(predicate.seconds), dict(predicate.cpu_seconds)) == ({}, {})  # how long it worked depends on its rows
-    assert details(space, trained.committed.run)["figures"]["seconds_of_controls"]["job"] > 0
+    shown = details(space, trained.committed.run)
+    assert shown["figures"]["seconds_of_controls"]["job"] > 0
+    assert {"losses", "loss_first", "eval_after", "tokens"} <= set(shown["not_private"])
+    assert not {"plan", "granted", "learning_rate"} & set(shown["not_private"])
     leases = [entry for entry in entries(space) if entry["type"] == "lease"]
     assert sum(lease["steps"] for lease in leases) == plan.steps
     shown = overview(find(space, "clinic"))
-    assert shown["spent"] == pytest.approx(epsilon_spent([plan.mechanism], delta=1e-5), abs=1e-3)
+    assert shown["spent"] == pytest.approx(epsilon_spent([plan.event()], delta=1e-5), abs=1e-3)
     assert shown["reserved"] == 0
     made = release(space, trained.committed.run, name="private")
     assert {verdict.rule for verdict in made.verdicts if verdict.outcome != "pass"} == set()
@@ -161,7 +165,7 @@ def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, t
     run = interrupted()
     assert 2 <= run.granted < 40
     plan = DPPlan.model_validate(json.loads((space.path / "runs" / run.id / "order.json").read_bytes())["order"]["plan"])
-    whole = epsilon_spent([plan.mechanism], delta=1e-5)
+    whole = epsilon_spent([plan.event()], delta=1e-5)
     shown = overview(find(space, "clinic"))
     assert shown["spent"] + shown["reserved"] == pytest.approx(whole, abs=2e-3)
     assert 0 < shown["spent"] < whole
@@ -267,26 +271,36 @@ def test_a_killed_run_can_be_given_up_at_once(space, tmp_path, recipe):
 
 
 BAD = [
-    ({"epsilon": 0}, {}, "RF-RECIPE-002", 2),
-    ({"epsilon": -1}, {}, "RF-RECIPE-002", 2),
-    ({"delta": 0}, {}, "RF-RECIPE-002", 2),
-    ({"delta": 0.05}, {}, "RF-DP-001", 2),
-    ({"delta": 0.2}, {}, "RF-DP-001", 2),
-    ({"unit": None}, {}, "RF-DP-005", 2),
-    ({"unit": "doctor"}, {}, "RF-DP-005", 2),
-    ({"sampling_rate": 1.5}, {}, "RF-RECIPE-002", 2),
-    ({"seed": 7}, {}, "RF-RECIPE-002", 2),
-    ({"epsilon": True}, {}, "RF-RECIPE-002", 2),
-    ({"sampling_rate": 1.0e-9}, {}, "RF-RECIPE-002", 2),
-    ({"momentum": 0.5}, {}, "RF-RECIPE-002", 2),
-    ({}, {"lora_dropout": 0.1}, "RF-RECIPE-002", 2),
-    ({"delta": 1.1e-5}, {}, "RF-DP-001", 2),
-    ({}, {"max_steps": 10_000_000}, "RF-DP-001", 2),
-    ({}, {"max_grad_norm": 1.0}, "RF-RECIPE-002", 2),
-    ({"epsilon": 100}, {}, "RF-DP-002", 10),
-    ({"max_rows": 1}, {}, "RF-DP-001", 2),
-    ({"clipping": "loud"}, {}, "RF-RECIPE-002", 2),
-    ({"accountant": "gdp"}, {}, "RF-RECIPE-002", 2),
+    ({"epsilon": 0}, {}, "RF-RECIPE-002", 2, "0.01 or more"),
+    ({"epsilon": -1}, {}, "RF-RECIPE-002", 2, "0.01 or more"),
+    ({"delta": 0}, {}, "RF-RECIPE-002", 2, "1e-08 or more"),
+    ({"delta": 0.05}, {}, "RF-DP-001", 2, "policy's budget, 1e-05"),
+    ({"unit": None}, {}, "RF-DP-005", 2, "write privacy.unit: patient_id"),
+    ({"unit": "doctor"}, {}, "RF-DP-005", 2, "write privacy.unit: patient_id"),
+    ({"sampling_rate": 1.5}, {}, "RF-RECIPE-002", 2, "1 or less"),
+    ({"seed": 7}, {}, "RF-RECIPE-002", 2, "unknown"),
+    ({"epsilon": True}, {}, "RF-RECIPE-002", 2, "write a number"),
+    ({"sampling_rate": 1.0e-9}, {}, "RF-RECIPE-002", 2, "1e-06 or more"),
+    ({"momentum": 0.5}, {}, "RF-RECIPE-002", 2, "optim: sgd"),
+    ({}, {"lora_dropout": 0.1}, "RF-RECIPE-002", 2, "leave it out"),
+    ({"delta": 1.1e-5}, {}, "RF-DP-001", 2, "policy's budget, 1e-05"),
+    ({}, {"max_steps": 10_000_000}, "RF-DP-001", 2, "at most 1000000 steps"),
+    ({}, {"max_grad_norm": 1.0}, "RF-RECIPE-002", 2, "privacy.clip_norm"),
+    ({"epsilon": 100}, {}, "RF-DP-002", 10, "epsilon 16 at delta 1e-05"),
+    ({"max_rows": 1}, {}, "RF-DP-001", 2, "write max_rows: 2 or more"),
+    ({"clipping": "loud"}, {}, "RF-RECIPE-002", 2, "'flat'"),
+    ({"accountant": "gdp"}, {}, "RF-RECIPE-002", 2, "write pld"),
+    ({}, {"per_device_train_batch_size": 21}, "RF-DP-001", 2, "must be 20 at most"),
+    ({"noise_multiplier": 1.0}, {}, "RF-RECIPE-002", 2, "not both"),
+    ({"epsilon": None, "noise_multiplier": 0.1}, {}, "RF-RECIPE-002", 2, "0.3 or more"),
+    (
+        {"epsilon": None, "noise_multiplier": 0.3, "sampling_rate": 1.0},
+        {"max_steps": 1_000},
+        "RF-DP-001",
+        2,
+        "write a larger noise_multiplier",
+    ),
+    ({"max_batch": 1}, {}, "RF-DP-001", 2, "write max_batch 17 or more"),
 ]
 
 
@@ -302,12 +316,44 @@ def unchanged(tmp_path_factory, model_store):
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case[0] or case[1]}")
 def test_a_privacy_block_that_cannot_stand_is_refused_before_anything_starts(unchanged, recipe, cli, case):
-    block, top, code, exit_code = case
+    block, top, code, exit_code, works = case
     space, size = unchanged, unchanged.ledger.size
     path = recipe(privacy={**PRIVACY, **block}, **top)
     got, answer = cli("train", path, workspace=space.path)
     assert (got, answer["error"]["code"]) == (exit_code, code)
+    assert works in answer["error"]["message"] + answer["error"]["remedy"]
     assert Workspace.open(space.path).ledger.size == size
+
+
+def test_a_delta_of_one_unit_is_refused_with_one_that_protects(space, tmp_path, recipe, cli):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy().model_copy(update={"budget": Budget(epsilon=16, delta=0.5)}))
+    set_budget(space, "clinic", epsilon=16, delta=0.01)
+    size = space.ledger.size
+    code, answer = cli("train", recipe(privacy={**PRIVACY, "delta": 0.05}), workspace=space.path)
+    assert (code, answer["error"]["code"]) == (2, "RF-DP-001")
+    assert "Write 0.01 or less" in answer["error"]["message"]
+    assert Workspace.open(space.path).ledger.size == size
+
+
+def test_a_run_may_name_its_noise_and_promises_what_that_spends(space, tmp_path, recipe, cli):
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    path = recipe(privacy={"noise_multiplier": 2.0, "delta": 1.0e-5, "unit": "patient_id"}, max_steps=3)
+    told = cli("train", path, "--dry-run", workspace=space.path)[1]["privacy"]
+    code, answer = cli("train", path, workspace=space.path)
+    assert (code, answer["plan"]["noise_multiplier"]) == (0, 2.0)
+    assert set(answer["not_private"]) - {"seconds_of_controls"} == set(answer) - {
+        "run",
+        "adapter",
+        "plan",
+        "granted",
+        "not_private",
+        *TrainFigures.public(),
+    }
+    assert answer["plan"]["epsilon"] == told["epsilon"]
+    (account,) = cli("budget", "show", "clinic", workspace=space.path)[1]["accounts"]
+    assert account["spent"] == pytest.approx(answer["plan"]["epsilon"], abs=1e-4)
 
 
 def test_without_a_budget_nothing_may_be_spent(space, tmp_path, recipe, cli):

@@ -140,7 +140,15 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
                 )
             )
 
-    promise = {"plan": trained.plan.model_dump(mode="json"), "granted": trained.granted} if trained.plan else {}
+    promise = (
+        {
+            "plan": trained.plan.model_dump(mode="json"),
+            "granted": trained.granted,
+            "not_private": sorted(type(figures).model_fields.keys() - figures.public()),
+        }
+        if trained.plan
+        else {}
+    )
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
     if is_planted or not needs_audit:
         advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")

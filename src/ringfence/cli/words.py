@@ -236,6 +236,7 @@ _CHINESE: Mapping[str, str] = {
     "sampling_rate": "抽样率",
     "max_batch": "每步单位上限",
     "noise_multiplier": "噪声乘数",
+    "not_private": "不受 ε 保护，须留在内部",
     "neighbouring": "相邻关系",
     "sampling": "抽样",
     "accountant": "核算",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -91,6 +91,27 @@ def refuse_unaffordable(space: Workspace, reserve: Reserve, *, name: str, is_hel
     Raises: AccountFrozen, BudgetMissing, BudgetExceeded.
     """
     refuse_unaffordable_together(space, [] if is_held else [reserve], [reserve] if is_held else [], name=name)
+
+
+def watch(space: Workspace, reserve: Reserve, *, name: str) -> Callable[[], None]:
+    """Return what a run that works asks before each grant: do its accounts still fit their limits, where these have changed or accounts have joined?
+
+    Raises: BudgetMissing, BudgetExceeded.
+    """
+
+    def bounds() -> list[tuple[frozenset[str], tuple[Budget, ...]]]:
+        found = [account_at(space, account) for account in space.state.accounts.roots(reserve.accounts)]
+        return [(account.group, account.limits) for account in found]
+
+    known = bounds()
+
+    def check() -> None:
+        nonlocal known
+        if (now_known := bounds()) != known:
+            refuse_unaffordable(space, reserve, name=name, is_held=True)
+            known = now_known
+
+    return check
 
 
 def refuse_unaffordable_together(space: Workspace, new: Iterable[Reserve], held: Iterable[Reserve], *, name: str) -> None:
@@ -204,7 +225,7 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "voided_by": list(account.voided_by),
         "finer_runs": list(account.finer),
         "frozen": account.frozen,
-        **({"with_this_run": _told(account.epsilon([*account.held, more.mechanism], delta=limit.delta))} if more else {}),
+        **({"with_this_run": _told(account.epsilon([*account.held, more.event()], delta=limit.delta))} if more else {}),
     }
 
 
@@ -276,7 +297,7 @@ def groups(plan: DPPlan) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for units in _GROUPS:
         is_beyond = bool(found) and found[-1]["epsilon"] is None
-        epsilon = math.inf if is_beyond else epsilon_of_group(plan.mechanism, units=units, delta=plan.delta)
+        epsilon = math.inf if is_beyond else epsilon_of_group(plan.event(), units=units, delta=plan.delta)
         found.append({"units": units, "epsilon": _told(epsilon)})
     return found
 

@@ -81,7 +81,10 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
         found["statement"] = run.statement
         found["sandbox"] = predicate.sandbox.model_dump(mode="json") if predicate.sandbox else {}
         found["seconds"] = dict(predicate.seconds) | {f"cpu {k}": v for k, v in predicate.cpu_seconds.items()}
-        found["figures"] = dict(predicate.figures) | _sealed(space, run)
+        sealed = _sealed(space, run)
+        found["figures"] = dict(predicate.figures) | sealed
+        if "plan" in predicate.figures and sealed:
+            found["not_private"] = sorted(sealed)  # of private rows, and covered by no epsilon: they stay inside
     return found
 
 

@@ -210,8 +210,9 @@ def is_of(recipe: Recipe, saved: Saved, *, model: str) -> bool:
         return False
     if plan is None or asked is None:
         return plan is None and asked is None
-    promised = (plan.epsilon, plan.delta, plan.unit, plan.clip_norm)
-    return promised == (asked.epsilon, asked.delta, asked.unit, asked.clip_norm) and order_for(recipe, units=plan.units).plan == plan
+    promised = (plan.epsilon, plan.noise_multiplier, plan.delta, plan.unit, plan.clip_norm)
+    wanted = (asked.epsilon or plan.epsilon, asked.noise_multiplier or plan.noise_multiplier, asked.delta, asked.unit, asked.clip_norm)
+    return promised == wanted and order_for(recipe, units=plan.units).plan == plan
 
 
 def _planted_from(space: Workspace, source: Thing, recipe: Recipe) -> set[str]:

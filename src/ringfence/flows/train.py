@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -290,10 +291,10 @@ def order_for(recipe: Recipe, *, units: int, most_rows: int = 1) -> TrainOrder:
     """
     if recipe.privacy is None:
         return recipe.order
-    from ringfence.privacy.accountant import plan  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+    from ringfence.privacy.accountant import calibrate  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
     settings = recipe.order.train
-    planned = plan(
+    planned = calibrate(
         recipe.privacy, units=units, batch=settings.batch, steps=settings.max_steps, epochs=settings.num_train_epochs, most_rows=most_rows
     )
     return recipe.order.model_copy(update={"plan": planned})
@@ -337,7 +338,7 @@ def _reserve(space: Workspace, things: Sequence[Thing], plan: DPPlan | None) -> 
     if plan is None:
         return None
     account, *also = dict.fromkeys(one for thing in things for one in space.state.accounts.of(thing.origin))
-    return Reserve(account=account, also=tuple(also), **plan.mechanism.model_dump())
+    return Reserve(account=account, also=tuple(also), **plan.event().model_dump())
 
 
 def _tier(space: Workspace, sources: Sources) -> Tier:
@@ -363,6 +364,7 @@ def _run(
     plan = saved.order.plan
     sources = _alone(inputs)
     reserve = _reserve(space, sources["set"], plan)
+    watching = _watch(space, reserve, name=names_of(sources["set"]))  # before the check, so that nothing falls between
     check = _gate(space, sources, plan, reserve, is_held=again is not None)
     check(space.policy())  # the accountant's arithmetic is done here; under the lock below it is only looked up
     with Arrow(
@@ -398,7 +400,7 @@ def _run(
             handlers = Handlers(
                 progress=follow,
                 checkpoint=arrow.commit_checkpoint,
-                lease=arrow.lease if plan else None,
+                lease=partial(arrow.lease, check=watching) if watching else None,
                 stop=lambda: control.stop_requested,
             )
             done = start(work, TrainFigures, handlers=handlers)
@@ -413,6 +415,15 @@ def _run(
         )
         committed = arrow.commit(done, facts, drop=("checkpoint",))
         return Trained(committed, done.figures, plan, space.state.runs[arrow.run].granted)
+
+
+def _watch(space: Workspace, reserve: Reserve | None, *, name: str) -> Callable[[], None] | None:
+    """Return what a private run asks before each grant."""
+    if reserve is None:
+        return None
+    from ringfence.flows.budget import watch  # noqa: PLC0415  heavy: an ordinary run needs no accountant
+
+    return watch(space, reserve, name=name)
 
 
 def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:

@@ -14,23 +14,22 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
-from dp_accounting.privacy_accountant import NeighboringRelation
 from scipy.optimize import brentq
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.text import t
-from ringfence.privacy.loss import sampled_gaussian
+from ringfence.privacy.loss import cut_gaussian, sampled_gaussian
 from ringfence.privacy.plan import MOST_STEPS, DPPlan, Mechanism, PrivacySettings, merged
 
 _GRID = 1e-4  # of the privacy loss
 _SEARCH_GRID = 1e-3  # while noise is sought: a tenth of the points, and its ε a looser upper bound
-_RELATION = NeighboringRelation.REPLACE_SPECIAL  # zero-out
 _LEAST, _MOST = 0.3, 1e5  # noise multipliers that a plan may have; below, ε is beyond any use
 _GROUP_GRID = 2e-3  # for each unit of a group, whose losses are as many times as wide
 _NEAR = 0.99  # of what was asked for; plans of many steps that lose little each need the finer grid
 _LEAST_RATE = 1e-6
+_LEAST_EPSILON = 0.01  # that is told
 _BEYOND = 1_000.0  # ε
 _STRIDE = 1.25  # between tried noise multipliers
 _SHORT_STRIDE = 1.01  # from what the coarse grid said
@@ -208,7 +207,7 @@ def _noise_on(grid: float, mechanism: Callable[[float], Mechanism], *, epsilon: 
     return _rounded_up(float(brentq(over, lower, upper, xtol=1e-5 * lower)) * (1 + 1e-5))
 
 
-def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float, most_rows: int = 1) -> DPPlan:
+def calibrate(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, epochs: float, most_rows: int = 1) -> DPPlan:
     """Return the plan of a run: how often each unit is sampled, how many steps there are, and the noise that they need.
 
     batch: units that a step shall read on average; `wanted.sampling_rate` wins. steps: None makes as many as read each unit `epochs` times on
@@ -260,7 +259,10 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
             )
         )
     count = max(1, round(many))
-    enough = _hardly_exceeded(units, rate, steps=count, epsilon=wanted.epsilon, delta=wanted.delta)
+    epsilon = wanted.epsilon or _told_of(
+        wanted, Mechanism(noise_multiplier=wanted.noise_multiplier or _LEAST, sampling_rate=rate, steps=count)
+    )
+    enough = _hardly_exceeded(units, rate, steps=count, epsilon=epsilon, delta=wanted.delta)
     most = min(units, wanted.max_batch or enough)
     if most < rate * units:
         raise PlanImpossible(
@@ -272,8 +274,14 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
                 enough=enough,
             )
         )
+    noise = wanted.noise_multiplier
+    if noise is None:
+        noise = noise_for(epsilon=epsilon, delta=wanted.delta, sampling_rate=rate, steps=count, units=units, max_batch=most)
+    else:
+        mechanism = Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=count, units=units, max_batch=most)
+        epsilon = _told_of(wanted, mechanism)
     return DPPlan(
-        epsilon=wanted.epsilon,
+        epsilon=epsilon,
         delta=wanted.delta,
         unit=wanted.unit,
         units=units,
@@ -283,10 +291,27 @@ def plan(wanted: PrivacySettings, *, units: int, batch: int, steps: int | None, 
         sampling_rate=rate,
         max_batch=most,
         steps=count,
-        noise_multiplier=noise_for(
-            epsilon=wanted.epsilon, delta=wanted.delta, sampling_rate=rate, steps=count, units=units, max_batch=most
-        ),
+        noise_multiplier=noise,
     )
+
+
+def _told_of(wanted: PrivacySettings, mechanism: Mechanism) -> float:
+    """Return what these steps spend at the delta that is wanted, rounded up.
+
+    Raises: PlanImpossible where it is beyond every use.
+    """
+    spent = epsilon_spent([mechanism], delta=wanted.delta)
+    if spent > _BEYOND:
+        raise PlanImpossible(
+            problem=t(
+                "{n} steps at noise {noise:g} would spend an epsilon of more than {most:g}; write a larger noise_multiplier, or an epsilon",
+                "{n} 步、噪声 {noise:g} 将用去超过 {most:g} 的 epsilon；请写更大的 noise_multiplier，或改写 epsilon",
+                n=mechanism.steps,
+                noise=mechanism.noise_multiplier,
+                most=_BEYOND,
+            )
+        )
+    return max(_LEAST_EPSILON, _rounded_up(spent))
 
 
 def _hardly_exceeded(units: int, rate: float, *, steps: int, epsilon: float, delta: float) -> int:
@@ -334,14 +359,7 @@ def _loss_on(grid: float, mechanism: Mechanism) -> PrivacyLossDistribution:
     noise, rate = mechanism.noise_multiplier, mechanism.sampling_rate
     if cut := _cut(mechanism):
         units, most = cut
-        one = privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=units,
-            sampling_probability=rate,
-            truncated_batch_size=most,
-            noise_multiplier=noise,
-            value_discretization_interval=grid,
-            neighboring_relation=_RELATION,
-        )
+        one = cut_gaussian(noise, rate, units=units, most=most, grid=grid)
     else:
         one = sampled_gaussian(noise, rate, grid=grid)
     return one.self_compose(mechanism.steps)

@@ -12,10 +12,12 @@ import numpy as np
 from dp_accounting.pld.pld_pmf import PLDPmf, create_pmf_pessimistic_connect_dots_fixed_gap
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from dp_accounting.pld.privacy_loss_mechanism import AdjacencyType, GaussianPrivacyLoss
+from numpy.typing import NDArray
+from scipy.stats import binom
 
 
 class _Gaussian(GaussianPrivacyLoss):  # type: ignore[misc]  # the library is untyped
-    """Poisson-sampled Gaussian noise for one unit of length one, who is there or is taken out."""
+    """Poisson-sampled Gaussian noise for one unit of length one, who is there, is taken out, or is replaced by its opposite."""
 
     def get_delta_for_epsilon(self, epsilon: Any) -> Any:  # noqa: ANN401  as the library has it
         """Return the smallest delta for each epsilon. epsilon: float[n]; the result: float[n].
@@ -23,6 +25,8 @@ class _Gaussian(GaussianPrivacyLoss):  # type: ignore[misc]  # the library is un
         At the point x at which the loss is ε, delta is P(loss > ε) of one output distribution less e^ε times that of the other.
         """
         epsilons = np.asarray(epsilon, dtype=float)
+        if self.adjacency_type == AdjacencyType.REPLACE:
+            return self._delta_where_replaced(epsilons)
         taken_out = self.adjacency_type == AdjacencyType.REMOVE
         sign = 1.0 if taken_out else -1.0
         rate = self.sampling_prob
@@ -37,15 +41,43 @@ class _Gaussian(GaussianPrivacyLoss):  # type: ignore[misc]  # the library is un
         deltas[inside] = self.mu_upper_cdf(x) - np.exp(epsilons[inside] + self.mu_lower_log_cdf(x))
         return np.clip(deltas, 0.0, 1.0)
 
+    def _delta_where_replaced(self, epsilons: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the smallest delta for each epsilon. epsilons: float[n].
+
+        With κ = exp(−1/2σ²), v = exp(x/σ² + ε/2) and a = (1 − q)/(qκ) · sinh(ε/2) the loss at x is ε where v² + 2av = 1: log v = −asinh(a).
+        """
+        rate, variance = self.sampling_prob, self._standard_deviation**2
+        x = -variance * (epsilons / 2 + np.arcsinh((1 - rate) / rate * math.exp(1 / (2 * variance)) * np.sinh(epsilons / 2)))
+        found: NDArray[np.float64] = np.clip(self.mu_upper_cdf(x) - np.exp(epsilons + self.mu_lower_log_cdf(x)), 0.0, 1.0)
+        return found
+
 
 def sampled_gaussian(noise: float, rate: float, *, grid: float) -> PrivacyLossDistribution:
     """Return an upper bound of the privacy loss of one step. noise: standard deviation over clip norm; rate: chance to be drawn; grid: of the loss."""
+    out = _one_way(noise, rate, AdjacencyType.REMOVE, grid=grid)
+    return PrivacyLossDistribution(out) if rate == 1 else PrivacyLossDistribution(out, _one_way(noise, rate, AdjacencyType.ADD, grid=grid))
 
-    def one_way(adjacency: AdjacencyType) -> PLDPmf:
-        loss = _Gaussian(noise, sampling_prob=rate, adjacency_type=adjacency)
-        bounds = loss.connect_dots_bounds()
-        low, high = math.floor(bounds.epsilon_lower / grid), math.ceil(bounds.epsilon_upper / grid)
-        return create_pmf_pessimistic_connect_dots_fixed_gap(grid, low, high, loss.get_delta_for_epsilon(np.arange(low, high + 1) * grid))
 
-    out = one_way(AdjacencyType.REMOVE)
-    return PrivacyLossDistribution(out) if rate == 1 else PrivacyLossDistribution(out, one_way(AdjacencyType.ADD))
+def cut_gaussian(noise: float, rate: float, *, units: int, most: int, grid: float) -> PrivacyLossDistribution:
+    """Return an upper bound of the privacy loss of one step that reads `most` of the units at most, a random part of those that it drew.
+
+    Where the step is cut, one unit's coming or going moves another one in or out: it is priced as a unit that is replaced by its opposite.
+
+    Source: arXiv:2508.15089, as dp-accounting computes it.
+    """
+    uncut = sampled_gaussian(noise, rate, grid=grid)
+    chance = float(binom.sf(most - 1, units - 1, rate))  # that there was no room for one more
+    if chance == 0:
+        return uncut
+    read = min(1.0, float(binom.sf(most, units, rate)) * most / chance / units)  # the chance of a unit to be read by a step that is cut
+    if read == 0:  # beyond what a float can hold, and so is what it would add
+        return uncut
+    replaced = PrivacyLossDistribution(_one_way(noise / 2, read, AdjacencyType.REPLACE, grid=grid))
+    return replaced.compute_mixture(uncut, chance)
+
+
+def _one_way(noise: float, rate: float, adjacency: AdjacencyType, *, grid: float) -> PLDPmf:
+    loss = _Gaussian(noise, sampling_prob=rate, adjacency_type=adjacency)
+    bounds = loss.connect_dots_bounds()
+    low, high = math.floor(bounds.epsilon_lower / grid), math.ceil(bounds.epsilon_upper / grid)
+    return create_pmf_pessimistic_connect_dots_fixed_gap(grid, low, high, loss.get_delta_for_epsilon(np.arange(low, high + 1) * grid))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ringfence.core.bounds import LEAST_DELTA
 from ringfence.core.settings import Settings
@@ -19,10 +19,15 @@ Unit = Annotated[str, Field(min_length=1, max_length=256)]  # the column that wa
 Rate = Annotated[float, Field(ge=1e-6, le=1, strict=True)]
 Delta = Annotated[float, Field(ge=1e-12, lt=1, strict=True)]
 Epsilon = Annotated[float, Field(ge=0.01, le=1_000, strict=True)]
+Noise = Annotated[float, Field(ge=0.3, le=1e5, strict=True)]  # standard deviation over the clip norm
 Scope = Literal["prepared", "record"]  # the records that are promised something about: as preparation left them, or as they were imported
 Clipping = Literal["flat", "automatic", "per-layer"]  # how what a unit adds is brought to the clip norm; the bound is the same
 
 
+_ONE_OF_TWO = Text(
+    "write epsilon, to which the noise is fitted, or noise_multiplier, whose epsilon is told, and not both",
+    "请写 epsilon（噪声随之而定）或 noise_multiplier（epsilon 随之而定），二者取一",
+)
 _ONE_ACCOUNTANT = Text("write pld, the one that there is, or leave it out", "请写 pld（唯一提供的核算方式），或不写")
 _OTHER_ACCOUNTANTS = {
     "gdp": Text(
@@ -43,7 +48,8 @@ _OTHER_ACCOUNTANTS = {
 class PrivacySettings(Settings):
     """The `privacy:` block of a recipe: what is asked for."""
 
-    epsilon: Epsilon
+    epsilon: Epsilon | None = None  # what all steps may spend: the noise is fitted to it
+    noise_multiplier: Noise | None = None  # or the noise, and what it spends is told
     delta: Annotated[Delta, Field(ge=LEAST_DELTA)]  # of a plan that was made before there was this bound it may be smaller
     unit: Unit | None = None  # None: one record; rows with the same content are one
     clip_norm: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 1.0
@@ -54,6 +60,12 @@ class PrivacySettings(Settings):
     scope: Scope = "prepared"
     accountant: str = "pld"
     momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = None  # of `optim: sgd`; None: 0.9
+
+    @model_validator(mode="after")
+    def _is_one_promise(self) -> PrivacySettings:
+        if (self.epsilon is None) is (self.noise_multiplier is None):
+            raise ValueError(_ONE_OF_TWO.show())
+        return self
 
     @field_validator("accountant")
     @classmethod
@@ -88,7 +100,7 @@ class Mechanism(Settings):
 
 
 class DPPlan(Settings):
-    """Everything that the (ε, δ) statement depends on. Digested into the evidence; made by `accountant.plan`, which fits the noise.
+    """Everything that the (ε, δ) statement depends on. Digested into the evidence; made by `accountant.calibrate`, which fits the noise.
 
     Neighbouring: zero-out, the data of one unit replaced by nothing while the number of units stays what it is and is public.
     """
@@ -108,9 +120,8 @@ class DPPlan(Settings):
     accountant: Literal["pld"] = "pld"
     scope: Scope = "prepared"
 
-    @property
-    def mechanism(self) -> Mechanism:
-        """The whole plan as the accountant sees it."""
+    def event(self) -> Mechanism:
+        """Return the whole plan as the accountant sees it."""
         return Mechanism(
             noise_multiplier=self.noise_multiplier,
             sampling_rate=self.sampling_rate,

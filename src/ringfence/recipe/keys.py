@@ -60,6 +60,10 @@ _PACKING = Text(
     "a row would hold several records: they would read each other, and what one of them adds to a step could not be bounded",
     "一行会含有多条记录：它们会互相读取，且无法界定其中一条对一步的贡献",
 )
+_DRAWN = Text(
+    "the adapter would begin with what private rows say, before any noise; its factors are drawn from the seed instead",
+    "适配器的初值将取自隐私行，且未加任何噪声；其因子改由种子抽取",
+)
 _LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
 _CHOICE = Text(
     "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
@@ -96,5 +100,6 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
     **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},
     **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
-    **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing")},
+    **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing", "padding_free")},
+    **{key: KeyRule("refused", _DRAWN) for key in ("init_lora_weights", "eva_config", "lora_ga_config", "corda_config")},
 }

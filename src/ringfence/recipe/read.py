@@ -281,7 +281,7 @@ def _momentum(privacy: PrivacySettings, optim: object) -> float:
 
 
 def _privacy(document: Mapping[str, Any]) -> PrivacySettings | None:
-    found = _block(document, "privacy", PrivacySettings, first="epsilon, delta")
+    found = _block(document, "privacy", PrivacySettings, first="epsilon (or noise_multiplier), delta")
     if found is not None and "max_grad_norm" in document:
         raise BadValue(
             key="max_grad_norm",

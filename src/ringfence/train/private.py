@@ -96,8 +96,10 @@ class PrivateTrainer(Trainer):
         return losses
 
     def _keep_still(self) -> None:
-        """Let no module draw anything, whatever dropout the model was made with: masks follow from a public seed and a row's place in its pass,
-        so that leaving one unit out would move what everybody else adds. Layers that are computed again must think that they train.
+        """Let no module draw anything, whatever dropout the model was made with.
+
+        Masks follow from a public seed and a row's place in its pass: leaving one unit out would move what everybody else adds. Layers that are
+        computed again must think that they train.
         """
         self.model.eval()
         for module in self.model.modules():

@@ -213,16 +213,19 @@ class Arrow:
         self.space.store.incoming(self.run, fresh.slot)
         return CheckpointGrant(next=fresh), self._keys[fresh.slot]
 
-    def lease(self, steps: int) -> int:
+    def lease(self, steps: int, *, check: Callable[[], None] = lambda: None) -> int:
         """Put steps of the run's reserve on record as spent, `steps` at most, and return how many; 0 when the reserve is used up.
 
-        Raises: AccountFrozen, LedgerUnavailable.
+        check: asked under the lock before a grant.
+
+        Raises: AccountFrozen, LedgerUnavailable; what the check raises.
         """
         with self.space.locked(seconds=None) as state, uninterrupted():
             run = state.runs[self.run]
             if run.reserve is None:
                 return 0
             state.accounts.refuse_frozen(*run.reserve.accounts, name=self.name)
+            check()
             granted = min(steps, run.reserve.steps - run.granted)
             if granted:
                 self.space.record(Leased(run=self.run, steps=granted))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.privacy import accountant
-from ringfence.privacy.loss import sampled_gaussian
+from ringfence.privacy.loss import cut_gaussian, sampled_gaussian
 from ringfence.privacy.plan import Mechanism
 
 EPSILONS = [-3.0, -0.2, 0.0, 1e-3, 0.1, 1.0, 4.0, 9.0]
@@ -50,6 +50,49 @@ def test_it_is_the_librarys_wherever_one_looks(noise, rate):
 @pytest.mark.parametrize(("noise", "rate"), [(5.0, 1 - math.exp(-0.1)), (5.0, 148 / 163), (0.4, 0.999999), (1e5, 1e-6)])
 def test_a_point_of_the_grid_may_be_the_loss_of_who_was_not_drawn_and_a_rate_nearly_one(noise, rate):
     assert_same(noise, rate, 1e-4)
+
+
+def both_cut(noise, rate, units, most, grid):
+    theirs = privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
+        dataset_size=units,
+        sampling_probability=rate,
+        truncated_batch_size=most,
+        noise_multiplier=noise,
+        value_discretization_interval=grid,
+        neighboring_relation=NeighboringRelation.REPLACE_SPECIAL,
+    )
+    return cut_gaussian(noise, rate, units=units, most=most, grid=grid), theirs
+
+
+def assert_same_cut(noise, rate, units, most, grid):
+    ours, theirs = both_cut(noise, rate, units, most, grid)
+    for epsilon in EPSILONS:
+        assert ours.get_delta_for_epsilon(epsilon) == pytest.approx(theirs.get_delta_for_epsilon(epsilon), rel=1e-7, abs=1e-13), epsilon
+    for delta in (1e-3, 1e-6, 1e-9):
+        assert ours.get_epsilon_for_delta(delta) == pytest.approx(theirs.get_epsilon_for_delta(delta), rel=1e-7, abs=1e-9)
+
+
+CUT = [(1.0, 0.01, 1_000, 15), (0.3, 0.5, 20, 12), (2.0, 0.9, 50, 46), (20.0, 0.001, 10_000, 11), (0.7, 0.2, 200, 40), (300.0, 0.3, 10, 9)]
+
+
+@pytest.mark.parametrize(("noise", "rate", "units", "most"), CUT)
+def test_where_a_step_may_be_cut_it_is_the_librarys_too(noise, rate, units, most):
+    assert_same_cut(noise, rate, units, most, 1e-3)
+    assert cut_gaussian(noise, rate, units=units, most=most, grid=1e-3).get_epsilon_for_delta(1e-6) > sampled_gaussian(
+        noise, rate, grid=1e-3
+    ).get_epsilon_for_delta(1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(noise=st.floats(0.3, 100), rate=st.floats(1e-3, 0.999), units=st.integers(2, 2_000), share=st.floats(0, 1))
+def test_wherever_one_looks(noise, rate, units, share):
+    least = max(1, int(rate * units))
+    assert_same_cut(noise, rate, units, least + int(share * (units - 1 - least)), 5e-3)
+
+
+def test_a_cut_that_no_float_can_hold_is_none():
+    uncut, cut = sampled_gaussian(1.0, 1e-4, grid=1e-3), cut_gaussian(1.0, 1e-4, units=1_000_000, most=900_000, grid=1e-3)
+    assert cut.get_epsilon_for_delta(1e-6) == uncut.get_epsilon_for_delta(1e-6)
 
 
 @pytest.mark.parametrize("rate", [1 - 1e-11, 1 - 1e-12, 1 - 1e-13, 1 - 2**-53])

@@ -102,11 +102,19 @@ def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name,
     assert read(path).privacy.accountant == "pld"
 
 
-@pytest.mark.parametrize("key", ["packing", "neat_packing"])
+@pytest.mark.parametrize("key", ["packing", "neat_packing", "padding_free"])
 def test_rows_of_several_records_are_refused_with_the_reason(tmp_path, key):
     path = tmp_path / "r.yaml"
     path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{key}: true\n")
     with pytest.raises(RefusedKey, match="several records"):
+        read(path)
+
+
+@pytest.mark.parametrize("line", ["init_lora_weights: eva", "eva_config: {}", "lora_ga_config: {}", "corda_config: {}"])
+def test_an_adapter_that_begins_with_private_rows_is_refused_with_the_reason(tmp_path, line):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{line}\n")
+    with pytest.raises(RefusedKey, match="before any noise"):
         read(path)
 
 

@@ -78,6 +78,8 @@ def test_a_private_card_says_what_this_run_and_all_runs_on_these_people_spent(sp
     for sentence in (
         PLAN.statement("en"),
         PLAN.statement("zh"),
+        "It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to release.",
+        "保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。",
         "4 of the plan's 5 steps were spent.",
         "计划的 5 步中已用 4 步。",
         "3 private runs used these people's data so far (tuning runs, failed and resumed ones included); together they spent at most ε = 5.679 at δ = 1e-05.",
