@@ -9,12 +9,15 @@ import pytest
 from ringfence.core.errors import BudgetExceeded, Interrupted, PolicyRefused
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
 from ringfence.flows.budget import find, overview
+from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.runs import details, request_stop
-from ringfence.flows.sweep import carry_out, lay_out
+from ringfence.flows.sweep import carry_out, lay_out, write_page
 from ringfence.recipe.sweep import sweep
-from tests.flows.conftest import import_notes, notes
+from ringfence.vault.keys import Passphrase
+from tests.flows.conftest import PASSPHRASE, import_notes, notes
 
+AUDITOR = Passphrase(b"another person's words")
 PRIVACY = {"epsilon": 8, "delta": 1.0e-5, "unit": "patient_id"}
 
 
@@ -76,3 +79,28 @@ def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(s
     assert f"{private['loss']:.3f}" in document
     assert f"{ordinary['loss']:.3f}" in document
     assert (cli(*swept, "--html", page, workspace=space.path)[0], page.read_text()) == (2, document)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_200)
+def test_beside_what_each_epsilon_costs_stands_what_its_run_remembers(tmp_path, model_store, recipe, cli):
+    """Two runs on eager settings: the ordinary one learns its canaries by heart, the private one does not; the picture tells."""
+    space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()), auditor=AUDITOR)
+    import_notes(space, tmp_path, notes(40))
+    import_notes(space, tmp_path, notes(60)[40:], name="heldout")
+    set_policy(space, policy())
+    eager = {"lora_rank": 8, "max_steps": 120, "per_device_train_batch_size": 8}
+    path = recipe(
+        privacy=PRIVACY, audit={"secrets": 12, "in_out": 30, "exceed_cap": True}, eval_dataset="heldout", **eager, learning_rate=0.02
+    )
+    wanted = sweep(path, "privacy.epsilon", [("2", 2), ("none", "none")])
+    private, ordinary = carry_out(space, lay_out(space, wanted), auditor=AUDITOR, bar=lambda _: contextlib.nullcontext(lambda _: None))
+    assert (private.epsilon, ordinary.epsilon) == (2, None)
+    assert ordinary.audit.extracted > private.audit.extracted == 0
+    assert ordinary.audit.auc.value > 0.7 > private.audit.auc.value
+    planned = lay_out(space, wanted)
+    page = write_page(planned, carry_out(space, planned, auditor=AUDITOR, bar=None), tmp_path / "frontier.html").read_text()
+    for one in (private, ordinary):
+        assert f"{one.audit.auc.value:.2f}" in page
+        assert f"{one.loss:.3f}" in page
+    assert [run.intent.arrow for run in space.refresh().runs.values()].count("audit") == 2  # none is made twice
