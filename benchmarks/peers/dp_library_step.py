@@ -147,7 +147,7 @@ def main(side: str, model: str, rank: int, tokens: int, rows: int) -> None:
         loss = step(ids, targets)
         seconds = time.process_time() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "noise": 0.0, "loss": float(loss.detach()) / rows, "peak": peak}), flush=True)
+        print(json.dumps({"seconds": seconds, "noise": None, "loss": float(loss.detach()) / rows, "peak": peak}), flush=True)
         del loss
         ctypes.CDLL(None).malloc_trim(0)  # the sides need not fit into memory beside each other
 

@@ -1016,8 +1016,8 @@ class BudgetExceeded(PrivacyError):
         "{set} 的预算为 epsilon {limit}（delta {delta}）；加上{runs}将达到 {total}（已用 {spent}，含未结束的运行 {held}）",
     )
     remedy = Text(
-        "ask for a smaller epsilon, or close open runs; ringfence budget show says who spent what",
-        "请求更小的 epsilon，或结束未完成的运行；ringfence budget show 会显示各项支出",
+        "ask for a smaller epsilon, or finish or give up open runs (ringfence run resume, run close); ringfence budget show says who spent what",
+        "请求更小的 epsilon，或完成、放弃未结束的运行（ringfence run resume、run close）；ringfence budget show 会显示各项支出",
     )
 
 

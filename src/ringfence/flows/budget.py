@@ -100,8 +100,8 @@ def watch(space: Workspace, reserve: Reserve, *, name: str) -> Callable[[], None
     """
 
     def bounds() -> list[tuple[frozenset[str], tuple[Budget, ...]]]:
-        found = [account_at(space, account) for account in space.state.accounts.roots(reserve.accounts)]
-        return [(account.group, account.limits) for account in found]
+        groups = [space.state.accounts.group(account) for account in space.state.accounts.roots(reserve.accounts)]
+        return [(group, _limits(space, group)) for group in groups]
 
     known = bounds()
 
@@ -347,14 +347,12 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     spent, held = charges(state.runs.values(), group)
     frozen = state.accounts.frozen_since(group)
     unfinished = [one.run.id for one in spent if one.run.state == "interrupted"] + [one.run.id for one in held]
-    policy = space.policy().budget
-    own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in state.accounts.limits if one.account in group]
     sets = imported(space, group)
     return Account(
         group=group,
         sets=tuple(dict.fromkeys(name for name, _ in sets)),
         units=tuple(dict.fromkeys(unit for _, unit in sets)),
-        limits=(policy, *own) if policy else (),
+        limits=_limits(space, group),
         spenders=tuple(one.run for one in spent),
         spent=tuple(_mechanism(one.reserve) for one in spent),
         held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
@@ -363,6 +361,12 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         frozen=frozen,
         unfinished=tuple(dict.fromkeys(unfinished)),
     )
+
+
+def _limits(space: Workspace, group: frozenset[str]) -> tuple[Budget, ...]:
+    policy = space.policy().budget
+    own = [Budget(epsilon=one.epsilon, delta=one.delta) for one in space.state.accounts.limits if one.account in group]
+    return (policy, *own) if policy else ()
 
 
 def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -400,7 +399,7 @@ def _run(
             handlers = Handlers(
                 progress=follow,
                 checkpoint=arrow.commit_checkpoint,
-                lease=partial(arrow.lease, check=watching) if watching else None,
+                lease=_lease(space, arrow, watching),
                 stop=lambda: control.stop_requested,
             )
             done = start(work, TrainFigures, handlers=handlers)
@@ -424,6 +423,19 @@ def _watch(space: Workspace, reserve: Reserve | None, *, name: str) -> Callable[
     from ringfence.flows.budget import watch  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
     return watch(space, reserve, name=name)
+
+
+def _lease(space: Workspace, arrow: Arrow, check: Callable[[], None] | None) -> Callable[[int], int] | None:
+    """Return what grants steps of a private run."""
+    if check is None:
+        return None
+
+    def lease(steps: int) -> int:
+        space.refresh()
+        check()  # the accountant's arithmetic, before the lock that everybody waits for; under it there is hardly ever anything new
+        return arrow.lease(steps, check=check)
+
+    return lease
 
 
 def _promise(space: Workspace, run: str, plan: DPPlan | None) -> dict[str, Any]:

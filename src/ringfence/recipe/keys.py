@@ -61,8 +61,8 @@ _PACKING = Text(
     "一行会含有多条记录：它们会互相读取，且无法界定其中一条对一步的贡献",
 )
 _DRAWN = Text(
-    "the adapter would begin with what private rows say, before any noise; its factors are drawn from the seed instead",
-    "适配器的初值将取自隐私行，且未加任何噪声；其因子改由种子抽取",
+    "the adapter could begin with what private rows say, before any noise; its factors are always drawn from the seed",
+    "适配器的初值可能取自隐私行，且未加任何噪声；其因子一律由种子抽取",
 )
 _LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
 _CHOICE = Text(

@@ -103,7 +103,7 @@ class PrivateTrainer(Trainer):
         """
         self.model.eval()
         for module in self.model.modules():
-            if isinstance(module, GradientCheckpointingLayer):
+            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
                 module.training = True
 
     def add_up(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import itertools
 import json
 import math
@@ -13,9 +15,11 @@ from pydantic import ValidationError
 from safetensors.torch import load as load_tensors
 from scipy.stats import binom
 from transformers import LlamaForCausalLM
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ringfence.core.errors import Interrupted, NotPerExample, PlanUnfit
 from ringfence.core.records import Record
+from ringfence.models.folder import ARCHITECTURES
 from ringfence.models.tiny import tiny_config
 from ringfence.privacy.plan import DPPlan
 from ringfence.train import adapter, job, price, setup
@@ -393,6 +397,16 @@ def test_a_model_that_was_made_with_dropout_learns_privately_without_it(kernel, 
     layer.register_forward_pre_hook(lambda *_: computed.append(1))
     gradient_of(trainer, rows)
     assert len(computed) == (8 if checkpointing else 4)  # passes of two rows; layers are still computed again where memory asks for it
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_no_layer_that_must_think_that_it_trains_draws_anything_itself(architecture):
+    """Layers that are computed again are in training mode in a private run: their own code may not ask for it."""
+    module = importlib.import_module(f"transformers.models.{architecture}.modeling_{architecture}")
+    layers = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, GradientCheckpointingLayer)]
+    assert len(layers) >= 2  # the base and the family's own
+    for layer in layers[1:]:
+        assert "training" not in inspect.getsource(layer), layer
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
