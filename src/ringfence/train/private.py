@@ -26,6 +26,7 @@ from ringfence.train.team import Team
 from ringfence.train.trainer import Trainer
 
 _NOISE_MOVES = 60.0  # measured: docs/privacy.md, section 7
+_TOKENS = 1_024  # of a pass, below which its products are small and slow
 _FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradient moves the weights, at the most, whatever the noise is
 
 
@@ -60,6 +61,21 @@ class PrivateTrainer(Trainer):
         moves = noise * noise_gain(self.settings, self._plan.steps)
         fastest = _FASTEST * (1 - self.settings.momentum) / clip
         return float(f"{min(fastest, _NOISE_MOVES / moves) if moves else fastest:.3g}")  # a single step may be all warm-up
+
+    def most_rows(self, examples: Sequence[Example]) -> int:
+        """Return the most rows of a micro batch: no more than make their gradients as large as what an ordinary pass keeps to compute activations again.
+
+        Never so few that a pass has less than a thousand tokens, which would take more time. How rows are grouped changes no sum.
+        """
+        most = super().most_rows(examples)
+        layers = sum(isinstance(one, GradientCheckpointingLayer) and one.gradient_checkpointing for one in self.model.modules())
+        if not layers or not examples:
+            return most
+        longest = max(len(one.ids) for one in examples)
+        kept = int(layers * longest * self.model.config.hidden_size * self.model.dtype.itemsize)  # bytes, of a row
+        made = sum(weight.numel() * weight.element_size() for weight in self.method.parameters().values())  # of a row's gradient
+        fitting: int = most * kept // made
+        return min(most, max(1, -(-_TOKENS // longest), fitting))
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:
         """Return the micro batches of these rows, in the order of their units."""

@@ -22,7 +22,7 @@ from ringfence.core.records import Record
 from ringfence.models.folder import ARCHITECTURES
 from ringfence.models.tiny import tiny_config
 from ringfence.privacy.plan import DPPlan
-from ringfence.train import adapter, job, price, setup
+from ringfence.train import adapter, job, price, private, setup
 from ringfence.train.batches import Sampled
 from ringfence.train.data import Corpus, Example
 from ringfence.train.method import METHODS
@@ -354,6 +354,29 @@ def test_no_setting_of_speed_changes_the_gradient_or_the_promise(hints, clip):
 def test_every_setting_of_speed_is_tried_and_none_is_part_of_the_promise():
     assert {key for hints in SPEED for key in hints} | ELSEWHERE == set(RuntimeHints.model_fields)
     assert set(RuntimeHints.model_fields).isdisjoint(DPPlan.model_fields)
+
+
+def test_where_activations_are_computed_again_a_pass_has_fewer_rows_if_their_gradients_are_large(monkeypatch):
+    """Or they would take the memory that this saves; and the promise and the sums are what they were."""
+    settings = SETTINGS.model_copy(update={"lora_rank": 16})
+    quiet, examples = plan_of(units=10, noise=1e-12), examples_of([30, 29, 31, 30, 28, 30, 31, 29])
+    again = PLAIN.model_copy(update={"checkpointing": True})
+
+    def rows_of_passes(hints):
+        return [len(one.rows) for one in trainer_of(quiet, settings=settings, hints=hints).passes(examples)]
+
+    assert rows_of_passes(again) == rows_of_passes(PLAIN) == [8]  # 240 tokens: fewer would take more time
+    wanted = gradient_of(trainer_of(quiet, settings=settings), examples)
+    monkeypatch.setattr(private, "_TOKENS", 60)
+    assert rows_of_passes(PLAIN) == [8]
+    assert rows_of_passes(again) == [2, 2, 2, 2]
+    got = gradient_of(trainer_of(quiet, settings=settings, hints=again), examples)
+    assert float((got - wanted).norm() / wanted.norm()) < 1e-5
+    monkeypatch.setattr(private, "_TOKENS", 0)
+    trainer = trainer_of(quiet, settings=settings.model_copy(update={"lora_rank": 4}), hints=again)
+    made, kept = 4 * trainer.trainable, 2 * 31 * 64 * 4  # bytes of a row: its gradient; two layers' inputs of 31 tokens
+    assert [len(one.rows) for one in trainer.passes(examples)] == [3, 3, 2]
+    assert 3 <= 8 * kept / made < 4
 
 
 def test_an_objective_that_couples_rows_is_refused(monkeypatch):
