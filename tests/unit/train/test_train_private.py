@@ -413,7 +413,7 @@ def test_a_model_that_was_made_with_dropout_learns_privately_without_it(kernel, 
     assert 0.5 < float((everyone - without).norm()) * 5 / 1e-3 <= 1 + 1e-4  # times the 5 units of a step, over the clip norm
     trainer = dropping(checkpointing, kernel)
     before = trainer.evaluate(rows).loss
-    assert trainer.step(rows, step=0, steps=9) == pytest.approx(before, abs=0.2)
+    assert trainer.step(rows, step=0, steps=9) == pytest.approx(before, abs=0.1)
     computed = []
     trainer = dropping(checkpointing, kernel)
     layer = next(module for module in trainer.model.modules() if type(module).__name__ == "LlamaMLP")
@@ -426,9 +426,10 @@ def test_a_model_that_was_made_with_dropout_learns_privately_without_it(kernel, 
 def test_no_layer_that_must_think_that_it_trains_draws_anything_itself(architecture):
     """Layers that are computed again are in training mode in a private run: their own code may not ask for it."""
     module = importlib.import_module(f"transformers.models.{architecture}.modeling_{architecture}")
-    layers = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, GradientCheckpointingLayer)]
-    assert len(layers) >= 2  # the base and the family's own
-    for layer in layers[1:]:
+    layers = {one for one in vars(module).values() if isinstance(one, type) and issubclass(one, GradientCheckpointingLayer)}
+    own = layers - {GradientCheckpointingLayer}
+    assert own
+    for layer in own:
         assert "training" not in inspect.getsource(layer), layer
 
 
