@@ -1,6 +1,6 @@
 """CPU seconds and peak memory of a private microbatch beside the same one without privacy: forward, backward, per-unit clipping; noise apart.
 
-Run: python benchmarks/dp_step.py [--model FOLDER] [--ranks 8,16,64] [--tokens 128,512] [--steps N] [--no-peers | --peers-only] [--fastdp FOLDER] [--quick]
+Run: python benchmarks/dp_step.py [--model FOLDER] [--ranks 8,16,64] [--tokens 128,512] [--checkpointing off,on] [--steps N] [--no-peers | --peers-only] [--fastdp FOLDER] [--pass-rows N] [--quick]
 
 LoRA on all linear layers, 8 rows, float32, one thread, a process a side, steps interleaved; with and without activation checkpointing. With so
 little noise and so large a clip norm that neither matters, both sides must see the same losses, step after step, before anything is believed.
@@ -61,8 +61,8 @@ class Case(NamedTuple):
         return 1.02, 1.05 if self.checkpointing or (self.rank, self.tokens) == (64, 128) else 1.02
 
 
-def worker(side: str, model: str, case: Case) -> None:
-    """Make a step for each line of the input; a line is the number of the step."""
+def worker(side: str, model: str, case: Case, pass_rows: int | None = None) -> None:
+    """Make a step for each line of the input; a line is the number of the step. pass_rows: of the private side; None: as many as it chooses."""
     from ringfence.core.environment import silence_libraries
 
     silence_libraries()
@@ -100,6 +100,8 @@ def worker(side: str, model: str, case: Case) -> None:
             noise_multiplier=1e-15,
         )
         trainer = PrivateTrainer(base, settings, plan=plan, **common)
+        if pass_rows:
+            trainer.most_rows = lambda _: pass_rows
         noised = trainer._noised  # noqa: SLF001  timed apart
 
         def timed(total):
@@ -122,12 +124,13 @@ def worker(side: str, model: str, case: Case) -> None:
 class Side:
     """One worker process."""
 
-    def __init__(self, name: str, model: str, case: Case, *, peer: bool = False, checkout: str = "") -> None:
+    def __init__(self, name: str, model: str, case: Case, *, peer: bool = False, checkout: str = "", pass_rows: int | None = None) -> None:
         self.name, self._peer, self._checkout = name, peer, checkout
         if peer:
             self._command = [str(PYTHON), str(PEER), name, model, str(case.rank), str(case.tokens), str(ROWS)]
         else:
             self._command = [sys.executable, sys.argv[0], "--worker", name, "--model", model, "--case", json.dumps(case)]
+            self._command += ["--pass-rows", str(pass_rows)] if pass_rows else []
         self._start({})
 
     def _start(self, allocator: dict[str, str]) -> None:
@@ -216,26 +219,32 @@ def main() -> None:
     parser.add_argument("--model", help="a model folder; the registered smollm2 without it")
     parser.add_argument("--ranks", default="8,16,64")
     parser.add_argument("--tokens", default="128,512")
+    parser.add_argument("--checkpointing", choices=("off", "on", "off,on"), default="off,on")
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--no-peers", action="store_true", help="without the other libraries")
     parser.add_argument("--peers-only", action="store_true", help="the other libraries alone")
     parser.add_argument("--fastdp", default="", metavar="FOLDER", help="a checkout of awslabs/fast-differential-privacy")
+    parser.add_argument("--pass-rows", type=int, metavar="N", help="rows of a private pass, in place of what the trainer chooses")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--worker", choices=("plain", "private"))
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        worker(options.worker, options.model, Case(*json.loads(options.case)))
+        worker(options.worker, options.model, Case(*json.loads(options.case)), options.pass_rows)
         return
     if options.model is None:
         from ringfence.models.store import find
 
         options.model = str(find("smollm2").path)
     ranks, tokens = ([int(one) for one in given.split(",")] for given in (options.ranks, options.tokens))
-    cases = [Case(8, 128, checkpointing=False)] if options.quick else [Case(*one) for one in product(ranks, tokens, (False, True))]
+    recomputes = [one == "on" for one in options.checkpointing.split(",")]
+    cases = [Case(8, 128, checkpointing=False)] if options.quick else [Case(*one) for one in product(ranks, tokens, recomputes)]
     steps = 3 if options.quick else options.steps
     own = [] if options.peers_only else cases
-    met = [compared(case, [Side(name, options.model, case) for name in ("private", "plain")], steps) for case in own]
+    met = [
+        compared(case, [Side(name, options.model, case, pass_rows=options.pass_rows) for name in ("private", "plain")], steps)
+        for case in own
+    ]
     names = [*LIBRARIES, *(["fastDP"] if options.fastdp else []), "plain"]
     peered = [] if options.no_peers else [case for case in cases if not case.checkpointing and case.rank == ranks[0]]
     if peered and not PYTHON.exists():

@@ -72,6 +72,7 @@ def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(s
     spent = overview(find(space, "clinic"))
     assert (spent["spent"], spent["reserved"]) == (pytest.approx(first["budgets"][0]["with_sweep"], abs=1e-3), 0)
     private, ordinary = first["values"]
+    assert set(first["not_private"]) == {"loss", "lower", "upper", "before", "audit"} < private.keys()
     assert (private["epsilon"], ordinary["epsilon"], private["units"], ordinary["audit"]) == (4, None, 8, None)
     assert private["learning_rate"] == details(space, names[0])["figures"]["learning_rate"] > 0
     assert all(one["lower"] < one["loss"] < one["upper"] and one["before"] > 0 for one in (private, ordinary))

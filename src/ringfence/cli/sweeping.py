@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ringfence.workspace.space import Workspace
 
 _VERB = "train"
+_SEALED = ("audit", "before", "loss", "lower", "upper")  # of a value: no epsilon covers them
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def _show(planned: Planned, tried: Sequence[Tried], wanted: Asked) -> None:
             say(t("✔ {path}", "✔ {path}", path=wanted.html))
 
     page = {"html": str(wanted.html)} if wanted.html else {}
-    emit({"key": planned.sweep.key, "values": [_as_json(one) for one in tried], "budgets": planned.budgets, **page}, show)
+    inside = {"not_private": list(_SEALED)} if any(one.epsilon for one in tried) else {}
+    emit({"key": planned.sweep.key, "values": [_as_json(one) for one in tried], "budgets": planned.budgets, **inside, **page}, show)
     if any(one.audit is None and trial.variant.recipe.audit for one, trial in zip(tried, planned.trials, strict=True)):
         advise(t("the same command with --audit measures what the runs remember", "加上 --audit 再次运行同一命令，测量各次运行记住了什么"))
 

@@ -153,6 +153,13 @@ def test_the_page_says_that_no_epsilon_covers_it(language):
     assert {"en": "no epsilon covers them", "zh": "epsilon 不涵盖它们"}[language] in page(language)
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "would void the lifetime bound"), ("zh", "终身上限失效")])
+def test_an_ordinary_run_beside_private_ones_is_warned_of(language, words):
+    assert words in page(language)
+    assert words not in page(language, FOUR[:3])
+    assert words not in page(language, FOUR[3:])
+
+
 @pytest.mark.parametrize("field", ["key", "data_set", "base", "version", "together"])
 def test_names_are_escaped(field):
     document = page(facts=replace(FACTS, **{field: HOSTILE + '"'}))
