@@ -13,6 +13,7 @@ from ringfence.recipe.read import Recipe, load, recipe_of
 
 EPSILON = "privacy.epsilon"
 ORDINARY = "none"  # as a value of privacy.epsilon: a run without a privacy block
+_ORDINARY_RATE = 1e-3  # measured: docs/privacy.md, section 6
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,16 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
     return Sweep(key, tuple(found))
 
 
+def _rate_beside(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an ordinary run learns by where private runs find a rate for their noise: the default of ordinary recipes hardly moves in so few steps."""
+    is_found = "learning_rate" not in document and document.get("optim") in (None, "sgd")
+    return {"optim": "adamw_torch", "learning_rate": _ORDINARY_RATE} if is_found else {}
+
+
 def _with(document: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
     """Return the document with a value in the place of a key."""
     if key == EPSILON and value in (ORDINARY, None):
-        return {name: block for name, block in document.items() if name != "privacy"}
+        return {name: block for name, block in document.items() if name != "privacy"} | _rate_beside(document)
     name, dot, rest = key.partition(".")
     if not dot:
         return {**document, name: value}

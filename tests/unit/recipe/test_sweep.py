@@ -34,12 +34,27 @@ def swept(path, key, *values, **overrides):
 
 
 def test_each_recipe_is_what_the_file_would_be_with_that_value(recipe):
-    found = swept(recipe(), "privacy.epsilon", 1, 3.5, "none", seed=7)
+    found = swept(recipe(optim=None, learning_rate=0.01), "privacy.epsilon", 1, 3.5, "none", seed=7)
     assert found.is_of_privacy
     assert [(one.told, one.at) for one in found.variants] == [("1", 1.0), ("3.5", 3.5), ("none", None)]
     for one, block in zip(found.variants, ({"epsilon": 1}, {"epsilon": 3.5}, None), strict=True):
-        assert one.recipe == read(recipe(privacy=block and {**RECIPE["privacy"], **block}, seed=7))
+        assert one.recipe == read(recipe(privacy=block and {**RECIPE["privacy"], **block}, seed=7, optim=None, learning_rate=0.01))
     assert found.variants[2].recipe.privacy is None
+
+
+@pytest.mark.parametrize(
+    ("named", "learns"),
+    [
+        ({"optim": None}, ("adamw_torch", 1e-3)),  # the private runs find rates of theirs
+        ({}, ("adamw_torch", 1e-3)),
+        ({"learning_rate": 0.3}, ("sgd", 0.3)),
+        ({"optim": "adamw_torch"}, ("adamw_torch", 5e-5)),
+    ],
+)
+def test_beside_runs_that_find_their_rate_an_ordinary_one_has_one_that_learns(recipe, named, learns):
+    private, ordinary = (one.recipe.order.train for one in swept(recipe(**named), "privacy.epsilon", 1, "none").variants)
+    assert (ordinary.optim, ordinary.learning_rate) == learns
+    assert private.learning_rate in (None, learns[1])
 
 
 def test_a_key_at_the_top_and_keys_of_a_block_that_is_not_there(recipe):
