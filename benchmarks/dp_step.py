@@ -166,7 +166,7 @@ class Side:
         self._process.wait()
 
 
-def compared(case: Case, sides: list[Side], steps: int) -> bool:
+def compared(case: Case, sides: list[Side], steps: int, *, pass_rows: int | None = None) -> bool:
     """Print what each side took beside the last one, the loop without privacy; the first step warms up. Return True where every goal is met."""
     rounds = []
     for number in range(steps):
@@ -182,6 +182,7 @@ def compared(case: Case, sides: list[Side], steps: int) -> bool:
         pairs = [(one[side.name]["seconds"], one[peer]["seconds"]) for one in rounds[1:]]
         ratios = sorted(mine / theirs for mine, theirs in pairs)
         common = {"bench": Path(sys.argv[0]).stem, "case": case.name, "side": side.name, "peer": "the same loop without privacy"}
+        common |= {"pass_rows": pass_rows} if pass_rows else {}
         time_goal, memory_goal = case.goals if side.name == "private" else (None, None)
         time_line = {
             **common, "metric": "CPU time of a microbatch", "unit": "s",
@@ -224,7 +225,13 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="without the other libraries")
     parser.add_argument("--peers-only", action="store_true", help="the other libraries alone")
     parser.add_argument("--fastdp", default="", metavar="FOLDER", help="a checkout of awslabs/fast-differential-privacy")
-    parser.add_argument("--pass-rows", type=int, metavar="N", help="rows of a private pass, in place of what the trainer chooses")
+    parser.add_argument(
+        "--pass-rows",
+        type=int,
+        choices=range(1, ROWS + 1),
+        metavar="N",
+        help="rows of a private pass, in place of what the trainer chooses",
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--worker", choices=("plain", "private"))
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -241,8 +248,9 @@ def main() -> None:
     cases = [Case(8, 128, checkpointing=False)] if options.quick else [Case(*one) for one in product(ranks, tokens, recomputes)]
     steps = 3 if options.quick else options.steps
     own = [] if options.peers_only else cases
+    rows = options.pass_rows
     met = [
-        compared(case, [Side(name, options.model, case, pass_rows=options.pass_rows) for name in ("private", "plain")], steps)
+        compared(case, [Side(name, options.model, case, pass_rows=rows) for name in ("private", "plain")], steps, pass_rows=rows)
         for case in own
     ]
     names = [*LIBRARIES, *(["fastDP"] if options.fastdp else []), "plain"]

@@ -28,7 +28,7 @@ def policy(*, epsilon=16.0, **rules):
 def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(space, tmp_path, recipe, cli):
     import_notes(space, tmp_path, notes(24))
     import_notes(space, tmp_path, notes(40)[24:], name="heldout")
-    path = recipe(privacy=PRIVACY, eval_dataset="heldout", max_steps=24, bf16=False)
+    path = recipe(privacy=PRIVACY, eval_dataset="heldout", max_steps=24, bf16=False, learning_rate=None)
 
     def wanted(*values):
         return sweep(path, "privacy.epsilon", [(str(value), value) for value in values])
@@ -72,9 +72,10 @@ def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(s
     spent = overview(find(space, "clinic"))
     assert (spent["spent"], spent["reserved"]) == (pytest.approx(first["budgets"][0]["with_sweep"], abs=1e-3), 0)
     private, ordinary = first["values"]
-    assert set(first["not_private"]) == {"loss", "lower", "upper", "before", "audit"} < private.keys()
+    assert set(first["not_private"]) == {"loss", "lower", "upper", "before", "rows", "units"} < private.keys()
     assert (private["epsilon"], ordinary["epsilon"], private["units"], ordinary["audit"]) == (4, None, 8, None)
-    assert private["learning_rate"] == details(space, names[0])["figures"]["learning_rate"] > 0
+    assert private["learning_rate"] == details(space, names[0])["figures"]["learning_rate"] > 0.01
+    assert ordinary["learning_rate"] == 1e-3  # a default that learns, beside a private run that found its own
     assert all(one["lower"] < one["loss"] < one["upper"] and one["before"] > 0 for one in (private, ordinary))
     document = page.read_text()
     assert f"{private['loss']:.3f}" in document

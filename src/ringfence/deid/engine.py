@@ -173,7 +173,8 @@ class Engine:
                 if span.kind in _FOUND_ANYWHERE or self._operator(span, value).keeps:
                     continue
                 if variants.is_telling(span.kind, value, span.score):
-                    known.add(span.kind, value, normal=self._surrogates.normal(span.kind, value), score=span.score)
+                    for spelling in filter(None, (value, variants.closed_up(span.kind, value))):
+                        known.add(span.kind, spelling, normal=self._surrogates.normal(span.kind, spelling), score=span.score)
                 elif variants.is_countable(span.kind, value):
                     known.note(span.kind, value, score=span.score)
             for record, code in _unclaimed(batch, fields, texts, block, spans):

@@ -55,6 +55,12 @@ def is_countable(kind: str, value: str) -> bool:
     return kind in STAND_INS and kind not in (GIVEN_NAME, REGION) and len(value) > 1 and not value.isdigit()
 
 
+def closed_up(kind: str, value: str) -> str | None:
+    """Return a Chinese name that a form spreads (张　三) as running text writes it (张三); None for what is not spread."""
+    closed = "".join(value.split())
+    return closed if kind == PERSON and closed != value and _HAN.fullmatch(closed) else None
+
+
 def is_code(value: str) -> bool:
     """Return True for what a column may hold to tell one record from another: letters with digits, at least five, or seven digits; no date, no measure."""
     if not value.isascii() or dates.parse(value) is not None:

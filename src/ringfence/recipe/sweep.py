@@ -13,7 +13,7 @@ from ringfence.recipe.read import Recipe, load, recipe_of
 
 EPSILON = "privacy.epsilon"
 ORDINARY = "none"  # as a value of privacy.epsilon: a run without a privacy block
-_ORDINARY_RATE = 1e-3  # measured: docs/privacy.md, section 6
+_ORDINARY_RATE = 1e-3  # between those at which ordinary runs were measured: docs/privacy.md, sections 6 and 7
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Sweep:
 def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides: Mapping[str, Any] | None = None) -> Sweep:
     """Return the recipe of a YAML file with each of the values in the place of `key`; `overrides` hold for all of them.
 
-    values: as they were written, and as they are. Of privacy.epsilon, `none` leaves the privacy block out.
+    values: as they were written, and as they are. Of privacy.epsilon, `none` leaves the privacy block out; where private runs find their rate, it is
+    AdamW at 1e-3.
 
     Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue also where nothing would tell the runs apart: without held-out rows, or two values
     that are the same.
@@ -63,7 +64,7 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
 
 def _rate_beside(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an ordinary run learns by where private runs find a rate for their noise: the default of ordinary recipes hardly moves in so few steps."""
-    is_found = "learning_rate" not in document and document.get("optim") in (None, "sgd")
+    is_found = document.get("learning_rate") is None and document.get("optim") in (None, "sgd")
     return {"optim": "adamw_torch", "learning_rate": _ORDINARY_RATE} if is_found else {}
 
 

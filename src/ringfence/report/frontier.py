@@ -133,7 +133,11 @@ def _about(tried: Sequence[Tried], facts: SweepFacts) -> str:
     if {one.epsilon is None for one in tried} == {True, False}:
         told.append((
             t("the ordinary run", "普通运行"),
-            t("releasing it would void the lifetime bound of the private runs on the same people", "放行它会使同一批人的隐私运行的终身上限失效"),
+            t(
+                "its learning rate was not sought, so that without privacy more may be gained; releasing it would void the lifetime bound of the private "
+                "runs on the same people",
+                "其学习率未经搜索，不用差分隐私时或许还能学得更多；放行它会使同一批人的隐私运行的终身上限失效",
+            ),
         ))  # fmt: skip
     told.append((t("runs", "运行"), ", ".join(f"{value_told(one)}: {one.run}" for one in tried)))
     return html.section("about", t("What was swept", "扫描的内容"), html.facts(told))

@@ -63,7 +63,7 @@ class PrivateTrainer(Trainer):
         return float(f"{min(fastest, _NOISE_MOVES / moves) if moves else fastest:.3g}")  # a single step may be all warm-up
 
     def most_rows(self, examples: Sequence[Example]) -> int:
-        """Return the most rows of a micro batch: as few as make their gradients as large as what an ordinary pass keeps to compute activations again.
+        """Return the most rows of a micro batch: the fewest whose gradients are at least as large as what an ordinary pass keeps to compute activations again.
 
         Never so few that a pass has less than 512 tokens, which would take more time. How rows are grouped changes no sum.
         """
@@ -74,7 +74,7 @@ class PrivateTrainer(Trainer):
         longest = max(len(one.ids) for one in examples)
         kept = int(layers * longest * self.model.config.hidden_size * self.model.dtype.itemsize)  # bytes, of a row
         made = sum(weight.numel() * weight.element_size() for weight in self.method.parameters().values())  # of a row's gradient
-        fitting: int = -(-most * kept // made)  # one more than would be smaller: fewer rows save what they need at work, too
+        fitting: int = -(-most * kept // made)  # rounded up: what a pass of fewer rows needs at work is smaller, too
         return min(most, max(1, -(-_TOKENS // longest), fitting))
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.clinic.notes import generate
 from ringfence.deid import features
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
@@ -56,17 +55,10 @@ def test_chinese_names_of_no_list_of_ours(text, names):
         ("Please ask Oliver Brandt to call Siobhan Keane back.", ["Oliver Brandt", "Siobhan Keane"]),
         ("The patient reports a mild headache and denies fever.", []),
         ("Invoice 2024-118 is due within thirty days.", []),
-        ("thanks oliver thompson for the call", ["thompson"]),
     ],
 )
 def test_english_names_of_no_list_of_ours(text, names):
     assert found(EN, text) == names
-
-
-def test_a_common_word_in_lower_case_is_no_person():
-    texts = [note.completion for seed in range(20) for note in generate(110, seed=seed) if "angina" in note.completion]
-    assert len(texts) > 10
-    assert [name for text in texts for name in found(EN, text) if name == "angina"] == []
 
 
 def test_tags_become_spans():

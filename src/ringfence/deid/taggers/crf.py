@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.deid import crfmodel, features, people
+from ringfence.deid import crfmodel, features
 from ringfence.deid.field import ChineseField
 from ringfence.deid.named import LOCATION, ORGANISATION, PERSON
 from ringfence.deid.recogniser import Span
@@ -62,8 +62,7 @@ class EnglishNames:
         for sentence in sentences:
             ranges = features.tokens(sentence)
             tags = self._field.tag(features.words([sentence[a:b] for a, b in ranges])) if ranges else []
-            whole = [cut for span in spans(tags, ranges) if (cut := _whole(span, ranges, sentence))]
-            found.append([span for span in whole if not _is_common(span, sentence)])
+            found.append([cut for span in spans(tags, ranges) if (cut := _whole(span, ranges, sentence))])
         return found
 
     @cached_property
@@ -74,14 +73,6 @@ class EnglishNames:
         self._data = shipped(self.language)
         field.open_inmemory(self._data)  # which keeps no reference, so this object does
         return field
-
-
-def _is_common(span: Span, sentence: str) -> bool:
-    """Return whether a person is one common word in lower case that is nobody's name, as in `Dx: angina`: masked here, it would stand elsewhere."""
-    value = sentence[span.start : span.end]
-    if span.kind != PERSON or value not in features.words_en():  # which are in lower case
-        return False
-    return value not in people.names().group_of and value not in people.names().last_known
 
 
 def _whole(span: Span, ranges: Sequence[tuple[int, int]], sentence: str) -> Span | None:
