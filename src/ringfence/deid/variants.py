@@ -40,9 +40,10 @@ def is_telling(kind: str, value: str, score: float) -> bool:
         return _CODED.match(value) is not None
     if not _HAN.search(value):
         return len(people.words(value)) > 1 or (score >= KEYWORDED and not _CASED.search(value))
-    if score >= KEYWORDED and len(value) > 1:
+    characters = len("".join(value.split()))
+    if score >= KEYWORDED and characters > 1:
         return True
-    return len(value) >= (_TELLING_PERSON if kind == PERSON else _TELLING_OTHER)
+    return characters >= (_TELLING_PERSON if kind == PERSON else _TELLING_OTHER)
 
 
 def is_shared(kind: str, text: str) -> bool:
@@ -85,7 +86,7 @@ def forms(kind: str, value: str) -> Iterator[Form]:
     yield Form(kind, value, key_of(value))
     if kind == PERSON:
         yield from (Form(of_kind, text, key_of(text)) for of_kind, text in of(value))
-        core = people.without_titles(value)
+        core = _core(value)
         if _HAN.fullmatch(core) and (surname := people.surname_of(core)) and 1 <= len(core) - len(surname) <= 2:  # noqa: PLR2004
             yield from _titled(surname)
 
@@ -101,11 +102,18 @@ def of(value: str) -> Iterator[tuple[str, str]]:
 
     They are looked up in the record that names the person, not in others: 王医生 is somebody else there.
     """
-    core = people.without_titles(value)
+    core = _core(value)
     if _HAN.fullmatch(core):
+        if closed_up(PERSON, value):
+            yield PERSON, core
         yield from _chinese(core)
     elif not _HAN.search(core):
         yield from _western(core)
+
+
+def _core(value: str) -> str:
+    core = people.without_titles(value)
+    return closed_up(PERSON, core) or core
 
 
 def _chinese(name: str) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from ringfence.train.team import Team
 from ringfence.train.trainer import Trainer
 
 _NOISE_MOVES = 60.0  # measured: docs/privacy.md, section 7
-_TOKENS = 512  # of a pass: no slower than of 1,024 on a processor; 256 took 0 to 7 % more time, 128 a fifth more (SmolLM2, rank 64)
+_TOKENS = 512  # of a pass: 1,024 took 0 to 3 % less time on a processor, 256 some 2 % more, 128 an eighth more (SmolLM2, rank 64)
 _FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradient moves the weights, at the most, whatever the noise is
 
 

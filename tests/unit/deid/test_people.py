@@ -141,6 +141,7 @@ def test_variants_of_a_chinese_name():
     assert (GIVEN_NAME, "伟明") in list(variants.of("张伟明"))
     assert not [form for kind, form in variants.of("张伟") if kind == GIVEN_NAME]  # 伟 alone is a character, not a name
     assert keys("张伟明先生") - {key_of("张伟明")} == keys("张伟明")
+    assert keys("张 伟明") >= keys("张伟明") | {key_of("张伟明")}  # as a form spreads it
     assert not keys("史蒂夫·乔布斯")
 
 
@@ -160,6 +161,8 @@ def test_variants_of_a_western_name():
         (PERSON, "May", 0.7, False),
         (PERSON, "김철수", 0.7, True),
         (PERSON, "김철수", 0.6, False),
+        (PERSON, "高 明", 0.6, False),
+        (PERSON, "高 明", 0.7, True),
         (PERSON, "Rose", 0.6, False),
         (PERSON, "Rose Miller", 0.6, True),
         (ORGANISATION, "曼联", 0.6, False),
