@@ -100,6 +100,7 @@ def test_the_next_command_comes_after_the_result_where_both_go_into_one_file(mon
     out, err = io.TextIOWrapper(raw, write_through=False), io.TextIOWrapper(raw, write_through=True)
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.stderr", err)
+    monkeypatch.setattr(context, "_options", Options())  # not those of whatever command another test has run
     context.say("the result")
     context.advise("ringfence fsck")
     out.flush()
