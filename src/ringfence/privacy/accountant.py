@@ -20,7 +20,7 @@ from scipy.stats import binom
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.text import t
-from ringfence.privacy.loss import cut_gaussian, sampled_gaussian
+from ringfence.privacy.loss import composed, cut_gaussian, sampled_gaussian
 from ringfence.privacy.plan import MOST_STEPS, DPPlan, Mechanism, PrivacySettings, merged
 
 _GRID = 1e-4  # of the privacy loss
@@ -136,7 +136,7 @@ def epsilon_of_group(mechanism: Mechanism, *, units: int, delta: float) -> float
         chance = float(binom.sf(mechanism.max_batch - units, max(0, mechanism.units - units), rate))
         worst = privacy_loss_distribution.from_gaussian_mechanism(noise / (2 * units), value_discretization_interval=grid)
         one = worst.compute_mixture(one, chance)
-    found = _epsilon_at(one.self_compose(mechanism.steps), delta, steps=mechanism.steps)
+    found = _epsilon_at(composed(one, mechanism.steps), delta, steps=mechanism.steps)
     return found if found <= _BEYOND else math.inf
 
 
@@ -362,7 +362,7 @@ def _loss_on(grid: float, mechanism: Mechanism) -> PrivacyLossDistribution:
         one = cut_gaussian(noise, rate, units=units, most=most, grid=grid)
     else:
         one = sampled_gaussian(noise, rate, grid=grid)
-    return one.self_compose(mechanism.steps)
+    return composed(one, mechanism.steps)
 
 
 def _rounded_up(noise: float) -> float:

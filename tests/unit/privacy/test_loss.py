@@ -1,19 +1,23 @@
-"""One step's privacy loss, all points of the grid at once: that of dp-accounting, which takes them one by one, and of a Rényi accountant."""
+"""The privacy loss of one step and of many: that of dp-accounting, which takes the points one by one, of plain convolution, and of a Rényi accountant."""
 
 from __future__ import annotations
 
+import functools
 import math
 
+import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import privacy_loss_distribution
+from dp_accounting.pld.pld_pmf import DensePLDPmf
+from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from dp_accounting.privacy_accountant import NeighboringRelation
 from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.privacy import accountant
-from ringfence.privacy.loss import cut_gaussian, sampled_gaussian
+from ringfence.privacy.loss import composed, cut_gaussian, sampled_gaussian
 from ringfence.privacy.plan import Mechanism
 
 EPSILONS = [-3.0, -0.2, 0.0, 1e-3, 0.1, 1.0, 4.0, 9.0]
@@ -112,8 +116,44 @@ def test_what_is_no_number_is_more_than_any_limit(monkeypatch):
 
 
 def test_on_the_grid_that_is_priced_with_and_after_many_steps():
-    ours, theirs = (one.self_compose(1_000) for one in both(0.8, 0.02, 1e-4))
-    assert ours.get_epsilon_for_delta(1e-6) == pytest.approx(theirs.get_epsilon_for_delta(1e-6), rel=1e-8)
+    ours, theirs = both(0.8, 0.02, 1e-4)
+    ours, theirs = composed(ours, 1_000), theirs.self_compose(1_000)
+    assert ours.get_epsilon_for_delta(1e-6) == pytest.approx(theirs.get_epsilon_for_delta(1e-6), rel=1e-6)
+    assert ours._pmf_remove.size < theirs._pmf_remove.size
+
+
+def assert_same_together(one, times):
+    ours, theirs = composed(one, times), one.self_compose(times)
+    for epsilon in EPSILONS:
+        assert ours.get_delta_for_epsilon(epsilon) == pytest.approx(theirs.get_delta_for_epsilon(epsilon), rel=1e-6, abs=2e-12), epsilon
+
+
+@settings(max_examples=40, deadline=None)
+@given(noise=st.floats(0.5, 100), rate=st.floats(1e-4, 1), times=st.integers(1, 2_000))
+def test_many_steps_cost_what_the_library_says(noise, rate, times):
+    assert_same_together(sampled_gaussian(noise, rate, grid=5e-3), times)
+
+
+@pytest.mark.parametrize(("noise", "rate", "units", "most"), CUT[:4])
+@pytest.mark.parametrize("times", [2, 300])
+def test_many_steps_that_may_be_cut_too(noise, rate, units, most, times):
+    assert_same_together(cut_gaussian(noise, rate, units=units, most=most, grid=1e-3), times)
+
+
+@pytest.mark.parametrize("times", [2, 3, 40])
+def test_the_sum_of_losses_is_their_convolution_and_all_that_is_left_out_is_charged(times):
+    """The oracle multiplies out, without a transform, and leaves nothing out."""
+    drawn = np.random.default_rng(4).dirichlet(np.full(30, 0.2))
+    drawn[-12:] *= 1e-7
+    one = DensePLDPmf(0.05, -9, drawn, 1e-16, pessimistic_estimate=True)
+    whole = functools.reduce(np.convolve, [drawn] * times)
+    ours = composed(PrivacyLossDistribution(one), times)._pmf_remove
+    begin = ours._lower_loss + 9 * times
+    end = begin + ours.size
+    assert ours._probs == pytest.approx(whole[begin:end], abs=1e-15)
+    assert ours.size < len(whole) or times == 2
+    assert whole[:begin].sum() + whole[end:].sum() <= 1e-15
+    assert ours._infinity_mass == pytest.approx(times * 1e-16 + 1e-15, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("rate", [1e-6, 0.01, 0.7, 1.0])
