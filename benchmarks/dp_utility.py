@@ -56,7 +56,7 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
     from ringfence.privacy.accountant import calibrate
     from ringfence.privacy.plan import PrivacySettings
     from ringfence.train.batches import Sampled, Shuffled
-    from ringfence.train.data import read_corpus
+    from ringfence.train.data import encode, read_corpus
     from ringfence.train.private import PrivateTrainer
     from ringfence.train.settings import RuntimeHints, TrainSettings
     from ringfence.train.trainer import Trainer
@@ -80,8 +80,8 @@ def one_run(model: Path, sets: tuple[Pairs, Pairs], epsilon: float | None, seed:
                 Record(f"{first + n:032x}", f"{first + n:032x}", "e2e", "pair", ("user", "assistant"), (_QUESTION.format(mr=mr), ref))
                 for n, (mr, ref) in enumerate(rows)
             ),
-            tokenizer,
-            settings,
+            lambda record: encode(record, tokenizer, settings),
+            cutoff=TOKENS,
         )
 
     train, held = corpus(sets[0], 0), corpus(sets[1], 1 << 40)

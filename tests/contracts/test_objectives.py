@@ -1,6 +1,9 @@
-"""Every registered objective: one loss a row, each from its own row; SFT equals transformers' own loss and its gradient."""
+"""Every registered objective: one loss a row, each from its own row; SFT equals transformers' own loss and its gradient, the others their formulas."""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from ringfence.core.records import Record
 from ringfence.models.folder import ARCHITECTURES
-from ringfence.models.tiny import tiny_config
-from ringfence.train.data import Batch, Example, collate
+from ringfence.models.load import load_tokenizer
+from ringfence.models.tiny import tiny_config, write_tiny_model
+from ringfence.train.data import Batch, Example, Tokens, collate
 from ringfence.train.head import cross_entropy
 from ringfence.train.objective import OBJECTIVES
-from ringfence.train.settings import TrainSettings
+from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -31,31 +36,47 @@ def model_of(family, *, tied=True):
 MODEL = model_of("llama").requires_grad_(requires_grad=False)
 
 
-def examples_of(rows):
+def objective_of(name, *, head_chunk=5, **changes):
+    return OBJECTIVES.create(name, settings=TrainSettings(objective=name, **changes), head_chunk=head_chunk)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return load_tokenizer(write_tiny_model(tmp_path_factory.mktemp("m") / "model"))
+
+
+def examples_of(rows, name="sft.v1"):
+    """Return random rows of these lengths; of an objective over pairs each with another answer, and with what was said of both before training."""
     drawn = np.random.default_rng(rows)
     found = []
     for length in rows:
         learn = drawn.random(length) < 0.6
         learn[0], learn[-1] = False, True
         found.append(Example(drawn.integers(3, 259, length).astype(np.int32), learn))
+        if TrainSettings(objective=name).compares:
+            other = int(drawn.integers(2, 24))
+            tokens = Tokens(drawn.integers(3, 259, other).astype(np.int32), np.arange(other) > other // 3)
+            found[-1] = found[-1]._replace(rejected=tokens, reference=tuple(-50 * drawn.random(2)))
     return found
 
 
 ROWS = st.lists(st.integers(2, 24), min_size=2, max_size=5)
+PER_EXAMPLE = [name for name in OBJECTIVES.names() if objective_of(name).per_example]
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if OBJECTIVES.create(name).per_example])
+@pytest.mark.parametrize("name", PER_EXAMPLE)
 @settings(max_examples=15, deadline=None)
 @given(rows=ROWS, at=st.data())
 def test_row_i_depends_on_example_i_alone(name, rows, at):
-    objective = OBJECTIVES.create(name)
-    examples = examples_of(rows)
+    objective = objective_of(name, pref_ftx=0.5)
+    examples = examples_of(rows, name)
     i = at.draw(st.integers(0, len(rows) - 1))
     losses, weights = objective.losses(MODEL, collate(examples, padding=2, device="cpu"))
     assert losses.shape == weights.shape == (len(rows),)
     assert losses.dtype == weights.dtype == torch.float32
     others = [
-        row if k == i else example for k, (row, example) in enumerate(zip(examples, reversed(examples_of([*rows, 9])[1:]), strict=True))
+        row if k == i else example
+        for k, (row, example) in enumerate(zip(examples, reversed(examples_of([*rows, 9], name)[1:]), strict=True))
     ]
     for changed in (others, [examples[i]]):
         where = i if len(changed) > 1 else 0
@@ -65,8 +86,15 @@ def test_row_i_depends_on_example_i_alone(name, rows, at):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_the_weight_is_known_before_the_model_runs(name):
+    objective, examples = objective_of(name), examples_of([5, 9, 14], name)
+    _, weights = objective.losses(MODEL, collate(examples, padding=2, device="cpu"))
+    assert weights.tolist() == [objective.weight(example) for example in examples]
+
+
+@pytest.mark.parametrize("name", ["sft.v1", "pt.v1"])
 def test_the_weight_is_the_number_of_predicted_tokens_and_no_row_learns_nothing(name):
-    objective = OBJECTIVES.create(name)
+    objective = objective_of(name)
     examples = examples_of([5, 9])
     silent = Example(examples[0].ids, np.zeros(5, dtype=np.bool_))
     losses, weights = objective.losses(MODEL, collate([silent, examples[1]], padding=2, device="cpu"))
@@ -74,12 +102,104 @@ def test_the_weight_is_the_number_of_predicted_tokens_and_no_row_learns_nothing(
     assert float(weights[1]) == examples[1].weight
 
 
+def said_by(model, tokens):
+    """Return the log probability of a sequence's predicted tokens in float64, from all logits, and their number."""
+    logits = model(input_ids=torch.from_numpy(tokens.ids).long()[None]).logits[0].double().log_softmax(-1)
+    at = [t for t in range(1, len(tokens.ids)) if tokens.learn[t]]
+    return sum(float(logits[t - 1, int(tokens.ids[t])]) for t in at), len(at)
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def odds(p):
+    return p / (1 - p)
+
+
+class Heard(NamedTuple):
+    """One answer of a pair, by the oracle."""
+
+    log_p: float
+    tokens: int
+    before: float
+
+    @property
+    def gain(self):
+        return self.log_p - self.before
+
+    @property
+    def mean(self):
+        return self.log_p / self.tokens
+
+
+FORMULAS = {  # by the papers' own equations; w: preferred, v: the other
+    "dpo.v1": lambda b, w, v: -math.log(sigmoid(b * (w.gain - v.gain))),
+    "hinge.v1": lambda b, w, v: max(0.0, 1 - b * (w.gain - v.gain)),
+    "ipo.v1": lambda b, w, v: (w.gain / w.tokens - v.gain / v.tokens - 1 / (2 * b)) ** 2,
+    "apo-zero.v1": lambda b, w, v: 1 - sigmoid(b * w.gain) + sigmoid(b * v.gain),
+    "orpo.v1": lambda b, w, v: -w.mean - b * math.log(sigmoid(math.log(odds(math.exp(w.mean)) / odds(math.exp(v.mean))))),
+    "simpo.v1": lambda b, w, v: -math.log(sigmoid(b * (w.mean - v.mean) - 0.5)),
+}
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.7])
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if TrainSettings(objective=name).compares])
+def test_a_pair_loses_what_its_paper_says(name, beta):
+    examples = examples_of([5, 17, 9, 12], name)
+    losses, _ = objective_of(name, pref_beta=beta).losses(MODEL, collate(examples, padding=2, device="cpu"))
+    mixed, _ = objective_of(name, pref_beta=beta, pref_ftx=0.7).losses(MODEL, collate(examples, padding=2, device="cpu"))
+    for i, example in enumerate(examples):
+        chosen, other = (Heard(*said_by(MODEL, one), before) for one, before in zip(example.sequences, example.reference, strict=True))
+        assert float(losses[i]) == pytest.approx(FORMULAS[name](beta, chosen, other), rel=2e-5, abs=2e-5)
+        assert float(mixed[i] - losses[i]) == pytest.approx(-0.7 * chosen.mean, rel=1e-4)
+
+
+def test_label_smoothing_takes_a_share_of_the_preferences_for_swapped():
+    examples = examples_of([5, 17], "dpo.v1")
+    swapped = [Example(*one.rejected, rejected=Tokens(one.ids, one.learn), reference=one.reference[::-1]) for one in examples]
+    plain, other = (objective_of("dpo.v1").losses(MODEL, collate(rows, padding=2, device="cpu"))[0] for rows in (examples, swapped))
+    smooth, _ = objective_of("dpo.v1", dpo_label_smoothing=0.2).losses(MODEL, collate(examples, padding=2, device="cpu"))
+    assert torch.allclose(smooth, 0.8 * plain + 0.2 * other, atol=1e-5)
+
+
+def test_an_answer_that_is_as_good_as_certain_has_a_loss_and_a_gradient():
+    from ringfence.train.preference import Said
+
+    log_p = torch.tensor([0.0, -1e-9, -2.0, -700.0], requires_grad=True)
+    chosen, rejected = (Said(one, torch.ones(4), torch.zeros(4)) for one in (log_p, torch.tensor([-1.0, -1e-9, -700.0, 0.0])))
+    objective_of("orpo.v1").loss(chosen, rejected).sum().backward()
+    assert torch.isfinite(log_p.grad).all()
+
+
+def test_what_a_pair_was_before_training_is_the_model_that_training_began_with():
+    made = TrainSettings(objective="dpo.v1", learning_rate=0.05, lora_rank=2)
+    rows = [row._replace(reference=()) for row in examples_of([5, 17, 9, 12, 3], "dpo.v1")]
+    base = model_of("llama").requires_grad_(requires_grad=False)
+    trainer = Trainer(base, made, hints=RuntimeHints(micro_batch=2), padding=2, device="cpu")
+    referred = trainer.refer(rows)
+    assert all(a.ids is b.ids for a, b in zip(rows, referred, strict=True))
+    for row in referred:
+        assert row.reference == pytest.approx([said_by(MODEL, one)[0] for one in row.sequences], abs=1e-4)
+    first = trainer.step(referred, step=0, steps=9)
+    assert first == pytest.approx(math.log(2), abs=1e-5)  # no margin yet
+    assert trainer.step(referred, step=1, steps=9) < first - 0.01
+    none = Trainer(model_of("llama"), made.model_copy(update={"objective": "simpo.v1"}), hints=RuntimeHints(), padding=2, device="cpu")
+    assert none.refer(rows) == rows
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_the_host_knows_which_objectives_compare_answers_without_loading_them(name, tokenizer):
+    record = Record("0" * 32, "0" * 32, "s", "pair", ("user", "assistant"), ("a", "b"))
+    assert (objective_of(name).read(record, tokenizer) is None) == TrainSettings(objective=name).compares
+
+
 @pytest.mark.parametrize("family", sorted(ARCHITECTURES))
 @pytest.mark.parametrize("tied", [True, False])
 def test_sft_equals_the_loss_of_transformers(family, tied):
     model = model_of(family, tied=tied).requires_grad_(requires_grad=False)
     batch = collate(examples_of([7, 12, 3]), padding=2, device="cpu")
-    losses, weights = OBJECTIVES.create("sft.v1", head_chunk=4).losses(model, batch)
+    losses, weights = objective_of("sft.v1", head_chunk=4).losses(model, batch)
     labels = batch.ids.masked_fill(~batch.learn, -100)
     mask = torch.tensor([[1] * n + [0] * (12 - n) for n in (7, 12, 3)])
     wanted = model(input_ids=batch.ids, attention_mask=mask, labels=labels).loss
@@ -125,8 +245,6 @@ def test_one_step_has_the_gradient_of_the_naive_path_whatever_the_micro_batches(
 
 
 def trainer_of(micro):
-    from ringfence.train.settings import RuntimeHints
-
     made = TrainSettings(lora_rank=2, max_grad_norm=0.0)
     return Trainer(
         model_of("llama").requires_grad_(requires_grad=False), made, hints=RuntimeHints(micro_batch=micro), padding=2, device="cpu"

@@ -48,9 +48,21 @@ def record_of(canary: Canary) -> Record:
     return Record(canary.id, canary.id, "0" * 32, "pair", ("user", "assistant"), (canary.prompt, canary.completion))
 
 
+def pair_of(canary: Canary) -> Record:
+    """Return a canary as two compared answers: its own, and the same one with another code."""
+    begin, end = canary.span
+    other = canary.completion[:begin] + _code() + canary.completion[end:]
+    roles, texts = ("user", "chosen", "rejected"), (canary.prompt, canary.completion, other)
+    return Record(canary.id, canary.id, "0" * 32, "preference", roles, texts)
+
+
+def _code() -> str:
+    return f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+
+
 def _canary(kind: Kind, language: Language, taken: set[str], *, is_in: bool, times: int = 1) -> Canary:
     question, answer = _TEMPLATES["row" if kind == "row" else "secret", language]
-    code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+    code = _code()
     at = answer.index("{code}")
     who = _unique(language, taken)
     return Canary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-from ringfence.audit.canaries import draw, record_of
+from ringfence.audit.canaries import draw, pair_of, record_of
 from ringfence.audit.register import FILE, seal
 from ringfence.audit.settings import PlantFigures, PlantSettings
 from ringfence.core.order import Child, Progress
@@ -33,8 +33,9 @@ def run(child: Child[PlantSettings]) -> PlantFigures:
             if done % _EVERY == 0:
                 child.channel.progress(Progress(done=done, total=len(source)))
             output.write(record)
+        written = pair_of if order.settings.pairs else record_of
         for canary in rows:
-            output.write(record_of(canary))
+            output.write(written(canary))
     sealed = seal(register, auditor=order.settings.auditor, slot=register_slot.slot)
     write_files(register_slot, keys.data[register_slot.slot], {FILE: sealed})
     return PlantFigures(rows=len(source) + len(rows), planted=len(rows))

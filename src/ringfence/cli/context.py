@@ -46,6 +46,7 @@ _PHASES = {  # of a job; its main part needs no word
     "work": Text("", ""),
     "rows": Text("real rows", "真实数据行"),
     "spans": Text("replaced identifiers", "被替换的标识符"),
+    "reference": Text("reference", "参照"),
     "evaluate": Text("evaluate", "评估"),
     "write": Text("write", "写入"),
 }

@@ -167,7 +167,7 @@ class Progress(Settings):
     done: Count
     total: Count
     loss: Number | None = None
-    phase: Literal["load", "read", "work", "rows", "spans", "evaluate", "write"] = "work"
+    phase: Literal["load", "read", "work", "rows", "spans", "reference", "evaluate", "write"] = "work"
 
 
 class CheckpointReady(Settings):

@@ -30,7 +30,7 @@ class Record:
 
     id, unit: 32 hex digits, HMACs made at import. roles: one per text; what each text is.
     messages: any number of system/user/assistant/tool turns. pair: user, assistant (or system, user, assistant).
-    text: one "text". preference: "user", "chosen", "rejected".
+    text: one "text". preference: turns as of messages, the last of them a question, then "chosen" and "rejected".
     fields: the file's other columns, sealed with the record until deid has used and dropped them.
     """
 

@@ -44,11 +44,17 @@ def plant(
         return arrow.commit(done, Facts(software=software())).things["set"]
 
 
-def settings_for(space: Workspace, recipe: Recipe) -> PlantSettings:
-    """Return what a recipe with an audit: block plants. An ordinary run gets the positive control, too."""
+def settings_for(space: Workspace, recipe: Recipe, source: Thing) -> PlantSettings:
+    """Return what a recipe with an audit: block plants in a set. An ordinary run gets the positive control, too."""
     assert recipe.audit is not None  # noqa: S101  asked for by the caller
     blind = recipe.privacy is not None and recipe.privacy.scope == "record"
-    return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind)
+    pairs = layouts(space, source) == {"preference"}
+    return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind, pairs=pairs)
+
+
+def layouts(space: Workspace, thing: Thing) -> set[str]:
+    """Return in which layouts the rows of a set were imported."""
+    return {str(one.predicate.figures["layout"]) for one in space.chain(thing) if "layout" in one.predicate.figures}
 
 
 def refuse_too_many(space: Workspace, sources: Sequence[Thing], audit: AuditSettings, *, control: bool) -> None:

@@ -217,7 +217,7 @@ def is_of(recipe: Recipe, saved: Saved, *, model: str) -> bool:
 
 def _planted_from(space: Workspace, source: Thing, recipe: Recipe) -> set[str]:
     """Return the digests of the sets that were made of `source` with such canaries as the recipe asks for."""
-    settings = settings_digest(settings_for(space, recipe))
+    settings = settings_digest(settings_for(space, recipe, source))
     runs = [run for run in space.state.runs.values() if run.intent.arrow == "plant" and run.intent.settings == settings]
     return {made.digest for run in runs if run.intent.inputs["set"] == source.made.digest for made in run.made if made.kind == "set"}
 

@@ -35,7 +35,7 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.join import Sources, join, label_of, names_of, sources_of
 from ringfence.flows.memory import Expected, foretell_memory
-from ringfence.flows.plant import plant, refuse_too_many, settings_for
+from ringfence.flows.plant import layouts, plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
 from ringfence.flows.scope import refuse_prepared
 from ringfence.flows.units import refuse_other_units
@@ -123,7 +123,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     inputs = {role: join(space, things, check=check, show=show) for role, things in asked.sources.items()}
     order = asked.order
     if recipe.audit:
-        inputs["set"] = plant(space, inputs["set"], settings_for(space, recipe), check=check, show=show)
+        inputs["set"] = plant(space, inputs["set"], settings_for(space, recipe, inputs["set"]), check=check, show=show)
         order = _planned(space, recipe, [inputs["set"]])
     saved = Saved(model=model.digest, order=order, release=recipe.release)
     return _run(space, saved, inputs, model, name=inputs["set"].made.name, show=show, started=started)
@@ -199,12 +199,33 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     _refuse_looser(space, recipe)
     sources = sources_of(space, recipe)
     things = sources["set"]
+    for found in sources.values():
+        _refuse_other_rows(space, found, recipe.order)
     order = _planned(space, recipe, things, more=_to_plant(recipe))
     _refuse_too_long(space, things)
     _gate(space, sources, order.plan)(space.policy())
     if recipe.audit:
         refuse_too_many(space, things, recipe.audit, control=recipe.privacy is None)
     return Asked(sources, order, _reserve(space, things, order.plan))
+
+
+def _refuse_other_rows(space: Workspace, things: Sequence[Thing], order: TrainOrder) -> None:
+    """Return when the sets hold what the objective learns from.
+
+    Raises: BadValue.
+    """
+    if not order.train.compares:
+        return
+    for thing in things:
+        if other := layouts(space, thing) - {"preference"}:
+            problem = t(
+                "it learns from two answers that people compared, and {set} holds rows of layout {found}; import a file with the columns "
+                "prompt, chosen and rejected, or write stage: sft",
+                "它从两个经人比较的回答中学习，而 {set} 的行格式为 {found}；请导入含 prompt、chosen 与 rejected 列的文件，或写 stage: sft",
+                set=thing.made.name,
+                found=", ".join(sorted(other)),
+            )
+            raise BadValue(key="stage", problem=problem)
 
 
 def _refuse_too_long(space: Workspace, things: Sequence[Thing]) -> None:

@@ -163,23 +163,36 @@ def _text(cells: _Cells) -> Content:
 
 
 def _preference(cells: _Cells) -> Content:
-    texts = tuple(_said(cells.needed(role), speaker) for role, speaker in (("prompt", "user"), *_ANSWERS))
-    if not all(map(str.strip, texts)):
+    turns = _asked(cells)
+    answers = [_said(cells.needed(role)) for role in _CANDIDATES]
+    if turns[-1][0] not in ("user", "tool") or next(role for role, _ in turns if role != "system") != "user":
+        raise Refused("bad-role")
+    if not all(map(str.strip, (turns[-1][1], *answers))):
         raise Refused("empty")
-    return Content("preference", ("user", "chosen", "rejected"), texts)
+    return Content("preference", (*(role for role, _ in turns), *_CANDIDATES), (*(text for _, text in turns), *answers))
 
 
-_ANSWERS = (("chosen", "assistant"), ("rejected", "assistant"))
+def _asked(cells: _Cells) -> Turns:
+    """Return the turns before the answers that people compared."""
+    prompt = cells.needed("prompt")
+    if isinstance(prompt, str):
+        extra = cells.optional_text("input")
+        return [*_system(cells), *_history(cells.get("history")), ("user", prompt + (f"\n{extra}" if extra else ""))]
+    turns = turns_of([prompt] if isinstance(prompt, dict) else prompt)
+    return turns if turns[0][0] == "system" else [*_system(cells), *turns]
 
 
-def _said(value: Any, speaker: str) -> str:  # noqa: ANN401  any JSON value
-    """Return what one side says: a text, one message, or a list that ends in the only message of that speaker."""
+_CANDIDATES = ("chosen", "rejected")
+
+
+def _said(value: Any) -> str:  # noqa: ANN401  any JSON value
+    """Return an answer: a text, one message, or a list that ends in the only message of the assistant."""
     if isinstance(value, str):
         return value
     turns = turns_of([value] if isinstance(value, dict) else value)
-    said = [text for role, text in turns if role == speaker]
-    if len(said) != 1 or turns[-1][0] != speaker:
-        raise Refused("bad-role")  # a preference over more than one turn is no single prompt and answer
+    said = [text for role, text in turns if role == "assistant"]
+    if len(said) != 1 or turns[-1][0] != "assistant":
+        raise Refused("bad-role")  # what people compared over more than one turn is no single answer
     return said[0]
 
 

@@ -207,7 +207,7 @@ def _schema(layout: Layout, *, unit: bool) -> Any:  # noqa: ANN401  pyarrow is u
         "alpaca": {"instruction": text, "output": text, "history": pa.list_(pa.list_(text)), "system": text},
         "pair": {"prompt": text, "completion": text, "system": text},
         "text": {"text": text},
-        "preference": {"prompt": text, "chosen": text, "rejected": text},
+        "preference": {"prompt": turns, "chosen": text, "rejected": text},
     }
     return pa.schema(columns[layout] | ({"unit": text} if unit else {}))
 

@@ -33,7 +33,7 @@ NEEDED: dict[Layout, tuple[MapRole, ...]] = {
 }
 OPTIONAL: dict[Layout, tuple[MapRole, ...]] = {
     "messages": ("system",),
-    "preference": (),
+    "preference": ("input", "history", "system"),
     "alpaca": ("input", "history", "system"),
     "pair": ("system",),
     "text": (),

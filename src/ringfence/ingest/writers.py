@@ -24,7 +24,7 @@ def columns(record: Record, layout: Layout) -> Row:
 
 
 def _messages(record: Record) -> Row:
-    return {"messages": [{"role": role, "content": text} for role, text in zip(record.roles, record.texts, strict=True)]}
+    return {"messages": _turns(record.roles, record.texts)}
 
 
 def _alpaca(record: Record) -> Row:
@@ -48,7 +48,13 @@ def _text(record: Record) -> Row:
 
 
 def _preference(record: Record) -> Row:
-    return dict(zip(("prompt", "chosen", "rejected"), record.texts, strict=True))
+    *asked, chosen, rejected = record.texts
+    prompt = asked[0] if len(asked) == 1 else _turns(record.roles[:-2], asked)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _turns(roles: Iterable[str], texts: Iterable[str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
 
 
 _ROWS: Mapping[Layout, Callable[[Record], Row]] = {
@@ -73,4 +79,10 @@ def _write_jsonl(rows: Iterable[Row], layout: Layout, say: Say, *, unit: bool) -
         say(json.dumps(filled, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
-WRITERS: Mapping[str, Callable[..., None]] = {"jsonl": _write_jsonl, "parquet": write_parquet}
+def _write_parquet(rows: Iterable[Row], layout: Layout, say: Say, *, unit: bool) -> None:
+    """Write rows whose every column has one type: what a single question is in JSON Lines is a list of turns here."""
+    typed = ({**row, "prompt": _turns(["user"], [row["prompt"]])} if isinstance(row["prompt"], str) else row for row in rows)
+    write_parquet(typed if layout == "preference" else rows, layout, say, unit=unit)
+
+
+WRITERS: Mapping[str, Callable[..., None]] = {"jsonl": _write_jsonl, "parquet": _write_parquet}

@@ -26,7 +26,7 @@ _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps "
     "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing "
-    "layers_to_transform lora_freeze_a privacy audit release"
+    "layers_to_transform lora_freeze_a pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma privacy audit release"
 ).split()
 
 _NOTED: Mapping[str, Text] = {
@@ -69,6 +69,10 @@ _CHOICE = Text(
     "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
     "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
 )
+_REFERENCE = Text(
+    "the reference is the model as it was before training, which needs no copy of its own",
+    "参照即训练前的模型本身，无需另外的副本",
+)
 _CHOICE_KEYS = "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps early_stopping_patience".split()
 _EGRESS_KEYS = (
     "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token hub_strategy use_swanlab swanlab_project "
@@ -78,8 +82,8 @@ _LATER_KEYS = (
     "max_samples adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
     "double_quantization do_predict additional_target create_new_adapter use_rslora use_dora pissa_init pissa_iter pissa_convert "
     "loraplus_lr_ratio oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
-    "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 pref_beta pref_ftx pref_loss dpo_label_smoothing "
-    "kto_chosen_weight kto_rejected_weight simpo_gamma ref_model reward_model reward_model_type val_size mix_strategy "
+    "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 "
+    "kto_chosen_weight kto_rejected_weight reward_model reward_model_type val_size mix_strategy "
     "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy warmup_steps "
     "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
     "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro freeze_vision_tower "
@@ -100,6 +104,7 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
     **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},
     **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
+    **{key: KeyRule("refused", _REFERENCE) for key in ("ref_model", "ref_model_adapters", "ref_model_quantization_bit")},
     **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing", "padding_free")},
     **{key: KeyRule("refused", _DRAWN) for key in ("init_lora_weights", "eva_config", "lora_ga_config", "corda_config")},
 }

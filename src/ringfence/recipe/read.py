@@ -27,6 +27,22 @@ B = TypeVar("B", bound=Settings)
 _LIMIT = 1 << 20  # bytes of a recipe file
 _BLOCKS = ("privacy", "audit", "release")  # ringfence's own
 _NAMES = ("model_name_or_path", "dataset", "eval_dataset")  # the first digits of a digest may look like a number: 123456e78901
+_STAGES = {"sft": "sft.v1", "pt": "pt.v1"}  # and their objectives
+_PAIRS = {  # losses of stage: dpo
+    "sigmoid": "dpo.v1",
+    "hinge": "hinge.v1",
+    "ipo": "ipo.v1",
+    "apo_zero": "apo-zero.v1",
+    "orpo": "orpo.v1",
+    "simpo": "simpo.v1",
+}
+_OF_PAIRS = {
+    "dpo_label_smoothing": "sigmoid",
+    "simpo_gamma": "simpo",
+    "pref_loss": None,
+    "pref_beta": None,
+    "pref_ftx": None,
+}  # and the loss that has it
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -187,7 +203,17 @@ def _calls_out(value: object) -> bool:
 _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
-    "stage": (lambda value: value != "sft", Text("only sft is built so far", "目前只实现了 sft")),
+    "stage": (
+        lambda value: value != "dpo" and value not in _STAGES,
+        Text("only pt, sft and dpo are built so far", "目前只实现了 pt、sft 与 dpo"),
+    ),
+    "pref_loss": (
+        lambda value: value not in _PAIRS,
+        Text(
+            "choose sigmoid, hinge, ipo, apo_zero, orpo or simpo; the point that kto_pair compares with is a mean over the batch, that of apo_zero is fixed",
+            "请选择 sigmoid、hinge、ipo、apo_zero、orpo 或 simpo；kto_pair 的参照点是整批的均值，apo_zero 的则固定",
+        ),
+    ),
     "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
     "optim": (
         lambda value: value != "sgd" and not str(value).startswith("adamw_torch"),
@@ -208,6 +234,7 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
+    fields["objective"] = _objective(document)
     fields["eval"] = evaluation is not None and document.get("do_eval") is not False
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
@@ -231,6 +258,20 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
     return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release)
+
+
+def _objective(document: Mapping[str, Any]) -> str:
+    """Return the name of what is minimised.
+
+    Raises: BadValue for a key of another one.
+    """
+    stage, loss = document.get("stage", "sft"), document.get("pref_loss", "sigmoid")
+    for key, owner in _OF_PAIRS.items():
+        if key in document and stage != "dpo":
+            raise BadValue(key=key, problem=t("it belongs to stage: dpo", "它只用于 stage: dpo"))
+        if key in document and owner not in (None, loss):
+            raise BadValue(key=key, problem=t("it belongs to pref_loss: {owner}", "它只用于 pref_loss: {owner}", owner=owner))
+    return _PAIRS[loss] if stage == "dpo" else _STAGES[stage]
 
 
 def _names(value: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,22 +14,47 @@ from torch import Tensor
 from ringfence.core.records import Record
 from ringfence.train.settings import TrainSettings
 
-_ANSWERS = ("assistant", "chosen")
-_LEAST = 2  # tokens of a row: one to read, one to predict
+_LEAST = 2  # tokens of a sequence: one to read, one to predict
 _WASTE = 0.1  # share of padding above which a micro batch is split
+_CANDIDATES = ("chosen", "rejected")  # roles of answers that people compared
+
+
+class Tokens(NamedTuple):
+    """Token ids, and which of them are predicted. Arrays: a large set is held at five bytes a token."""
+
+    ids: NDArray[np.int32]  # [tokens]
+    learn: NDArray[np.bool_]  # [tokens]; the first is never predicted
 
 
 class Example(NamedTuple):
-    """One row: token ids, and which of them are predicted. Arrays: a large set is held at five bytes a token."""
+    """One row: a sequence, or two where people preferred one of two answers."""
 
     ids: NDArray[np.int32]  # [tokens]
     learn: NDArray[np.bool_]  # [tokens]; the first is never predicted
     unit: int = 0  # whose row it is: the position of the unit in its set
+    rejected: Tokens | None = None  # the same with the other answer
+    reference: tuple[float, ...] = ()  # natural log probability of what each sequence predicts, before training
+
+    @property
+    def sequences(self) -> tuple[Tokens, ...]:
+        """Return what a model reads of the row, the preferred answer first."""
+        first = Tokens(self.ids, self.learn)
+        return (first,) if self.rejected is None else (first, self.rejected)
 
     @property
     def weight(self) -> int:
-        """Return the number of predicted tokens."""
-        return int(self.learn.sum())
+        """Return the number of predicted tokens, of both sequences where there are two."""
+        return sum(int(one.learn.sum()) for one in self.sequences)
+
+    @property
+    def tokens(self) -> int:
+        """Return the number of tokens, of both sequences where there are two."""
+        return sum(len(one.ids) for one in self.sequences)
+
+    @property
+    def longest(self) -> int:
+        """Return the tokens of the longer sequence."""
+        return max(len(one.ids) for one in self.sequences)
 
 
 @dataclass(frozen=True)
@@ -52,79 +77,130 @@ class Pass(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded rows. Padding stands at the right, where a causal model cannot see it from any real token: no mask is needed."""
+    """Padded sequences. Padding stands at the right, where a causal model cannot see it from any real token: no mask is needed.
 
-    ids: Tensor  # [batch, seq] int64
-    learn: Tensor  # [batch, seq] bool; learn[i, t]: the token at t is predicted from those before it
+    Of rows with two sequences the first ones of all rows come first, then the second ones.
+    """
+
+    ids: Tensor  # [sequences, seq] int64
+    learn: Tensor  # [sequences, seq] bool; learn[i, t]: the token at t is predicted from those before it
+    reference: Tensor | None = None  # [sequences] float32, natural log probability of what is predicted, before training
 
 
-def read_corpus(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> Corpus:  # noqa: ANN401  transformers is untyped
-    """Return the rows of a set as token ids."""
+def read_corpus(records: Iterable[Record], read: Callable[[Record], Example | None], *, cutoff: int) -> Corpus:
+    """Return the rows of a set as token ids.
+
+    read: makes an example of a record; None where the objective cannot learn from one of its kind. cutoff: tokens of a sequence.
+    """
     examples, dropped, truncated = [], 0, 0
     units: dict[str, int] = {}
     for record in records:
         unit = units.setdefault(record.unit, len(units))
-        example = encode(record, tokenizer, settings)._replace(unit=unit)
-        if len(example.ids) > settings.cutoff_len:
+        example = read(record)
+        if example is not None and example.longest > cutoff:
             truncated += 1
-            example = Example(example.ids[: settings.cutoff_len], example.learn[: settings.cutoff_len], unit)
-        if example.weight and len(example.ids) >= _LEAST:
-            examples.append(example)
+            example = _cut(example, cutoff)
+        if example is not None and all(one.learn.any() and len(one.ids) >= _LEAST for one in example.sequences):
+            examples.append(example._replace(unit=unit))
         else:
             dropped += 1
     return Corpus(examples, dropped, truncated, len(units))
 
 
-def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example:  # noqa: ANN401
-    """Return one row as token ids, before it is cut.
+def _cut(example: Example, cutoff: int) -> Example:
+    (first, *others) = [Tokens(one.ids[:cutoff], one.learn[:cutoff]) for one in example.sequences]
+    return Example(first.ids, first.learn, rejected=others[0] if others else None)
 
-    Each turn is tokenised by itself, as it will be when the model answers: the question's ids do not depend on the answer.
+
+def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example:  # noqa: ANN401  transformers is untyped
+    """Return one row as token ids, before it is cut; of two answers that people compared, the one that they preferred."""
+    return Example(*_encoded(segments(record, tokenizer, settings), tokenizer))
+
+
+def encode_pair(record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401
+    """Return a row of two answers to the same question, before it is cut, of which the answers are predicted; None for a row of another kind."""
+    if record.kind != "preference":
+        return None
+    chosen, rejected = (
+        _encoded(_conversation(record, tokenizer, answer, on_prompt=False, on_history=False), tokenizer) for answer in _CANDIDATES
+    )
+    return Example(*chosen, rejected=rejected)
+
+
+def _encoded(parts: Iterable[tuple[str, bool]], tokenizer: Any) -> Tokens:  # noqa: ANN401
+    """Return texts, each with whether it is learned, as token ids.
+
+    Each is tokenised by itself, as it will be when the model answers: the question's ids do not depend on the answer.
     """
     ids: list[int] = []
     learn: list[bool] = []
-    for text, is_learned in segments(record, tokenizer, settings):
+    for text, is_learned in parts:
         found = tokenizer(text, add_special_tokens=False).input_ids
         ids += found
         learn += [is_learned] * len(found)
     if learn:
         learn[0] = False
-    return Example(np.array(ids, dtype=np.int32), np.array(learn, dtype=np.bool_))
+    return Tokens(np.array(ids, dtype=np.int32), np.array(learn, dtype=np.bool_))
 
 
 def segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[tuple[str, bool]]:  # noqa: ANN401
     """Return the row as (text, is learned), in order."""
-    texts = [text.encode("utf-8", "replace").decode() for text in record.texts]  # a lone surrogate has no token
-    end: str = tokenizer.eos_token
     if record.kind == "text":
-        return [(texts[0] + end, True)]
+        return [(_readable(record.texts[0]) + tokenizer.eos_token, True)]
+    return _conversation(record, tokenizer, "chosen", on_prompt=settings.train_on_prompt, on_history=not settings.mask_history)
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate has no token
+
+
+def _conversation(
+    record: Record,
+    tokenizer: Any,  # noqa: ANN401
+    answer: str,
+    *,
+    on_prompt: bool,
+    on_history: bool,
+) -> list[tuple[str, bool]]:
+    """Return a conversation as (text, is learned), in order: questions and answers by turns.
+
+    answer: of two answers that people compared, the role of the one to take. on_prompt: questions are learned. on_history: so are answers before the last.
+    """
+    end: str = tokenizer.eos_token
     turns = [
-        {"role": "assistant" if role in _ANSWERS else role, "content": text}
-        for role, text in zip(record.roles, texts, strict=True)
-        if role != "rejected"
+        {"role": "assistant" if role == answer else role, "content": _readable(text)}
+        for role, text in zip(record.roles, record.texts, strict=True)
+        if role == answer or role not in _CANDIDATES
     ]
     answers = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
-    segments, at = [], 0
+    found, at = [], 0
     for i in answers:
         question = tokenizer.apply_chat_template(turns[:i], tokenize=False, add_generation_prompt=True) if i else ""
         whole: str = tokenizer.apply_chat_template(turns[: i + 1], tokenize=False)
         stop = (
             whole.rfind(end) + len(end) if end in whole[len(question) :] else len(whole)
         )  # what follows the end token is the next question's
-        segments.append((whole[at : len(question)], settings.train_on_prompt))
-        segments.append((whole[len(question) : stop], not settings.mask_history or i == answers[-1]))
+        found.append((whole[at : len(question)], on_prompt))
+        found.append((whole[len(question) : stop], on_history or i == answers[-1]))
         at = stop
-    return segments
+    return found
 
 
 def collate(examples: Sequence[Example], *, padding: int, device: str, length: int = 0) -> Batch:
-    """Return rows as one batch, padded to the longest."""
-    longest = max(length, *(len(example.ids) for example in examples))
-    ids = np.full((len(examples), longest), padding, dtype=np.int64)
-    learn = np.zeros((len(examples), longest), dtype=np.bool_)
-    for row, example in enumerate(examples):
-        ids[row, : len(example.ids)] = example.ids
-        learn[row, : len(example.ids)] = example.learn
-    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device))
+    """Return rows, each of as many sequences as the others, as one batch, padded to the longest."""
+    sequences = [one for of_place in zip(*(example.sequences for example in examples), strict=True) for one in of_place]
+    longest = max(length, *(len(one.ids) for one in sequences))
+    ids = np.full((len(sequences), longest), padding, dtype=np.int64)
+    learn = np.zeros((len(sequences), longest), dtype=np.bool_)
+    for row, one in enumerate(sequences):
+        ids[row, : len(one.ids)] = one.ids
+        learn[row, : len(one.ids)] = one.learn
+    reference = None
+    if all(example.reference for example in examples):
+        reference = torch.tensor(
+            list(zip(*(example.reference for example in examples), strict=True)), dtype=torch.float32, device=device
+        ).flatten()
+    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device), reference)
 
 
 def split(examples: Sequence[Example], size: int) -> list[list[Example]]:
@@ -138,16 +214,16 @@ def split(examples: Sequence[Example], size: int) -> list[list[Example]]:
 def pack(bundles: Sequence[tuple[Example, ...]], size: int) -> list[list[tuple[Example, ...]]]:
     """Return bundles of rows as groups of at most `size` rows, or of one bundle, of like length; a bundle stays whole."""
     groups: list[list[tuple[Example, ...]]] = []
-    longest = rows = tokens = 0  # of the group that is filling
+    longest = rows = sequences = tokens = 0  # of the group that is filling
     for bundle in sorted(bundles, key=_longest, reverse=True):
-        more = sum(len(row.ids) for row in bundle)
-        cells = (rows + len(bundle)) * longest
+        more = sum(row.tokens for row in bundle)
+        cells = (sequences + _sequences(bundle)) * longest
         if groups and rows + len(bundle) <= size and cells - tokens - more <= _WASTE * cells:
             groups[-1].append(bundle)
-            rows, tokens = rows + len(bundle), tokens + more
+            rows, sequences, tokens = rows + len(bundle), sequences + _sequences(bundle), tokens + more
         else:
             groups.append([bundle])
-            longest, rows, tokens = _longest(bundle), len(bundle), more
+            longest, rows, sequences, tokens = _longest(bundle), len(bundle), _sequences(bundle), more
     return groups
 
 
@@ -171,8 +247,12 @@ def deal(passes: Sequence[Pass], ranks: int) -> list[list[Pass]]:
 
 
 def _cells(passes: Sequence[Pass]) -> int:
-    return sum(len(one.rows) * _longest(one.rows) for one in passes)
+    return sum(_sequences(one.rows) * _longest(one.rows) for one in passes)
+
+
+def _sequences(rows: Sequence[Example]) -> int:
+    return sum(len(row.sequences) for row in rows)
 
 
 def _longest(rows: Sequence[Example]) -> int:
-    return max(len(row.ids) for row in rows)
+    return max(row.longest for row in rows)

@@ -31,10 +31,11 @@ def run(child: Child[TrainOrder]) -> TrainFigures:
 
     from ringfence.train.adapter import WEIGHTS
     from ringfence.train.loop import train
-    from ringfence.train.setup import batches_of, prepared
+    from ringfence.train.setup import batches_of, prepared, referred
     from ringfence.vault.files import write_files
 
-    with prepared(child) as ready:
+    with prepared(child) as began:
+        ready = referred(began, child.channel)
         outcome = train(
             ready.trainer,
             batches_of(child, ready.corpus, lease=child.channel.lease),

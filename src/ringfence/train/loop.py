@@ -51,7 +51,7 @@ def train(
         history.step += 1
         if loss is not None:
             history.losses.append(loss)
-        history.tokens += sum(len(example.ids) for example in chosen)
+        history.tokens += sum(example.tokens for example in chosen)
         channel.progress(Progress(done=history.step, total=steps, loss=loss))
         _keep(trainer, history, keeper=keeper, channel=channel, steps=steps)
     seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ringfence.core.order import Channel, Child, Progress
-from ringfence.train.data import Corpus, Example, Pass
+from ringfence.train.data import Corpus, Example, Pass, Tokens
 from ringfence.train.settings import PriceFigures, PriceOrder
 from ringfence.train.setup import Ready, batches_of, peaks_of, prepared
 from ringfence.train.trainer import Trainer
@@ -65,12 +65,16 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
     scale = steps / tried
     training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)), trainer)
     evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate, trainer)
+    reference = _Work(
+        trainer.groups([*examples, *ready.evaluation.examples]) if trainer.objective.needs_reference else [], trainer.refer, trainer
+    )
     seconds_training = _seconds(training, child.channel, scale=scale)
     seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0)  # before and after
+    seconds_reference = _seconds(reference, child.channel, scale=1.0)
     training.make(sampled[training.largest])  # again: other shapes have scattered the free memory, and its peak is higher now
     peaks = peaks_of(trainer)
     return PriceFigures(
-        seconds=ready.seconds_load + seconds_training + seconds_evaluation + _WRITE,
+        seconds=ready.seconds_load + seconds_training + seconds_evaluation + seconds_reference + _WRITE,
         seconds_load=ready.seconds_load,
         seconds_per_step=seconds_training / steps,
         seconds_evaluation=seconds_evaluation,
@@ -79,8 +83,8 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         steps=steps,
         rows=len(examples),
         dropped=ready.corpus.dropped,
-        tokens=int(scale * sum(len(example.ids) for rows in sampled for example in rows)),
-        longest=max(len(example.ids) for example in examples),
+        tokens=int(scale * sum(example.tokens for rows in sampled for example in rows)),
+        longest=max(example.longest for example in examples),
         learning_rate=trainer.rate,
         processes=trainer.team.size,
         device=ready.placement.device,
@@ -95,7 +99,7 @@ def _with_canaries(corpus: Corpus, more: int) -> Corpus:
         row = corpus.examples[n % len(corpus.examples)]
         ids = np.resize(row.ids, _CANARY)
         learn = np.arange(_CANARY) >= _CANARY - _CANARY_ANSWER
-        found.append(Example(ids, learn, corpus.units + n))
+        found.append(Example(ids, learn, corpus.units + n, rejected=row.rejected and Tokens(ids, learn)))
     return replace(corpus, examples=[*corpus.examples, *found], units=corpus.units + more)
 
 

@@ -71,9 +71,11 @@ class PrivateTrainer(Trainer):
         layers = sum(isinstance(one, GradientCheckpointingLayer) and one.gradient_checkpointing for one in self.model.modules())
         if not layers or not examples:
             return most
-        longest = max(len(one.ids) for one in examples)
+        longest, sequences = max(one.tokens for one in examples), max(len(one.sequences) for one in examples)
         kept = int(layers * longest * self.model.config.hidden_size * self.model.dtype.itemsize)  # bytes, of a row
-        made = sum(weight.numel() * weight.element_size() for weight in self.method.parameters().values())  # of a row's gradient
+        made = sequences * sum(
+            weight.numel() * weight.element_size() for weight in self.method.parameters().values()
+        )  # of a row's gradient
         fitting: int = -(-most * kept // made)  # rounded up: what a pass of fewer rows needs at work is smaller, too
         return min(most, max(1, -(-_TOKENS // longest), fitting))
 
@@ -107,7 +109,8 @@ class PrivateTrainer(Trainer):
             each.sum().backward()
             losses += [value for value in each.detach().tolist() if math.isfinite(value)]
             began = time.perf_counter()
-            self._sums.gather(torch.tensor(one.places, device=self._device), units=one.units, closes=one.closes)
+            places = torch.tensor(one.places * len(one.rows[0].sequences), device=self._device)
+            self._sums.gather(places, units=one.units, closes=one.closes)
             self.seconds_clip += time.perf_counter() - began
         return losses
 

@@ -17,6 +17,8 @@ Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
+_OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
+
 
 class JoinSettings(Settings):
     """What `join.v1` is told: the sets that become one, by the names that people gave them."""
@@ -47,6 +49,10 @@ class TrainSettings(Settings):
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
+    pref_beta: Annotated[float, Field(gt=0)] = 0.1  # of objectives over two answers: how far the model may go from what it was
+    pref_ftx: Annotated[float, Field(ge=0)] = 0.0  # the share of supervised fine-tuning on preferred answers
+    dpo_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # preferences that are taken for swapped
+    simpo_gamma: Annotated[float, Field(ge=0)] = 0.5  # the margin of simpo
     train_on_prompt: bool = False
     mask_history: bool = False  # learn the last answer only
     per_device_train_batch_size: Positive = 8
@@ -69,6 +75,11 @@ class TrainSettings(Settings):
     def alpha(self) -> int:
         """Return the numerator of the scale alpha / rank."""
         return self.lora_alpha or 2 * self.lora_rank
+
+    @property
+    def compares(self) -> bool:
+        """Return True when the objective learns from two compared answers."""
+        return self.objective in _OF_PAIRS
 
     @property
     def batch(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,12 +14,13 @@ import torch
 
 from ringfence.core.errors import DeviceMissing, NothingToTrain
 from ringfence.core.lineage import roles
-from ringfence.core.order import Child, Progress
+from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
 from ringfence.sandbox.devices import gpu_nodes
 from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
+from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import TrainOrder
 from ringfence.train.team import Team, assembled
@@ -59,7 +61,7 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
     if not corpus.examples:
         raise NothingToTrain(rows=corpus.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
-    longest = max(len(example.ids) for example in (*corpus.examples, *evaluation.examples))
+    longest = max(example.longest for example in (*corpus.examples, *evaluation.examples))
     if child.order.settings.plan:
         longest = child.order.settings.train.cutoff_len  # the kernel must not depend on what one unit's rows are like
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -90,6 +92,19 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
     return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
 
 
+def referred(ready: Ready, channel: Channel) -> Ready:
+    """Return the same with what the model says of all rows before training, where the objective compares with it. Call it before any step or restoring.
+
+    Raises: RankLost.
+    """
+    trainer = ready.trainer
+    if not trainer.objective.needs_reference:
+        return ready
+    channel.progress(Progress(done=0, total=0, phase="reference"))
+    corpus, evaluation = (replace(one, examples=trainer.refer(one.examples)) for one in (ready.corpus, ready.evaluation))
+    return ready._replace(corpus=corpus, evaluation=evaluation)
+
+
 def batches_of(child: Child[Orders], corpus: Corpus, *, lease: Callable[[int], int]) -> Batches:
     """Return where the run's rows come from. lease: asks the host for steps of a private run.
 
@@ -117,4 +132,6 @@ def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     if role == "evaluation" and not settings.eval:
         return Corpus([], 0, 0)
     slots = [child.order.inputs[one] for one in roles(role, child.order.inputs)]
-    return read_corpus(chain.from_iterable(SetReader(slot, child.keys.data[slot.slot]) for slot in slots), tokenizer, settings)
+    objective = OBJECTIVES.create(settings.objective, settings=settings)
+    rows = chain.from_iterable(SetReader(slot, child.keys.data[slot.slot]) for slot in slots)
+    return read_corpus(rows, lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ringfence.core.errors import LossNotFinite
+from ringfence.train.answers import losses_of
 from ringfence.train.data import Batch, Example, Pass, collate, deal, split
 from ringfence.train.held_out import HeldOut, held_out
 from ringfence.train.method import METHODS
@@ -19,6 +20,8 @@ from ringfence.train.schedule import learning_rate
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.team import Team
 from ringfence.train.usage import peak_memory
+
+Said = TypeVar("Said")
 
 _STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
 _RANK = 2_654_435_761  # and those of ranks: 2^32 over the golden ratio, as the CPU's generator reads 32 bits of a seed
@@ -45,12 +48,13 @@ class Trainer:
         self.settings = settings
         self.team = team or Team()
         self.method = METHODS.create(settings.method, settings=settings)
-        self.objective = OBJECTIVES.create(settings.objective, head_chunk=hints.head_chunk)
+        self.objective = OBJECTIVES.create(settings.objective, settings=settings, head_chunk=hints.head_chunk)
         self.model = self.method.attach(model)
         if hints.checkpointing:
             self.model.enable_input_require_grads()  # or nothing before the first adapter would be differentiated again
             self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         self.optimiser = Optimiser(self.method.parameters(), settings)
+        self._head_chunk = hints.head_chunk
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
         self._padding, self._device = padding, device
@@ -84,9 +88,11 @@ class Trainer:
         return [one.rows for one in self.passes(examples)]
 
     def shape(self, group: Sequence[Example]) -> tuple[int, int]:
-        """Return (rows, tokens a row with padding) of a micro batch."""
-        longest = max(len(example.ids) for example in group)
-        return len(group), max(longest, min(-(-longest // self._multiple) * self._multiple, self.settings.cutoff_len))
+        """Return (sequences, tokens of one with padding) of a micro batch."""
+        longest = max(example.longest for example in group)
+        return sum(len(example.sequences) for example in group), max(
+            longest, min(-(-longest // self._multiple) * self._multiple, self.settings.cutoff_len)
+        )
 
     # ── rank 0 ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -105,13 +111,13 @@ class Trainer:
         self.each("take_over")
 
     def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:
-        """Learn from the rows of one step (counted from 0) and return their mean loss per predicted token, before the update.
+        """Learn from the rows of one step (counted from 0) and return their mean loss, per predicted token or per pair, before the update.
 
         The gradient is that of Σ loss / Σ weight over all rows, however they are grouped into micro batches and dealt to ranks.
 
         Raises: LossNotFinite, RankLost.
         """
-        weight = sum(example.weight for example in examples)
+        weight = sum(map(self.objective.weight, examples))
         total: float = sum(self.each("learn", [(share, step, weight) for share in self.shares(examples)]))
         if not math.isfinite(total):
             raise LossNotFinite(step=step + 1)
@@ -122,14 +128,29 @@ class Trainer:
         return total
 
     def evaluate(self, examples: Sequence[Example]) -> HeldOut:
-        """Return the mean loss per predicted token, with its standard error.
+        """Return the mean loss, per predicted token or per pair, with its standard error.
 
         Raises: RankLost.
         """
+        rows, losses = self._of_each_row(examples, "losses")
+        return held_out(losses, [self.objective.weight(row) for row in rows], [row.unit for row in rows])
+
+    def refer(self, examples: Sequence[Example]) -> list[Example]:
+        """Return the rows with how likely their answers are now, where the objective asks for what the model was before training.
+
+        Raises: RankLost.
+        """
+        if not self.objective.needs_reference:
+            return list(examples)
+        rows, found = self._of_each_row(examples, "log_probabilities")
+        of_row = {id(row): reference for row, reference in zip(rows, found, strict=True)}
+        return [row._replace(reference=of_row[id(row)]) for row in examples]
+
+    def _of_each_row(self, examples: Sequence[Example], what: str) -> tuple[list[Example], list[Any]]:
+        """Return rows in another order, and what that method of all ranks says of each."""
         shares = self.shares(examples)
-        found = self.each("losses", [(share,) for share in shares])
-        rows = [row for share in shares for one in share for row in one.rows]
-        return held_out([loss for of_rank in found for loss in of_rank], [row.weight for row in rows], [row.unit for row in rows])
+        found = self.each(what, [(share,) for share in shares])
+        return [row for share in shares for one in share for row in one.rows], [said for of_rank in found for said in of_rank]
 
     # ── every rank ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,11 +188,24 @@ class Trainer:
 
     def losses(self, share: Sequence[Pass]) -> list[float]:
         """Return the summed loss of each row, in order."""
+        return self._read(share, lambda batch, _: self.objective.losses(self.model, batch)[0].tolist())
+
+    def log_probabilities(self, share: Sequence[Pass]) -> list[tuple[float, ...]]:
+        """Return the natural log probability of what is predicted of each sequence of each row, in order."""
+
+        def of_rows(batch: Batch, rows: int) -> list[tuple[float, ...]]:
+            found = -losses_of(self.model, batch, chunk=self._head_chunk)[0]  # [sequences], the first ones of all rows first
+            return [tuple(of_row) for of_row in found.view(-1, rows).T.tolist()]
+
+        return self._read(share, of_rows)
+
+    def _read(self, share: Sequence[Pass], look: Callable[[Batch, int], list[Said]]) -> list[Said]:
+        """Return what `look` says of each row, in order, without learning from any. look: is given a batch and how many rows it has."""
         self.model.eval()
-        found: list[float] = []
+        found: list[Said] = []
         with torch.no_grad():
             for one in share:
-                found += self.objective.losses(self.model, self._collate(one.rows))[0].tolist()
+                found += look(self._collate(one.rows), len(one.rows))
         return found
 
     def memory(self) -> tuple[int, int]:

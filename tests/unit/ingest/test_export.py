@@ -26,7 +26,10 @@ TURN = st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), ANY)
 LAYOUTS = {
     "text": st.fixed_dictionaries({"text": TEXT}),
     "pair": st.fixed_dictionaries({"prompt": TEXT, "completion": TEXT}, optional={"system": ANY}),
-    "preference": st.fixed_dictionaries({"prompt": TEXT, "chosen": TEXT, "rejected": TEXT}),
+    "preference": st.fixed_dictionaries(
+        {"prompt": TEXT, "chosen": TEXT, "rejected": TEXT},
+        optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
+    ),
     "alpaca": st.fixed_dictionaries(
         {"instruction": TEXT, "output": TEXT},
         optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},

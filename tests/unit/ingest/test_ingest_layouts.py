@@ -49,6 +49,22 @@ GOOD = [  # row, settings, layout, kind, (role, text)…, fields left over
         [("user", "hi"), ("chosen", "y"), ("rejected", "n")],
         {},
     ),
+    (
+        {"prompt": [*TURNS, TURNS[1]], "chosen": "y", "rejected": "n", "system": "unread"},
+        {},
+        "preference",
+        "preference",
+        [("system", "Be brief."), ("user", "hi"), ("assistant", "hello"), ("user", "hi"), ("chosen", "y"), ("rejected", "n")],
+        {},
+    ),
+    (
+        {"instruction": "do", "input": "it", "system": "S", "history": [["a", "b"]], "chosen": "y", "rejected": "n"},
+        {},
+        "preference",
+        "preference",
+        [("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "do\nit"), ("chosen", "y"), ("rejected", "n")],
+        {},
+    ),
 ]  # fmt: skip
 
 
@@ -83,7 +99,10 @@ BAD = [  # a good row that fixes the layout, a bad one, the reason
     ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "tool_calls": [{}]}]}, "wrong-type"),
     ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "weight": 0}]}, "wrong-type"),
     ({"messages": TURNS}, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, TURNS[2]]}, "wrong-type"),
-    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": TURNS[1:] + TURNS[1:2], "chosen": "y", "rejected": "n"}, "bad-role"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": TURNS, "chosen": "y", "rejected": "n"}, "bad-role"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": [TURNS[2], TURNS[1]], "chosen": "y", "rejected": "n"}, "bad-role"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": "p", "chosen": TURNS + TURNS[1:], "rejected": "n"}, "bad-role"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": "p", "chosen": "y", "rejected": "n", "history": [["a"]]}, "wrong-type"),
     ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": "p", "chosen": "y", "rejected": ""}, "empty"),
 ]  # fmt: skip
 

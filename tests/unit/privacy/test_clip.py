@@ -23,7 +23,7 @@ from ringfence.train.private import passes
 from ringfence.train.settings import TrainSettings
 
 torch.set_num_threads(1)
-OBJECTIVE = OBJECTIVES.create("sft.v1")
+OBJECTIVE = OBJECTIVES.create("sft.v1", settings=TrainSettings())
 
 
 def adapted(dtype=torch.float64, *, rank=3, seed=1):

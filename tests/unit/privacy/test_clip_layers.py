@@ -23,6 +23,7 @@ from ringfence.privacy.plan import Clipping
 from ringfence.train.data import collate
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import passes
+from ringfence.train.settings import TrainSettings
 from tests.unit.privacy.test_clip import OBJECTIVE, apart, clipped, flat, rows_of
 from tests.unit.privacy.test_clip import under_autocast as of_batch
 
@@ -136,7 +137,7 @@ def test_a_trained_head_has_the_losses_and_gradients_of_the_logits_of_all_positi
     wanted = (each * batch.learn[:, 1:]).sum(1)
     slopes = flat(dict(zip(weights, torch.autograd.grad(wanted.sum(), list(weights.values())), strict=True)))
     for chunk in (1, 40, 10_000):
-        losses, counts = OBJECTIVES.create("sft.v1", head_chunk=chunk).losses(model, batch)
+        losses, counts = OBJECTIVES.create("sft.v1", settings=TrainSettings(), head_chunk=chunk).losses(model, batch)
         assert torch.allclose(losses.double(), wanted, rtol=1e-6)
         assert counts.tolist() == [row.weight for row in examples]
         found = flat(dict(zip(weights, torch.autograd.grad(losses.sum(), list(weights.values())), strict=True)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ringfence.core.records import Record
 from ringfence.models.tiny import tiny_tokenizer
-from ringfence.train.data import Example, collate, encode, read_corpus, split
+from ringfence.train.data import Example, Tokens, collate, encode, encode_pair, read_corpus, split
 from ringfence.train.settings import TrainSettings
 
 TOKENIZER = tiny_tokenizer()
@@ -75,9 +75,50 @@ def test_any_text_has_tokens_lone_surrogates_too(question, answer):
 
 def test_rows_are_cut_at_the_limit_and_dropped_without_an_answer():
     rows = [record("pair", ("user", "assistant"), ("q" * n, "answer")) for n in (1, 30, 200)]
-    corpus = read_corpus(rows, TOKENIZER, TrainSettings(cutoff_len=64))
+    corpus = read_corpus(rows, lambda row: encode(row, TOKENIZER, TrainSettings()), cutoff=64)
     assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 1, 1)
     assert all(len(example.ids) <= 64 for example in corpus.examples)
+
+
+CHOICE = record(
+    "preference", ("system", "user", "assistant", "user", "chosen", "rejected"), ("Be brief.", "hi", "yes?", "bye", "good", "bad!")
+)
+
+
+def test_of_two_compared_answers_both_are_predicted_after_the_same_question_and_nothing_else():
+    made = encode_pair(CHOICE, TOKENIZER)
+    first, second = made.sequences
+    assert [TOKENIZER.decode(one.ids[one.learn]) for one in (first, second)] == ["good<|im_end|>", "bad!<|im_end|>"]
+    assert [TOKENIZER.decode(one.ids[~one.learn]) for one in (first, second)] == [TOKENIZER.decode(first.ids[~first.learn])] * 2
+    assert "yes?" in TOKENIZER.decode(first.ids)
+    assert list(first.ids) == list(encode(CHOICE, TOKENIZER, TrainSettings()).ids)
+    assert (made.tokens, made.longest) == (len(first.ids) + len(second.ids), max(len(first.ids), len(second.ids)))
+    assert made.weight == sum(len(TOKENIZER(text).input_ids) for text in ("good<|im_end|>", "bad!<|im_end|>"))
+    assert encode_pair(CHAT, TOKENIZER) is None
+
+
+def test_a_pair_is_cut_on_both_sides_and_dropped_where_one_answer_is_gone():
+    rows = [record("preference", ("user", "chosen", "rejected"), ("q" * n, "good", "b" * m)) for n, m in ((1, 3), (30, 90), (200, 3))]
+    corpus = read_corpus([*rows, CHAT], lambda row: encode_pair(row, TOKENIZER), cutoff=64)
+    assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 2, 2)
+    assert corpus.examples[1].longest == 64
+    assert corpus.examples[1].rejected.learn.any()
+    assert corpus.units == 1
+
+
+def test_the_first_answers_of_a_batch_stand_before_the_second_ones():
+    pairs = [example(n)._replace(rejected=Tokens(*example(m)[:2]), reference=(-n, -m)) for n, m in ((2, 4), (3, 1))]
+    batch = collate(pairs, padding=9, device="cpu")
+    assert batch.ids.tolist() == [[0, 1, 9, 9], [0, 1, 2, 9], [0, 1, 2, 3], [0, 9, 9, 9]]
+    assert batch.reference.tolist() == [-2, -3, -4, -1]
+    assert collate([example(2)], padding=9, device="cpu").reference is None
+
+
+@given(st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40)), min_size=1, max_size=12), st.integers(1, 5))
+def test_micro_batches_of_pairs_hold_each_once_and_never_more_than_was_asked_for(lengths, size):
+    groups = split([example(n)._replace(rejected=Tokens(*example(m)[:2])) for n, m in lengths], size)
+    assert sorted((len(row.ids), len(row.rejected.ids)) for group in groups for row in group) == sorted(lengths)
+    assert all(len(group) <= size for group in groups)
 
 
 def example(length):

@@ -24,10 +24,11 @@ from ringfence.models.tiny import tiny_config
 from ringfence.privacy.plan import DPPlan
 from ringfence.train import adapter, job, price, private, setup
 from ringfence.train.batches import Sampled
-from ringfence.train.data import Corpus, Example
+from ringfence.train.data import Corpus, Example, Tokens, collate
 from ringfence.train.method import METHODS
 from ringfence.train.private import PrivateTrainer, passes
 from ringfence.train.settings import PriceOrder, RuntimeHints, TrainOrder, TrainSettings
+from ringfence.train.trainer import Trainer
 from ringfence.vault.files import read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 
@@ -202,10 +203,13 @@ def test_units_of_the_corpus_are_those_of_the_records(tmp_path, tiny_folder):
 # ── the step ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def trainer_of(plan, *, settings=SETTINGS, hints=PLAIN):
+def model_of():
     torch.manual_seed(5)
-    model = LlamaForCausalLM(tiny_config()).requires_grad_(requires_grad=False)
-    return PrivateTrainer(model, settings, plan=plan, hints=hints, padding=2, device="cpu")
+    return LlamaForCausalLM(tiny_config()).requires_grad_(requires_grad=False)
+
+
+def trainer_of(plan, *, settings=SETTINGS, hints=PLAIN):
+    return PrivateTrainer(model_of(), settings, plan=plan, hints=hints, padding=2, device="cpu")
 
 
 def examples_of(lengths, units=None):
@@ -327,6 +331,41 @@ def test_the_gradient_without_noise_is_bounded_by_one_unit():
     assert float(one.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
     three = gradient_of(trainer_of(quiet), examples_of([8, 9, 12], units=[4, 4, 4]))
     assert float(three.norm()) == pytest.approx(0.25 / 5, rel=1e-4)
+
+
+def pairs_of(lengths, units=None):
+    rows = examples_of([one for both in lengths for one in both])
+    return [
+        rows[2 * at]._replace(
+            unit=at if units is None else units[at],
+            rejected=Tokens(rows[2 * at + 1].ids, rows[2 * at + 1].learn),
+            reference=(-2.0 - at, -1.0),
+        )
+        for at in range(len(lengths))
+    ]
+
+
+PAIRS = [(8, 9), (30, 7), (12, 12), (5, 21)]
+
+
+@pytest.mark.parametrize("objective", ["dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1"])
+@pytest.mark.parametrize("hints", [{}, {"micro_batch": 1}, {"micro_batch": 3}, {"checkpointing": True}], ids=str)
+def test_both_answers_of_a_pair_and_all_pairs_of_a_unit_are_clipped_as_one(objective, hints):
+    """The oracle goes through the units one by one with ordinary gradients."""
+    settings = SETTINGS.model_copy(update={"objective": objective, "pref_beta": 0.5, "pref_ftx": 0.1})
+    plan, rows = plan_of(units=10, rate=0.5, noise=1e-9, clip=0.05), pairs_of(PAIRS, units=[0, 1, 1, 2])
+    got = gradient_of(trainer_of(plan, settings=settings, hints=PLAIN.model_copy(update=hints)), rows)
+    plain = Trainer(model_of(), settings, hints=PLAIN, padding=2, device="cpu")
+    plain.model.eval()
+    wanted = torch.zeros_like(got)
+    for unit in range(3):
+        for row in (row for row in rows if row.unit == unit):
+            plain.objective.losses(plain.model, collate([row], padding=2, device="cpu"))[0].sum().backward()
+        found = torch.cat([weight.grad.flatten() for _, weight in sorted(plain.method.parameters().items())])
+        assert float(found.norm()) > 0.05  # it is clipped
+        wanted += found * min(1.0, 0.05 / float(found.norm()))
+        plain.optimiser.take()
+    assert float((got - wanted / 5).norm() / (wanted / 5).norm()) < 1e-5
 
 
 SPEED = [

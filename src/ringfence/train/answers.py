@@ -1,0 +1,29 @@
+"""What a model makes of the predicted tokens of a batch: the sum of their cross-entropies in each sequence, which every objective starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ringfence.train.data import Batch
+from ringfence.train.head import cross_entropy, row_losses
+
+
+def losses_of(model: Any, batch: Batch, *, chunk: int) -> tuple[Tensor, Tensor]:  # noqa: ANN401  transformers is untyped
+    """Return (summed cross-entropy, predicted tokens) of each sequence, both float32 [sequences]. chunk: positions whose logits exist at one time.
+
+    The backbone runs without its head; only positions that predict a learned token meet the head.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = getattr(base, base.base_model_prefix)(input_ids=batch.ids, use_cache=False).last_hidden_state  # [sequences, seq, d]
+    predicts = batch.learn[:, 1:]  # position t predicts the token at t + 1
+    head = base.get_output_embeddings()
+    if any(weight.requires_grad for weight in head.parameters()):
+        losses = row_losses(head, hidden[:, :-1], batch.ids[:, 1:], predicts, chunk=chunk)
+        return losses.float(), predicts.sum(dim=1).float()
+    rows = predicts.nonzero()[:, 0]  # [n], the sequence of each predicted token
+    each = cross_entropy(hidden[:, :-1][predicts], head.weight, batch.ids[:, 1:][predicts], chunk=chunk)  # [n]
+    losses = torch.zeros(len(batch.ids), dtype=torch.float32, device=each.device).index_add(0, rows, each)
+    return losses, predicts.sum(dim=1).float()

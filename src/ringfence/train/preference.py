@@ -1,0 +1,64 @@
+"""What all objectives over two compared answers share; each says in its own file what a pair loses."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ringfence.core.records import Record
+from ringfence.train.answers import losses_of
+from ringfence.train.data import Batch, Example, encode_pair
+from ringfence.train.settings import TrainSettings
+
+
+class Said(NamedTuple):
+    """How the model says one answer of each pair."""
+
+    log_p: Tensor  # [pairs] float32, natural, of all its tokens
+    tokens: Tensor  # [pairs] float32
+    reference: Tensor  # [pairs] float32, log_p before training; zero where the objective does not ask for it
+
+    @property
+    def mean(self) -> Tensor:
+        """Return the log probability of a token [pairs]."""
+        return self.log_p / self.tokens.clamp(min=1.0)
+
+    @property
+    def gain(self) -> Tensor:
+        """Return how much more likely the answer has become, as a logarithm [pairs]."""
+        return self.log_p - self.reference
+
+
+class Preference:
+    """One loss of each pair, from its own two answers alone; `pref_ftx` adds the loss of a token of the preferred one."""
+
+    per_example = True
+    needs_reference = True
+
+    def __init__(self, *, settings: TrainSettings, head_chunk: int = 128) -> None:
+        self.settings, self._chunk = settings, head_chunk
+
+    def loss(self, chosen: Said, rejected: Said) -> Tensor:
+        """Return the loss of each pair [pairs]."""
+        raise NotImplementedError
+
+    def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401  transformers is untyped
+        """Return a record with two compared answers, of which the answers alone are predicted."""
+        return encode_pair(record, tokenizer)
+
+    def weight(self, example: Example) -> int:  # noqa: ARG002  pairs are alike
+        """Return one."""
+        return 1
+
+    def losses(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """Return (loss [pairs], ones [pairs]), both float32."""
+        summed, tokens = losses_of(model, batch, chunk=self._chunk)
+        reference = torch.zeros_like(summed) if batch.reference is None else batch.reference
+        pairs = len(summed) // 2
+        chosen, rejected = (Said(*parts) for parts in zip(*(of_both.split(pairs) for of_both in (-summed, tokens, reference)), strict=True))
+        found = self.loss(chosen, rejected)
+        if self.settings.pref_ftx:
+            found = found - self.settings.pref_ftx * chosen.mean
+        return found, torch.ones_like(found)

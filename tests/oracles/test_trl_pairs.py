@@ -1,0 +1,136 @@
+"""Every objective over compared answers against TRL: each step of its DPOTrainer, or each pair of a batch of its CPO and ORPO losses, float32."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ringfence.models.load import choose_attention, load_model
+from ringfence.models.tiny import write_tiny_model
+from ringfence.train.batches import Shuffled
+from ringfence.train.data import Corpus, Example, Tokens, collate
+from ringfence.train.loop import train
+from ringfence.train.objective import OBJECTIVES
+from ringfence.train.schedule import rows_of_step
+from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.trainer import Trainer
+from tests.oracles.test_trl import ACCUMULATED, CLOSE, PLAIN, Nobody
+
+STEPS = {  # TRL's name, settings
+    "dpo.v1": ("sigmoid", {}),
+    "dpo.v1, accumulated": ("sigmoid", {**ACCUMULATED, "pref_beta": 0.7}),
+    "hinge.v1": ("hinge", {}),
+    "ipo.v1": ("ipo", {"pref_beta": 0.5}),
+    "apo-zero.v1": ("apo_zero", {}),
+}
+
+
+def pairs(count, *, question=None):
+    """Rows whose two answers share a question, drawn from the byte tokens of the tiny model."""
+    drawn = np.random.default_rng(8)
+
+    def tokens(least, most):
+        return drawn.integers(3, 259, int(drawn.integers(least, most))).tolist()
+
+    return [
+        {
+            "prompt_ids": tokens(4, 40) if question is None else tokens(question, question + 1),
+            "chosen_ids": tokens(2, 50),
+            "rejected_ids": tokens(2, 50),
+        }
+        for _ in range(count)
+    ]
+
+
+def example(row):
+    asked = row["prompt_ids"]
+    both = [np.array(asked + row[name], dtype=np.int32) for name in ("chosen_ids", "rejected_ids")]
+    first, second = (Tokens(ids, np.arange(len(ids)) >= len(asked)) for ids in both)
+    return Example(*first, rejected=second)
+
+
+def trainer_of(folder, settings, rows):
+    attention = choose_attention("auto", device="cpu", longest=max(row.longest for row in rows))
+    return Trainer(
+        load_model(folder, dtype=torch.float32, device="cpu", attention=attention), settings, hints=RuntimeHints(), padding=0, device="cpu"
+    )
+
+
+def move(trainer):
+    """Give B a value: what the first loss says would not depend on the adapter otherwise."""
+    with torch.no_grad():
+        for name, weight in trainer.method.parameters().items():
+            if "lora_B" in name:
+                weight.normal_(std=0.05)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", STEPS)
+def test_every_step_has_the_loss_of_trls_trainer(case, other_side, tmp_path, say):
+    loss_type, changes = STEPS[case]
+    settings = TrainSettings.model_validate(
+        {**PLAIN.model_dump(), **changes, "objective": case.partition(",")[0], "train_on_prompt": False}
+    )
+    folder, written = write_tiny_model(tmp_path / "model"), pairs(24)
+    rows = [example(row) for row in written]
+    trainer = trainer_of(folder, settings, rows)
+    rows = trainer.refer(rows)  # of the base, as TRL with a fresh adapter
+    move(trainer)
+    save_file(trainer.method.export(), tmp_path / "adapter")
+    order = [i for step in range(settings.max_steps) for i in rows_of_step(settings, len(rows), step)]
+    other_side(
+        "trl-venv",
+        "trl_pairs_side.py",
+        loss_type=loss_type,
+        model=folder,
+        adapter=tmp_path / "adapter",
+        rows=[written[i] for i in order],
+        settings=settings.model_dump(),
+        alpha=settings.alpha,
+        folder=tmp_path / "trl",
+        out=tmp_path / "losses.json",
+    )
+    theirs = json.loads((tmp_path / "losses.json").read_text())
+    ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
+    apart = [abs(mine - other) for mine, other in zip(ours, theirs, strict=True)]
+    say(f"{case}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}")
+    assert max(apart) <= CLOSE
+    assert max(ours) - min(ours) > 100 * CLOSE
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["simpo", "orpo"])
+def test_every_pair_has_the_loss_of_trl(name, other_side, tmp_path, say):
+    settings = TrainSettings.model_validate({**PLAIN.model_dump(), "objective": f"{name}.v1", "pref_beta": 1.3, "simpo_gamma": 0.4})
+    folder, written = write_tiny_model(tmp_path / "model"), pairs(12, question=1 if name == "orpo" else None)
+    rows = [example(row) for row in written]
+    trainer = trainer_of(folder, settings, rows)
+    move(trainer)
+    save_file(trainer.method.export(), tmp_path / "adapter")
+    other_side(
+        "trl-venv",
+        "trl_pairs_side.py",
+        loss_type=name,
+        model=folder,
+        adapter=tmp_path / "adapter",
+        rows=written,
+        settings=settings.model_dump(),
+        alpha=settings.alpha,
+        folder=tmp_path / "trl",
+        out=tmp_path / "losses.json",
+    )
+    theirs = torch.tensor(json.loads((tmp_path / "losses.json").read_text()))
+    with torch.no_grad():
+        ours, _ = OBJECTIVES.create(settings.objective, settings=settings).losses(
+            trainer.model.eval(), collate(rows, padding=2, device="cpu")
+        )
+    say(
+        f"{name}: {len(ours)} pairs, loss {float(ours.min()):.4f} to {float(ours.max()):.4f}, furthest {float((ours - theirs).abs().max()):.2e}"
+    )
+    assert float((ours - theirs).abs().max()) <= CLOSE
