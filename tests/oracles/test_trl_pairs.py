@@ -22,7 +22,7 @@ from tests.oracles.test_trl import ACCUMULATED, CLOSE, PLAIN, Nobody
 
 STEPS = {  # TRL's name, settings
     "dpo.v1": ("sigmoid", {}),
-    "dpo.v1, accumulated": ("sigmoid", {**ACCUMULATED, "pref_beta": 0.7}),
+    "dpo.v1, accumulated": ("sigmoid", ACCUMULATED),
     "hinge.v1": ("hinge", {}),
     "ipo.v1": ("ipo", {"pref_beta": 0.5}),
     "apo-zero.v1": ("apo_zero", {}),

@@ -204,11 +204,11 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (
-        lambda value: value != "dpo" and value not in _STAGES,
+        lambda value: str(value) not in ("dpo", *_STAGES),
         Text("only pt, sft and dpo are built so far", "目前只实现了 pt、sft 与 dpo"),
     ),
     "pref_loss": (
-        lambda value: value not in _PAIRS,
+        lambda value: str(value) not in _PAIRS,
         Text(
             "choose sigmoid, hinge, ipo, apo_zero, orpo or simpo; the point that kto_pair compares with is a mean over the batch, that of apo_zero is fixed",
             "请选择 sigmoid、hinge、ipo、apo_zero、orpo 或 simpo；kto_pair 的参照点是整批的均值，apo_zero 的则固定",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from ringfence.cli.parse import override
 from ringfence.core.errors import BadValue, RefusedKey
@@ -140,3 +142,57 @@ def test_a_run_may_be_shared_by_several_processes(tmp_path):
     alone, shared = read(path), read(path).shared_by(3)
     assert (alone.order.hints.processes, shared.order.hints.processes, shared.order.hints.dtype) == (None, 3, "float32")
     assert shared.shared_by(None) == alone
+
+
+def written(tmp_path, lines):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + lines)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "objective"),
+    [
+        ("", "sft.v1"),
+        ("stage: sft\n", "sft.v1"),
+        ("stage: pt\n", "pt.v1"),
+        ("stage: dpo\n", "dpo.v1"),
+        ("stage: dpo\npref_loss: sigmoid\ndpo_label_smoothing: 0.1\npref_ftx: 0.2\n", "dpo.v1"),
+        ("stage: dpo\npref_loss: hinge\n", "hinge.v1"),
+        ("stage: dpo\npref_loss: ipo\npref_beta: 0.3\n", "ipo.v1"),
+        ("stage: dpo\npref_loss: apo_zero\n", "apo-zero.v1"),
+        ("stage: dpo\npref_loss: orpo\n", "orpo.v1"),
+        ("stage: dpo\npref_loss: simpo\nsimpo_gamma: 1.0\n", "simpo.v1"),
+    ],
+)
+def test_stage_and_loss_choose_what_is_learned(tmp_path, lines, objective):
+    train = read(written(tmp_path, lines)).order.train
+    assert train.objective == objective
+    wanted = {key: yaml.safe_load(lines)[key] for key in ("pref_beta", "pref_ftx", "simpo_gamma", "dpo_label_smoothing") if key in lines}
+    assert {key: getattr(train, key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "told"),
+    [
+        ("pref_beta: 0.1\n", BadValue, "stage: dpo"),
+        ("stage: pt\npref_loss: sigmoid\n", BadValue, "stage: dpo"),
+        ("stage: dpo\nsimpo_gamma: 0.5\n", BadValue, "pref_loss: simpo"),
+        ("stage: dpo\npref_loss: ipo\ndpo_label_smoothing: 0.1\n", BadValue, "pref_loss: sigmoid"),
+        ("stage: dpo\npref_beta: 0\n", BadValue, "pref_beta"),
+        ("stage: dpo\npref_loss: kto_pair\n", RefusedKey, "apo_zero"),
+        ("stage: dpo\npref_loss: [sigmoid]\n", RefusedKey, "pref_loss"),
+        ("stage: kto\n", RefusedKey, "stage"),
+        ("stage: [sft]\n", RefusedKey, "stage"),
+        ("stage: dpo\nref_model: other\n", RefusedKey, "ref_model"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(tmp_path, lines, error, told):
+    with pytest.raises(error, match=told):
+        read(written(tmp_path, lines))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("clinic*.yaml")), ids=lambda path: path.name)
+def test_the_examples_are_recipes(path):
+    if "policy" not in path.name:
+        assert read(path).model == "smollm2"
