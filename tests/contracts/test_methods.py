@@ -26,6 +26,8 @@ VARIANTS = {
     "two targets": {"lora_target": ("q_proj", "down_proj")},
     "last layer": {"layers_to_transform": (1,)},
     "other scale": {"lora_alpha": 3, "lora_rank": 5},
+    "by the root of the rank": {"use_rslora": True, "lora_rank": 4},
+    "B learns faster": {"loraplus_lr_ratio": 16.0},
 }
 
 

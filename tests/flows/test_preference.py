@@ -51,7 +51,7 @@ def test_both_answers_are_masked_and_a_run_learns_which_one_is_better(space, tmp
     assert [one.step for one in verify_bundle(bundle, space.public).chain] == ["import", "scan", "deid", "train", "release"]
 
 
-@pytest.mark.parametrize("private", [True, False], ids=["private", "ordinary"])
+@pytest.mark.parametrize("private", [True, pytest.param(False, marks=pytest.mark.full)], ids=["private", "ordinary"])
 def test_such_a_run_goes_through_audit_gate_and_bundle(private, space, tmp_path, recipe):
     masked(space, tmp_path, compared())
     changes = PRIVATE if private else {"audit": PRIVATE["audit"]}

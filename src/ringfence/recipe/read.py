@@ -235,22 +235,13 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["objective"] = _objective(document)
+    fields["method"] = "dora.v1" if document.get("use_dora") is True else "lora.v1"
     fields["eval"] = evaluation is not None and document.get("do_eval") is not False
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
     privacy, audit = _privacy(document), _block(document, "audit", AuditSettings, first="secrets, in_out")
     if privacy is not None:
-        fields["max_grad_norm"] = 0.0  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
-        fields |= _learns_under_noise(fields)
-        fields["momentum"] = _momentum(privacy, fields["optim"])
-        if fields.get("lora_dropout"):
-            raise BadValue(
-                key="lora_dropout",
-                problem=t(
-                    "its masks would tie every row to its neighbours, so that no unit's part could be bounded; leave it out under privacy",
-                    "其掩码会把每一行与相邻行联系起来，无法界定单个单位的影响；隐私运行请去掉它",
-                ),
-            )
+        fields |= _under_privacy(document, privacy, fields)
     try:
         order = TrainOrder(train=TrainSettings.model_validate(fields), hints=_hints(document))
     except ValidationError as cause:
@@ -293,7 +284,7 @@ def _check_names(key: str, value: object) -> None:
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
-    for key in ("bf16", "gradient_checkpointing", "disable_gradient_checkpointing"):
+    for key in ("bf16", "gradient_checkpointing", "disable_gradient_checkpointing", "use_dora"):
         if not isinstance(document.get(key, False), bool):
             raise BadValue(key=key, problem=t("it is true or false", "只能是 true 或 false"))
     found: dict[str, Any] = {
@@ -302,6 +293,42 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
     if "bf16" in document:  # otherwise whatever the device does best
         found["dtype"] = "bfloat16" if document["bf16"] else "float32"
     return RuntimeHints(**found)
+
+
+def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a private run has in place of some fields.
+
+    Raises: BadValue for what no private run can have.
+    """
+    if fields.get("lora_dropout"):
+        raise BadValue(
+            key="lora_dropout",
+            problem=t(
+                "its masks would tie every row to its neighbours, so that no unit's part could be bounded; leave it out under privacy",
+                "其掩码会把每一行与相邻行联系起来，无法界定单个单位的影响；隐私运行请去掉它",
+            ),
+        )
+    if document.get("use_dora") is True:
+        raise BadValue(
+            key="use_dora",
+            problem=t(
+                "its lengths depend on sums of weights in which no row's gradient can be told apart; leave it out under privacy",
+                "其长度取决于权重之和，无法从中区分单行的梯度；隐私运行请去掉它",
+            ),
+        )
+    found = {
+        "max_grad_norm": 0.0,
+        **_learns_under_noise(fields),
+    }  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
+    if fields.get("loraplus_lr_ratio") and found["optim"] == "sgd" and found["learning_rate"] is None:
+        raise BadValue(
+            key="loraplus_lr_ratio",
+            problem=t(
+                "the rate that a private run finds is one for all weights; name a learning_rate",
+                "隐私运行自行求得的是所有权重共用的学习率；请写明 learning_rate",
+            ),
+        )
+    return {**found, "momentum": _momentum(privacy, found["optim"])}
 
 
 def _learns_under_noise(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from ringfence.release.manifest import ADAPTER, CONFIG
 
 HEADER_LIMIT = 16 << 20  # bytes
 LENGTH_FIELD = 8  # bytes of the header's length, little-endian
-_NAME = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
+_NAME = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<part>A\.weight|B\.weight|magnitude_vector)")
+_DIMENSIONS = {"A.weight": 2, "B.weight": 2, "magnitude_vector": 1}
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
@@ -27,11 +28,12 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
     """Return the number of LoRA pairs of an adapter whose header agrees with its configuration.
 
     head: the file from its start to the end of the header; size: bytes of the whole file. Every tensor is the A or B half of a pair,
-    of the configured rank, on a configured module, and the tensors fill the file without a gap (nothing can hide between them).
+    of the configured rank, or with DoRA the length of a pair, on a configured module, and the tensors fill the file without a gap
+    (nothing can hide between them).
 
     Raises: BundleBroken.
     """
-    rank, targets = _settings(config)
+    rank, targets, parts = _settings(config)
     tensors = _tensors(head)
     _no_gap(tensors, size - len(head))
     halves: dict[str, set[str]] = {}
@@ -39,26 +41,29 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
         match = _NAME.fullmatch(name)
         if match is None or not any(f".{match['module']}".endswith(f".{target}") for target in targets):
             raise _broken(ADAPTER, "holds a tensor that is not LoRA of a configured module", "含有不属于所配置模块的 LoRA 张量")
-        shape = tensor["shape"]
-        if len(shape) != 2 or shape[0 if match["half"] == "A" else 1] != rank:  # noqa: PLR2004  A: [rank, in], B: [out, rank]
+        shape, part = tensor["shape"], match["part"]
+        if len(shape) != _DIMENSIONS[part] or (
+            len(shape) > 1 and shape[0 if part == "A.weight" else 1] != rank
+        ):  # A: [rank, in], B: [out, rank]
             raise _broken(ADAPTER, "holds a tensor of another rank than the configuration", "张量的秩与配置不同")
-        halves.setdefault(match["module"], set()).add(match["half"])
-    if not halves or any(found != {"A", "B"} for found in halves.values()):
+        halves.setdefault(match["module"], set()).add(part)
+    if not halves or any(found != parts for found in halves.values()):
         raise _broken(ADAPTER, "lacks one half of a LoRA pair", "缺少一半 LoRA 张量")
     return len(halves)
 
 
-def _settings(config: bytes) -> tuple[int, list[str]]:
+def _settings(config: bytes) -> tuple[int, list[str], set[str]]:
+    """Return the rank, the modules, and which tensors each of them has."""
     try:
         value = json.loads(config, object_pairs_hook=_unique)
         rank, targets = value["r"], value["target_modules"]
         usable = value["peft_type"] == "LORA" and isinstance(rank, int) and isinstance(targets, list)
-        plain = not any(value.get(key) for key in ("auto_mapping", "modules_to_save", "rank_pattern", "use_dora", "lora_bias"))
+        plain = not any(value.get(key) for key in ("auto_mapping", "modules_to_save", "rank_pattern", "lora_bias"))
         if not (usable and plain and rank > 0 and targets and all(isinstance(target, str) and target for target in targets)):
             raise ValueError  # noqa: TRY301  one sentence for every cause
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
         raise _broken(CONFIG, "is not the configuration of a plain LoRA adapter", "不是普通 LoRA 适配器的配置") from cause
-    return rank, targets
+    return rank, targets, set(_DIMENSIONS) if value.get("use_dora") else {"A.weight", "B.weight"}
 
 
 def _tensors(head: bytes) -> dict[str, dict[str, Any]]:

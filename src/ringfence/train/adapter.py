@@ -13,6 +13,7 @@ from ringfence.train.settings import TrainSettings
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+_DORA = "dora.v1"
 _PREFIX = "base_model.model."
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _NOT_LINEAR = re.compile(r"(embed_tokens|lm_head|norm)")
@@ -62,6 +63,8 @@ def predict(tensors: Mapping[str, TensorInfo], settings: TrainSettings) -> dict[
         rows, columns = shapes[f"{name}.weight"]
         predicted[f"{_PREFIX}{name}.lora_A.weight"] = (settings.lora_rank, columns)
         predicted[f"{_PREFIX}{name}.lora_B.weight"] = (rows, settings.lora_rank)
+        if settings.method == _DORA:
+            predicted[f"{_PREFIX}{name}.lora_magnitude_vector"] = (rows,)
     return predicted
 
 
@@ -88,7 +91,7 @@ def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | 
 
 def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:
     """Return `adapter_config.json`, which the host writes itself; stock peft loads it to the same logits."""
-    names = {name.removeprefix(_PREFIX).rsplit(".", 2)[0] for name in predicted}
+    names = {name.removeprefix(_PREFIX).partition(".lora_")[0] for name in predicted}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -101,8 +104,8 @@ def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str
         "layers_to_transform": sorted(settings.layers_to_transform) if settings.layers_to_transform is not None else None,
         "bias": "none",
         "fan_in_fan_out": False,
-        "use_dora": False,
-        "use_rslora": False,
+        "use_dora": settings.method == _DORA,
+        "use_rslora": settings.use_rslora,
         "modules_to_save": None,
     }
 

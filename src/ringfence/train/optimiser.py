@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,11 +31,20 @@ class Optimiser:
         self._rule = self._built(settings)
 
     def _built(self, settings: TrainSettings) -> torch.optim.Optimizer:
-        masters = list(self._masters.values())
+        masters = self._groups(settings.loraplus_lr_ratio or 1.0)
         common = {"lr": 0.0, "weight_decay": settings.weight_decay, "foreach": True}  # each step brings its rate
         if settings.optim == "sgd":
             return torch.optim.SGD(masters, momentum=settings.momentum, **common)
         return torch.optim.AdamW(masters, **common)
+
+    def _groups(self, ratio: float) -> list[dict[str, Any]]:
+        """Return the masters with the factor of their learning rate: those of a B learn at `ratio` times the rate."""
+        of_b = {name for name in self._masters if ".lora_B." in name}
+        groups = [
+            {"params": [self._masters[name] for name in self._masters if (name in of_b) is is_b], "factor": ratio if is_b else 1.0}
+            for is_b in (False, True)
+        ]
+        return [group for group in groups if group["params"]]
 
     def collect(self) -> None:
         """Add the gradients of one micro batch to the masters'."""
@@ -66,7 +76,7 @@ class Optimiser:
         bound = self._clip or float("inf")
         norm = float(torch.nn.utils.clip_grad_norm_(self._masters.values(), bound, foreach=True))
         for group in self._rule.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["factor"]
         self._rule.step()
         self._rule.zero_grad(set_to_none=True)
         self.copy_down()

@@ -46,6 +46,8 @@ class TrainSettings(Settings):
     lora_alpha: Positive | None = None  # None: twice the rank
     lora_dropout: Share = 0.0
     lora_freeze_a: bool = False  # FFA-LoRA (arXiv:2403.12313): learn B alone
+    use_rslora: bool = False  # the scale is alpha / √rank (arXiv:2312.03732)
+    loraplus_lr_ratio: Annotated[float, Field(gt=0)] | None = None  # LoRA+ (arXiv:2402.12354): B learns at so many times the rate
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
@@ -73,7 +75,7 @@ class TrainSettings(Settings):
 
     @property
     def alpha(self) -> int:
-        """Return the numerator of the scale alpha / rank."""
+        """Return the numerator of the scale, alpha / rank or alpha / √rank."""
         return self.lora_alpha or 2 * self.lora_rank
 
     @property
@@ -130,6 +132,12 @@ class TrainOrder(Settings):
         # Masks follow from the public seed and a row's place among the others: leaving one unit out would change everybody's gradient.
         if self.plan is not None and self.train.lora_dropout:
             raise ValueError(t("lora_dropout must be 0 under privacy", "隐私运行的 lora_dropout 必须为 0"))
+        return self
+
+    @model_validator(mode="after")
+    def _no_length_of_a_sum(self) -> Self:
+        if self.plan is not None and self.train.method == "dora.v1":
+            raise ValueError(t("use_dora is not offered under privacy", "隐私运行不提供 use_dora"))
         return self
 
 

@@ -196,3 +196,36 @@ def test_what_does_not_belong_together_is_refused(tmp_path, lines, error, told):
 def test_the_examples_are_recipes(path):
     if "policy" not in path.name:
         assert read(path).model == "smollm2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ("", {"method": "lora.v1", "use_rslora": False, "loraplus_lr_ratio": None}),
+        ("use_rslora: true\n", {"method": "lora.v1", "use_rslora": True}),
+        ("use_dora: true\n", {"method": "dora.v1"}),
+        ("use_dora: false\nloraplus_lr_ratio: 16\n", {"method": "lora.v1", "loraplus_lr_ratio": 16.0}),
+    ],
+)
+def test_variants_of_lora(tmp_path, lines, wanted):
+    train = read(written(tmp_path, lines)).order.train
+    assert {key: getattr(train, key) for key in wanted} == wanted
+
+
+PRIVATE = "privacy: {epsilon: 8, delta: 1.0e-5}\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("use_dora: true\n", "use_dora"),
+        ("loraplus_lr_ratio: 4\n", "learning_rate"),
+        ("loraplus_lr_ratio: 4\nlearning_rate: null\n", "learning_rate"),
+        ("use_dora: 1\n", "true or false"),
+        ("loraplus_lr_ratio: 0\n", "loraplus_lr_ratio"),
+    ],
+)
+def test_what_a_private_run_cannot_have_is_refused(tmp_path, lines, told):
+    with pytest.raises(BadValue, match=told):
+        read(written(tmp_path, PRIVATE + lines))
+    assert read(written(tmp_path, PRIVATE + "loraplus_lr_ratio: 4\nlearning_rate: 0.1\nuse_rslora: true\n")).order.train.use_rslora

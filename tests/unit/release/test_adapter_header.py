@@ -57,6 +57,24 @@ def test_a_foreign_tensor_is_refused(name):
         check(safetensors(lora() | {name: np.zeros((2, 8), "f4")}))
 
 
+def with_lengths(tensors):
+    """Return the tensors of a DoRA adapter."""
+    of_b = {name: value for name, value in tensors.items() if ".lora_B." in name}
+    return tensors | {name.replace("lora_B.weight", "lora_magnitude_vector"): np.ones(len(value), "f4") for name, value in of_b.items()}
+
+
+def test_a_dora_file_has_a_length_for_each_pair_and_says_so():
+    dora = with_lengths(lora())
+    assert check(safetensors(dora), CONFIG | {"use_dora": True}) == 2
+    with pytest.raises(BundleBroken, match="half"):
+        check(safetensors(dora))
+    with pytest.raises(BundleBroken, match="half"):
+        check(safetensors(lora()), CONFIG | {"use_dora": True})
+    name = next(name for name in dora if "magnitude" in name)
+    with pytest.raises(BundleBroken, match="rank"):
+        check(safetensors(dora | {name: np.ones((2, 8), "f4")}), CONFIG | {"use_dora": True})
+
+
 @pytest.mark.parametrize("config", [CONFIG | {"r": 3}, CONFIG | {"target_modules": ["q_proj"]}])
 def test_a_configuration_of_another_adapter_is_refused(config):
     with pytest.raises(BundleBroken, match="adapter_model"):

@@ -1,6 +1,6 @@
 """LoRA: two thin matrices beside each frozen linear layer.
 
-Source: Hu et al. 2021 (arXiv:2106.09685), as peft implements it.
+Source: Hu et al. 2021 (arXiv:2106.09685), as peft implements it; Kalajdzievski 2023 (arXiv:2312.03732) for the scale of `use_rslora`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from ringfence.train.settings import TrainSettings
 class Lora:
     """Adapters in the precision of the base; the optimiser keeps float32 masters. With `lora_freeze_a`, A stays as it was drawn (arXiv:2403.12313)."""
 
+    use_dora = False
+
     def __init__(self, *, settings: TrainSettings) -> None:
         self._settings = settings
         self._factors: dict[str, Tensor] = {}
@@ -32,11 +34,13 @@ class Lora:
             lora_alpha=self._settings.alpha,
             lora_dropout=self._settings.lora_dropout,
             target_modules=names,
+            use_rslora=self._settings.use_rslora,
+            use_dora=self.use_dora,
             bias="none",
             task_type="CAUSAL_LM",
         )
         attached = get_peft_model(model, config, autocast_adapter_dtype=False)
-        found = {name.replace(".default.", "."): weight for name, weight in attached.named_parameters() if weight.requires_grad}
+        found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
         self._factors = dict(sorted(found.items()))
         if self._settings.lora_freeze_a:
             for name, weight in self._factors.items():
@@ -48,5 +52,10 @@ class Lora:
         return {name: weight for name, weight in self._factors.items() if weight.requires_grad}
 
     def export(self) -> dict[str, Tensor]:
-        """Return float32 copies of both factors on the CPU."""
+        """Return float32 copies of the factors on the CPU."""
         return {name: weight.detach().float().cpu().clone() for name, weight in self._factors.items()}
+
+
+def _saved(name: str) -> str:
+    """Return the name under which peft saves a weight."""
+    return name.replace(".default.", ".").replace(".lora_magnitude_vector.weight", ".lora_magnitude_vector")
