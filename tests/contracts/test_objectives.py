@@ -53,10 +53,13 @@ def examples_of(rows, name="sft.v1"):
         learn = drawn.random(length) < 0.6
         learn[0], learn[-1] = False, True
         found.append(Example(drawn.integers(3, 259, length).astype(np.int32), learn))
-        if TrainSettings(objective=name).compares:
+        reads = TrainSettings(objective=name).reads
+        if reads == "feedback":
+            found[-1] = found[-1]._replace(is_liked=bool(drawn.integers(2)), reference=(-50 * drawn.random(),))
+        if reads == "preference" or name == "kto.v1":
             other = int(drawn.integers(2, 24))
             tokens = Tokens(drawn.integers(3, 259, other).astype(np.int32), np.arange(other) > other // 3)
-            found[-1] = found[-1]._replace(rejected=tokens, reference=tuple(-50 * drawn.random(2)))
+            found[-1] = found[-1]._replace(other=tokens, reference=tuple(-50 * drawn.random(2)))
     return found
 
 
@@ -144,7 +147,7 @@ FORMULAS = {  # by the papers' own equations; w: preferred, v: the other
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.7])
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if TrainSettings(objective=name).compares])
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if TrainSettings(objective=name).reads == "preference"])
 def test_a_pair_loses_what_its_paper_says(name, beta):
     examples = examples_of([5, 17, 9, 12], name)
     losses, _ = objective_of(name, pref_beta=beta).losses(MODEL, collate(examples, padding=2, device="cpu"))
@@ -155,9 +158,52 @@ def test_a_pair_loses_what_its_paper_says(name, beta):
         assert float(mixed[i] - losses[i]) == pytest.approx(-0.7 * chosen.mean, rel=1e-4)
 
 
+@pytest.mark.parametrize("beta", [0.1, 1.7])
+def test_a_judged_answer_loses_what_its_paper_says(beta):
+    examples = examples_of([5, 17, 9, 12, 7], "apo-zero-unpaired.v1")
+    weighed = {"kto_chosen_weight": 2.0, "kto_rejected_weight": 0.5}
+    losses, _ = objective_of("apo-zero-unpaired.v1", pref_beta=beta, **weighed).losses(MODEL, collate(examples, padding=2, device="cpu"))
+    assert {example.is_liked for example in examples} == {True, False}
+    for loss, example in zip(losses.tolist(), examples, strict=True):
+        gain = said_by(MODEL, example)[0] - example.reference[0]
+        assert loss == pytest.approx(2 * (1 - sigmoid(beta * gain)) if example.is_liked else 0.5 * sigmoid(beta * gain), rel=2e-5, abs=2e-5)
+
+
+def test_kto_compares_with_the_mean_gain_of_mismatched_answers():
+    read = [row._replace(other=None, reference=()) for row in examples_of([5, 17, 9, 12], "kto.v1")]
+    kto = objective_of("kto.v1", pref_beta=0.5, cutoff_len=20)
+    complete = kto.complete(read)
+    for row, one, before in zip(complete, read, [read[-1], *read[:-1]], strict=True):
+        asked, answer = one.ids[~one.learn], before.ids[before.learn]
+        assert row.other.ids.tolist() == [*asked, *answer][:20]
+        assert row.other.learn.tolist() == [n >= len(asked) for n in range(len(row.other.ids))]
+    for shift in (-30.0, 30.0):  # the mean gain above zero, or below
+        rows = [
+            row._replace(reference=(said_by(MODEL, row)[0] - 1.0, said_by(MODEL, row.other)[0] + shift + n))
+            for n, row in enumerate(complete)
+        ]
+        losses, _ = kto.losses(MODEL, collate(rows, padding=2, device="cpu"))
+        zero = max(0.0, sum(-shift - n for n in range(4)) / 4)
+        for loss, row in zip(losses.tolist(), rows, strict=True):
+            above = 0.5 * (1.0 - zero)
+            assert loss == pytest.approx(1 - sigmoid(above) if row.is_liked else 1 - sigmoid(-above), abs=1e-4)
+
+
+def test_no_row_of_kto_is_its_own_which_is_why_no_private_run_may_have_it():
+    """With the flag set, the property above does not hold of it."""
+    assert "kto.v1" not in PER_EXAMPLE
+    rows = [
+        row._replace(reference=(said_by(MODEL, row)[0], said_by(MODEL, row.other)[0] - 10.0 * n))
+        for n, row in enumerate(examples_of([5, 17, 9], "kto.v1"))
+    ]
+    together, alone = (objective_of("kto.v1").losses(MODEL, collate(some, padding=2, device="cpu"))[0] for some in (rows, rows[:1]))
+    assert float(alone[0]) == pytest.approx(0.5, abs=1e-4)
+    assert abs(float(together[0]) - 0.5) == pytest.approx(sigmoid(0.1 * 10) - 0.5, abs=1e-4)
+
+
 def test_label_smoothing_takes_a_share_of_the_preferences_for_swapped():
     examples = examples_of([5, 17], "dpo.v1")
-    swapped = [Example(*one.rejected, rejected=Tokens(one.ids, one.learn), reference=one.reference[::-1]) for one in examples]
+    swapped = [Example(*one.other, other=Tokens(one.ids, one.learn), reference=one.reference[::-1]) for one in examples]
     plain, other = (objective_of("dpo.v1").losses(MODEL, collate(rows, padding=2, device="cpu"))[0] for rows in (examples, swapped))
     smooth, _ = objective_of("dpo.v1", dpo_label_smoothing=0.2).losses(MODEL, collate(examples, padding=2, device="cpu"))
     assert torch.allclose(smooth, 0.8 * plain + 0.2 * other, atol=1e-5)
@@ -189,9 +235,13 @@ def test_what_a_pair_was_before_training_is_the_model_that_training_began_with()
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
-def test_the_host_knows_which_objectives_compare_answers_without_loading_them(name, tokenizer):
-    record = Record("0" * 32, "0" * 32, "s", "pair", ("user", "assistant"), ("a", "b"))
-    assert (objective_of(name).read(record, tokenizer) is None) == TrainSettings(objective=name).compares
+def test_the_host_knows_which_rows_an_objective_reads_without_loading_it(name, tokenizer):
+    reads = TrainSettings(objective=name).reads
+    for kind, roles in (("any", ("user", "assistant")), ("preference", ("user", "chosen", "rejected")), ("feedback", ("user", "liked"))):
+        record = Record("0" * 32, "0" * 32, "s", "pair" if kind == "any" else kind, roles, ("a", "b", "c")[: len(roles)])
+        assert (objective_of(name).read(record, tokenizer) is not None) == (reads in ("any", kind))
+    disliked = Record("0" * 32, "0" * 32, "s", "feedback", ("user", "disliked"), ("a", "b"))
+    assert (objective_of(name).read(disliked, tokenizer) is not None) == (reads == "feedback")
 
 
 @pytest.mark.parametrize("family", sorted(ARCHITECTURES))

@@ -106,3 +106,38 @@ def test_sets_of_other_rows_are_refused_before_anything_runs(space, tmp_path, re
     with pytest.raises(BadValue, match="pair"):
         price(space, read(recipe(**DPO)))
     assert len(space.refresh().runs) == before
+
+
+def judged(count=40):
+    """Rows whose answer people liked or did not."""
+    return [{**row, "kto_tag": n % 2 == 0} for n, row in enumerate(notes(count))]
+
+
+def test_a_run_learns_from_judged_answers(space, tmp_path, recipe):
+    masked(space, tmp_path, judged())
+    set_policy(space, ungated())
+    thing = space.state.resolve("clinic")
+    source = space.input(thing)
+    rows = list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
+    assert [row.roles[-1] for row in rows] == ["liked", "disliked"] * 20
+    kto = {**DPO, "stage": "kto"}
+    done = train(space, read(recipe(**kto)))
+    assert done.figures.loss_first == pytest.approx(0.5, abs=1e-3)  # nothing gained yet
+    assert done.figures.loss_last < 0.5
+    assert done.figures.rows == 40
+    with pytest.raises(BadValue, match="prompt, chosen"):
+        train(space, read(recipe(**DPO)))
+
+
+@pytest.mark.full
+def test_a_private_run_over_judged_answers_plants_liked_ones_and_leaves(space, tmp_path, recipe):
+    masked(space, tmp_path, judged())
+    set_policy(space, Policy.model_validate({**FEW_CANARIES, "train": DEFAULT.train.model_dump()}))
+    trained = train(space, read(recipe(**{**DPO, "stage": "kto", "pref_loss": "apo_zero"}, **PRIVATE)))
+    planted = space.input(space.state.things[space.chain(trained.committed.things["adapter"])[-1].predicate.inputs["set"]])
+    rows = list(SetReader(planted.slot, space.keys.data_key(planted.slot.slot)))
+    assert {row.kind for row in rows} == {"feedback"}
+    audit(space, trained.committed.run, SECRET)
+    assert verify_bundle(release(space, trained.committed.run, name="liked").path, space.public).verdicts
+    only_liked = train(space, read(recipe(max_steps=2)))
+    assert (only_liked.figures.rows, only_liked.figures.dropped) == (20, 20)

@@ -1,4 +1,4 @@
-"""Every objective over compared answers against TRL: each step of its DPOTrainer, or each pair of a batch of its CPO and ORPO losses, float32."""
+"""Every objective over compared or judged answers against TRL: each step of its DPOTrainer or KTOTrainer, each pair of a batch of its CPO and ORPO losses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def example(row):
     asked = row["prompt_ids"]
     both = [np.array(asked + row[name], dtype=np.int32) for name in ("chosen_ids", "rejected_ids")]
     first, second = (Tokens(ids, np.arange(len(ids)) >= len(asked)) for ids in both)
-    return Example(*first, rejected=second)
+    return Example(*first, other=second)
 
 
 def trainer_of(folder, settings, rows):
@@ -134,3 +134,58 @@ def test_every_pair_has_the_loss_of_trl(name, other_side, tmp_path, say):
         f"{name}: {len(ours)} pairs, loss {float(ours.min()):.4f} to {float(ours.max()):.4f}, furthest {float((ours - theirs).abs().max()):.2e}"
     )
     assert float((ours - theirs).abs().max()) <= CLOSE
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["kto.v1", "apo-zero-unpaired.v1"])
+def test_every_step_over_judged_answers_has_the_loss_of_trls_trainer(name, other_side, tmp_path, say):
+    """Rows of one length, so that a step is one micro batch here, too: KTO compares with a mean over it."""
+    changes = {
+        "kto_chosen_weight": 1.5,
+        "kto_rejected_weight": 0.5,
+        "per_device_train_batch_size": 6,
+        "max_steps": 6,
+        "num_train_epochs": 9,
+    }
+    settings = TrainSettings.model_validate({**PLAIN.model_dump(), **changes, "objective": name})
+    drawn = np.random.default_rng(9)
+    asked, answers = (drawn.integers(3, 259, (6, length)).astype(np.int32) for length in (7, 11))
+    rows = [
+        Example(np.concatenate(both), np.arange(18) >= 7, is_liked=n % 3 > 0) for n, both in enumerate(zip(asked, answers, strict=True))
+    ]
+    folder = write_tiny_model(tmp_path / "model")
+    trainer = trainer_of(folder, settings, rows)
+    rows = trainer.refer(trainer.objective.complete(rows))
+    move(trainer)
+    save_file(trainer.method.export(), tmp_path / "adapter")
+    written = [
+        {
+            "prompt_ids": asked[n].tolist(),
+            "completion_ids": answers[n].tolist(),
+            "label": rows[n].is_liked,
+            "KL_completion_ids": answers[n - 1].tolist(),
+        }
+        for step in range(settings.max_steps)
+        for n in rows_of_step(settings, len(rows), step)
+    ]
+    if name != "kto.v1":
+        written = [{key: value for key, value in row.items() if key != "KL_completion_ids"} for row in written]
+    other_side(
+        "trl-venv",
+        "trl_pairs_side.py",
+        loss_type=name.removesuffix(".v1").replace("-", "_"),
+        model=folder,
+        adapter=tmp_path / "adapter",
+        rows=written,
+        settings=settings.model_dump(),
+        alpha=settings.alpha,
+        folder=tmp_path / "trl",
+        out=tmp_path / "losses.json",
+    )
+    theirs = json.loads((tmp_path / "losses.json").read_text())
+    ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
+    apart = [abs(mine - other) for mine, other in zip(ours, theirs, strict=True)]
+    say(f"{name}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}")
+    assert max(apart) <= CLOSE
+    assert max(ours) - min(ours) > 100 * CLOSE

@@ -1,4 +1,7 @@
-"""TRL's trainers over compared answers: the steps of its DPOTrainer, and one batch of its CPO and ORPO losses. Usage: python -I trl_pairs_side.py ORDER.json."""
+"""TRL's trainers over compared or judged answers: the steps of its DPOTrainer and KTOTrainer, one batch of its CPO and ORPO losses.
+
+Usage: python -I trl_pairs_side.py ORDER.json.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 
-class Recorder(DPOTrainer):
+class Recorder:
     """Takes rows that are token ids already, and keeps every loss unrounded."""
 
     losses: list[float]
@@ -32,6 +35,14 @@ class Recorder(DPOTrainer):
         loss = super().training_step(*arguments, **named)
         self.losses.append(float(loss))
         return loss
+
+
+class Pairs(Recorder, DPOTrainer):
+    """Of two answers."""
+
+
+class Judged(Recorder, KTOTrainer):
+    """Of one."""
 
 
 def lora_of(order):
@@ -49,12 +60,16 @@ def begin_from(model, path):
 
 
 def steps(order):
-    """Return the losses of the steps of DPOTrainer."""
+    """Return the losses of the steps of DPOTrainer, or of KTOTrainer."""
     settings = order["settings"]
     accumulate = settings["gradient_accumulation_steps"]
-    config = DPOConfig(
+    is_judged = order["loss_type"] in ("kto", "apo_zero_unpaired")
+    weights = (
+        {"desirable_weight": settings["kto_chosen_weight"], "undesirable_weight": settings["kto_rejected_weight"]} if is_judged else {}
+    )
+    config = (KTOConfig if is_judged else DPOConfig)(
         output_dir=order["folder"],
-        loss_type=order["loss_type"],
+        loss_type=order["loss_type"] if is_judged else [order["loss_type"]],
         beta=settings["pref_beta"],
         per_device_train_batch_size=settings["per_device_train_batch_size"],
         gradient_accumulation_steps=accumulate,
@@ -67,6 +82,8 @@ def steps(order):
         bf16=False,
         gradient_checkpointing=False,
         disable_dropout=True,
+        remove_unused_columns=False,
+        **weights,
         use_cpu=True,
         report_to="none",
         logging_steps=1,
@@ -75,7 +92,7 @@ def steps(order):
         dataloader_num_workers=0,
         disable_tqdm=True,
     )
-    trainer = Recorder(
+    trainer = (Judged if is_judged else Pairs)(
         model=AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32),
         args=config,
         train_dataset=Dataset.from_list(order["rows"]),

@@ -56,6 +56,11 @@ def pair_of(canary: Canary) -> Record:
     return Record(canary.id, canary.id, "0" * 32, "preference", roles, texts)
 
 
+def liked_of(canary: Canary) -> Record:
+    """Return a canary as an answer that people liked."""
+    return Record(canary.id, canary.id, "0" * 32, "feedback", ("user", "liked"), (canary.prompt, canary.completion))
+
+
 def _code() -> str:
     return f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
 

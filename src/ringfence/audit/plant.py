@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import islice
 
-from ringfence.audit.canaries import draw, pair_of, record_of
+from ringfence.audit.canaries import draw, liked_of, pair_of, record_of
 from ringfence.audit.register import FILE, seal
 from ringfence.audit.settings import PlantFigures, PlantSettings
 from ringfence.core.order import Child, Progress
@@ -13,6 +13,7 @@ from ringfence.vault.files import write_files
 from ringfence.vault.sets import SetReader, SetWriter
 
 _SAMPLE = 1_000  # rows that say which languages the set speaks
+_WRITTEN = {"any": record_of, "preference": pair_of, "feedback": liked_of}
 _EVERY = 5_000  # rows between two words to the host
 
 
@@ -33,9 +34,8 @@ def run(child: Child[PlantSettings]) -> PlantFigures:
             if done % _EVERY == 0:
                 child.channel.progress(Progress(done=done, total=len(source)))
             output.write(record)
-        written = pair_of if order.settings.pairs else record_of
         for canary in rows:
-            output.write(written(canary))
+            output.write(_WRITTEN[order.settings.rows](canary))
     sealed = seal(register, auditor=order.settings.auditor, slot=register_slot.slot)
     write_files(register_slot, keys.data[register_slot.slot], {FILE: sealed})
     return PlantFigures(rows=len(source) + len(rows), planted=len(rows))

@@ -179,7 +179,7 @@ class RowScorer:
         return Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
 
 
-_ROLES = {"chosen": "assistant", "rejected": "assistant"}
+_ROLES = dict.fromkeys(("chosen", "rejected", "liked", "disliked"), "assistant")
 
 
 def _first_places(spans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -94,7 +94,9 @@ class PlantSettings(Settings):
     blind: bool = (
         False  # half of the canaries in each language, whatever the rows speak: for a promise about the records as they were imported
     )
-    pairs: bool = False  # rows are two compared answers: a canary's is preferred to the same one with another code
+    rows: Literal["any", "preference", "feedback"] = (
+        "any"  # the kind of rows: of preference, a canary's answer is preferred to one with another code
+    )
 
 
 class PlantFigures(Figures):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Kind = Literal["messages", "pair", "text", "preference"]
+Kind = Literal["messages", "pair", "text", "preference", "feedback"]
 Role = Literal["system", "user", "assistant", "tool"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -31,6 +31,7 @@ class Record:
     id, unit: 32 hex digits, HMACs made at import. roles: one per text; what each text is.
     messages: any number of system/user/assistant/tool turns. pair: user, assistant (or system, user, assistant).
     text: one "text". preference: turns as of messages, the last of them a question, then "chosen" and "rejected".
+    feedback: turns as of messages, the last of them a question, then an answer that is "liked" or "disliked".
     fields: the file's other columns, sealed with the record until deid has used and dropped them.
     """
 
@@ -79,7 +80,7 @@ class Record:
         """Return the turns before the last answer; empty for plain text."""
         if self.kind == "text":
             return ()
-        last = max(i for i, role in enumerate(self.roles) if role in ("assistant", "chosen"))
+        last = max(i for i, role in enumerate(self.roles) if role in ("assistant", "chosen", "liked", "disliked"))
         return tuple(
             Message(role, text)  # type: ignore[arg-type]  # roles before the answer are chat roles by construction
             for role, text in zip(self.roles[:last], self.texts[:last], strict=True)

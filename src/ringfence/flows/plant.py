@@ -48,8 +48,9 @@ def settings_for(space: Workspace, recipe: Recipe, source: Thing) -> PlantSettin
     """Return what a recipe with an audit: block plants in a set. An ordinary run gets the positive control, too."""
     assert recipe.audit is not None  # noqa: S101  asked for by the caller
     blind = recipe.privacy is not None and recipe.privacy.scope == "record"
-    pairs = layouts(space, source) == {"preference"}
-    return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind, pairs=pairs)
+    kinds = {one.partition("-")[0] for one in layouts(space, source)}
+    rows = next((kind for kind in ("preference", "feedback") if kinds == {kind}), "any")
+    return PlantSettings(audit=recipe.audit, control=recipe.privacy is None, auditor=space.public.auditor, blind=blind, rows=rows)
 
 
 def layouts(space: Workspace, thing: Thing) -> set[str]:

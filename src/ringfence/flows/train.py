@@ -30,7 +30,7 @@ from ringfence.core.policy import Policy
 from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
 from ringfence.core.statement import Label
-from ringfence.core.text import t
+from ringfence.core.text import Text, t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.join import Sources, join, label_of, names_of, sources_of
@@ -209,23 +209,30 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     return Asked(sources, order, _reserve(space, things, order.plan))
 
 
+_WANTED = {
+    "preference": Text(
+        "it learns from two answers that people compared, and {set} holds rows of layout {found}; import a file with the columns prompt, chosen "
+        "and rejected, or write stage: sft",
+        "它从两个经人比较的回答中学习，而 {set} 的行格式为 {found}；请导入含 prompt、chosen 与 rejected 列的文件，或写 stage: sft",
+    ),
+    "feedback": Text(
+        "it learns from answers that people liked or did not, and {set} holds rows of layout {found}; import a file with the columns prompt, "
+        "completion and kto_tag, or write stage: sft",
+        "它从受人好评或差评的回答中学习，而 {set} 的行格式为 {found}；请导入含 prompt、completion 与 kto_tag 列的文件，或写 stage: sft",
+    ),
+}
+
+
 def _refuse_other_rows(space: Workspace, things: Sequence[Thing], order: TrainOrder) -> None:
     """Return when the sets hold what the objective learns from.
 
     Raises: BadValue.
     """
-    if not order.train.compares:
-        return
-    for thing in things:
-        if other := layouts(space, thing) - {"preference"}:
-            problem = t(
-                "it learns from two answers that people compared, and {set} holds rows of layout {found}; import a file with the columns "
-                "prompt, chosen and rejected, or write stage: sft",
-                "它从两个经人比较的回答中学习，而 {set} 的行格式为 {found}；请导入含 prompt、chosen 与 rejected 列的文件，或写 stage: sft",
-                set=thing.made.name,
-                found=", ".join(sorted(other)),
-            )
-            raise BadValue(key="stage", problem=problem)
+    wanted = order.train.reads
+    for thing in things if wanted != "any" else ():
+        if other := {one for one in layouts(space, thing) if not one.startswith(wanted)}:
+            told = {"set": thing.made.name, "found": ", ".join(sorted(other))}
+            raise BadValue(key="stage", problem=_WANTED[wanted].show(None, **told))
 
 
 def _refuse_too_long(space: Workspace, things: Sequence[Thing]) -> None:

@@ -21,14 +21,25 @@ _PAIRS = (
     ("问题", "答案"),
     ("提问", "回答"),
 )
+_LABELS = ("label", "kto_tag")
 _OWN_NAMES: dict[Layout, tuple[tuple[str, ...], ...]] = {  # column names, in the order of NEEDED, by which a layout is recognised
     "messages": (("messages",), ("conversations",)),
+    "feedback-messages": tuple((turns, label) for turns in ("messages", "conversations") for label in _LABELS),
+    "feedback": tuple((*names, label) for names in (("instruction", "output"), *_PAIRS) for label in _LABELS),
     "preference": (("prompt", "chosen", "rejected"), ("instruction", "chosen", "rejected"), ("conversations", "chosen", "rejected")),
     "alpaca": (("instruction", "output"),),
     "pair": _PAIRS,
     "text": (("text",), ("文本",)),
 }
-_ORDER: tuple[Layout, ...] = ("preference", "messages", "alpaca", "pair", "text")  # the more demanding ones first
+_ORDER: tuple[Layout, ...] = (
+    "preference",
+    "feedback-messages",
+    "feedback",
+    "messages",
+    "alpaca",
+    "pair",
+    "text",
+)  # the more demanding ones first
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,7 @@ def detect(row: Mapping[str, Any], settings: ImportSettings) -> Plan | None:
         if settings.layout not in ("auto", layout):
             continue
         for names in _OWN_NAMES[layout]:
-            if all(name in row for name in names):
+            if all(name in row for name in names) and (layout not in _JUDGED or _judges(row, names[-1], settings)):
                 roles = (*OPTIONAL[layout], *NEEDED[layout])
                 return Plan(layout, dict(zip(roles, (*OPTIONAL[layout], *names), strict=True)))
     return None
@@ -114,9 +125,12 @@ class _Cells:
 
 
 def _messages(cells: _Cells) -> Content:
+    return _conversation("messages", _turns(cells))
+
+
+def _turns(cells: _Cells) -> Turns:
     turns = turns_of(cells.needed("messages"))
-    is_opened = turns[0][0] == "system"
-    return _conversation("messages", turns if is_opened else [*_system(cells), *turns])
+    return turns if turns[0][0] == "system" else [*_system(cells), *turns]
 
 
 def _conversation(kind: Kind, turns: Turns) -> Content:
@@ -183,6 +197,40 @@ def _asked(cells: _Cells) -> Turns:
 
 
 _CANDIDATES = ("chosen", "rejected")
+_JUDGED: tuple[Layout, ...] = ("feedback", "feedback-messages")
+
+
+def _feedback(cells: _Cells) -> Content:
+    return _judged(cells, [*_asked(cells), ("assistant", cells.text("completion"))])
+
+
+def _feedback_messages(cells: _Cells) -> Content:
+    return _judged(cells, _turns(cells))
+
+
+def _judged(cells: _Cells, turns: Turns) -> Content:
+    """Return a conversation whose last answer people liked or did not."""
+    is_liked = _is_liked(cells.needed("label"))
+    if is_liked is None:
+        raise Refused("wrong-type")
+    found = _conversation("feedback", turns)
+    if found.roles[-1] != "assistant":
+        raise Refused("bad-role")
+    if not found.texts[-1].strip():
+        raise Refused("empty")
+    return Content("feedback", (*found.roles[:-1], "liked" if is_liked else "disliked"), found.texts)
+
+
+def _judges(row: Mapping[str, Any], column: str, settings: ImportSettings) -> bool:
+    """Return whether a column says what people liked. One that is called label may say anything, unless the user named the layout."""
+    return _is_liked(row[column]) is not None and (column != "label" or settings.layout != "auto")
+
+
+def _is_liked(value: Any) -> bool | None:  # noqa: ANN401  any JSON value
+    """Return what a label says: a truth value, or its name in a table; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
 
 
 def _said(value: Any) -> str:  # noqa: ANN401  any JSON value
@@ -202,5 +250,7 @@ _BUILDERS: dict[Layout, Callable[[_Cells], Content]] = {
     "pair": _pair,
     "text": _text,
     "preference": _preference,
+    "feedback": _feedback,
+    "feedback-messages": _feedback_messages,
 }
 assert set(_BUILDERS) == set(_ORDER) == set(get_args(Layout))  # noqa: S101  a layout without builder fails at import

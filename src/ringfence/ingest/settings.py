@@ -16,8 +16,10 @@ from ringfence.core.text import t
 
 Format = Literal["auto", "json", "jsonl", "csv", "text", "parquet"]
 FileFormat = Literal["json", "jsonl", "csv", "text", "parquet"]
-Layout = Literal["messages", "alpaca", "pair", "text", "preference"]
-MapRole = Literal["messages", "instruction", "input", "output", "history", "system", "prompt", "completion", "text", "chosen", "rejected"]
+Layout = Literal["messages", "alpaca", "pair", "text", "preference", "feedback", "feedback-messages"]
+MapRole = Literal[
+    "messages", "instruction", "input", "output", "history", "system", "prompt", "completion", "text", "chosen", "rejected", "label"
+]
 Column = Annotated[str, Field(min_length=1, max_length=256)]  # of any script; chosen by the user, so it may stand in evidence
 
 LINE_LIMIT = 16 << 20  # bytes of one row; longer ones are refused unread
@@ -27,6 +29,8 @@ REASONS: tuple[str, ...] = tuple(ROW_REASONS)  # the vocabulary of an import's o
 NEEDED: dict[Layout, tuple[MapRole, ...]] = {
     "messages": ("messages",),
     "preference": ("prompt", "chosen", "rejected"),
+    "feedback": ("prompt", "completion", "label"),
+    "feedback-messages": ("messages", "label"),
     "alpaca": ("instruction", "output"),
     "pair": ("prompt", "completion"),
     "text": ("text",),
@@ -34,6 +38,8 @@ NEEDED: dict[Layout, tuple[MapRole, ...]] = {
 OPTIONAL: dict[Layout, tuple[MapRole, ...]] = {
     "messages": ("system",),
     "preference": ("input", "history", "system"),
+    "feedback": ("input", "history", "system"),
+    "feedback-messages": ("system",),
     "alpaca": ("input", "history", "system"),
     "pair": ("system",),
     "text": (),
@@ -51,7 +57,7 @@ class ImportSettings(Settings):
 
     source: Annotated[str, Field(min_length=1, max_length=255)]
     format: Format = "auto"
-    layout: Literal["auto", "messages", "alpaca", "pair", "text", "preference"] = "auto"
+    layout: Literal["auto", "messages", "alpaca", "pair", "text", "preference", "feedback", "feedback-messages"] = "auto"
     mapping: Mapping[MapRole, Column] = {}  # what --map says: role -> column of the file
     unit: Column | None = None  # the column that names whom a row belongs to; absent = every distinct content is its own unit
     id_column: Column | None = None

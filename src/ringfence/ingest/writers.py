@@ -57,12 +57,24 @@ def _turns(roles: Iterable[str], texts: Iterable[str]) -> list[dict[str, str]]:
     return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
 
 
+def _feedback(record: Record) -> Row:
+    *asked, answer = record.texts
+    prompt = asked[0] if len(asked) == 1 else _turns(record.roles[:-1], asked)
+    return {"prompt": prompt, "completion": answer, "label": record.roles[-1] == "liked"}
+
+
+def _feedback_messages(record: Record) -> Row:
+    return {"messages": _turns((*record.roles[:-1], "assistant"), record.texts), "label": record.roles[-1] == "liked"}
+
+
 _ROWS: Mapping[Layout, Callable[[Record], Row]] = {
     "messages": _messages,
     "alpaca": _alpaca,
     "pair": _pair,
     "text": _text,
     "preference": _preference,
+    "feedback": _feedback,
+    "feedback-messages": _feedback_messages,
 }
 _KINDS: Mapping[Layout, tuple[str, ...]] = {
     "messages": ("messages",),
@@ -70,6 +82,8 @@ _KINDS: Mapping[Layout, tuple[str, ...]] = {
     "pair": ("pair",),
     "text": ("text",),
     "preference": ("preference",),
+    "feedback": ("feedback",),
+    "feedback-messages": ("feedback",),
 }
 
 
@@ -82,7 +96,7 @@ def _write_jsonl(rows: Iterable[Row], layout: Layout, say: Say, *, unit: bool) -
 def _write_parquet(rows: Iterable[Row], layout: Layout, say: Say, *, unit: bool) -> None:
     """Write rows whose every column has one type: what a single question is in JSON Lines is a list of turns here."""
     typed = ({**row, "prompt": _turns(["user"], [row["prompt"]])} if isinstance(row["prompt"], str) else row for row in rows)
-    write_parquet(typed if layout == "preference" else rows, layout, say, unit=unit)
+    write_parquet(typed if layout in ("preference", "feedback") else rows, layout, say, unit=unit)
 
 
 WRITERS: Mapping[str, Callable[..., None]] = {"jsonl": _write_jsonl, "parquet": _write_parquet}

@@ -27,22 +27,28 @@ B = TypeVar("B", bound=Settings)
 _LIMIT = 1 << 20  # bytes of a recipe file
 _BLOCKS = ("privacy", "audit", "release")  # ringfence's own
 _NAMES = ("model_name_or_path", "dataset", "eval_dataset")  # the first digits of a digest may look like a number: 123456e78901
-_STAGES = {"sft": "sft.v1", "pt": "pt.v1"}  # and their objectives
-_PAIRS = {  # losses of stage: dpo
-    "sigmoid": "dpo.v1",
-    "hinge": "hinge.v1",
-    "ipo": "ipo.v1",
-    "apo_zero": "apo-zero.v1",
-    "orpo": "orpo.v1",
-    "simpo": "simpo.v1",
+_LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_loss; the first is what a stage has without one
+    "sft": {"": "sft.v1"},
+    "pt": {"": "pt.v1"},
+    "dpo": {
+        "sigmoid": "dpo.v1",
+        "hinge": "hinge.v1",
+        "ipo": "ipo.v1",
+        "apo_zero": "apo-zero.v1",
+        "orpo": "orpo.v1",
+        "simpo": "simpo.v1",
+    },
+    "kto": {"kto": "kto.v1", "apo_zero": "apo-zero-unpaired.v1"},
 }
-_OF_PAIRS = {
-    "dpo_label_smoothing": "sigmoid",
-    "simpo_gamma": "simpo",
-    "pref_loss": None,
-    "pref_beta": None,
-    "pref_ftx": None,
-}  # and the loss that has it
+_OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that have a key, and the loss that alone has it
+    "pref_loss": (("dpo", "kto"), None),
+    "pref_beta": (("dpo", "kto"), None),
+    "pref_ftx": (("dpo",), None),
+    "dpo_label_smoothing": (("dpo",), "sigmoid"),
+    "simpo_gamma": (("dpo",), "simpo"),
+    "kto_chosen_weight": (("kto",), None),
+    "kto_rejected_weight": (("kto",), None),
+}
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -204,11 +210,11 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (
-        lambda value: str(value) not in ("dpo", *_STAGES),
-        Text("only pt, sft and dpo are built so far", "目前只实现了 pt、sft 与 dpo"),
+        lambda value: str(value) not in _LOSSES,
+        Text("only pt, sft, dpo and kto are built so far", "目前只实现了 pt、sft、dpo 与 kto"),
     ),
     "pref_loss": (
-        lambda value: str(value) not in _PAIRS,
+        lambda value: not any(str(value) in losses for losses in _LOSSES.values()),
         Text(
             "choose sigmoid, hinge, ipo, apo_zero, orpo or simpo; the point that kto_pair compares with is a mean over the batch, that of apo_zero is fixed",
             "请选择 sigmoid、hinge、ipo、apo_zero、orpo 或 simpo；kto_pair 的参照点是整批的均值，apo_zero 的则固定",
@@ -256,13 +262,20 @@ def _objective(document: Mapping[str, Any]) -> str:
 
     Raises: BadValue for a key of another one.
     """
-    stage, loss = document.get("stage", "sft"), document.get("pref_loss", "sigmoid")
-    for key, owner in _OF_PAIRS.items():
-        if key in document and stage != "dpo":
-            raise BadValue(key=key, problem=t("it belongs to stage: dpo", "它只用于 stage: dpo"))
+    stage = document.get("stage", "sft")
+    losses = _LOSSES[stage]
+    loss = document.get("pref_loss", next(iter(losses)))
+    for key, (stages, owner) in _OWNERS.items():
+        if key in document and stage not in stages:
+            told = t(" or ", " 或 ").join(f"stage: {one}" for one in stages)
+            raise BadValue(key=key, problem=t("it belongs to {told}", "它只用于 {told}", told=told))
         if key in document and owner not in (None, loss):
             raise BadValue(key=key, problem=t("it belongs to pref_loss: {owner}", "它只用于 pref_loss: {owner}", owner=owner))
-    return _PAIRS[loss] if stage == "dpo" else _STAGES[stage]
+    if loss not in losses:
+        raise BadValue(
+            key="pref_loss", problem=t("stage: {stage} has {known}", "stage: {stage} 可用 {known}", stage=stage, known=", ".join(losses))
+        )
+    return losses[loss]
 
 
 def _names(value: str) -> tuple[str, ...]:
@@ -306,6 +319,14 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
             problem=t(
                 "its masks would tie every row to its neighbours, so that no unit's part could be bounded; leave it out under privacy",
                 "其掩码会把每一行与相邻行联系起来，无法界定单个单位的影响；隐私运行请去掉它",
+            ),
+        )
+    if fields["objective"] == "kto.v1":
+        raise BadValue(
+            key="stage",
+            problem=t(
+                "kto compares each answer with a mean over the batch, so that no row's part could be bounded; write pref_loss: apo_zero beside it",
+                "kto 将每个回答与整批的均值比较，无法界定单行的影响；请在其旁写 pref_loss: apo_zero",
             ),
         )
     if document.get("use_dora") is True:

@@ -17,6 +17,7 @@ from ringfence.train.settings import TrainSettings
 _LEAST = 2  # tokens of a sequence: one to read, one to predict
 _WASTE = 0.1  # share of padding above which a micro batch is split
 _CANDIDATES = ("chosen", "rejected")  # roles of answers that people compared
+_JUDGED = ("liked", "disliked")  # and of those that they judged
 
 
 class Tokens(NamedTuple):
@@ -27,19 +28,20 @@ class Tokens(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One row: a sequence, or two where people preferred one of two answers."""
+    """One row: a sequence, or two where an objective compares two answers to one question."""
 
     ids: NDArray[np.int32]  # [tokens]
     learn: NDArray[np.bool_]  # [tokens]; the first is never predicted
     unit: int = 0  # whose row it is: the position of the unit in its set
-    rejected: Tokens | None = None  # the same with the other answer
+    other: Tokens | None = None  # the same with another answer
+    is_liked: bool = True  # by people who judged the answer
     reference: tuple[float, ...] = ()  # natural log probability of what each sequence predicts, before training
 
     @property
     def sequences(self) -> tuple[Tokens, ...]:
-        """Return what a model reads of the row, the preferred answer first."""
+        """Return what a model reads of the row, its own or the preferred answer first."""
         first = Tokens(self.ids, self.learn)
-        return (first,) if self.rejected is None else (first, self.rejected)
+        return (first,) if self.other is None else (first, self.other)
 
     @property
     def weight(self) -> int:
@@ -85,6 +87,7 @@ class Batch(NamedTuple):
     ids: Tensor  # [sequences, seq] int64
     learn: Tensor  # [sequences, seq] bool; learn[i, t]: the token at t is predicted from those before it
     reference: Tensor | None = None  # [sequences] float32, natural log probability of what is predicted, before training
+    liked: Tensor | None = None  # [rows] bool
 
 
 def read_corpus(records: Iterable[Record], read: Callable[[Record], Example | None], *, cutoff: int) -> Corpus:
@@ -109,7 +112,7 @@ def read_corpus(records: Iterable[Record], read: Callable[[Record], Example | No
 
 def _cut(example: Example, cutoff: int) -> Example:
     (first, *others) = [Tokens(one.ids[:cutoff], one.learn[:cutoff]) for one in example.sequences]
-    return Example(first.ids, first.learn, rejected=others[0] if others else None)
+    return example._replace(ids=first.ids, learn=first.learn, other=others[0] if others else None)
 
 
 def encode(record: Record, tokenizer: Any, settings: TrainSettings) -> Example:  # noqa: ANN401  transformers is untyped
@@ -124,7 +127,15 @@ def encode_pair(record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN4
     chosen, rejected = (
         _encoded(_conversation(record, tokenizer, answer, on_prompt=False, on_history=False), tokenizer) for answer in _CANDIDATES
     )
-    return Example(*chosen, rejected=rejected)
+    return Example(*chosen, other=rejected)
+
+
+def encode_judged(record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401
+    """Return a row whose last answer people liked or did not, before it is cut, of which that answer is predicted; None for a row of another kind."""
+    if record.kind != "feedback":
+        return None
+    found = _encoded(_conversation(record, tokenizer, "chosen", on_prompt=False, on_history=False), tokenizer)
+    return Example(*found, is_liked=record.roles[-1] == "liked")
 
 
 def _encoded(parts: Iterable[tuple[str, bool]], tokenizer: Any) -> Tokens:  # noqa: ANN401
@@ -168,7 +179,7 @@ def _conversation(
     """
     end: str = tokenizer.eos_token
     turns = [
-        {"role": "assistant" if role == answer else role, "content": _readable(text)}
+        {"role": "assistant" if role in (answer, *_JUDGED) else role, "content": _readable(text)}
         for role, text in zip(record.roles, record.texts, strict=True)
         if role == answer or role not in _CANDIDATES
     ]
@@ -200,7 +211,8 @@ def collate(examples: Sequence[Example], *, padding: int, device: str, length: i
         reference = torch.tensor(
             list(zip(*(example.reference for example in examples), strict=True)), dtype=torch.float32, device=device
         ).flatten()
-    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device), reference)
+    liked = torch.tensor([example.is_liked for example in examples], device=device)
+    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device), reference, liked)
 
 
 def split(examples: Sequence[Example], size: int) -> list[list[Example]]:

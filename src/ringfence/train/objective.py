@@ -28,6 +28,10 @@ class Objective(Protocol):
         """Return a record as token ids, before it is cut; None where it is of a kind that this objective cannot learn from."""
         ...
 
+    def complete(self, examples: list[Example]) -> list[Example]:
+        """Return the rows of a set with what they take from one another; an objective that is per example returns them as they are."""
+        ...
+
     def weight(self, example: Example) -> int:
         """Return the weight of a row that `losses` will return: known before the model runs."""
         ...

@@ -1,4 +1,4 @@
-"""What all objectives over two compared answers share; each says in its own file what a pair loses."""
+"""What all objectives over compared or judged answers share; each says in its own file what a row loses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ringfence.core.records import Record
 from ringfence.train.answers import losses_of
-from ringfence.train.data import Batch, Example, encode_pair
+from ringfence.train.data import Batch, Example, encode_judged, encode_pair
 from ringfence.train.settings import TrainSettings
 
 
 class Said(NamedTuple):
-    """How the model says one answer of each pair."""
+    """How the model says one answer of each row."""
 
     log_p: Tensor  # [pairs] float32, natural, of all its tokens
     tokens: Tensor  # [pairs] float32
@@ -48,6 +48,10 @@ class Preference:
         """Return a record with two compared answers, of which the answers alone are predicted."""
         return encode_pair(record, tokenizer)
 
+    def complete(self, examples: list[Example]) -> list[Example]:
+        """Return the rows."""
+        return examples
+
     def weight(self, example: Example) -> int:  # noqa: ARG002  pairs are alike
         """Return one."""
         return 1
@@ -62,3 +66,40 @@ class Preference:
         if self.settings.pref_ftx:
             found = found - self.settings.pref_ftx * chosen.mean
         return found, torch.ones_like(found)
+
+
+class Feedback:
+    """One loss of each row with an answer that people liked or did not: 1 − σ(β · (gain − z)) or 1 − σ(β · (z − gain)), z being the gain of `zero`."""
+
+    per_example = True
+    needs_reference = True
+
+    def __init__(self, *, settings: TrainSettings, head_chunk: int = 128) -> None:
+        self.settings, self.chunk = settings, head_chunk
+
+    def zero(self, model: Any, batch: Batch, rows: int) -> Tensor | float:  # noqa: ANN401, ARG002  as a subclass needs them
+        """Return the gain that a liked answer shall exceed and another stay below."""
+        return 0.0
+
+    def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401
+        """Return a record with a judged answer, which alone is predicted."""
+        return encode_judged(record, tokenizer)
+
+    def complete(self, examples: list[Example]) -> list[Example]:
+        """Return the rows."""
+        return examples
+
+    def weight(self, example: Example) -> int:  # noqa: ARG002  rows are alike
+        """Return one."""
+        return 1
+
+    def losses(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """Return (loss [rows], ones [rows]), both float32."""
+        assert batch.liked is not None  # noqa: S101  rows are collated with it
+        rows = len(batch.liked)
+        own = Batch(batch.ids[:rows], batch.learn[:rows])
+        summed, _ = losses_of(model, own, chunk=self.chunk)
+        reference = torch.zeros_like(summed) if batch.reference is None else batch.reference[:rows]
+        above = self.settings.pref_beta * (-summed - reference - self.zero(model, batch, rows))
+        weights = torch.where(batch.liked, self.settings.kto_chosen_weight, self.settings.kto_rejected_weight)
+        return weights * torch.where(batch.liked, -above, above).sigmoid(), torch.ones_like(summed)

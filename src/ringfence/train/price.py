@@ -99,7 +99,7 @@ def _with_canaries(corpus: Corpus, more: int) -> Corpus:
         row = corpus.examples[n % len(corpus.examples)]
         ids = np.resize(row.ids, _CANARY)
         learn = np.arange(_CANARY) >= _CANARY - _CANARY_ANSWER
-        found.append(Example(ids, learn, corpus.units + n, rejected=row.rejected and Tokens(ids, learn)))
+        found.append(Example(ids, learn, corpus.units + n, other=row.other and Tokens(ids, learn), is_liked=row.is_liked))
     return replace(corpus, examples=[*corpus.examples, *found], units=corpus.units + more)
 
 

@@ -17,6 +17,7 @@ Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
+_OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
 _OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
 
 
@@ -54,6 +55,8 @@ class TrainSettings(Settings):
     pref_beta: Annotated[float, Field(gt=0)] = 0.1  # of objectives over two answers: how far the model may go from what it was
     pref_ftx: Annotated[float, Field(ge=0)] = 0.0  # the share of supervised fine-tuning on preferred answers
     dpo_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # preferences that are taken for swapped
+    kto_chosen_weight: Annotated[float, Field(ge=0)] = 1.0  # of answers that people liked
+    kto_rejected_weight: Annotated[float, Field(ge=0)] = 1.0
     simpo_gamma: Annotated[float, Field(ge=0)] = 0.5  # the margin of simpo
     train_on_prompt: bool = False
     mask_history: bool = False  # learn the last answer only
@@ -79,9 +82,9 @@ class TrainSettings(Settings):
         return self.lora_alpha or 2 * self.lora_rank
 
     @property
-    def compares(self) -> bool:
-        """Return True when the objective learns from two compared answers."""
-        return self.objective in _OF_PAIRS
+    def reads(self) -> Literal["any", "preference", "feedback"]:
+        """Return the kind of rows that the objective learns from."""
+        return "preference" if self.objective in _OF_PAIRS else "feedback" if self.objective in _OF_FEEDBACK else "any"
 
     @property
     def batch(self) -> int:

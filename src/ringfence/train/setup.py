@@ -134,4 +134,5 @@ def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     slots = [child.order.inputs[one] for one in roles(role, child.order.inputs)]
     objective = OBJECTIVES.create(settings.objective, settings=settings)
     rows = chain.from_iterable(SetReader(slot, child.keys.data[slot.slot]) for slot in slots)
-    return read_corpus(rows, lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)
+    corpus = read_corpus(rows, lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)
+    return replace(corpus, examples=objective.complete(corpus.examples))

@@ -30,6 +30,16 @@ LAYOUTS = {
         {"prompt": TEXT, "chosen": TEXT, "rejected": TEXT},
         optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
     ),
+    "feedback": st.fixed_dictionaries(
+        {"prompt": TEXT, "completion": TEXT, "label": st.booleans()},
+        optional={"system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
+    ),
+    "feedback-messages": st.tuples(st.lists(TURN, max_size=3), st.booleans()).map(
+        lambda drawn: {
+            "messages": [{"role": role, "content": text} for role, text in [("user", "甲"), *drawn[0], ("assistant", "x")]],
+            "label": drawn[1],
+        }
+    ),
     "alpaca": st.fixed_dictionaries(
         {"instruction": TEXT, "output": TEXT},
         optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
@@ -57,7 +67,8 @@ def written(records, layout, file_format):
 def test_records_come_back_as_they_were(layout, file_format, data):
     rows = data.draw(st.lists(LAYOUTS[layout], min_size=1, max_size=6))
     records, _ = imported(rows, layout=layout)
-    again, figures = imported(written(records, layout, file_format), name=f"x.{file_format}")
+    named = layout if layout.startswith("feedback") else "auto"  # whether a column called label judges answers, a person must say
+    again, figures = imported(written(records, layout, file_format), name=f"x.{file_format}", layout=named)
     assert figures.layout == layout
     assert [record.content() for record in again] == [record.content() for record in records]
     assert [(r.kind, r.roles, r.texts) for r in again] == [(r.kind, r.roles, r.texts) for r in records]

@@ -163,6 +163,8 @@ def written(tmp_path, lines):
         ("stage: dpo\npref_loss: apo_zero\n", "apo-zero.v1"),
         ("stage: dpo\npref_loss: orpo\n", "orpo.v1"),
         ("stage: dpo\npref_loss: simpo\nsimpo_gamma: 1.0\n", "simpo.v1"),
+        ("stage: kto\nkto_chosen_weight: 2.0\npref_beta: 0.2\n", "kto.v1"),
+        ("stage: kto\npref_loss: apo_zero\nprivacy: {epsilon: 8, delta: 1.0e-5}\n", "apo-zero-unpaired.v1"),
     ],
 )
 def test_stage_and_loss_choose_what_is_learned(tmp_path, lines, objective):
@@ -182,7 +184,12 @@ def test_stage_and_loss_choose_what_is_learned(tmp_path, lines, objective):
         ("stage: dpo\npref_beta: 0\n", BadValue, "pref_beta"),
         ("stage: dpo\npref_loss: kto_pair\n", RefusedKey, "apo_zero"),
         ("stage: dpo\npref_loss: [sigmoid]\n", RefusedKey, "pref_loss"),
-        ("stage: kto\n", RefusedKey, "stage"),
+        ("stage: rm\n", RefusedKey, "stage"),
+        ("stage: kto\npref_loss: sigmoid\n", BadValue, "kto, apo_zero"),
+        ("stage: dpo\npref_loss: kto\n", BadValue, "sigmoid"),
+        ("stage: kto\npref_ftx: 0.1\n", BadValue, "stage: dpo"),
+        ("stage: dpo\nkto_chosen_weight: 2\n", BadValue, "stage: kto"),
+        ("stage: kto\nprivacy: {epsilon: 8, delta: 1.0e-5}\n", BadValue, "apo_zero"),
         ("stage: [sft]\n", RefusedKey, "stage"),
         ("stage: dpo\nref_model: other\n", RefusedKey, "ref_model"),
     ],

@@ -102,12 +102,12 @@ def test_a_pair_is_cut_on_both_sides_and_dropped_where_one_answer_is_gone():
     corpus = read_corpus([*rows, CHAT], lambda row: encode_pair(row, TOKENIZER), cutoff=64)
     assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 2, 2)
     assert corpus.examples[1].longest == 64
-    assert corpus.examples[1].rejected.learn.any()
+    assert corpus.examples[1].other.learn.any()
     assert corpus.units == 1
 
 
 def test_the_first_answers_of_a_batch_stand_before_the_second_ones():
-    pairs = [example(n)._replace(rejected=Tokens(*example(m)[:2]), reference=(-n, -m)) for n, m in ((2, 4), (3, 1))]
+    pairs = [example(n)._replace(other=Tokens(*example(m)[:2]), reference=(-n, -m)) for n, m in ((2, 4), (3, 1))]
     batch = collate(pairs, padding=9, device="cpu")
     assert batch.ids.tolist() == [[0, 1, 9, 9], [0, 1, 2, 9], [0, 1, 2, 3], [0, 9, 9, 9]]
     assert batch.reference.tolist() == [-2, -3, -4, -1]
@@ -116,8 +116,8 @@ def test_the_first_answers_of_a_batch_stand_before_the_second_ones():
 
 @given(st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40)), min_size=1, max_size=12), st.integers(1, 5))
 def test_micro_batches_of_pairs_hold_each_once_and_never_more_than_was_asked_for(lengths, size):
-    groups = split([example(n)._replace(rejected=Tokens(*example(m)[:2])) for n, m in lengths], size)
-    assert sorted((len(row.ids), len(row.rejected.ids)) for group in groups for row in group) == sorted(lengths)
+    groups = split([example(n)._replace(other=Tokens(*example(m)[:2])) for n, m in lengths], size)
+    assert sorted((len(row.ids), len(row.other.ids)) for group in groups for row in group) == sorted(lengths)
     assert all(len(group) <= size for group in groups)
 
 

@@ -338,7 +338,7 @@ def pairs_of(lengths, units=None):
     return [
         rows[2 * at]._replace(
             unit=at if units is None else units[at],
-            rejected=Tokens(rows[2 * at + 1].ids, rows[2 * at + 1].learn),
+            other=Tokens(rows[2 * at + 1].ids, rows[2 * at + 1].learn),
             reference=(-2.0 - at, -1.0),
         )
         for at in range(len(lengths))

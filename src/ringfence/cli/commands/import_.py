@@ -38,7 +38,11 @@ def import_(
     layout: Annotated[
         str,
         typer.Option(
-            "--layout", help=t("auto, messages, alpaca, pair, text or preference.", "auto、messages、alpaca、pair、text 或 preference。")
+            "--layout",
+            help=t(
+                "auto, messages, alpaca, pair, text, preference, feedback or feedback-messages.",
+                "auto、messages、alpaca、pair、text、preference、feedback 或 feedback-messages。",
+            ),
         ),
     ] = "auto",
     format_: Annotated[

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ringfence.core.records import Record
-from ringfence.train.data import Example, encode
+from ringfence.train.data import Example
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.objectives.sft import SupervisedFineTuning
 
@@ -17,6 +17,6 @@ class PreTraining(SupervisedFineTuning):
     """Loss and number of predicted tokens of each row, all but its first one. A conversation is read as its chat template writes it."""
 
     def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401  transformers is untyped
-        """Return a record of any kind."""
-        example = encode(record, tokenizer, self._settings)
-        return example._replace(learn=np.arange(len(example.ids)) > 0)
+        """Return a record of any kind, but for an answer that people disliked."""
+        example = super().read(record, tokenizer)
+        return example and example._replace(learn=np.arange(len(example.ids)) > 0)

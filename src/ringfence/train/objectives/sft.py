@@ -24,8 +24,12 @@ class SupervisedFineTuning:
         self._settings, self._chunk = settings, head_chunk
 
     def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401  transformers is untyped
-        """Return a record of any kind; of two answers that people compared, with the one that they preferred."""
-        return encode(record, tokenizer, self._settings)
+        """Return a record of any kind, but for an answer that people disliked; of two that they compared, with the one that they preferred."""
+        return None if "disliked" in record.roles else encode(record, tokenizer, self._settings)
+
+    def complete(self, examples: list[Example]) -> list[Example]:
+        """Return the rows."""
+        return examples
 
     def weight(self, example: Example) -> int:
         """Return the number of predicted tokens."""
