@@ -143,7 +143,9 @@ class RowScorer:
         text = before + original
         if record.kind != "text":
             turns = [
-                {"role": _ROLES.get(role, role), "content": said} for role, said in zip(record.roles[:at], record.texts[:at], strict=True)
+                {"role": _ROLES.get(role, role), "content": said}
+                for role, said in zip(record.roles[:at], record.texts[:at], strict=True)
+                if role != "chosen"  # what stands after it is the other answer to the same question
             ]
             turns.append({"role": _ROLES.get(record.roles[at], record.roles[at]), "content": text})
             rendered: str = tokenizer.apply_chat_template(turns, tokenize=False)

@@ -156,6 +156,15 @@ def test_a_span_is_the_original_after_the_true_text_before_it(scorer, one):
     assert target.places[0][-1] == len(target.example.ids) - 1  # nothing after it is shown to the model
 
 
+def test_an_original_in_a_rejected_answer_stands_after_the_question_and_not_after_the_other_answer(scorer):
+    row = Record("0" * 32, "0" * 32, "s", "preference", ("user", "chosen", "rejected"), ("Where?", "At home.", "Mail a@b.test now"))
+    target = scorer._span(row, {"text": 2, "start": 5, "end": 13})
+    read = scorer._forward.tokenizer.decode(target.example.ids)
+    assert "Where?" in read
+    assert read.endswith("Mail a@b.test")
+    assert "home" not in read
+
+
 def test_spans_are_counted_where_the_adapter_alone_finds_them(scorer, monkeypatch, tmp_path):
     rows = [record(f"p{n}", f"mail a{n}@b.test", number=n) for n in range(4)]
     reader = write_set(tmp_path / "set", rows)
