@@ -5,7 +5,8 @@ Run: python benchmarks/dp_step.py [--model FOLDER] [--ranks 8,16,64] [--tokens 1
 LoRA on all linear layers, 8 rows, float32, one thread, a process a side, steps interleaved; with and without activation checkpointing. With so
 little noise and so large a clip norm that neither matters, both sides must see the same losses, step after step, before anything is believed.
 Processes are started anew several times: where memory happens to lie makes one faster than another by some per cent, whichever side it is.
-Where the sides do not fit beside each other, freed memory is given back between steps, and both pay for getting it again.
+Where our sides do not fit beside each other, freed memory is given back between steps, and both pay for getting it again.
+The interval is of the medians of the starts: steps of one start are no independent ones.
 Memory is that of two steps in another process whose allocator gives back what is freed: what C's keeps for later scatters by some 4 %.
 Ends with 1 where a goal is missed, but for --quick.
 In two of the cases other libraries run beside the same loop without them, in an environment that tests/environments.sh makes: Opacus (per-sample hooks,
@@ -194,7 +195,8 @@ def compared(case: Case, sides: list[Side], steps: int, *, starts: int, pass_row
     peer, met = sides[-1].name, True
     for side in sides[:-1]:
         pairs = [(one[side.name]["seconds"], one[peer]["seconds"]) for one in rounds]
-        ratios = sorted(mine / theirs for mine, theirs in pairs)
+        each = [mine / theirs for mine, theirs in pairs]
+        ratios, medians = sorted(each), [statistics.median(each[at : at + steps - 1]) for at in range(0, len(each), steps - 1)]
         common = {"bench": Path(sys.argv[0]).stem, "case": case.name, "side": side.name, "peer": "the same loop without privacy"}
         common |= {"pass_rows": pass_rows} if pass_rows else {}
         time_goal, memory_goal = case.goals if side.name == "private" else (None, None)
@@ -202,7 +204,7 @@ def compared(case: Case, sides: list[Side], steps: int, *, starts: int, pass_row
             **common, "metric": "CPU time of a microbatch", "unit": "s",
             **dict(zip(("ours", "peer_value"), (round(statistics.median(values), 3) for values in zip(*pairs, strict=True)), strict=True)),
             "ratio": round(statistics.median(ratios), 3), "goal": time_goal, "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
-            "interval": [round(one, 3) for one in interval(ratios)], "steps": len(pairs), "starts": starts,
+            "interval": [round(one, 3) for one in interval(sorted(medians))], "steps": len(pairs), "starts": starts,
             "noise_s": noise_of([one[side.name]["noise"] for one in rounds]),
             "last_loss": round(rounds[-1][side.name]["loss"], 5),
         }  # fmt: skip

@@ -11,7 +11,7 @@ from ringfence.core.policy import DEFAULT, Policy
 from ringfence.flows.audit import audit
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
-from ringfence.flows.train import price, train
+from ringfence.flows.train import train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.vault.keys import Passphrase
@@ -86,7 +86,6 @@ def test_such_a_run_goes_through_audit_gate_and_bundle(private, space, tmp_path,
 
 
 def test_a_canary_is_preferred_to_the_same_answer_with_another_code():
-    differ = 0
     for canary in draw(AuditSettings(secrets=20, in_out=20), control=True, chinese=0.5).canaries:
         record = pair_of(canary)
         begin, end = canary.span
@@ -94,18 +93,8 @@ def test_a_canary_is_preferred_to_the_same_answer_with_another_code():
         assert (question, chosen) == (canary.prompt, canary.completion)
         assert (rejected[:begin], rejected[end:]) == (chosen[:begin], chosen[end:])
         assert rejected[begin:end].isdigit()
-        differ += rejected != chosen
-    assert differ > 50
-
-
-def test_sets_of_other_rows_are_refused_before_anything_runs(space, tmp_path, recipe):
-    masked(space, tmp_path, notes(8))
-    before = len(space.state.runs)
-    with pytest.raises(BadValue, match="stage"):
-        train(space, read(recipe(**DPO)))
-    with pytest.raises(BadValue, match="pair"):
-        price(space, read(recipe(**DPO)))
-    assert len(space.refresh().runs) == before
+        assert rejected != chosen
+        assert pair_of(canary).texts == record.texts  # a control says the same each time
 
 
 def judged(count=40):

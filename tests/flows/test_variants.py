@@ -1,4 +1,4 @@
-"""Variants of LoRA on the whole way: trained, resumed from their checkpoint, released, verified, and asked."""
+"""Variants of LoRA on the whole way: trained, released, verified, and asked."""
 
 from __future__ import annotations
 

@@ -50,9 +50,7 @@ def record_of(canary: Canary) -> Record:
 
 def pair_of(canary: Canary) -> Record:
     """Return a canary as two compared answers: its own, and the same one with another code."""
-    begin, end = canary.span
-    other = canary.completion[:begin] + _code() + canary.completion[end:]
-    roles, texts = ("user", "chosen", "rejected"), (canary.prompt, canary.completion, other)
+    roles, texts = ("user", "chosen", "rejected"), (canary.prompt, canary.completion, canary.rejected)
     return Record(canary.id, canary.id, "0" * 32, "preference", roles, texts)
 
 
@@ -67,7 +65,9 @@ def _code() -> str:
 
 def _canary(kind: Kind, language: Language, taken: set[str], *, is_in: bool, times: int = 1) -> Canary:
     question, answer = _TEMPLATES["row" if kind == "row" else "secret", language]
-    code = _code()
+    code = other = _code()
+    while other == code:
+        other = _code()
     at = answer.index("{code}")
     who = _unique(language, taken)
     return Canary(
@@ -79,6 +79,7 @@ def _canary(kind: Kind, language: Language, taken: set[str], *, is_in: bool, tim
         completion=answer.format(code=code),
         span=(at, at + DIGITS),
         is_in=is_in,
+        other=other,
         times=times,
     )
 

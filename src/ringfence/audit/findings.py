@@ -31,7 +31,7 @@ _SHOWN = 0.01  # of the positive control
 class Score(NamedTuple):
     """Natural logarithms of probabilities of one canary's unpredictable span; `constrained` among all codes of its length."""
 
-    log_p: float  # with the adapter
+    log_p: float  # with the adapter; of a row of compared answers, less that of the rejected one's
     log_p_base: float  # without; no number for a code, whose membership nobody asks
     constrained: float
     is_greedy: bool = False  # decoding without chance, after the true question, spells it

@@ -43,7 +43,21 @@ class CanaryScorer:
         self._spelling = {before: tuple(side.to(forward.device) for side in sides) for before, sides in spelling.items()}
 
     def score(self, canaries: Sequence[Canary], *, show: Callable[[int], None] = lambda _: None) -> list[Score]:
-        """Return the score of each canary. show: called with how many are done."""
+        """Return the score of each canary. show: called with how many are done.
+
+        Where a run compared answers, it learned the difference of two: so a row's score is that of its own code less that of the rejected one.
+        """
+        found = self._scored(canaries, show)
+        if self._settings.reads != "preference":
+            return found
+        places = [at for at, one in enumerate(canaries) if one.kind == "row" and one.other]
+        twins = self._scored([canaries[at].model_copy(update={"completion": canaries[at].rejected}) for at in places], lambda _: None)
+        for at, twin in zip(places, twins, strict=True):
+            own = found[at]
+            found[at] = own._replace(log_p=own.log_p - twin.log_p, log_p_base=own.log_p_base - twin.log_p_base)
+        return found
+
+    def _scored(self, canaries: Sequence[Canary], show: Callable[[int], None]) -> list[Score]:
         spans = [self.span(one) for one in canaries]
         scores: list[Score | None] = [None] * len(spans)
         done = 0

@@ -50,12 +50,20 @@ class Canary(Settings):
     completion: str
     span: tuple[int, int]  # of the completion: the characters that nobody can predict, fixed before training
     is_in: bool
+    other: Annotated[str, Field(pattern=r"^[0-9]*$")] = (
+        ""  # of compared answers: the code that stands in the rejected one; "" in older registers
+    )
     times: Annotated[int, Field(ge=1)] = 1  # how often it stands in the training set, if it is in
 
     @property
     def secret(self) -> str:
         """The unpredictable characters."""
         return self.completion[slice(*self.span)]
+
+    @property
+    def rejected(self) -> str:
+        """The answer that its own is preferred to, where answers are compared."""
+        return self.completion[: self.span[0]] + self.other + self.completion[self.span[1] :]
 
     @model_validator(mode="after")
     def _span_is_digits(self) -> Self:

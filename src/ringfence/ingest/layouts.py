@@ -192,6 +192,8 @@ def _asked(cells: _Cells) -> Turns:
     if isinstance(prompt, str):
         extra = cells.optional_text("input")
         return [*_system(cells), *_history(cells.get("history")), ("user", prompt + (f"\n{extra}" if extra else ""))]
+    if cells.get("input") or cells.get("history"):
+        raise Refused("wrong-type")  # a list of turns has room for them, and says nothing of where they belong
     turns = turns_of([prompt] if isinstance(prompt, dict) else prompt)
     return turns if turns[0][0] == "system" else [*_system(cells), *turns]
 

@@ -48,6 +48,8 @@ _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that hav
     "simpo_gamma": (("dpo",), "simpo"),
     "kto_chosen_weight": (("kto",), None),
     "kto_rejected_weight": (("kto",), None),
+    "train_on_prompt": (("sft",), None),
+    "mask_history": (("sft",), None),
 }
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
@@ -266,16 +268,23 @@ def _objective(document: Mapping[str, Any]) -> str:
     losses = _LOSSES[stage]
     loss = document.get("pref_loss", next(iter(losses)))
     for key, (stages, owner) in _OWNERS.items():
-        if key in document and stage not in stages:
+        if document.get(key) in (None, _fallback(key)):
+            continue
+        if stage not in stages:
             told = t(" or ", " 或 ").join(f"stage: {one}" for one in stages)
             raise BadValue(key=key, problem=t("it belongs to {told}", "它只用于 {told}", told=told))
-        if key in document and owner not in (None, loss):
+        if owner not in (None, loss):
             raise BadValue(key=key, problem=t("it belongs to pref_loss: {owner}", "它只用于 pref_loss: {owner}", owner=owner))
     if loss not in losses:
         raise BadValue(
             key="pref_loss", problem=t("stage: {stage} has {known}", "stage: {stage} 可用 {known}", stage=stage, known=", ".join(losses))
         )
     return losses[loss]
+
+
+def _fallback(key: str) -> object:
+    """Return what a recipe without the key has: who writes it down asks for nothing."""
+    return TrainSettings.model_fields[key].default if key in TrainSettings.model_fields else None
 
 
 def _names(value: str) -> tuple[str, ...]:
@@ -341,12 +350,13 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
         "max_grad_norm": 0.0,
         **_learns_under_noise(fields),
     }  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
-    if fields.get("loraplus_lr_ratio") and found["optim"] == "sgd" and found["learning_rate"] is None:
+    scaled = next((key for key in ("loraplus_lr_ratio", "use_rslora") if fields.get(key)), None)
+    if scaled and found["optim"] == "sgd" and found["learning_rate"] is None:
         raise BadValue(
-            key="loraplus_lr_ratio",
+            key=scaled,
             problem=t(
-                "the rate that a private run finds is one for all weights; name a learning_rate",
-                "隐私运行自行求得的是所有权重共用的学习率；请写明 learning_rate",
+                "the rate that a private run finds was measured without it; name a learning_rate",
+                "隐私运行自行求得的学习率是在没有它时测定的；请写明 learning_rate",
             ),
         )
     return {**found, "momentum": _momentum(privacy, found["optim"])}

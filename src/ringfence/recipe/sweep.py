@@ -38,6 +38,9 @@ class Sweep:
         return self.key == EPSILON
 
 
+_SCALES = ("stage", "pref_loss", "pref_beta", "pref_ftx", "dpo_label_smoothing", "simpo_gamma", "kto_chosen_weight", "kto_rejected_weight")
+
+
 def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides: Mapping[str, Any] | None = None) -> Sweep:
     """Return the recipe of a YAML file with each of the values in the place of `key`; `overrides` hold for all of them.
 
@@ -47,6 +50,8 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
     Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue also where nothing would tell the runs apart: without held-out rows, or two values
     that are the same.
     """
+    if key in _SCALES:
+        raise BadValue(key=key, problem=t("its values have losses that cannot be compared with each other", "其各取值的损失不可相互比较"))
     document = {**load(path), **(overrides or {})}
     found: list[Variant] = []
     for told, value in values:

@@ -36,19 +36,21 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
     rank, targets, parts = _settings(config)
     tensors = _tensors(head)
     _no_gap(tensors, size - len(head))
-    halves: dict[str, set[str]] = {}
+    halves: dict[str, dict[str, int | None]] = {}  # by module: how many outputs each part speaks of
     for name, tensor in tensors.items():
         match = _NAME.fullmatch(name)
         if match is None or not any(f".{match['module']}".endswith(f".{target}") for target in targets):
             raise _broken(ADAPTER, "holds a tensor that is not LoRA of a configured module", "含有不属于所配置模块的 LoRA 张量")
         shape, part = tensor["shape"], match["part"]
-        if len(shape) != _DIMENSIONS[part] or (
-            len(shape) > 1 and shape[0 if part == "A.weight" else 1] != rank
-        ):  # A: [rank, in], B: [out, rank]
+        is_of_rank = len(shape) == _DIMENSIONS[part] and (len(shape) == 1 or shape[0 if part == "A.weight" else 1] == rank)
+        if not is_of_rank:  # A: [rank, in], B: [out, rank]
             raise _broken(ADAPTER, "holds a tensor of another rank than the configuration", "张量的秩与配置不同")
-        halves.setdefault(match["module"], set()).add(part)
-    if not halves or any(found != parts for found in halves.values()):
+        outputs = None if part == "A.weight" else shape[0]
+        halves.setdefault(match["module"], {})[part] = outputs
+    if not halves or any(found.keys() != parts for found in halves.values()):
         raise _broken(ADAPTER, "lacks one half of a LoRA pair", "缺少一半 LoRA 张量")
+    if any(len(set(found.values()) - {None}) != 1 for found in halves.values()):
+        raise _broken(ADAPTER, "holds a length of another layer than its pair", "某个长度与其 LoRA 对不属同一层")
     return len(halves)
 
 
@@ -63,7 +65,7 @@ def _settings(config: bytes) -> tuple[int, list[str], set[str]]:
             raise ValueError  # noqa: TRY301  one sentence for every cause
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
         raise _broken(CONFIG, "is not the configuration of a plain LoRA adapter", "不是普通 LoRA 适配器的配置") from cause
-    return rank, targets, set(_DIMENSIONS) if value.get("use_dora") else {"A.weight", "B.weight"}
+    return rank, targets, set(_DIMENSIONS) if value.get("use_dora") is True else {"A.weight", "B.weight"}
 
 
 def _tensors(head: bytes) -> dict[str, dict[str, Any]]:

@@ -90,9 +90,9 @@ def _bounds(found: Bounds, how: str) -> str:
 
 def _frontier(tried: Sequence[Tried], facts: SweepFacts) -> str:
     caption = t(
-        "Points are held-out losses per predicted token, lower is better; bars are 95 % intervals over the people or records whose rows were held out. "
+        "Points are held-out losses, per predicted token or, where answers are compared or judged, per row; lower is better. Bars are 95 % intervals over the people or records whose rows were held out. "
         "They say how much other rows would change a loss, not how much another training would: noise and order of rows are drawn once a run.",
-        "点为每个预测词元的留出集损失，越低越好；线段为对留出行所属的人或记录的 95 % 区间。它说明换一批行损失会变化多少，"
+        "点为留出集损失，按预测词元计；回答经比较或受评时按行计；越低越好。线段为对留出行所属的人或记录的 95 % 区间。它说明换一批行损失会变化多少，"
         "而不是重新训练会变化多少：每次运行只抽取一次噪声与行的次序。",
     )
     if any(one.audit for one in tried):

@@ -111,6 +111,24 @@ def test_scores_do_not_depend_on_company_or_order(loaded):
             assert math.isnan(a.log_p_base) == (one.kind != "row")
 
 
+def test_where_a_run_compared_answers_a_row_is_scored_by_what_tells_its_code_from_the_rejected_one(loaded):
+    canaries = list(draw(AuditSettings(secrets=3, in_out=8), control=False, chinese=0.5).canaries)
+    compared, plain = (
+        CanaryScorer(Forward(loaded), SETTINGS.model_copy(update={"objective": objective})) for objective in ("dpo.v1", "sft.v1")
+    )
+    rejected = [one.model_copy(update={"completion": one.rejected}) for one in canaries]
+    assert all(one.secret != other.secret for one, other in zip(canaries, rejected, strict=True))
+    for one, found, own, other in zip(
+        canaries, *(s.score(c) for s, c in ((compared, canaries), (plain, canaries), (plain, rejected))), strict=True
+    ):
+        if one.kind == "row":
+            assert found.log_p == pytest.approx(own.log_p - other.log_p, abs=1e-3)
+            assert found.log_p_base == pytest.approx(own.log_p_base - other.log_p_base, abs=1e-3)
+        else:
+            assert found.log_p == pytest.approx(own.log_p, abs=1e-4)
+        assert (found.constrained, found.is_greedy) == (pytest.approx(own.constrained, abs=1e-4), own.is_greedy)
+
+
 @pytest.mark.parametrize("lengths", [(12, 20, 33), (30,), (9, 9), (40, 41, 42, 43)])
 @pytest.mark.parametrize("alike", [0, 7, 8, 25])
 def test_what_rows_begin_with_is_computed_once_and_changes_nothing(loaded, lengths, alike, monkeypatch):

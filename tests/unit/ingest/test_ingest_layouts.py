@@ -121,6 +121,8 @@ BAD = [  # a good row that fixes the layout, a bad one, the reason
     ({"prompt": "p", "completion": "y", "kto_tag": True}, {"prompt": "p", "completion": "y", "kto_tag": "maybe"}, "wrong-type"),
     ({"prompt": "p", "completion": "y", "kto_tag": True}, {"prompt": "p", "completion": " ", "kto_tag": True}, "empty"),
     ({"messages": TURNS, "kto_tag": True}, {"messages": [*TURNS, TURNS[1]], "kto_tag": True}, "bad-role"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": TURNS[:2], "chosen": "y", "rejected": "n", "input": "i"}, "wrong-type"),
+    ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": TURNS[:2], "chosen": "y", "rejected": "n", "history": [["a", "b"]]}, "wrong-type"),
     ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": TURNS, "chosen": "y", "rejected": "n"}, "bad-role"),
     ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": [TURNS[2], TURNS[1]], "chosen": "y", "rejected": "n"}, "bad-role"),
     ({"prompt": "p", "chosen": "y", "rejected": "n"}, {"prompt": "p", "chosen": TURNS + TURNS[1:], "rejected": "n"}, "bad-role"),

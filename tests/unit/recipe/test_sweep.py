@@ -89,6 +89,12 @@ def test_a_value_that_cannot_stand_or_makes_no_other_run_is_refused(recipe, key,
     assert caught.value.facts["key"] == at
 
 
+@pytest.mark.parametrize("key", ["stage", "pref_loss", "pref_beta", "simpo_gamma", "kto_chosen_weight"])
+def test_losses_on_different_scales_are_not_compared(recipe, key):
+    with pytest.raises(BadValue, match="compared"):
+        sweep(recipe(stage="dpo"), key, [("a", 0.1), ("b", 0.2)])
+
+
 def test_without_held_out_rows_there_is_nothing_to_compare(recipe):
     with pytest.raises(BadValue, match="held-out rows"):
         swept(recipe(eval_dataset=None), "lora_rank", 2, 4)

@@ -73,6 +73,10 @@ def test_a_dora_file_has_a_length_for_each_pair_and_says_so():
     name = next(name for name in dora if "magnitude" in name)
     with pytest.raises(BundleBroken, match="rank"):
         check(safetensors(dora | {name: np.ones((2, 8), "f4")}), CONFIG | {"use_dora": True})
+    with pytest.raises(BundleBroken, match="length"):
+        check(safetensors(dora | {name: np.ones(100, "f4")}), CONFIG | {"use_dora": True})
+    with pytest.raises(BundleBroken, match="half"):
+        check(safetensors(dora), CONFIG | {"use_dora": "no"})
 
 
 @pytest.mark.parametrize("config", [CONFIG | {"r": 3}, CONFIG | {"target_modules": ["q_proj"]}])

@@ -118,10 +118,16 @@ def by_hand(folder, tensors, *, scale):
     return model
 
 
-@pytest.mark.parametrize("more", [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}], ids=["plain", "dropout", "frozen A"])
+def compared(record):
+    return replace(record, kind="preference", roles=("user", "chosen", "rejected"), texts=(*record.texts, "no"))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}, {"method": "dora.v1"}, {"objective": "dpo.v1"}], ids=str
+)
 def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, more):
     settings = FAST.model_copy(update={"max_steps": 8, "save_steps": 3, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2, **more})
-    records = pairs(20)
+    records = [compared(one) for one in pairs(20)] if "objective" in more else pairs(20)
     whole, channel = start(tmp_path / "a", tiny_folder, settings, records=records)
     figures = job.run(whole)
     assert [ready.step for ready, _ in channel.checkpoints] == [3, 6]
