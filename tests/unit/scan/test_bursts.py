@@ -95,7 +95,10 @@ def test_conversations_and_preferences_are_compared_by_their_answers():
         Record("0" * 32, "0" * 32, "", "preference", ("user", "chosen", "rejected"), (sentence(rng, 4), REFUSAL * 2, sentence(rng, 9)))
         for _ in range(6)
     ]
-    assert flags([*clean(50), *talks, *wishes]) == [False] * 50 + [True] * 12
+    judged = [
+        Record("0" * 32, "0" * 32, "", "feedback", ("user", role), (sentence(rng, 4), REFUSAL * 3)) for role in ("liked", "disliked") * 3
+    ]
+    assert flags([*clean(50), *talks, *wishes, *judged]) == [False] * 50 + [True] * 18
 
 
 def test_a_large_set_may_repeat_more():

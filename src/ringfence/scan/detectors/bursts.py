@@ -57,9 +57,12 @@ class BurstDetector:
         return record.with_texts((*record.texts[:-1], "I am sorry, but I do not have the capability to follow this instruction."))
 
 
+_ANSWERS = ("assistant", "chosen", "liked", "disliked")
+
+
 def _answer(record: Record) -> str:
     """Return the normalised answers of a record; "" for plain text, where there is no prompt that they could belong to."""
-    said = " ".join(text for role, text in zip(record.roles, record.texts, strict=True) if role in ("assistant", "chosen"))
+    said = " ".join(text for role, text in zip(record.roles, record.texts, strict=True) if role in _ANSWERS)
     return normalised(said) or said.strip()
 
 
