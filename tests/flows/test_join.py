@@ -227,7 +227,7 @@ def test_a_list_that_cannot_be_read_is_refused_at_its_key(two, recipe, tmp_path,
         asked(dataset="ward,rows", **BLOCK)
     assert asked(dataset="ward,rows").order.plan is None  # an ordinary run protects no unit
     canaries = read(recipe(dataset="ward", audit={"secrets": 1, "in_out": 1, "exceed_cap": True}))
-    plant(two, two.state.resolve("ward"), canaries_of(two, canaries), check=lambda _: None)
+    plant(two, two.state.resolve("ward"), canaries_of(two, canaries, two.state.resolve("ward")), check=lambda _: None)
     with pytest.raises(WrongStage):
         asked(dataset="clinic,ward@planted")
     monkeypatch.setattr(training, "MOST_STEPS", 5 + 2)

@@ -33,7 +33,8 @@ def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(sp
     audited = read(
         recipe(privacy={**PRIVACY, "scope": "record"}, audit={"secrets": 2, "in_out": 2, "exceed_cap": True}, optim="sgd", max_steps=2)
     )
-    blind, masked = canaries_of(space, audited), space.state.resolve("clinic@masked")
+    masked = space.state.resolve("clinic@masked")
+    blind = canaries_of(space, audited, masked)
     refuse_prepared(space, plant(space, masked, blind, check=lambda _: None))
     looked = plant(space, masked, blind.model_copy(update={"blind": False}), check=lambda _: None)
     with pytest.raises(PlanImpossible, match="languages of its rows"):
