@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 from ringfence.models.folder import check_folder
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
-from ringfence.train.data import Example
+from ringfence.train.data import Example, Tokens
 from ringfence.train.method import METHODS
+from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 
@@ -65,3 +66,21 @@ def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
     trained = trainer.model.eval()(IDS).logits
     assert torch.equal(loaded(IDS).logits, trained)
     assert not torch.allclose(trained, untouched, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+@pytest.mark.parametrize("method", METHODS.names())
+def test_every_method_learns_by_every_objective_and_is_loaded_to_the_same_logits(tmp_path, folder, method, objective):
+    settings = TrainSettings(method=method, objective=objective, learning_rate=0.05, lora_rank=4)
+    trainer = Trainer(base_of(folder), settings, hints=RuntimeHints(), padding=2, device="cpu")
+    rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2, is_liked=n < 6) for n in (5, 8, 6)]
+    if settings.reads == "preference":
+        rows = [row._replace(other=Tokens(row.ids[::-1].copy(), row.learn)) for row in rows]
+    rows = trainer.refer(trainer.objective.complete(rows))
+    losses = [trainer.step(rows, step=step, steps=9) for step in range(4)]
+    assert losses[-1] < losses[0]
+    exported, predicted = trainer.method.export(), adapter.predict(check_folder(folder).tensors, settings)
+    save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
+    (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
+    loaded = PeftModel.from_pretrained(base_of(folder), str(tmp_path)).eval()
+    assert torch.equal(loaded(IDS).logits, trainer.model.eval()(IDS).logits)

@@ -24,6 +24,7 @@ from ringfence.ingest.settings import ImportSettings
 from ringfence.recipe.read import read
 from ringfence.scan.settings import ScanSettings
 from ringfence.vault.keys import Passphrase
+from ringfence.vault.sets import SetReader
 from ringfence.workspace.space import Workspace
 
 PASSPHRASE = "correct horse battery staple"
@@ -84,6 +85,12 @@ def masked(space, folder, rows=None, *, name="clinic"):
     import_notes(space, folder, rows, name=name)
     scan(space, name, settings=ScanSettings())
     return deidentify(space, name, settings=settings_for("default"))
+
+
+def rows_of(space, name):
+    """Return the records of a set, by its name or its digest."""
+    source = space.input(space.state.resolve(name))
+    return list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
 
 
 def anything_goes():

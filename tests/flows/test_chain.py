@@ -21,16 +21,10 @@ from ringfence.flows.train import price, train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.scan.settings import KeepSettings, ScanSettings
-from ringfence.vault.sets import SetReader
 from ringfence.workspace.arrow import Arrow
 from ringfence.workspace.entries import Delete, Outcome
 from ringfence.workspace.fsck import finish_deletion, fsck
-from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen
-
-
-def rows_of(space, name):
-    source = space.input(space.state.resolve(name))
-    return list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
+from tests.flows.conftest import anything_goes, import_notes, masked, notes, reopen, rows_of
 
 
 def test_under_the_default_policy_an_unmasked_set_is_not_trained(space, tmp_path, recipe):

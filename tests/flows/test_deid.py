@@ -14,16 +14,10 @@ from ringfence.deid.settings import RevealSettings
 from ringfence.flows.deid import deidentify
 from ringfence.flows.policy import as_yaml, set_policy
 from ringfence.flows.reveal import reveal
-from ringfence.vault.sets import SetReader
 from ringfence.workspace.space import Workspace
-from tests.flows.conftest import import_notes, masked, notes, reopen
+from tests.flows.conftest import import_notes, masked, notes, reopen, rows_of
 
 PHONE, MAIL = "13800138003", "p3@clinic.internal"
-
-
-def rows_of(space, name="clinic@masked"):
-    source = space.input(space.state.resolve(name))
-    return list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
 
 
 def ledger_types(space):
@@ -48,7 +42,7 @@ def once(tmp_path_factory, model_store):
 
 def stand_in_of(space, number):
     """Return what stands for the telephone number of one row now: its last eleven digits."""
-    text = next(r.texts[0] for r in rows_of(space) if f"Patient {number}:" in r.texts[0])
+    text = next(r.texts[0] for r in rows_of(space, "clinic@masked") if f"Patient {number}:" in r.texts[0])
     return text.rpartition("手机")[2]
 
 
@@ -222,7 +216,7 @@ def test_codes_of_columns_that_no_recogniser_knows_go_from_the_texts(space, tmp_
     import_notes(space, tmp_path, rows)
     _, figures = deidentify(space, "clinic", settings=settings_for("default", without=("en-names.v1", "zh-names.v1")))
     assert figures.spans["CODE"] == 1
-    text = rows_of(space)[0].texts[0]
+    text = rows_of(space, "clinic@masked")[0].texts[0]
     assert "1107" not in text
     assert "W4-East" in text
 

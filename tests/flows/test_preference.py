@@ -1,4 +1,4 @@
-"""Rows with two compared answers: imported, masked, learned from by every objective that compares, audited, judged, released and asked."""
+"""Rows with two compared answers: imported, masked, learned from by every objective that compares, audited, judged and released."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ringfence.flows.train import train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.vault.keys import Passphrase
-from ringfence.vault.sets import SetReader
-from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, masked, notes, ungated
+from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, masked, notes, rows_of, ungated
 
 SECRET = Passphrase(PASSPHRASE.encode())
 DPO = {"stage": "dpo", "learning_rate": 1.0e-2, "max_steps": 12, "lora_rank": 4}
@@ -38,9 +37,7 @@ def compared(count=40):
 def test_both_answers_are_masked_and_a_run_learns_which_one_is_better(space, tmp_path, recipe):
     masked(space, tmp_path, compared())
     set_policy(space, ungated())
-    thing = space.state.resolve("clinic")
-    source = space.input(thing)
-    rows = list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
+    rows = rows_of(space, "clinic")
     assert {row.roles for row in rows} == {("user", "chosen", "rejected")}
     assert not [text for row in rows for text in row.texts if "@clinic.internal" in text]
     done = train(space, read(recipe(**DPO, eval_dataset="clinic")))
@@ -63,8 +60,7 @@ def test_such_a_run_goes_through_audit_gate_and_bundle(private, space, tmp_path,
     run, adapter = trained.committed.run, trained.committed.things["adapter"]
     chain = space.chain(adapter)
     assert [one.step for one in chain] == ["import", "scan", "deid", "plant", "train"]
-    planted = space.input(space.state.things[chain[-1].predicate.inputs["set"]])
-    rows = list(SetReader(planted.slot, space.keys.data_key(planted.slot.slot)))
+    rows = rows_of(space, chain[-1].predicate.inputs["set"])
     assert {row.kind for row in rows} == {"preference"}
     assert len(rows) == 40 + chain[-2].predicate.figures["planted"]
     found = audit(space, run, SECRET).figures
@@ -105,9 +101,7 @@ def judged(count=40):
 def test_a_run_learns_from_judged_answers(space, tmp_path, recipe):
     masked(space, tmp_path, judged())
     set_policy(space, ungated())
-    thing = space.state.resolve("clinic")
-    source = space.input(thing)
-    rows = list(SetReader(source.slot, space.keys.data_key(source.slot.slot)))
+    rows = rows_of(space, "clinic")
     assert [row.roles[-1] for row in rows] == ["liked", "disliked"] * 20
     kto = {**DPO, "stage": "kto"}
     done = train(space, read(recipe(**kto)))
@@ -123,8 +117,7 @@ def test_a_private_run_over_judged_answers_plants_liked_ones_and_leaves(space, t
     masked(space, tmp_path, judged())
     set_policy(space, Policy.model_validate({**FEW_CANARIES, "train": DEFAULT.train.model_dump()}))
     trained = train(space, read(recipe(**{**DPO, "stage": "kto", "pref_loss": "apo_zero"}, **PRIVATE)))
-    planted = space.input(space.state.things[space.chain(trained.committed.things["adapter"])[-1].predicate.inputs["set"]])
-    rows = list(SetReader(planted.slot, space.keys.data_key(planted.slot.slot)))
+    rows = rows_of(space, space.chain(trained.committed.things["adapter"])[-1].predicate.inputs["set"])
     assert {row.kind for row in rows} == {"feedback"}
     audit(space, trained.committed.run, SECRET)
     assert verify_bundle(release(space, trained.committed.run, name="liked").path, space.public).verdicts

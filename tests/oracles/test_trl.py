@@ -52,6 +52,34 @@ def examples(count):
     return rows
 
 
+def move(trainer):
+    """Give B a value: at zero the first loss would be the base's and say nothing about alpha, rank or A."""
+    with torch.no_grad():
+        for name, weight in trainer.method.parameters().items():
+            if "lora_B" in name:
+                weight.normal_(std=0.05)
+
+
+def said_by_trl(other_side, folder, trainer, loss_type, rows):
+    """Return what TRL says of the same rows, from the same weights of the model in `folder`."""
+    settings = trainer.settings
+    save_file(trainer.method.export(), folder / "adapter")
+    other_side(
+        "trl-venv",
+        "trl_side.py",
+        loss_type=loss_type,
+        model=folder / "model",
+        adapter=folder / "adapter",
+        rows=rows,
+        settings=settings.model_dump(),
+        alpha=settings.alpha,
+        warmup_steps=math.ceil((settings.max_steps or 0) * settings.warmup_ratio),
+        folder=folder / "trl",
+        out=folder / "losses.json",
+    )
+    return json.loads((folder / "losses.json").read_text())
+
+
 @pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES)
@@ -65,25 +93,10 @@ def test_every_step_has_the_loss_of_trls_trainer(case, other_side, tmp_path, say
     attention = choose_attention("auto", device="cpu", longest=longest)
     model = load_model(folder, dtype=torch.float32, device="cpu", attention=attention)
     trainer = Trainer(model, settings, hints=RuntimeHints(), padding=0, device="cpu")
-    with torch.no_grad():  # B starts at zero: then the first loss would be the base's and say nothing about alpha, rank or A
-        for name, weight in trainer.method.parameters().items():
-            if "lora_B" in name:
-                weight.normal_(std=0.05)
-    save_file(trainer.method.export(), tmp_path / "adapter")
+    move(trainer)
     read = [rows[i] for step in range(settings.max_steps) for i in rows_of_step(settings, count, step)]
-    other_side(
-        "trl-venv",
-        "trl_side.py",
-        model=folder,
-        adapter=tmp_path / "adapter",
-        rows=[{"input_ids": row.ids.tolist(), "completion_mask": row.learn.astype(int).tolist()} for row in read],
-        settings=settings.model_dump(),
-        alpha=settings.alpha,
-        warmup_steps=math.ceil(settings.max_steps * settings.warmup_ratio),
-        folder=tmp_path / "trl",
-        out=tmp_path / "losses.json",
-    )
-    theirs = json.loads((tmp_path / "losses.json").read_text())
+    written = [{"input_ids": row.ids.tolist(), "completion_mask": row.learn.astype(int).tolist()} for row in read]
+    theirs = said_by_trl(other_side, tmp_path, trainer, "sft", written)
     ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
     apart = [abs(mine - other) for mine, other in zip(ours, theirs["losses"], strict=True)]
     say(f"{case}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}; {time.monotonic() - began:.0f} s")

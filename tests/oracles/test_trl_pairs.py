@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from ringfence.models.load import choose_attention, load_model
 from ringfence.models.tiny import write_tiny_model
@@ -18,7 +15,7 @@ from ringfence.train.objective import OBJECTIVES
 from ringfence.train.schedule import rows_of_step
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
-from tests.oracles.test_trl import ACCUMULATED, CLOSE, PLAIN, Nobody
+from tests.oracles.test_trl import ACCUMULATED, CLOSE, PLAIN, Nobody, move, said_by_trl
 
 STEPS = {  # TRL's name, settings
     "dpo.v1": ("sigmoid", {}),
@@ -60,12 +57,13 @@ def trainer_of(folder, settings, rows):
     )
 
 
-def move(trainer):
-    """Give B a value: what the first loss says would not depend on the adapter otherwise."""
-    with torch.no_grad():
-        for name, weight in trainer.method.parameters().items():
-            if "lora_B" in name:
-                weight.normal_(std=0.05)
+def assert_same_steps(name, trainer, rows, theirs, say):
+    ours = train(trainer, Shuffled(trainer.settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
+    apart = [abs(mine - other) for mine, other in zip(ours, theirs["losses"], strict=True)]
+    say(f"{name}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}")
+    assert theirs["logged"] == pytest.approx(theirs["losses"], abs=1e-3)  # what we took from TRL is what it says of itself
+    assert max(apart) <= CLOSE
+    assert max(ours) - min(ours) > 100 * CLOSE
 
 
 @pytest.mark.full
@@ -81,26 +79,9 @@ def test_every_step_has_the_loss_of_trls_trainer(case, other_side, tmp_path, say
     trainer = trainer_of(folder, settings, rows)
     rows = trainer.refer(rows)  # of the base, as TRL with a fresh adapter
     move(trainer)
-    save_file(trainer.method.export(), tmp_path / "adapter")
     order = [i for step in range(settings.max_steps) for i in rows_of_step(settings, len(rows), step)]
-    other_side(
-        "trl-venv",
-        "trl_pairs_side.py",
-        loss_type=loss_type,
-        model=folder,
-        adapter=tmp_path / "adapter",
-        rows=[written[i] for i in order],
-        settings=settings.model_dump(),
-        alpha=settings.alpha,
-        folder=tmp_path / "trl",
-        out=tmp_path / "losses.json",
-    )
-    theirs = json.loads((tmp_path / "losses.json").read_text())
-    ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
-    apart = [abs(mine - other) for mine, other in zip(ours, theirs, strict=True)]
-    say(f"{case}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}")
-    assert max(apart) <= CLOSE
-    assert max(ours) - min(ours) > 100 * CLOSE
+    theirs = said_by_trl(other_side, tmp_path, trainer, loss_type, [written[i] for i in order])
+    assert_same_steps(case, trainer, rows, theirs, say)
 
 
 @pytest.mark.full
@@ -112,20 +93,8 @@ def test_every_pair_has_the_loss_of_trl(name, other_side, tmp_path, say):
     rows = [example(row) for row in written]
     trainer = trainer_of(folder, settings, rows)
     move(trainer)
-    save_file(trainer.method.export(), tmp_path / "adapter")
-    other_side(
-        "trl-venv",
-        "trl_pairs_side.py",
-        loss_type=name,
-        model=folder,
-        adapter=tmp_path / "adapter",
-        rows=written,
-        settings=settings.model_dump(),
-        alpha=settings.alpha,
-        folder=tmp_path / "trl",
-        out=tmp_path / "losses.json",
-    )
-    theirs = torch.tensor(json.loads((tmp_path / "losses.json").read_text()))
+    theirs = said_by_trl(other_side, tmp_path, trainer, name, written)
+    theirs = torch.tensor(theirs["losses"])
     with torch.no_grad():
         ours, _ = OBJECTIVES.create(settings.objective, settings=settings).losses(
             trainer.model.eval(), collate(rows, padding=2, device="cpu")
@@ -158,7 +127,6 @@ def test_every_step_over_judged_answers_has_the_loss_of_trls_trainer(name, other
     trainer = trainer_of(folder, settings, rows)
     rows = trainer.refer(trainer.objective.complete(rows))
     move(trainer)
-    save_file(trainer.method.export(), tmp_path / "adapter")
     written = [
         {
             "prompt_ids": asked[n].tolist(),
@@ -171,21 +139,5 @@ def test_every_step_over_judged_answers_has_the_loss_of_trls_trainer(name, other
     ]
     if name != "kto.v1":
         written = [{key: value for key, value in row.items() if key != "KL_completion_ids"} for row in written]
-    other_side(
-        "trl-venv",
-        "trl_pairs_side.py",
-        loss_type=name.removesuffix(".v1").replace("-", "_"),
-        model=folder,
-        adapter=tmp_path / "adapter",
-        rows=written,
-        settings=settings.model_dump(),
-        alpha=settings.alpha,
-        folder=tmp_path / "trl",
-        out=tmp_path / "losses.json",
-    )
-    theirs = json.loads((tmp_path / "losses.json").read_text())
-    ours = train(trainer, Shuffled(settings, Corpus(rows, dropped=0, truncated=0)), channel=Nobody()).history.losses
-    apart = [abs(mine - other) for mine, other in zip(ours, theirs, strict=True)]
-    say(f"{name}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, furthest {max(apart):.2e}")
-    assert max(apart) <= CLOSE
-    assert max(ours) - min(ours) > 100 * CLOSE
+    theirs = said_by_trl(other_side, tmp_path, trainer, name.removesuffix(".v1").replace("-", "_"), written)
+    assert_same_steps(name, trainer, rows, theirs, say)

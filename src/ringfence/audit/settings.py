@@ -50,9 +50,7 @@ class Canary(Settings):
     completion: str
     span: tuple[int, int]  # of the completion: the characters that nobody can predict, fixed before training
     is_in: bool
-    other: Annotated[str, Field(pattern=r"^[0-9]*$")] = (
-        ""  # of compared answers: the code that stands in the rejected one; "" in older registers
-    )
+    other: Annotated[str, Field(pattern=r"^[0-9]*$")] = ""  # the code of a rejected answer; none in older registers
     times: Annotated[int, Field(ge=1)] = 1  # how often it stands in the training set, if it is in
 
     @property
@@ -102,9 +100,7 @@ class PlantSettings(Settings):
     blind: bool = (
         False  # half of the canaries in each language, whatever the rows speak: for a promise about the records as they were imported
     )
-    rows: Literal["any", "preference", "feedback"] = (
-        "any"  # the kind of rows: of preference, a canary's answer is preferred to one with another code
-    )
+    rows: Literal["any", "preference", "feedback"] = "any"  # the kind that canaries must be of
 
 
 class PlantFigures(Figures):

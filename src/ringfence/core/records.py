@@ -11,6 +11,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ROLES: tuple[Role, ...] = get_args(Role)
 
+ANSWERS = ("assistant", "chosen", "liked", "disliked")  # roles of what is said in the end; a rejected answer stands beside a chosen one
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _quoted = json.encoder.encode_basestring  # what the encoder above makes of a string
@@ -80,7 +82,7 @@ class Record:
         """Return the turns before the last answer; empty for plain text."""
         if self.kind == "text":
             return ()
-        last = max(i for i, role in enumerate(self.roles) if role in ("assistant", "chosen", "liked", "disliked"))
+        last = max(i for i, role in enumerate(self.roles) if role in ANSWERS)
         return tuple(
             Message(role, text)  # type: ignore[arg-type]  # roles before the answer are chat roles by construction
             for role, text in zip(self.roles[:last], self.texts[:last], strict=True)

@@ -31,15 +31,8 @@ _OWN_NAMES: dict[Layout, tuple[tuple[str, ...], ...]] = {  # column names, in th
     "pair": _PAIRS,
     "text": (("text",), ("文本",)),
 }
-_ORDER: tuple[Layout, ...] = (
-    "preference",
-    "feedback-messages",
-    "feedback",
-    "messages",
-    "alpaca",
-    "pair",
-    "text",
-)  # the more demanding ones first
+# The more demanding ones first.
+_ORDER: tuple[Layout, ...] = ("preference", "feedback-messages", "feedback", "messages", "alpaca", "pair", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +180,7 @@ def _preference(cells: _Cells) -> Content:
 
 
 def _asked(cells: _Cells) -> Turns:
-    """Return the turns before the answers that people compared."""
+    """Return the turns before the answers that people compared or judged."""
     prompt = cells.needed("prompt")
     if isinstance(prompt, str):
         extra = cells.optional_text("input")

@@ -37,9 +37,7 @@ _ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64, 128, 256, 1024, 4096)  # of
 _DIGITS = 5  # significant digits of a noise multiplier, rounded up
 _CUT = 1e-3  # of delta: what a cut that hardly ever happens may take
 _MOST_EXPONENT = 100.0  # ε beyond which no cut is rare enough
-_ROUND_OFF = (
-    5e-16  # of delta, for each step: what an FFT in double precision may lose; 2.3e-10 was seen in a million steps, 3e-11 in 440,000
-)
+_ROUND_OFF = 5e-16  # of delta, for each step: what an FFT in double precision may lose; 2.3e-10 was seen in a million steps
 _NEARLY_NONE = 1e-100  # a delta that is called that is none
 _LEAST_STEPS = 200_000  # whose round-off is allowed for, however few there are
 

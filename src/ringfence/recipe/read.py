@@ -346,10 +346,8 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                 "其长度取决于权重之和，无法从中区分单行的梯度；隐私运行请去掉它",
             ),
         )
-    found = {
-        "max_grad_norm": 0.0,
-        **_learns_under_noise(fields),
-    }  # the sum is noised already: what one unit adds is bounded by privacy.clip_norm
+    # The sum is noised already: what one unit adds is bounded by privacy.clip_norm.
+    found = {"max_grad_norm": 0.0, **_learns_under_noise(fields)}
     scaled = next((key for key in ("loraplus_lr_ratio", "use_rslora") if fields.get(key)), None)
     if scaled and found["optim"] == "sgd" and found["learning_rate"] is None:
         raise BadValue(

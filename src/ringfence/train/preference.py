@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -31,34 +32,38 @@ class Said(NamedTuple):
         return self.log_p - self.reference
 
 
-class Preference:
-    """One loss of each pair, from its own two answers alone; `pref_ftx` adds the loss of a token of the preferred one."""
+class _Each:
+    """One loss of each row, which weighs as much as any other, from what the row itself says and what the model was before training."""
 
     per_example = True
     needs_reference = True
 
     def __init__(self, *, settings: TrainSettings, head_chunk: int = 128) -> None:
-        self.settings, self._chunk = settings, head_chunk
-
-    def loss(self, chosen: Said, rejected: Said) -> Tensor:
-        """Return the loss of each pair [pairs]."""
-        raise NotImplementedError
-
-    def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401  transformers is untyped
-        """Return a record with two compared answers, of which the answers alone are predicted."""
-        return encode_pair(record, tokenizer)
+        self.settings, self.chunk = settings, head_chunk
 
     def complete(self, examples: list[Example]) -> list[Example]:
         """Return the rows."""
         return examples
 
-    def weight(self, example: Example) -> int:  # noqa: ARG002  pairs are alike
+    def weight(self, example: Example) -> int:  # noqa: ARG002  rows are alike
         """Return one."""
         return 1
 
+
+class Preference(_Each, ABC):
+    """One loss of each pair; `pref_ftx` adds the loss of a token of the preferred answer."""
+
+    @abstractmethod
+    def loss(self, chosen: Said, rejected: Said) -> Tensor:
+        """Return the loss of each pair [pairs]."""
+
+    def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401  transformers is untyped
+        """Return a record with two compared answers, of which the answers alone are predicted."""
+        return encode_pair(record, tokenizer)
+
     def losses(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         """Return (loss [pairs], ones [pairs]), both float32."""
-        summed, tokens = losses_of(model, batch, chunk=self._chunk)
+        summed, tokens = losses_of(model, batch, chunk=self.chunk)
         reference = torch.zeros_like(summed) if batch.reference is None else batch.reference
         pairs = len(summed) // 2
         chosen, rejected = (Said(*parts) for parts in zip(*(of_both.split(pairs) for of_both in (-summed, tokens, reference)), strict=True))
@@ -68,14 +73,8 @@ class Preference:
         return found, torch.ones_like(found)
 
 
-class Feedback:
+class Feedback(_Each):
     """One loss of each row with an answer that people liked or did not: 1 − σ(β · (gain − z)) or 1 − σ(β · (z − gain)), z being the gain of `zero`."""
-
-    per_example = True
-    needs_reference = True
-
-    def __init__(self, *, settings: TrainSettings, head_chunk: int = 128) -> None:
-        self.settings, self.chunk = settings, head_chunk
 
     def zero(self, model: Any, batch: Batch, rows: int) -> Tensor | float:  # noqa: ANN401, ARG002  as a subclass needs them
         """Return the gain that a liked answer shall exceed and another stay below."""
@@ -84,14 +83,6 @@ class Feedback:
     def read(self, record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401
         """Return a record with a judged answer, which alone is predicted."""
         return encode_judged(record, tokenizer)
-
-    def complete(self, examples: list[Example]) -> list[Example]:
-        """Return the rows."""
-        return examples
-
-    def weight(self, example: Example) -> int:  # noqa: ARG002  rows are alike
-        """Return one."""
-        return 1
 
     def losses(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         """Return (loss [rows], ones [rows]), both float32."""

@@ -73,9 +73,8 @@ class PrivateTrainer(Trainer):
             return most
         longest, sequences = max(one.tokens for one in examples), max(len(one.sequences) for one in examples)
         kept = int(layers * longest * self.model.config.hidden_size * self.model.dtype.itemsize)  # bytes, of a row
-        made = sequences * sum(
-            weight.numel() * weight.element_size() for weight in self.method.parameters().values()
-        )  # of a row's gradient
+        of_one = sum(weight.numel() * weight.element_size() for weight in self.method.parameters().values())
+        made = sequences * of_one  # of a row's gradient
         fitting: int = -(-most * kept // made)  # rounded up: what a pass of fewer rows needs at work is smaller, too
         return min(most, max(1, -(-_TOKENS // longest), fitting))
 

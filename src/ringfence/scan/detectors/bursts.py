@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.core.records import Record
+from ringfence.core.records import ANSWERS, Record
 from ringfence.scan.detector import DETECTORS, Records, Scores
 from ringfence.scan.groups import NOBODY, distinct_partners, leaders
 from ringfence.scan.signatures import BANDS, bands, fingerprint, normalised, signature, similarity
@@ -57,12 +57,9 @@ class BurstDetector:
         return record.with_texts((*record.texts[:-1], "I am sorry, but I do not have the capability to follow this instruction."))
 
 
-_ANSWERS = ("assistant", "chosen", "liked", "disliked")
-
-
 def _answer(record: Record) -> str:
     """Return the normalised answers of a record; "" for plain text, where there is no prompt that they could belong to."""
-    said = " ".join(text for role, text in zip(record.roles, record.texts, strict=True) if role in _ANSWERS)
+    said = " ".join(text for role, text in zip(record.roles, record.texts, strict=True) if role in ANSWERS)
     return normalised(said) or said.strip()
 
 
