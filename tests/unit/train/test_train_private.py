@@ -416,6 +416,11 @@ def test_where_activations_are_computed_again_a_pass_has_fewer_rows_if_their_gra
     made, kept = 4 * trainer.trainable, 2 * 31 * 64 * 4  # bytes of a row: its gradient; two layers' inputs of 31 tokens
     assert [len(one.rows) for one in trainer.passes(examples)] == [4, 4]
     assert 3 < 8 * kept / made <= 4
+    monkeypatch.setattr(private, "_TOKENS", 124)  # a pass of 248 tokens holds all rows
+    for rank, ratio, rows in ((4, 2.06, [8]), (8, 4.13, [4, 4])):
+        trainer = trainer_of(quiet, settings=settings.model_copy(update={"lora_rank": rank}), hints=again)
+        assert 4 * trainer.trainable / kept == pytest.approx(ratio, abs=0.01)
+        assert [len(one.rows) for one in trainer.passes(examples)] == rows
 
 
 def test_an_objective_that_couples_rows_is_refused(monkeypatch):
