@@ -35,7 +35,7 @@ class Optimiser:
         common = {"lr": 0.0, "weight_decay": settings.weight_decay, "foreach": True}  # each step brings its rate
         if settings.optim == "sgd":
             return torch.optim.SGD(masters, momentum=settings.momentum, **common)
-        return torch.optim.AdamW(masters, **common)
+        return torch.optim.AdamW(masters, betas=(settings.adam_beta1, settings.adam_beta2), eps=settings.adam_epsilon, **common)
 
     def _groups(self, ratio: float) -> list[dict[str, Any]]:
         """Return the masters with the factor of their learning rate: those of a B learn at `ratio` times the rate."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, get_args
 
 import numpy as np
 
-from ringfence.train.settings import TrainSettings
+from ringfence.train.settings import Schedule, Shape, TrainSettings
+
+_LR_END = 1e-7  # that a polynomial ends at, and
+_TIMESCALE = 10_000  # steps, of an inverse square root without warm-up: as transformers has them
 
 
 def steps_of(settings: TrainSettings, rows: int) -> int:
@@ -31,17 +36,79 @@ def rows_of_step(settings: TrainSettings, rows: int, step: int) -> list[int]:
 def learning_rate(settings: TrainSettings, steps: int, step: int, *, highest: float) -> float:
     """Return the learning rate of one step, counted from 0.
 
-    Source: get_{linear,cosine,constant}_schedule_with_warmup of transformers, which the tests compare.
+    Source: `transformers.get_scheduler`, which the tests compare; its "constant" alone has no warm-up.
     """
-    warmup = math.ceil(steps * settings.warmup_ratio)
+    warmup = warmup_of(settings, steps)
     if step < warmup:
         return highest * step / max(1, warmup)
-    done = (step - warmup) / max(1, steps - warmup)
-    if settings.lr_scheduler_type == "linear":
-        return highest * max(0.0, 1.0 - done)
-    if settings.lr_scheduler_type == "cosine":
-        return highest * max(0.0, 0.5 * (1.0 + math.cos(math.pi * done)))
-    return highest
+    at = _At(step, warmup, steps, highest)
+    return highest * max(0.0, _SHARES[settings.lr_scheduler_type](at, settings.lr_scheduler_kwargs))
+
+
+def warmup_of(settings: TrainSettings, steps: int) -> int:
+    """Return the steps in which the rate rises."""
+    if settings.lr_scheduler_type == "constant":
+        return 0
+    wanted = settings.warmup_steps or settings.warmup_ratio
+    return int(wanted) if wanted >= 1 else math.ceil(steps * wanted)
+
+
+class _At(NamedTuple):
+    """Where a run is, after its warm-up."""
+
+    step: int
+    warmup: int  # steps
+    steps: int
+    highest: float
+
+    @property
+    def done(self) -> float:
+        """The share of the steps after warm-up that are made."""
+        return (self.step - self.warmup) / max(1, self.steps - self.warmup)
+
+
+def _linear(at: _At, _: Mapping[Shape, float]) -> float:
+    return 1.0 - at.done
+
+
+def _cosine(at: _At, shape: Mapping[Shape, float]) -> float:
+    return 0.5 * (1.0 + math.cos(2 * math.pi * shape.get("num_cycles", 0.5) * at.done))
+
+
+def _restarts(at: _At, shape: Mapping[Shape, float]) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * (shape.get("num_cycles", 1) * at.done % 1.0))) if at.done < 1 else 0.0
+
+
+def _cosine_to(at: _At, shape: Mapping[Shape, float]) -> float:
+    lowest = shape["min_lr_rate"] if "min_lr_rate" in shape else shape["min_lr"] / at.highest
+    return _cosine(at, shape) * (1 - lowest) + lowest
+
+
+def _polynomial(at: _At, shape: Mapping[Shape, float]) -> float:
+    last = shape.get("lr_end", _LR_END) / at.highest
+    return (1 - last) * (1 - at.done) ** shape.get("power", 1.0) + last if at.done < 1 else last
+
+
+def _inverse_sqrt(at: _At, shape: Mapping[Shape, float]) -> float:
+    scale = shape.get("timescale", at.warmup or _TIMESCALE)
+    return 1.0 / math.sqrt((at.step + scale - at.warmup) / scale)
+
+
+def _constant(_: _At, __: Mapping[Shape, float]) -> float:
+    return 1.0
+
+
+_SHARES: Mapping[str, Callable[[_At, Mapping[Shape, float]], float]] = {  # of the highest rate, after warm-up
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine_with_restarts": _restarts,
+    "cosine_with_min_lr": _cosine_to,
+    "polynomial": _polynomial,
+    "inverse_sqrt": _inverse_sqrt,
+    "constant": _constant,
+    "constant_with_warmup": _constant,
+}
+assert set(_SHARES) == set(get_args(Schedule))  # noqa: S101  a schedule without a shape fails at import
 
 
 def noise_gain(settings: TrainSettings, steps: int) -> float:

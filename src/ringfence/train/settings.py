@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +17,18 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
+
+Schedule = Literal[
+    "linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "cosine_with_min_lr", "polynomial", "inverse_sqrt"
+]
+Shape = Literal["num_cycles", "min_lr", "min_lr_rate", "power", "lr_end", "timescale"]
+SHAPES: Mapping[str, frozenset[Shape]] = {  # what lr_scheduler_kwargs of a schedule may hold
+    "cosine": frozenset({"num_cycles"}),
+    "cosine_with_restarts": frozenset({"num_cycles"}),
+    "cosine_with_min_lr": frozenset({"num_cycles", "min_lr", "min_lr_rate"}),
+    "polynomial": frozenset({"power", "lr_end"}),
+    "inverse_sqrt": frozenset({"timescale"}),
+}
 
 _OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
 _OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
@@ -67,8 +80,13 @@ class TrainSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] | None = 5e-5  # None: of sgd under privacy, what its noise bears (train/private.py)
     num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
     max_steps: Positive | None = None  # wins over num_train_epochs
-    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    lr_scheduler_type: Schedule = "linear"
+    lr_scheduler_kwargs: Mapping[Shape, Annotated[float, Field(ge=0)]] = {}
     warmup_ratio: Share = 0.0
+    warmup_steps: Annotated[float, Field(ge=0)] = 0.0  # below 1: a share of all steps. Wins over warmup_ratio
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0  # 0: no clipping
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
@@ -100,6 +118,21 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _knows_its_shape(self) -> Self:
+        shape, known = self.lr_scheduler_kwargs, SHAPES.get(self.lr_scheduler_type, frozenset())
+        if other := sorted(shape.keys() - known):
+            told = {"key": other[0], "kind": self.lr_scheduler_type, "known": ", ".join(sorted(known)) or "-"}
+            raise ValueError(t("{kind} has no {key}; it may have: {known}", "{kind} 没有 {key}；可用：{known}", **told))
+        if self.lr_scheduler_type == "cosine_with_min_lr" and ("min_lr" in shape) == ("min_lr_rate" in shape):
+            raise ValueError(t("it needs min_lr or min_lr_rate, one of the two", "需要 min_lr 或 min_lr_rate，二者取一"))
+        lowest = shape.get("min_lr", shape.get("lr_end", 0.0))
+        if lowest and (self.learning_rate is None or lowest >= self.learning_rate):
+            raise ValueError(t("the rate that it ends at must be below learning_rate", "其终止学习率必须低于 learning_rate"))
+        if not all(shape.get(key, 1.0) for key in ("power", "timescale")) or shape.get("min_lr_rate", 0.0) >= 1:
+            raise ValueError(t("power and timescale are above 0, min_lr_rate below 1", "power 与 timescale 须大于 0，min_lr_rate 须小于 1"))
         return self
 
     @model_validator(mode="after")
