@@ -82,7 +82,7 @@ def two(imported, tmp_path):
 
 def both_of(space, names="clinic ward"):
     things = [space.state.resolve(name) for name in names.split()]
-    return join(space, things, check=lambda _: None, show=lambda _: None)
+    return join(space, things, check=lambda _: None, show=lambda _: None)["set"]
 
 
 def on_record(space, *entries):
@@ -103,7 +103,7 @@ def test_a_joined_set_is_made_once_and_is_named_by_no_other_arrow(two):
     made = both_of(two)
     assert (made.made.name, made.made.stage, made.made.label) == ("clinic-ward", "joined", "sensitive")
     assert [one.step for one in two.chain(made)] == ["import", "import", "join"]
-    assert two.statement(made.statement).predicate.figures == {"rows": 40}
+    assert two.statement(made.statement).predicate.figures == {"rows": 40, "held_out": 0}
     shown = describe(two, "clinic-ward@joined")["chain"]
     assert [(one["step"], one["set"]) for one in shown] == [("join", "clinic-ward"), ("import", "ward"), ("import", "clinic")]
     size = two.ledger.size

@@ -36,6 +36,7 @@ Stage = Literal[
     "masked",
     "spans",
     "joined",
+    "held-out",
     "planted",
     "register",
     "adapter",

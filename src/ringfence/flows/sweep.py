@@ -16,7 +16,7 @@ from ringfence.core.errors import Busy, NotResumable
 from ringfence.core.order import Progress
 from ringfence.core.text import t
 from ringfence.flows.audit import audit
-from ringfence.flows.join import joined, sources_of
+from ringfence.flows.join import cut_of, joined, sources_of
 from ringfence.flows.plant import settings_for
 from ringfence.flows.runs import audits_of, details, state_of
 from ringfence.flows.train import Price, Saved, ask, model_of, order_for, price, resume, saved_of, train
@@ -173,10 +173,13 @@ def _made_before(space: Workspace, recipe: Recipe) -> tuple[Run, Saved] | None:
 
     Raises: Busy, NotResumable.
     """
-    found = {role: joined(space, things) for role, things in sources_of(space, recipe).items()}
+    found: dict[str, Thing] = {}
+    for role, things in sources_of(space, recipe).items():
+        made = joined(space, things, cut_of(recipe, role))
+        if not made:
+            return None
+        found |= {role: made["set"], **{other: thing for other, thing in made.items() if other != "set"}}
     source, held_out = found["set"], found["evaluation"]
-    if source is None or held_out is None:
-        return None
     evaluation = held_out.made.digest
     readable = _planted_from(space, source, recipe) if recipe.audit else {source.made.digest}
     model = models.find(recipe.model, kind="decoder").digest

@@ -33,7 +33,7 @@ from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
-from ringfence.flows.join import Sources, join, label_of, names_of, sources_of
+from ringfence.flows.join import Sources, cut_of, join, label_of, names_of, refuse_empty, sources_of
 from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import layouts, plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
@@ -120,7 +120,10 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     model, asked = model_of(recipe), ask(space, recipe)
     check = _gate(space, asked.sources, asked.order.plan, asked.reserve)
     check(space.policy())  # before anything is written, a joined set or canaries
-    inputs = {role: join(space, things, check=check, show=show) for role, things in asked.sources.items()}
+    inputs: dict[str, Thing] = {}
+    for role, things in asked.sources.items():
+        made = join(space, things, cut=cut_of(recipe, role), check=check, show=show)
+        inputs |= {role: made["set"], **{other: thing for other, thing in made.items() if other != "set"}}
     order = asked.order
     if recipe.audit:
         inputs["set"] = plant(space, inputs["set"], settings_for(space, recipe, inputs["set"]), check=check, show=show)
@@ -159,7 +162,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     arrow = Arrow(space, "train", name=things[0].made.name, label=label_of(things), settings=saved, inputs=inputs)
     work = arrow.work(
         "price.v1",
-        settings=PriceOrder(**dict(order), to_plant=_to_plant(recipe)),
+        settings=PriceOrder(**dict(order), to_plant=_to_plant(recipe), cut=recipe.cut),
         files={"model": model.path},
         limits=_limits("price.v1", order),
         tier=_tier(space, asked.sources),
@@ -202,6 +205,7 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     for found in sources.values():
         _refuse_other_rows(space, found, recipe.order)
     order = _planned(space, recipe, things, more=_to_plant(recipe))
+    refuse_empty(space, things, recipe.cut)
     _refuse_too_long(space, things)
     _gate(space, sources, order.plan)(space.policy())
     if recipe.audit:

@@ -25,7 +25,7 @@ class KeyRule:
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps "
-    "num_train_epochs max_steps lr_scheduler_type warmup_ratio weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing "
+    "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon max_samples val_size weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing "
     "layers_to_transform lora_freeze_a use_rslora use_dora loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
 ).split()
 
@@ -79,15 +79,15 @@ _EGRESS_KEYS = (
     "swanlab_mode swanlab_api_key swanlab_workspace swanlab_run_name"
 ).split()
 _LATER_KEYS = (
-    "max_samples adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
+    "adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
     "double_quantization do_predict additional_target create_new_adapter pissa_init pissa_iter pissa_convert "
     "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
     "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 "
-    "reward_model reward_model_type val_size mix_strategy "
-    "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy warmup_steps "
+    "reward_model reward_model_type mix_strategy "
+    "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy "
     "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
     "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro freeze_vision_tower "
-    "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss adam_beta1 adam_beta2 adam_epsilon"
+    "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss"
 ).split()
 
 _FOUND = Text(

@@ -20,7 +20,7 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment
-from ringfence.train.settings import RuntimeHints, TrainOrder, TrainSettings
+from ringfence.train.settings import Cut, RuntimeHints, TrainOrder, TrainSettings
 
 B = TypeVar("B", bound=Settings)
 
@@ -75,6 +75,7 @@ class Recipe:
     privacy: PrivacySettings | None = None
     audit: AuditSettings | None = None
     release: ReleaseRules | None = None
+    cut: Cut = Cut()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -244,7 +245,8 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["objective"] = _objective(document)
     fields["method"] = "dora.v1" if document.get("use_dora") is True else "lora.v1"
-    fields["eval"] = evaluation is not None and document.get("do_eval") is not False
+    cut = _cut(document)
+    fields["eval"] = (evaluation is not None or bool(cut.held_out)) and document.get("do_eval") is not False
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
     privacy, audit = _privacy(document), _block(document, "audit", AuditSettings, first="secrets, in_out")
@@ -256,7 +258,33 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release)
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release, cut)
+
+
+def _cut(document: Mapping[str, Any]) -> Cut:
+    """Return what a recipe takes of its sets.
+
+    Raises: BadValue.
+    """
+    asked = next((key for key in ("max_samples", "val_size") if document.get(key)), None)
+    if asked and "privacy" in document:
+        raise BadValue(
+            key=asked,
+            problem=t(
+                "a promise counts the people of whole sets; import what is wanted as a set of its own: ringfence import FILE --rows 1:N",
+                "隐私承诺按整个数据集的人数计算；请把所需的行单独导入：ringfence import FILE --rows 1:N",
+            ),
+        )
+    if document.get("val_size") and document.get("eval_dataset"):
+        raise BadValue(key="val_size", problem=t("name eval_dataset or val_size, not both", "eval_dataset 与 val_size 只能写一个"))
+    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0), "seed": document.get("seed", Cut().seed)}
+    try:
+        return Cut.model_validate(found)
+    except ValidationError as cause:
+        where, problem = first_problem(cause)
+        raise BadValue(
+            key={"most": "max_samples", "held_out": "val_size", "seed": "seed"}.get(where[0] if where else "", "val_size"), problem=problem
+        ) from cause
 
 
 def _objective(document: Mapping[str, Any]) -> str:

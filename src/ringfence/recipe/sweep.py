@@ -58,6 +58,11 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
         recipe = recipe_of(_with(document, key, value))
         if not recipe.order.train.eval:
             raise BadValue(key="eval_dataset", problem=t("a sweep compares runs on held-out rows", "参数扫描需要留出集来比较各次运行"))
+        if found and recipe.cut != found[0].recipe.cut:
+            raise BadValue(
+                key=key,
+                problem=t("its values hold out other rows, so that losses cannot be compared", "其各取值留出的行不同，损失不可相互比较"),
+            )
         if any(recipe == other.recipe for other in found):
             raise BadValue(
                 key=key, problem=t("{value} makes the same run as another value", "{value} 与另一个值得到同样的运行", value=told)

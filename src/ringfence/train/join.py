@@ -1,32 +1,73 @@
-"""`join.v1`: the sets that a recipe names become one. A child half."""
+"""`join.v1`: the sets that a recipe names become one, or what it wants of them. A child half."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+from numpy.typing import NDArray
+
 from ringfence.core.lineage import roles
 from ringfence.core.order import Child, Progress
-from ringfence.train.settings import JoinFigures, JoinSettings
+from ringfence.core.records import Record
+from ringfence.train.settings import Cut, JoinFigures, JoinSettings
+from ringfence.vault.index import RowIndex
 from ringfence.vault.sets import SetReader, SetWriter
 
 _EVERY = 5_000  # rows between two words to the host
+_PLACES = ("set", "evaluation")  # outputs, in the order of the numbers in `places`
 
 
 def run(child: Child[JoinSettings]) -> JoinFigures:
     """Write the output `set`, every row of the inputs `set`, `set2` and so on, as they are and in this order; return how many there are.
 
-    The id of a unit is the same in every set of a workspace: who has rows in several is one unit.
+    With a cut, those rows that it takes; what it holds out goes to the output `evaluation`. The id of a unit is the same in every set of a workspace:
+    who has rows in several is one unit.
 
     Raises: ObjectBroken, StorageFull.
     """
     order, keys = child.order, child.keys
-    slots = [order.inputs[role] for role in roles("set", order.inputs)]
-    sources = [SetReader(slot, keys.data[slot.slot]) for slot in slots]
-    total, done, output_slot = sum(map(len, sources)), 0, order.outputs["set"]
+    sources = [SetReader(order.inputs[role], keys.data[order.inputs[role].slot]) for role in roles("set", order.inputs)]
+    total, written = sum(map(len, sources)), [0, 0]
     has_units = all(source.index.unit_table is not None for source in sources)
-    with SetWriter(output_slot, keys.data[output_slot.slot], keys.purpose["content"], unit_table=has_units) as output:
-        for source in sources:
-            for record in source:
-                if done % _EVERY == 0:
-                    child.channel.progress(Progress(done=done, total=total))
-                output.write(record)
-                done += 1
-    return JoinFigures(rows=total)
+    with ExitStack() as stack:
+        slots = [order.outputs[role] for role in _PLACES if role in order.outputs]
+        outputs = [
+            stack.enter_context(SetWriter(slot, keys.data[slot.slot], keys.purpose["content"], unit_table=has_units)) for slot in slots
+        ]
+        for done, (record, place) in enumerate(placed(sources, order.settings.cut)):
+            if done % _EVERY == 0:
+                child.channel.progress(Progress(done=done, total=total))
+            outputs[place].write(record)
+            written[place] += 1
+    return JoinFigures(rows=written[0], held_out=written[1])
+
+
+def placed(sources: Sequence[SetReader], cut: Cut) -> Iterator[tuple[Record, int]]:
+    """Yield the rows that are taken of several sets, one set after the other, each with 0 where it is learned from and 1 where it is held out.
+
+    Raises: ObjectBroken.
+    """
+    for source, of_rows in zip(sources, places([one.index for one in sources], cut), strict=True):
+        for record, place in zip(source.rows(0, len(of_rows)), of_rows.tolist(), strict=True):
+            yield record, place
+
+
+def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:
+    """Return of each set where its first rows go: 0 to what is learned from, 1 to what is held out; the rows after them are left out.
+
+    All rows of a unit are held out together, or what is known of somebody would help to foretell the rest. Units are drawn by the seed until they have
+    as many rows as are wanted, or a few more; one is always left to learn from.
+    """
+    taken = [index.unit_ids[: cut.most] for index in indexes]  # [rows, 16] each
+    if not cut.held_out:
+        return [np.zeros(len(one), dtype=np.int8) for one in taken]
+    rows = np.concatenate(taken)
+    units, of_row, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    wanted = cut.rows_held_out(len(rows))
+    drawn = np.random.default_rng(cut.seed).permutation(len(units))
+    before = np.cumsum(counts[drawn]) - counts[drawn]  # rows of the units that were drawn earlier
+    chosen = drawn[:-1][before[:-1] < wanted]
+    is_held_out = np.isin(of_row.reshape(-1), chosen).astype(np.int8)
+    return np.split(is_held_out, np.cumsum([len(one) for one in taken])[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -34,21 +35,51 @@ _OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
 _OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
 
 
-class JoinSettings(Settings):
-    """What `join.v1` is told: the sets that become one, by the names that people gave them."""
+class Cut(Settings):
+    """Which rows of the sets a run learns from, and which it only evaluates. Ordinary runs only: a plan counts the units of whole sets."""
 
-    names: Annotated[tuple[Name, ...], Field(min_length=2)]
+    most: Positive | None = None  # rows of each set, its first ones
+    held_out: Annotated[float, Field(ge=0)] = 0.0  # of all that is left: below 1 a share, else a number of rows
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42  # that draws the units whose rows are held out
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all rows are learned from."""
+        return self.most is None and not self.held_out
+
+    def rows_held_out(self, rows: int) -> int:
+        """Return how many of so many rows are to be held out: all rows of a unit go together, so that a few more may be."""
+        return math.ceil(rows * self.held_out) if self.held_out < 1 else int(self.held_out)
+
+    @property
+    def of_evaluation(self) -> Cut:
+        """Return what is taken of sets that are only evaluated: of them, too, the first rows."""
+        return Cut(most=self.most)
+
+    @model_validator(mode="after")
+    def _counts_rows(self) -> Self:
+        if self.held_out > 1 and self.held_out != int(self.held_out):
+            raise ValueError(t("val_size is a share below 1, or a whole number of rows", "val_size 须为小于 1 的比例，或整数行数"))
+        return self
+
+
+class JoinSettings(Settings):
+    """What `join.v1` is told: the sets that become one, by the names that people gave them, and what is taken of them."""
+
+    names: Annotated[tuple[Name, ...], Field(min_length=1)]
+    cut: Cut = Cut()
 
 
 class JoinFigures(Figures):
-    """How large a joined set is."""
+    """How large a joined set is, and what is held out of it."""
 
     rows: Count
+    held_out: Count = 0
 
     @classmethod
     def public(cls) -> frozenset[str]:
-        """Return the number of rows: it is the sum of those of the sets."""
-        return frozenset({"rows"})
+        """Return the numbers of rows: they follow from those of the sets, and from units that a seed drew."""
+        return frozenset({"rows", "held_out"})
 
 
 class TrainSettings(Settings):
@@ -181,6 +212,7 @@ class PriceOrder(TrainOrder):
     """A run to be priced: `to_plant` canaries are not in its set yet."""
 
     to_plant: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    cut: Cut = Cut()  # nor are its sets joined and cut
 
 
 class TrainFigures(Figures):

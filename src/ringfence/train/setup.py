@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,9 +19,10 @@ from ringfence.sandbox.devices import gpu_nodes
 from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
+from ringfence.train.join import placed
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
-from ringfence.train.settings import TrainOrder
+from ringfence.train.settings import Cut, PriceOrder, TrainOrder
 from ringfence.train.team import Team, assembled
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import age
@@ -131,8 +131,13 @@ def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     settings = child.order.settings.train
     if role == "evaluation" and not settings.eval:
         return Corpus([], 0, 0)
-    slots = [child.order.inputs[one] for one in roles(role, child.order.inputs)]
+    cut = child.order.settings.cut if isinstance(child.order.settings, PriceOrder) else Cut()
+    is_held_out = role == "evaluation" and bool(cut.held_out)
+    slots = [child.order.inputs[one] for one in roles("set" if is_held_out else role, child.order.inputs)]
     objective = OBJECTIVES.create(settings.objective, settings=settings)
-    rows = chain.from_iterable(SetReader(slot, child.keys.data[slot.slot]) for slot in slots)
+    sources = [SetReader(slot, child.keys.data[slot.slot]) for slot in slots]
+    if role == "evaluation" and not is_held_out:
+        cut = cut.of_evaluation
+    rows = (record for record, place in placed(sources, cut) if place == is_held_out) if sources else ()
     corpus = read_corpus(rows, lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)
     return replace(corpus, examples=objective.complete(corpus.examples))

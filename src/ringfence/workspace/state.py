@@ -109,7 +109,8 @@ class State:
                 self.accounts.opened(entry)
                 if entry.arrow == "join":
                     origins = [self.things[run.intent.inputs[role]].origin for role in roles("set", run.intent.inputs)]
-                    self.accounts.joined({one.role: one.digest for one in entry.made}["set"], origins)
+                    for one in entry.made:
+                        self.accounts.joined(one.digest, origins)
                 self._drop_checkpoint(run)
                 self.runs[entry.run] = replace(
                     run,

@@ -8,7 +8,7 @@ from ringfence.core.lineage import numbered
 from ringfence.core.order import Child, Keys, Order
 from ringfence.core.records import Record
 from ringfence.train.join import run
-from ringfence.train.settings import JoinFigures, JoinSettings
+from ringfence.train.settings import Cut, JoinFigures, JoinSettings
 from ringfence.vault.index import units_together
 from ringfence.vault.sets import SetReader, SetWriter
 from tests.unit.deid.test_deid_job import CONTENT, TENANT, Host, new_key, new_slot, stored
@@ -20,6 +20,8 @@ ROWS = [
     [Record(f"{0:032x}", f"{9:032x}", "lab", "text", ("text",), ("last",))],
 ]
 
+WHOLE = Cut()
+
 
 def sealed(folder, rows, key, *, unit=True):
     slot = new_slot(folder, "set")
@@ -29,29 +31,30 @@ def sealed(folder, rows, key, *, unit=True):
     return stored(slot)
 
 
-def joined(folder, sets, *, units=()):
-    """Join the sets and return (figures, reader of the result, readers of the sources)."""
-    keys = [new_key() for _ in range(len(sets) + 1)]
+def joined(folder, sets, *, units=(), cut=WHOLE):
+    """Join the sets and return (figures, reader of the result, readers of the sources); with rows held out, their reader is the last of the sources."""
+    keys = [new_key() for _ in range(len(sets) + 2)]
     slots = [sealed(folder, rows, key, unit=n not in units) for n, (rows, key) in enumerate(zip(sets, keys, strict=False))]
-    output = new_slot(folder, "set")
+    outputs = {role: new_slot(folder, "set") for role in ("set", "evaluation") if role == "set" or cut.held_out}
     order = Order(
         job="join.v1",
         run="join-" + "0" * 12,
         tenant=TENANT,
-        settings=JoinSettings(names=tuple(f"s{n}" for n in range(len(sets)))),
+        settings=JoinSettings(names=tuple(f"s{n}" for n in range(len(sets))), cut=cut),
         inputs=dict(sorted((numbered("set", n), slot) for n, slot in enumerate(slots))),
-        outputs={"set": output},
+        outputs=outputs,
     )
-    data = {slot.slot: key for slot, key in zip((*slots, output), keys, strict=True)}
-    figures = run(Child(order, Keys(data, {"content": CONTENT}), Host()))
-    return figures, SetReader(stored(output), keys[-1]), [SetReader(slot, key) for slot, key in zip(slots, keys, strict=False)]
+    of_slot = dict(zip([slot.slot for slot in (*slots, *outputs.values())], keys, strict=False))
+    figures = run(Child(order, Keys(of_slot, {"content": CONTENT}), Host()))
+    made, *held_out = [SetReader(stored(slot), of_slot[slot.slot]) for slot in outputs.values()]
+    return figures, made, [*(SetReader(slot, of_slot[slot.slot]) for slot in slots), *held_out]
 
 
 def test_rows_stand_as_they_were_one_set_after_the_other(tmp_path):
     figures, made, sources = joined(tmp_path, ROWS)
     assert list(made) == [record for rows in ROWS for record in rows]
     assert figures == JoinFigures(rows=9)
-    assert JoinFigures.public() == {"rows"}
+    assert JoinFigures.public() == {"rows", "held_out"}
     assert made.index.content_hmacs.tolist() == [row for one in sources if len(one) for row in one.index.content_hmacs.tolist()]
 
 
@@ -73,3 +76,31 @@ def test_more_sets_than_digits_come_in_order(tmp_path):
 def test_without_a_unit_in_every_set_there_is_no_table_of_units(tmp_path, units):
     _, made, _ = joined(tmp_path, ROWS[:2], units=units)
     assert made.index.unit_table is None
+
+
+def test_of_each_set_the_first_rows_are_taken(tmp_path):
+    figures, made, _ = joined(tmp_path, ROWS, cut=Cut(most=2))
+    assert [record.texts[0] for record in made] == ["p0", "p1", "t0", "t1", "last"]
+    assert figures == JoinFigures(rows=5)
+    assert [len(one) for one in made.index.unit_table] == [4, 4]  # two rows of the first set are one person's
+
+
+@pytest.mark.parametrize(("held_out", "least", "most"), [(0.5, 5, 6), (3, 3, 5), (0.01, 1, 3), (8, 6, 8)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_rows_of_a_person_are_held_out_together_and_none_is_lost(tmp_path, held_out, least, most, seed):
+    figures, made, (*_, evaluation) = joined(tmp_path, ROWS, cut=Cut(held_out=held_out, seed=seed))
+    assert sorted(record.id for one in (made, evaluation) for record in one) == sorted(record.id for rows in ROWS for record in rows)
+    assert not {record.unit for record in made} & {record.unit for record in evaluation}
+    assert figures == JoinFigures(rows=len(made), held_out=len(evaluation))
+    assert least <= len(evaluation) <= most
+    assert len(made)
+
+
+def test_the_seed_draws_who_is_held_out(tmp_path):
+    drawn = []
+    for seed in (1, 1, 2, 3, 4):
+        folder = tmp_path / str(len(drawn))
+        folder.mkdir()
+        drawn.append(frozenset(record.unit for record in joined(folder, ROWS, cut=Cut(held_out=2, seed=seed))[2][-1]))
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1

@@ -52,7 +52,9 @@ SHAPED = [
 @settings(max_examples=15, deadline=None)
 @given(
     steps=st.integers(1, 40),
-    warmup=st.sampled_from([{}, {"warmup_ratio": 0.03}, {"warmup_ratio": 0.3}, {"warmup_steps": 0.9}, {"warmup_steps": 5, "warmup_ratio": 0.3}]),
+    warmup=st.sampled_from(
+        [{}, {"warmup_ratio": 0.03}, {"warmup_ratio": 0.3}, {"warmup_steps": 0.9}, {"warmup_steps": 5, "warmup_ratio": 0.3}]
+    ),
 )
 def test_learning_rates_are_those_of_transformers(kind, shape, steps, warmup):
     made = TrainSettings(lr_scheduler_type=kind, lr_scheduler_kwargs=shape, learning_rate=0.5, **warmup)

@@ -1,0 +1,105 @@
+"""`max_samples` and `val_size`: what is taken of sets is a set of its own, made before training, and the bundle says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.core.errors import BadArgument, BadValue
+from ringfence.flows.audit import audit
+from ringfence.flows.data import describe
+from ringfence.flows.join import refuse_joined
+from ringfence.flows.policy import set_policy
+from ringfence.flows.release import release
+from ringfence.flows.sweep import lay_out
+from ringfence.flows.train import price, train
+from ringfence.recipe.read import read
+from ringfence.recipe.sweep import sweep
+from ringfence.release.verify import verify_bundle
+from ringfence.vault.keys import Passphrase
+from tests.flows.conftest import PASSPHRASE, anything_goes, import_notes, masked, notes, rows_of, ungated
+
+
+def test_rows_that_are_held_out_are_evaluated_and_not_learned(space, recipe, tmp_path):
+    masked(space, tmp_path)
+    set_policy(space, ungated())
+    whole = rows_of(space, "clinic")
+    trained = train(space, read(recipe(val_size=0.2, max_samples=len(whole) - 2)))
+    learned, evaluated = (rows_of(space, f"clinic@{stage}") for stage in ("joined", "held-out"))
+    assert {one.id for one in (*learned, *evaluated)} == {one.id for one in whole[:-2]}
+    assert len(learned) + len(evaluated) == len(whole) - 2
+    assert not {one.unit for one in learned} & {one.unit for one in evaluated}
+    figures = trained.figures
+    assert (figures.rows, figures.eval_rows) == (len(learned), len(evaluated))
+    assert figures.eval_before != figures.eval_after
+    made = release(space, trained.committed.run, name="lora")
+    told = verify_bundle(made.path, space.public).chain
+    assert [one.step for one in told] == ["import", "scan", "deid", "join", "train", "release"]
+    steps = [one["step"] for one in describe(space, "clinic@joined")["chain"]]
+    assert steps == ["join", "deid", "scan", "import"]
+    with pytest.raises(BadArgument, match="held-out"):
+        refuse_joined(space.state.resolve("clinic@held-out"), verb="scan")
+
+
+def test_the_same_recipe_finds_its_cut_again_and_another_seed_does_not(space, recipe, tmp_path):
+    import_notes(space, tmp_path)
+    set_policy(space, anything_goes())
+    plan = read(recipe(val_size=4))
+    first = train(space, plan)
+    laid = lay_out(space, sweep(recipe(val_size=4), "learning_rate", [("1e-3", 1e-3), ("2e-3", 2e-3)]))
+    assert [trial.run is not None for trial in laid.trials] == [True, False]
+    size = len([run for run in space.state.runs.values() if run.intent.arrow == "join"])
+    assert size == 1
+    second = train(space, plan)
+    assert second.figures.losses == first.figures.losses
+    assert second.figures.eval_before == first.figures.eval_before
+    train(space, read(recipe(val_size=4, seed=7)))
+    assert len([run for run in space.state.runs.values() if run.intent.arrow == "join"]) == 2
+
+
+def test_a_cut_is_priced_before_it_is_made(space, recipe, tmp_path):
+    import_notes(space, tmp_path)
+    set_policy(space, anything_goes())
+    found = price(space, read(recipe(max_samples=6)))
+    assert found.figures.rows == 6
+    assert [run for run in space.state.runs.values() if run.intent.arrow == "join"] == []
+    held_out = price(space, read(recipe(max_samples=6, val_size=0.5)))
+    assert held_out.figures.rows == 2  # of three patients with two rows each, two are held out
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"val_size": 1000}, "val_size"),
+        ({"val_size": 0.99}, "val_size"),
+        ({"max_samples": 1, "val_size": 0.5}, "val_size"),
+        ({"val_size": 1.5}, "val_size"),
+        ({"val_size": -1}, "val_size"),
+        ({"max_samples": 0.5}, "max_samples"),
+        ({"max_samples": -3}, "max_samples"),
+        ({"val_size": 0.5, "eval_dataset": "clinic"}, "val_size"),
+        ({"max_samples": 5, "privacy": {"epsilon": 8, "delta": 1e-5}}, "max_samples"),
+        ({"val_size": 0.1, "privacy": {"epsilon": 8, "delta": 1e-5}}, "val_size"),
+    ],
+)
+def test_what_leaves_nothing_or_cannot_be_promised_is_refused(space, recipe, tmp_path, keys, named):
+    import_notes(space, tmp_path, notes(4))
+    set_policy(space, anything_goes())
+    size = space.ledger.size
+    with pytest.raises(BadValue, match=named):
+        train(space, read(recipe(**keys)))
+    assert space.ledger.size == size
+
+
+def test_a_sweep_compares_no_losses_of_different_rows(recipe):
+    with pytest.raises(BadValue, match="hold out"):
+        sweep(recipe(val_size=0.1), "seed", [("1", 1), ("2", 2)])
+
+
+@pytest.mark.full
+def test_canaries_are_planted_in_what_is_learned_from(space, recipe, tmp_path):
+    import_notes(space, tmp_path)
+    set_policy(space, anything_goes())
+    trained = train(space, read(recipe(val_size=0.2, audit={"secrets": 8, "in_out": 40, "exceed_cap": True})))
+    assert trained.figures.rows > trained.figures.eval_rows
+    figures = audit(space, trained.committed.run, Passphrase(PASSPHRASE.encode())).figures
+    assert (figures.secrets, figures.members + figures.others) == (8, 80)  # 40 in, 40 out
