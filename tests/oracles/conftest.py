@@ -61,3 +61,12 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def trl_templates():
+    """The chat templates that TRL carries, as files; without its environment the test is skipped."""
+    found = sorted((CACHE / "trl-venv").glob("lib/python*/site-packages/trl/chat_templates/*.jinja"))
+    if not found:
+        pytest.skip("no .cache/trl-venv: run tests/environments.sh")
+    return found

@@ -9,6 +9,7 @@ Source: Carlini et al. 2023 (arXiv:2202.07646) for fifty tokens; Hayes et al. 20
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from ringfence.audit.forward import Forward
@@ -23,6 +25,7 @@ from ringfence.audit.settings import Interval, RowFigures
 from ringfence.audit.statistics import extractable_log_probability, rate
 from ringfence.core.records import Record
 from ringfence.core.rules import LEVEL
+from ringfence.models.chat import chat_of, render
 from ringfence.train.data import Example, segments, split
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.sets import SetReader
@@ -143,13 +146,15 @@ class RowScorer:
         text = before + original
         if record.kind != "text":
             turns = [
-                {"role": _ROLES.get(role, role), "content": said}
+                (_ROLES.get(role, role), said)
                 for role, said in zip(record.roles[:at], record.texts[:at], strict=True)
                 if role != "chosen"  # what stands after it is the other answer to the same question
             ]
-            turns.append({"role": _ROLES.get(record.roles[at], record.roles[at]), "content": text})
-            rendered: str = tokenizer.apply_chat_template(turns, tokenize=False)
-            text = rendered[: rendered.rfind(original) + len(original)]
+            turns.append((_ROLES.get(record.roles[at], record.roles[at]), text))
+            with contextlib.suppress(TemplateError):  # no place for these roles: nobody trained on them; the text alone is tried
+                rendered = render(tokenizer, chat_of([role for role, _ in turns], [said for _, said in turns]))
+                if original in rendered:  # a template may write what stands in a schema otherwise
+                    text = rendered[: rendered.rfind(original) + len(original)]
         told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         first = len(text) - len(original)
         inside = [place for place, (_, end) in enumerate(told.offset_mapping) if end > first]

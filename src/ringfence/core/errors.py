@@ -463,6 +463,17 @@ class UnknownFormat(IngestError):
     )
 
 
+class BadDatasetInfo(IngestError):
+    """An entry of `dataset_info.json` names what cannot be imported. Facts: path; problem (the entry's name and what is wrong with it)."""
+
+    code, http_status, exit_code = "RF-INGEST-016", 422, 2
+    what = Text("{path}: {problem}", "{path}：{problem}")
+    remedy = Text(
+        "correct the entry, or import the file by itself: ringfence import FILE --name NAME",
+        "改正该条目，或单独导入文件：ringfence import FILE --name NAME",
+    )
+
+
 class UnknownLayout(IngestError):
     """The columns fit no known layout."""
 

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Kind = Literal["messages", "pair", "text", "preference", "feedback"]
-Role = Literal["system", "user", "assistant", "tool"]
+Role = Literal["tools", "system", "user", "assistant", "call", "tool"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-ROLES: tuple[Role, ...] = get_args(Role)
 
-ANSWERS = ("assistant", "chosen", "liked", "disliked")  # roles of what is said in the end; a rejected answer stands beside a chosen one
+ANSWERS = (
+    "assistant",
+    "call",
+    "chosen",
+    "liked",
+    "disliked",
+)  # roles of what is said in the end; a rejected answer stands beside a chosen one
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -31,7 +36,8 @@ class Record:
     """One row. `texts` are its natural-language parts in a fixed order, so that a job can rewrite them without knowing the kind.
 
     id, unit: 32 hex digits, HMACs made at import. roles: one per text; what each text is.
-    messages: any number of system/user/assistant/tool turns. pair: user, assistant (or system, user, assistant).
+    messages: any number of system/user/assistant/tool turns; before them perhaps "tools", a JSON list of what may be called, and among them "call", a
+    JSON list of the calls that the assistant makes. pair: user, assistant (or system, user, assistant).
     text: one "text". preference: turns as of messages, the last of them a question, then "chosen" and "rejected".
     feedback: turns as of messages, the last of them a question, then an answer that is "liked" or "disliked".
     fields: the file's other columns, sealed with the record until deid has used and dropped them.

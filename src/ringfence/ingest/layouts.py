@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ringfence.core.records import Kind, Record
-from ringfence.ingest.settings import NEEDED, OPTIONAL, ImportSettings, Layout
-from ringfence.ingest.turns import Refused, Turns, text_of, turns_of
+from ringfence.ingest.settings import NEEDED, OPTIONAL, ImportSettings, Layout, Order, TagRole
+from ringfence.ingest.turns import Refused, Turns, refuse_disorder, text_of, tools_of, turns_of
 
 _PAIRS = (
     ("prompt", "completion"),
@@ -54,35 +54,39 @@ class Plan:
 
     layout: Layout
     columns: Mapping[str, str]  # role -> column
+    tags: Mapping[TagRole, str] = field(default_factory=dict)  # of messages
+    order: Order = "any"
 
     def content(self, row: Mapping[str, Any]) -> Content:
         """Return the content of one row.
 
         Raises: Refused.
         """
-        return _BUILDERS[self.layout](_Cells(row, self.columns))
+        return _BUILDERS[self.layout](_Cells(row, self))
 
 
 def detect(row: Mapping[str, Any], settings: ImportSettings) -> Plan | None:
     """Return the plan that fits the columns of `row`, or None; what the user mapped always holds."""
     if settings.mapping:
         layout = settings.mapped_layout()
-        return Plan(layout, {str(role): column for role, column in settings.mapping.items()}) if layout else None
+        columns = {str(role): column for role, column in settings.mapping.items()}
+        return Plan(layout, columns, settings.tags, settings.order) if layout else None
     for layout in _ORDER:
         if settings.layout not in ("auto", layout):
             continue
         for names in _OWN_NAMES[layout]:
             if all(name in row for name in names) and (layout not in _JUDGED or _judges(row, names[-1], settings)):
                 roles = (*OPTIONAL[layout], *NEEDED[layout])
-                return Plan(layout, dict(zip(roles, (*OPTIONAL[layout], *names), strict=True)))
+                return Plan(layout, dict(zip(roles, (*OPTIONAL[layout], *names), strict=True)), settings.tags, settings.order)
     return None
 
 
 class _Cells:
     """A row seen through the roles of a layout."""
 
-    def __init__(self, row: Mapping[str, Any], columns: Mapping[str, str]) -> None:
-        self._row, self._columns = row, columns
+    def __init__(self, row: Mapping[str, Any], plan: Plan) -> None:
+        self._row, self._columns = row, plan.columns
+        self.order, self._tags = plan.order, plan.tags
 
     def get(self, role: str) -> Any:  # noqa: ANN401  any JSON value
         """Return the value of the role's column; None when it is absent."""
@@ -97,6 +101,13 @@ class _Cells:
         if value is None:
             raise Refused("missing-text")
         return value
+
+    def turns(self, value: Any) -> Turns:  # noqa: ANN401  any JSON value
+        """Return the turns of a list of messages, by the names that the file has for keys and roles.
+
+        Raises: Refused.
+        """
+        return turns_of(value, self._tags)
 
     def text(self, role: str) -> str:
         """Return the text of the role.
@@ -122,14 +133,21 @@ def _messages(cells: _Cells) -> Content:
 
 
 def _turns(cells: _Cells) -> Turns:
-    turns = turns_of(cells.needed("messages"))
-    return turns if turns[0][0] == "system" else [*_system(cells), *turns]
+    turns = cells.turns(cells.needed("messages"))
+    refuse_disorder(turns, cells.order)
+    return _opened(cells, turns)
+
+
+def _opened(cells: _Cells, turns: Turns) -> Turns:
+    """Return the turns after the tools that may be called in them, and after what the row says apart from them to the system."""
+    tools = tools_of(cells.get("tools"))
+    return [*tools, *turns] if turns[0][0] == "system" else [*tools, *_system(cells), *turns]
 
 
 def _conversation(kind: Kind, turns: Turns) -> Content:
-    answers = [text for role, text in turns if role == "assistant"]
-    asked = [role for role, _ in turns if role != "system"]
-    if not answers or asked[0] == "assistant":
+    answers = [text for role, text in turns if role in ("assistant", "call")]
+    asked = [role for role, _ in turns if role not in ("tools", "system")]
+    if not answers or asked[0] in ("assistant", "call"):
         raise Refused("bad-role")
     if not any(map(str.strip, answers)):
         raise Refused("empty")
@@ -137,11 +155,21 @@ def _conversation(kind: Kind, turns: Turns) -> Content:
 
 
 def _alpaca(cells: _Cells) -> Content:
-    extra = cells.optional_text("input")
-    question = cells.text("instruction") + (f"\n{extra}" if extra else "")
+    question = _question(cells, "instruction")
     history = list(_history(cells.get("history")))
     turns = [*_system(cells), *history, ("user", question), ("assistant", cells.text("output"))]
     return _conversation("messages" if history else "pair", turns)
+
+
+def _question(cells: _Cells, role: str) -> str:
+    """Return what is asked and what belongs to it, one below the other; one of the two may be empty.
+
+    Raises: Refused.
+    """
+    asked = "\n".join(filter(None, (text_of(cells.needed(role)), cells.optional_text("input"))))
+    if not asked.strip():
+        raise Refused("empty")
+    return asked
 
 
 def _history(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  any JSON value
@@ -171,8 +199,8 @@ def _text(cells: _Cells) -> Content:
 
 def _preference(cells: _Cells) -> Content:
     turns = _asked(cells)
-    answers = [_said(cells.needed(role)) for role in _CANDIDATES]
-    if turns[-1][0] not in ("user", "tool") or next(role for role, _ in turns if role != "system") != "user":
+    answers = [_said(cells, cells.needed(role)) for role in _CANDIDATES]
+    if turns[-1][0] not in ("user", "tool") or next(role for role, _ in turns if role not in ("tools", "system")) != "user":
         raise Refused("bad-role")
     if not all(map(str.strip, (turns[-1][1], *answers))):
         raise Refused("empty")
@@ -183,12 +211,12 @@ def _asked(cells: _Cells) -> Turns:
     """Return the turns before the answers that people compared or judged."""
     prompt = cells.needed("prompt")
     if isinstance(prompt, str):
-        extra = cells.optional_text("input")
-        return [*_system(cells), *_history(cells.get("history")), ("user", prompt + (f"\n{extra}" if extra else ""))]
+        return _opened(cells, [*_history(cells.get("history")), ("user", _question(cells, "prompt"))])
     if cells.get("input") or cells.get("history"):
         raise Refused("wrong-type")  # a list of turns has room for them, and says nothing of where they belong
-    turns = turns_of([prompt] if isinstance(prompt, dict) else prompt)
-    return turns if turns[0][0] == "system" else [*_system(cells), *turns]
+    turns = cells.turns([prompt] if isinstance(prompt, dict) else prompt)
+    refuse_disorder(turns, cells.order, is_asked=True)
+    return _opened(cells, turns)
 
 
 _CANDIDATES = ("chosen", "rejected")
@@ -228,11 +256,11 @@ def _is_liked(value: Any) -> bool | None:  # noqa: ANN401  any JSON value
     return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
 
 
-def _said(value: Any) -> str:  # noqa: ANN401  any JSON value
+def _said(cells: _Cells, value: Any) -> str:  # noqa: ANN401  any JSON value
     """Return an answer: a text, one message, or a list that ends in the only message of the assistant."""
     if isinstance(value, str):
         return value
-    turns = turns_of([value] if isinstance(value, dict) else value)
+    turns = cells.turns([value] if isinstance(value, dict) else value)
     said = [text for role, text in turns if role == "assistant"]
     if len(said) != 1 or turns[-1][0] != "assistant":
         raise Refused("bad-role")  # what people compared over more than one turn is no single answer

@@ -203,13 +203,13 @@ def _schema(layout: Layout, *, unit: bool) -> Any:  # noqa: ANN401  pyarrow is u
     text = pa.string()
     turns = pa.list_(pa.struct([("role", text), ("content", text)]))
     columns: dict[Layout, dict[str, Any]] = {
-        "messages": {"messages": turns},
+        "messages": {"messages": turns, "tools": text},
         "alpaca": {"instruction": text, "output": text, "history": pa.list_(pa.list_(text)), "system": text},
         "pair": {"prompt": text, "completion": text, "system": text},
         "text": {"text": text},
         "feedback": {"prompt": turns, "completion": text, "label": pa.bool_()},
-        "feedback-messages": {"messages": turns, "label": pa.bool_()},
-        "preference": {"prompt": turns, "chosen": text, "rejected": text},
+        "feedback-messages": {"messages": turns, "tools": text, "label": pa.bool_()},
+        "preference": {"prompt": turns, "tools": text, "chosen": text, "rejected": text},
     }
     return pa.schema(columns[layout] | ({"unit": text} if unit else {}))
 

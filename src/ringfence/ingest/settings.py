@@ -18,8 +18,22 @@ Format = Literal["auto", "json", "jsonl", "csv", "text", "parquet"]
 FileFormat = Literal["json", "jsonl", "csv", "text", "parquet"]
 Layout = Literal["messages", "alpaca", "pair", "text", "preference", "feedback", "feedback-messages"]
 MapRole = Literal[
-    "messages", "instruction", "input", "output", "history", "system", "prompt", "completion", "text", "chosen", "rejected", "label"
+    "messages",
+    "instruction",
+    "input",
+    "output",
+    "history",
+    "system",
+    "prompt",
+    "completion",
+    "text",
+    "chosen",
+    "rejected",
+    "label",
+    "tools",
 ]
+TagRole = Literal["role", "content", "user", "assistant", "observation", "function", "system"]
+Order = Literal["any", "sharegpt", "openai"]
 Column = Annotated[str, Field(min_length=1, max_length=256)]  # of any script; chosen by the user, so it may stand in evidence
 
 LINE_LIMIT = 16 << 20  # bytes of one row; longer ones are refused unread
@@ -36,10 +50,10 @@ NEEDED: dict[Layout, tuple[MapRole, ...]] = {
     "text": ("text",),
 }
 OPTIONAL: dict[Layout, tuple[MapRole, ...]] = {
-    "messages": ("system",),
-    "preference": ("input", "history", "system"),
+    "messages": ("system", "tools"),
+    "preference": ("input", "history", "system", "tools"),
     "feedback": ("input", "history", "system"),
-    "feedback-messages": ("system",),
+    "feedback-messages": ("system", "tools"),
     "alpaca": ("input", "history", "system"),
     "pair": ("system",),
     "text": (),
@@ -59,6 +73,8 @@ class ImportSettings(Settings):
     format: Format = "auto"
     layout: Literal["auto", "messages", "alpaca", "pair", "text", "preference", "feedback", "feedback-messages"] = "auto"
     mapping: Mapping[MapRole, Column] = {}  # what --map says: role -> column of the file
+    tags: Mapping[TagRole, Column] = {}  # keys and roles in the messages of this file: LLaMA-Factory's names, without _tag
+    order: Order = "any"  # of turns; others than these must take turns as LLaMA-Factory wants them
     unit: Column | None = None  # the column that names whom a row belongs to; absent = every distinct content is its own unit
     id_column: Column | None = None
     rows: Annotated[str, AfterValidator(_as_range)] | None = None  # first:last, both included, from 1

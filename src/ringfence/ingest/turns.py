@@ -1,18 +1,21 @@
-"""The turns of a conversation as files write them: OpenAI messages or ShareGPT, content as text or as text parts."""
+"""The turns of a conversation as files write them: OpenAI messages or ShareGPT, content as text or as text parts, calls of tools in either form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ringfence.core.records import ROLES
+from ringfence.ingest.settings import Order, TagRole
 
 Turns = list[tuple[str, str]]  # (role, text)
 
-_SHAREGPT = {"human": "user", "gpt": "assistant", "observation": "tool", "function_call": "assistant", "function": "tool"}
+_CHAT = {role: role for role in ("system", "user", "assistant", "tool")}
+_SHAREGPT = {"human": "user", "gpt": "assistant", "observation": "tool", "function_call": "call", "function": "tool"}
 _DEVELOPER = {"developer": "system"}  # OpenAI's newer word
-_ROLES: dict[str, str] = {**dict(zip(ROLES, ROLES, strict=True)), **_SHAREGPT, **_DEVELOPER}
-_MEANINGFUL = ("tool_calls", "function_call", "weight", "loss_weight")  # would change what is learned, so never dropped in silence
+_ROLES: dict[str, str] = {**_CHAT, **_SHAREGPT, **_DEVELOPER}
+_TAGGED: Mapping[TagRole, str] = {"user": "user", "assistant": "assistant", "observation": "tool", "function": "call", "system": "system"}
+_MEANINGFUL = ("weight", "loss_weight")  # would change what is learned, so never dropped in silence
 
 
 class Refused(Exception):
@@ -33,8 +36,8 @@ def text_of(value: Any) -> str:  # noqa: ANN401  any JSON value
     return value
 
 
-def turns_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
-    """Return role and text of each turn of a list of messages.
+def turns_of(value: Any, tags: Mapping[TagRole, str] | None = None) -> Turns:  # noqa: ANN401  any JSON value
+    """Return role and text of each turn of a list of messages. tags: the names that this file has for keys and roles; without them the usual ones.
 
     Raises: Refused.
     """
@@ -42,17 +45,92 @@ def turns_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
         raise Refused("wrong-type")
     if not value:
         raise Refused("empty")
-    return [_turn(message) for message in value]
+    return [turn for message in value for turn in _turns(message, tags or {})]
 
 
-def _turn(message: Any) -> tuple[str, str]:  # noqa: ANN401  any JSON value
+def refuse_disorder(turns: Sequence[tuple[str, str]], order: Order, *, is_asked: bool = False) -> None:
+    """Return when questions and answers take turns, as LLaMA-Factory wants them: a question or what a tool says, then an answer or a call.
+
+    order: of "openai", what several tools say counts as one turn; of "any", every order will do. is_asked: the last turn is a question.
+
+    Raises: Refused.
+    """
+    if order == "any":
+        return
+    roles = [role for role, _ in turns if role not in ("tools", "system")]
+    if order == "openai":
+        roles = [role for role, before in zip(roles, ["", *roles], strict=False) if not role == before == "tool"]
+    answers = [role in ("assistant", "call") for role in roles]
+    if answers != [bool(place % 2) for place in range(len(answers))] or len(answers) % 2 != is_asked:
+        raise Refused("bad-role")
+
+
+def tools_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
+    """Return what may be called, as the turn before all others; none where a row has no tools. value: a list of schemas, or its JSON.
+
+    Raises: Refused.
+    """
+    found = _parsed(value) if isinstance(value, str) and value.strip() else value
+    if found in (None, "", [], {}):
+        return []
+    if isinstance(found, str) and not found.strip():
+        return []
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list):
+        raise Refused("wrong-type")
+    return [("tools", _told(found))]
+
+
+def _turns(message: Any, tags: Mapping[TagRole, str]) -> Turns:  # noqa: ANN401  any JSON value
     if not isinstance(message, dict) or any(message.get(key) is not None for key in _MEANINGFUL):
         raise Refused("wrong-type")
-    role = message.get("role", message.get("from"))
-    if not isinstance(role, str) or role not in _ROLES:
+    role = message.get(tags["role"]) if "role" in tags else message.get("role", message.get("from"))
+    roles = {name: _TAGGED[key] for key, name in tags.items() if key in _TAGGED} or _ROLES
+    if not isinstance(role, str) or role not in roles:
         raise Refused("bad-role")
-    content = message.get("content", message.get("value"))
-    return _ROLES[role], _joined(content)
+    content = message.get(tags["content"]) if "content" in tags else message.get("content", message.get("value"))
+    calls = message.get("tool_calls") or message.get("function_call")
+    if calls is not None and roles[role] in ("assistant", "call"):
+        said = _joined(content) if content is not None else ""
+        return [*([("assistant", said)] if said.strip() else []), ("call", _told(_calls(calls)))]
+    if calls is not None:
+        raise Refused("wrong-type")
+    text = _joined(content)
+    return [(roles[role], _as_call(text) if roles[role] == "call" else text)]
+
+
+def _calls(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401  any JSON value
+    """Return calls as names and arguments, whether they are OpenAI's or bare."""
+    calls = value if isinstance(value, list) else [value]
+    found = [call.get("function", call) if isinstance(call, dict) else None for call in calls]
+    if not found or not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in found):
+        raise Refused("wrong-type")
+    return [{"name": call["name"], "arguments": _arguments(call.get("arguments", {}))} for call in found if call]
+
+
+def _arguments(value: Any) -> Any:  # noqa: ANN401  any JSON value
+    found = _parsed(value) if isinstance(value, str) else value
+    return value if found is None else found
+
+
+def _as_call(text: str) -> str:
+    """Return a call that is written as JSON in one way; what is no JSON is what the assistant said."""
+    found = _parsed(text)
+    try:
+        return _told(_calls(found))
+    except Refused:
+        return text
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401  any JSON value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _told(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)  # no escapes: identifiers are looked for in it
 
 
 def _joined(content: Any) -> str:  # noqa: ANN401  any JSON value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ringfence.core.records import Record
 from ringfence.ingest.parquet import Say, write_parquet
 from ringfence.ingest.settings import Layout
+
+_NAMES = {"call": "function_call"}  # roles that are read back by another name
 
 Row = dict[str, Any]  # by column; None where the record has nothing for it
 
@@ -24,7 +26,7 @@ def columns(record: Record, layout: Layout) -> Row:
 
 
 def _messages(record: Record) -> Row:
-    return {"messages": _turns(record.roles, record.texts)}
+    return _with_tools("messages", record.roles, record.texts)
 
 
 def _alpaca(record: Record) -> Row:
@@ -49,12 +51,18 @@ def _text(record: Record) -> Row:
 
 def _preference(record: Record) -> Row:
     *asked, chosen, rejected = record.texts
-    prompt = asked[0] if len(asked) == 1 else _turns(record.roles[:-2], asked)
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    row = {"prompt": asked[0]} if len(asked) == 1 else _with_tools("prompt", record.roles[:-2], asked)
+    return {**row, "chosen": chosen, "rejected": rejected}
+
+
+def _with_tools(column: str, roles: Sequence[str], texts: Sequence[str]) -> Row:
+    """Return turns as a column of messages, and what may be called in them as one of its own."""
+    first = int(roles[0] == "tools")
+    return {column: _turns(roles[first:], texts[first:]), "tools": texts[0] if first else None}
 
 
 def _turns(roles: Iterable[str], texts: Iterable[str]) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+    return [{"role": _NAMES.get(role, role), "content": text} for role, text in zip(roles, texts, strict=True)]
 
 
 def _feedback(record: Record) -> Row:
@@ -64,7 +72,7 @@ def _feedback(record: Record) -> Row:
 
 
 def _feedback_messages(record: Record) -> Row:
-    return {"messages": _turns((*record.roles[:-1], "assistant"), record.texts), "label": record.roles[-1] == "liked"}
+    return {**_with_tools("messages", (*record.roles[:-1], "assistant"), record.texts), "label": record.roles[-1] == "liked"}
 
 
 _ROWS: Mapping[Layout, Callable[[Record], Row]] = {

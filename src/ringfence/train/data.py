@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ringfence.core.records import Record
+from ringfence.models.chat import chat_of, speak
 from ringfence.train.settings import TrainSettings
 
 _LEAST = 2  # tokens of a sequence: one to read, one to predict
@@ -173,26 +175,20 @@ def _conversation(
     on_prompt: bool,
     on_history: bool,
 ) -> list[tuple[str, bool]]:
-    """Return a conversation as (text, is learned), in order: questions and answers by turns.
+    """Return a conversation as (text, is learned), in order: questions and answers by turns; nothing where the model's template refuses its roles.
 
     answer: of two answers that people compared, the role of the one to take. on_prompt: questions are learned. on_history: so are answers before the last.
     """
-    end: str = tokenizer.eos_token
-    turns = [
-        {"role": "assistant" if role in (answer, *_JUDGED) else role, "content": _readable(text)}
-        for role, text in zip(record.roles, record.texts, strict=True)
-        if role == answer or role not in _CANDIDATES
-    ]
-    answers = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
+    said = [(role, text) for role, text in zip(record.roles, record.texts, strict=True) if role == answer or role not in _CANDIDATES]
+    roles = ["assistant" if role in (answer, *_JUDGED) else role for role, _ in said]
+    try:
+        text, answers = speak(tokenizer, chat_of(roles, [_readable(text) for _, text in said]))
+    except TemplateError:  # the model's template has no place for these roles: nothing can be learned from them
+        return []
     found, at = [], 0
-    for i in answers:
-        question = tokenizer.apply_chat_template(turns[:i], tokenize=False, add_generation_prompt=True) if i else ""
-        whole: str = tokenizer.apply_chat_template(turns[: i + 1], tokenize=False)
-        stop = (
-            whole.rfind(end) + len(end) if end in whole[len(question) :] else len(whole)
-        )  # what follows the end token is the next question's
-        found.append((whole[at : len(question)], on_prompt))
-        found.append((whole[len(question) : stop], on_history or i == answers[-1]))
+    for start, stop in answers:
+        found.append((text[at:start], on_prompt))
+        found.append((text[start:stop], on_history or stop == answers[-1][1]))
         at = stop
     return found
 

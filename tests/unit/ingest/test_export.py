@@ -44,6 +44,21 @@ LAYOUTS = {
         {"instruction": TEXT, "output": TEXT},
         optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
     ),
+    "messages with tools": st.tuples(st.lists(TURN, max_size=2), st.lists(ANY, min_size=1, max_size=2)).map(
+        lambda drawn: {
+            "messages": [
+                *({"role": role, "content": text} for role, text in [("user", "甲"), *drawn[0]]),
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"function": {"name": "f", "arguments": {"x": text}}} for text in drawn[1]],
+                },
+                {"role": "tool", "content": "丙"},
+                {"role": "assistant", "content": "x"},
+            ],
+            "tools": [{"name": text} for text in drawn[1]],
+        }
+    ),
     "messages": st.lists(TURN, max_size=4).map(
         lambda turns: {
             "messages": [
@@ -66,6 +81,7 @@ def written(records, layout, file_format):
 @given(data=st.data())
 def test_records_come_back_as_they_were(layout, file_format, data):
     rows = data.draw(st.lists(LAYOUTS[layout], min_size=1, max_size=6))
+    layout, *_ = layout.split()
     records, _ = imported(rows, layout=layout)
     named = layout if layout.startswith("feedback") else "auto"  # whether a column called label judges answers, a person must say
     again, figures = imported(written(records, layout, file_format), name=f"x.{file_format}", layout=named)

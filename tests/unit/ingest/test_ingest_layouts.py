@@ -16,9 +16,19 @@ SHAREGPT = [
 ]
 PARTS = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, {"role": "assistant", "content": "c"}]
 
+CALLED = [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "Let me look.", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": "\\u00e9"}'}}]},
+    {"role": "tool", "content": "4"},
+    {"role": "assistant", "content": "4!"},
+]  # fmt: skip
 GOOD = [  # row, settings, layout, kind, (role, text)…, fields left over
     ({"messages": TURNS, "id": 3}, {}, "messages", "messages", [("system", "Be brief."), ("user", "hi"), ("assistant", "hello")], {"id": 3}),
-    ({"conversations": SHAREGPT}, {}, "messages", "messages", [("user", "hi"), ("assistant", "{}"), ("tool", "4"), ("assistant", "4!")], {}),
+    ({"conversations": SHAREGPT}, {}, "messages", "messages", [("user", "hi"), ("call", "{}"), ("tool", "4"), ("assistant", "4!")], {}),
+    ({"messages": CALLED, "tools": [{"name": "f"}]}, {}, "messages", "messages", [("tools", '[{"name": "f"}]'), ("user", "hi"), ("assistant", "Let me look."), ("call", '[{"name": "f", "arguments": {"x": "é"}}]'), ("tool", "4"), ("assistant", "4!")], {}),
+    ({"messages": CALLED[:2], "tools": " "}, {}, "messages", "messages", [("user", "hi"), ("assistant", "Let me look."), ("call", '[{"name": "f", "arguments": {"x": "é"}}]')], {}),
+    ({"messages": TURNS, "tools": None}, {}, "messages", "messages", [("system", "Be brief."), ("user", "hi"), ("assistant", "hello")], {}),
+    ({"prompt": TURNS[:2], "tools": {"name": "f"}, "chosen": "y", "rejected": "n"}, {}, "preference", "preference", [("tools", '[{"name": "f"}]'), ("system", "Be brief."), ("user", "hi"), ("chosen", "y"), ("rejected", "n")], {}),
     ({"messages": PARTS}, {}, "messages", "messages", [("user", "ab"), ("assistant", "c")], {}),
     ({"messages": TURNS[1:], "system": "S"}, {}, "messages", "messages", [("system", "S"), ("user", "hi"), ("assistant", "hello")], {}),
     ({"instruction": "do", "input": "", "output": "done"}, {}, "alpaca", "pair", [("user", "do"), ("assistant", "done")], {}),
@@ -117,6 +127,11 @@ BAD = [  # a good row that fixes the layout, a bad one, the reason
     ({"messages": TURNS}, {"messages": [TURNS[1], {"role": "assistant", "content": None}]}, "missing-text"),
     ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "tool_calls": [{}]}]}, "wrong-type"),
     ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "weight": 0}]}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": [{**TURNS[1], "tool_calls": [{"name": "f"}]}, TURNS[2]]}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "tool_calls": "f"}]}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": TURNS, "tools": "no JSON"}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": TURNS, "tools": 5}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": [{"role": "function_call", "content": "f"}, TURNS[2]]}, "bad-role"),
     ({"messages": TURNS}, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, TURNS[2]]}, "wrong-type"),
     ({"prompt": "p", "completion": "y", "kto_tag": True}, {"prompt": "p", "completion": "y", "kto_tag": "maybe"}, "wrong-type"),
     ({"prompt": "p", "completion": "y", "kto_tag": True}, {"prompt": "p", "completion": " ", "kto_tag": True}, "empty"),

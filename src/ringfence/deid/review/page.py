@@ -51,6 +51,8 @@ _WORDS: Mapping[str, Text] = {
     "user": Text("user", "用户"),
     "assistant": Text("assistant", "助手"),
     "tool": Text("tool", "工具"),
+    "tools": Text("tools", "可用工具"),
+    "call": Text("call of a tool", "工具调用"),
     "text": Text("text", "文本"),
     "chosen": Text("chosen", "选中"),
     "rejected": Text("rejected", "未选"),
