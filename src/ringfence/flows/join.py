@@ -16,14 +16,13 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
 from ringfence.recipe.read import Recipe
-from ringfence.train.settings import Cut, JoinFigures, JoinSettings
+from ringfence.train.settings import WHOLE, Cut, JoinFigures, JoinSettings
 from ringfence.vault.index import read_index, units_together
 from ringfence.workspace.arrow import Arrow, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
 Sources = Mapping[str, tuple[Thing, ...]]  # the sets that a run reads, by role: "set" and "evaluation"
-WHOLE = Cut()
 _LEAST = 2  # units: one to learn from and one to evaluate
 _LONGEST = 64  # characters of a name
 

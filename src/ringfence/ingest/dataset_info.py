@@ -129,22 +129,31 @@ def source_of(folder: Path, name: str, entry: Mapping[str, Any], *, skip_bad: bo
 
 
 def _problem(entry: Mapping[str, Any]) -> str | None:
-    columns, tags = entry.get("columns", {}), entry.get("tags", {})
-    if not isinstance(entry.get("file_name"), str):
-        return t("it names no file_name", "没有 file_name")
-    if entry.get("formatting", "alpaca") not in ("alpaca", *_TAKES_TURNS):
-        return t("formatting is alpaca, sharegpt or openai", "formatting 须为 alpaca、sharegpt 或 openai")
+    columns, tags, formatting = entry.get("columns", {}), entry.get("tags", {}), entry.get("formatting", "alpaca")
     if not all(isinstance(one, dict) and all(isinstance(value, str) for value in one.values()) for one in (columns, tags)):
         return t("columns and tags are objects of names", "columns 与 tags 须为由名称构成的对象")
-    if media := next((key for key in _MEDIA if key in columns), None):
-        return t("it has {what}; only text is learned", "它含有 {what}；只学习文本", what=media)
-    if "tools" in columns and entry.get("formatting", "alpaca") == "alpaca":
-        return t("tools stand beside conversations: sharegpt or openai", "tools 只能与对话格式（sharegpt 或 openai）一起使用")
-    if entry.get("split", "train") != "train" or entry.get("subset") or entry.get("folder"):
-        return t("a file has no other split, subset or folder", "文件没有其他 split、subset 或 folder")
-    if entry.get("num_samples") is not None:
-        return t("num_samples draws rows at random; write max_samples in the recipe", "num_samples 随机抽取行；请在配方中写 max_samples")
-    return None
+    media = next((key for key in _MEDIA if key in columns), None)
+    problems = (
+        (not isinstance(entry.get("file_name"), str), t("it names no file_name", "没有 file_name")),
+        (
+            formatting not in ("alpaca", *_TAKES_TURNS),
+            t("formatting is alpaca, sharegpt or openai", "formatting 须为 alpaca、sharegpt 或 openai"),
+        ),
+        (media is not None, t("it has {what}; only text is learned", "它含有 {what}；只学习文本", what=media)),
+        (
+            "tools" in columns and formatting == "alpaca",
+            t("tools stand beside conversations: sharegpt or openai", "tools 只能与对话格式（sharegpt 或 openai）一起使用"),
+        ),
+        (
+            entry.get("split", "train") != "train" or entry.get("subset") or entry.get("folder"),
+            t("a file has no other split, subset or folder", "文件没有其他 split、subset 或 folder"),
+        ),
+        (
+            entry.get("num_samples") is not None,
+            t("num_samples draws rows at random; write max_samples in the recipe", "num_samples 随机抽取行；请在配方中写 max_samples"),
+        ),
+    )
+    return next((problem for is_wrong, problem in problems if is_wrong), None)
 
 
 def _layout(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -87,8 +88,26 @@ def render(tokenizer: Any, chat: Chat, *, prompts: bool = False) -> str:  # noqa
         is_told = bool(turns) and turns[0]["role"] == "system"
         first = {"role": "system", "content": f"{turns[0]['content']}\n\n{told}" if is_told else told}
         turns = [first, *turns[is_told:]]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompts, **more)
-    return text
+    return _written(tokenizer, turns, prompts=prompts, **more)
+
+
+def _written(tokenizer: Any, turns: list[Turn], *, prompts: bool, **more: Any) -> str:  # noqa: ANN401
+    """Return what the template makes of turns. Some want the arguments of a call as an object, some as its JSON."""
+    for said in (turns, [_with_json(turn) for turn in turns]):
+        try:
+            text: str = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=prompts, **more)
+        except TypeError:  # of the template's own arithmetic
+            continue
+        return text
+    raise TemplateError("a turn that it cannot write")
+
+
+def _with_json(turn: Turn) -> Turn:
+    if "tool_calls" not in turn:
+        return turn
+    calls = [one["function"] for one in turn["tool_calls"]]
+    told = [{**call, "arguments": json.dumps(call["arguments"], ensure_ascii=False)} for call in calls]
+    return {**turn, "tool_calls": [{"type": "function", "function": call} for call in told]}
 
 
 def speak(tokenizer: Any, chat: Chat) -> Spoken:  # noqa: ANN401
@@ -114,7 +133,7 @@ def speak(tokenizer: Any, chat: Chat) -> Spoken:  # noqa: ANN401
             answers.append(_found(tokenizer, chat, i, text=text, question=question))
     if not all(_is_written(chat.turns[i], text[start:stop]) for i, (start, stop) in zip(places, answers, strict=True)):
         raise TemplateError("an answer that is not written")
-    if any(stop > start for (_, stop), (start, _) in zip(answers, answers[1:], strict=False)):
+    if any(stop > start for (_, stop), (start, _) in pairwise(answers)):
         raise TemplateError("answers that overlap")
     return Spoken(text, answers)
 

@@ -20,7 +20,7 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment
-from ringfence.train.settings import Cut, RuntimeHints, TrainOrder, TrainSettings
+from ringfence.train.settings import WHOLE, Cut, RuntimeHints, TrainOrder, TrainSettings
 
 B = TypeVar("B", bound=Settings)
 
@@ -75,7 +75,7 @@ class Recipe:
     privacy: PrivacySettings | None = None
     audit: AuditSettings | None = None
     release: ReleaseRules | None = None
-    cut: Cut = Cut()
+    cut: Cut = WHOLE
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -277,7 +277,7 @@ def _cut(document: Mapping[str, Any]) -> Cut:
         )
     if document.get("val_size") and document.get("eval_dataset"):
         raise BadValue(key="val_size", problem=t("name eval_dataset or val_size, not both", "eval_dataset 与 val_size 只能写一个"))
-    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0), "seed": document.get("seed", Cut().seed)}
+    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0), "seed": document.get("seed", WHOLE.seed)}
     try:
         return Cut.model_validate(found)
     except ValidationError as cause:

@@ -50,8 +50,7 @@ def placed(sources: Sequence[SetReader], cut: Cut) -> Iterator[tuple[Record, int
     Raises: ObjectBroken.
     """
     for source, of_rows in zip(sources, places([one.index for one in sources], cut), strict=True):
-        for record, place in zip(source.rows(0, len(of_rows)), of_rows.tolist(), strict=True):
-            yield record, place
+        yield from zip(source.rows(0, len(of_rows)), of_rows.tolist(), strict=True)
 
 
 def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:

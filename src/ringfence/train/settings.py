@@ -63,11 +63,14 @@ class Cut(Settings):
         return self
 
 
+WHOLE = Cut()
+
+
 class JoinSettings(Settings):
     """What `join.v1` is told: the sets that become one, by the names that people gave them, and what is taken of them."""
 
     names: Annotated[tuple[Name, ...], Field(min_length=1)]
-    cut: Cut = Cut()
+    cut: Cut = WHOLE
 
 
 class JoinFigures(Figures):
@@ -212,7 +215,7 @@ class PriceOrder(TrainOrder):
     """A run to be priced: `to_plant` canaries are not in its set yet."""
 
     to_plant: Annotated[int, Field(ge=0, le=1 << 20)] = 0
-    cut: Cut = Cut()  # nor are its sets joined and cut
+    cut: Cut = WHOLE  # nor are its sets joined and cut
 
 
 class TrainFigures(Figures):

@@ -22,7 +22,7 @@ from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, p
 from ringfence.train.join import placed
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
-from ringfence.train.settings import Cut, PriceOrder, TrainOrder
+from ringfence.train.settings import WHOLE, PriceOrder, TrainOrder
 from ringfence.train.team import Team, assembled
 from ringfence.train.trainer import Trainer
 from ringfence.train.usage import age
@@ -131,7 +131,7 @@ def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     settings = child.order.settings.train
     if role == "evaluation" and not settings.eval:
         return Corpus([], 0, 0)
-    cut = child.order.settings.cut if isinstance(child.order.settings, PriceOrder) else Cut()
+    cut = child.order.settings.cut if isinstance(child.order.settings, PriceOrder) else WHOLE
     is_held_out = role == "evaluation" and bool(cut.held_out)
     slots = [child.order.inputs[one] for one in roles("set" if is_held_out else role, child.order.inputs)]
     objective = OBJECTIVES.create(settings.objective, settings=settings)
