@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.context import advise, auditor_opening, clock, emit, options, progress, say, table
-from ringfence.cli.training import announcing, note_before
+from ringfence.cli.training import announcing, bring_sets, note_before
 from ringfence.cli.words import columns, padded
 from ringfence.core.bounds import epsilon_told
 from ringfence.core.errors import BadArgument, Interrupted
@@ -83,6 +83,7 @@ def compare(space: Workspace, wanted: Asked, *, dry_run: bool = False, announce:
     """Lay a sweep out, carry it out with a bar a run, and print what the runs showed."""
     from ringfence.flows.sweep import carry_out, lay_out, prices, write_page
 
+    bring_sets(space, wanted.sweep.variants[0].recipe, dry_run=dry_run)
     note_before(space, wanted.sweep.variants[0].recipe)
     planned = lay_out(space, wanted.sweep)
     if dry_run:

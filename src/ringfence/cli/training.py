@@ -42,6 +42,7 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
 
     started = announcing(announce)
     if plan is not None:
+        bring_sets(space, plan)
         note_before(space, plan)
     with progress(t("train", "训练")) as bar:
         if again is not None:
@@ -67,6 +68,26 @@ def announcing(announce: int | None) -> Callable[[str], None]:
             print(line, file=sys.stderr, flush=True)
 
     return started
+
+
+def bring_sets(space: Workspace, plan: Recipe, *, dry_run: bool = False) -> None:
+    """Import the sets that a recipe names and only `dataset_info.json` knows, and say so; a dry run refuses them, as it writes nothing."""
+    from ringfence.flows.lookup import bring_in, refuse_absent
+
+    if dry_run:
+        refuse_absent(space, plan)
+        return
+    with progress(t("import", "导入")) as bar:
+        for brought in bring_in(space, plan, show=bar):
+            line = t(
+                "✔ {name}@sealed  {rows} rows of {path}",
+                "✔ {name}@sealed  {path} 的 {rows} 行",
+                name=brought.name,
+                rows=brought.figures.rows,
+                path=brought.path,
+            )
+            if not options().quiet:
+                print(line, file=sys.stderr, flush=True)
 
 
 def note_before(space: Workspace, plan: Recipe) -> None:
@@ -158,6 +179,7 @@ def foretell(space: Workspace, plan: Recipe) -> None:
     """Price a run with a bar, and print what it would cost and write."""
     from ringfence.flows.train import price
 
+    bring_sets(space, plan, dry_run=True)
     note_before(space, plan)
     if not options().quiet:
         print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from ringfence.workspace.arrow import Arrow, Committed, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import State
 
+FILE_DIGEST = "file"  # in a set's account: the SHA-256 of the file that it was imported from
+
 
 def import_file(
     space: Workspace,
@@ -36,8 +39,8 @@ def import_file(
 ) -> tuple[Committed, ImportFigures]:
     """Seal the rows of a file as the set `name` and return what was made.
 
-    The units of the set's privacy budget are kept in an object of their own, which deleting the set will leave; where an earlier import had some of
-    them, the budget is the same one.
+    The units of the set's privacy budget are kept in an object of their own, which deleting the set will leave, with the file's digest; where an earlier
+    import had some of them, the budget is the same one.
 
     Raises: FileUnreadable, every IngestError, SandboxError.
     """
@@ -56,12 +59,14 @@ def import_file(
             tier=tier_for(space.policy(), label),
         )
         done = _start(work, show)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
         after = path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
         slot, key = arrow.output("set")
         slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
-        kept = _account(read_index(slot, key))
+        kept = {**_account(read_index(slot, key)), FILE_DIGEST: digest}
         arrow.add("account", Plan("account", "account"), kept)
         return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, kept)), done.figures
 

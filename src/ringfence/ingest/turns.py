@@ -70,10 +70,10 @@ def tools_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
 
     Raises: Refused.
     """
-    found = _parsed(value) if isinstance(value, str) and value.strip() else value
-    if found in (None, "", [], {}):
+    if value is None or (isinstance(value, str) and not value.strip()):
         return []
-    if isinstance(found, str) and not found.strip():
+    found = _parsed(value) if isinstance(value, str) else value
+    if found in ([], {}):
         return []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list):

@@ -36,7 +36,6 @@ _NOTED: Mapping[str, Text] = {
     "overwrite_cache": Text("there is no cache on disk", "磁盘上没有缓存"),
     "cache_dir": Text("there is no cache on disk", "磁盘上没有缓存"),
     "template": Text("the chat template comes from the model's tokenizer", "对话模板取自模型的分词器"),
-    "dataset_dir": Text("sets are looked up in the workspace", "数据集在工作区中查找"),
     "preprocessing_num_workers": Text("rows are tokenised in the sandbox", "在沙箱中分词"),
     "dataloader_num_workers": Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取"),
     "per_device_eval_batch_size": Text("evaluation uses the training batch", "评估使用训练的批大小"),
@@ -94,11 +93,16 @@ _FOUND = Text(
     "a private run that names neither learns by sgd; sgd without a rate takes one that its noise bears",
     "两者都未写的隐私运行以 sgd 学习；未写学习率的 sgd 取其噪声所能承受者",
 )
+_FOLDER = Text(
+    "names that the workspace does not know are looked up in its dataset_info.json, and their files are imported",
+    "工作区中没有的名称会在其 dataset_info.json 中查找，并导入相应文件",
+)
 _SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
 
 KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
     **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
+    "dataset_dir": KeyRule("used", _FOLDER),
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},

@@ -76,6 +76,7 @@ class Recipe:
     audit: AuditSettings | None = None
     release: ReleaseRules | None = None
     cut: Cut = WHOLE
+    dataset_dir: str | None = None  # the folder of a dataset_info.json
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -258,7 +259,23 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release, cut)
+    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release, cut, _dataset_dir(document))
+
+
+def _dataset_dir(document: Mapping[str, Any]) -> str | None:
+    """Return the folder in which the names of sets are looked up beside the workspace; None where the recipe leaves it empty.
+
+    Raises: BadValue.
+    """
+    folder = document.get("dataset_dir", "data")
+    if not isinstance(folder, str):
+        raise BadValue(key="dataset_dir", problem=t("write the path of a folder", "请写文件夹路径"))
+    if folder == "ONLINE" or folder.startswith("REMOTE:"):
+        raise BadValue(
+            key="dataset_dir",
+            problem=t("nothing is fetched from elsewhere; write the path of a folder", "不会从别处获取数据；请写文件夹路径"),
+        )
+    return folder or None
 
 
 def _cut(document: Mapping[str, Any]) -> Cut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,10 +21,12 @@ def register(app: typer.Typer) -> None:
             "Seal the rows of a file (JSON, JSON Lines, CSV, Parquet, text) as a set.\n\n"
             "Examples:\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
             "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
+            "  ringfence import data/dataset_info.json --entry alpaca_en_demo\n\n"
             "Any refused row refuses the import; --skip-bad imports the others, on record.",
             "把文件（JSON、JSON Lines、CSV、Parquet、文本）的各行封存为数据集。\n\n"
             "示例：\n\n  ringfence import notes.jsonl --name clinic --unit patient_id\n\n"
             "  ringfence import qa.json --map prompt=QUESTION,completion=LONG_ANSWER --rows 1:300\n\n"
+            "  ringfence import data/dataset_info.json --entry alpaca_en_demo\n\n"
             "任何一行被拒绝都会拒绝整个导入；--skip-bad 会导入其余的行，并留下记录。",
         ),
     )(import_)
@@ -32,6 +34,16 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=t("File to import.", "要导入的文件。"))],
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            "--entry",
+            metavar="NAME",
+            help=t(
+                "FILE is a dataset_info.json: import what NAME stands for in it.", "FILE 是 dataset_info.json：导入其中 NAME 所指的文件。"
+            ),
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help=t("Name of the set (default: the file's).", "数据集名称（默认取文件名）。"))
     ] = None,
@@ -69,19 +81,21 @@ def import_(
     from ringfence.flows.units import hindrance, sharing, unit_told
     from ringfence.ingest.settings import ImportSettings
 
-    chosen = name_of(name or file.stem, "import")
-    wanted = settings(
-        ImportSettings,
-        "import",
-        source=f"{chosen}{file.suffix}",  # not the file's own name: settings stand in signed statements
-        format=format_,
-        layout=layout,
-        mapping=pairs(mapping, "import"),
-        unit=unit,
-        id_column=id_column,
-        rows=rows,
-        skip_bad=skip_bad,
-    )
+    chosen = name_of(name or entry or file.stem, "import")
+    described: dict[str, Any] = {}
+    if entry is not None:
+        file, described = _entry_of(file, entry)
+    asked = {
+        "source": f"{chosen}{file.suffix}",  # not the file's own name: settings stand in signed statements
+        "format": None if format_ == "auto" else format_,
+        "layout": None if layout == "auto" else layout,
+        "mapping": pairs(mapping, "import") or None,
+        "unit": unit,
+        "id_column": id_column,
+        "rows": rows,
+        "skip_bad": skip_bad,
+    }
+    wanted = settings(ImportSettings, "import", **described | {key: value for key, value in asked.items() if value is not None})
     space = workspace()
     with progress(t("import", "导入")) as bar:
         committed, figures = import_file(
@@ -128,3 +142,20 @@ def import_(
         show,
     )
     advise(f"ringfence scan {chosen}")
+
+
+def _entry_of(file: Path, entry: str) -> tuple[Path, dict[str, Any]]:
+    """Return the file that an entry of a dataset_info.json names, and how it is to be imported."""
+    from ringfence.core.errors import BadArgument
+    from ringfence.ingest.dataset_info import FILE, entries, source_of
+
+    known = entries(file.parent) if file.name == FILE else {}
+    if entry not in known:
+        problem = (
+            t("{file} has no such entry", "{file} 中没有该条目", file=file)
+            if known
+            else t("it belongs to a file called {name}", "它只用于名为 {name} 的文件", name=FILE)
+        )
+        raise BadArgument(option=f"--entry {entry}", problem=problem, verb="import")
+    found = source_of(file.parent, entry, known[entry])
+    return found.path, found.settings.model_dump(exclude_defaults=True)

@@ -1,0 +1,126 @@
+"""The sets that a recipe names and the workspace does not have: files that LLaMA-Factory's `dataset_info.json` describes, imported by it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from ringfence.core.errors import BadValue, UnknownName
+from ringfence.core.order import Progress
+from ringfence.core.settings import Name
+from ringfence.core.text import t
+from ringfence.flows.import_ import FILE_DIGEST, import_file
+from ringfence.ingest.dataset_info import FILE, Source, entries, source_of
+from ringfence.ingest.settings import ImportFigures
+from ringfence.recipe.read import Recipe
+from ringfence.vault.files import file_names, read_file
+from ringfence.workspace.arrow import Committed
+from ringfence.workspace.space import Workspace
+from ringfence.workspace.state import Thing
+
+
+class Brought(NamedTuple):
+    """A set that was imported because a recipe names it."""
+
+    name: str
+    path: Path
+    committed: Committed
+    figures: ImportFigures
+
+
+def bring_in(space: Workspace, recipe: Recipe, *, show: Callable[[Progress], None] = lambda _: None) -> Iterator[Brought]:
+    """Import what a recipe names and only `dataset_info.json` knows, and yield each set as it is made.
+
+    Nothing is imported before all names are found in one place alone: a set of the workspace that has the name of an entry must come from the entry's own
+    file, or nobody could tell what is trained on.
+
+    Raises: BadDatasetInfo, BadValue, every error of an import.
+    """
+    for name, source in absent(space, recipe).items():
+        committed, figures = import_file(space, source.path, name=name, settings=source.settings, show=show)
+        yield Brought(name, source.path, committed, figures)
+
+
+def absent(space: Workspace, recipe: Recipe) -> dict[str, Source]:
+    """Return the sets that a recipe names and only `dataset_info.json` knows, by name.
+
+    Raises: BadDatasetInfo, BadValue.
+    """
+    if not recipe.dataset_dir:
+        return {}
+    folder = Path(recipe.dataset_dir)
+    known = entries(folder)
+    found: dict[str, Source] = {}
+    for key, names in (("dataset", recipe.datasets), ("eval_dataset", recipe.eval_datasets)):
+        for name in names:
+            thing = _in_workspace(space, name)
+            if name not in known or "@" in name:  # who names a stage means the workspace
+                continue
+            if thing is None:
+                _refuse_unnamable(name, folder)
+                found[name] = source_of(folder, name, known[name])
+            elif not _is_of(space, thing, folder, name, known[name]):
+                problem = t(
+                    "{name} stands in the workspace and, with another file, in {path}; write {name}@{stage} for the one in the workspace, or rename one of them",
+                    "{name} 既在工作区中，又以另一个文件出现在 {path} 中；要用工作区中的请写 {name}@{stage}，或重命名其一",
+                    name=name,
+                    path=folder / FILE,
+                    stage=thing.made.stage,
+                )
+                raise BadValue(key=key, problem=problem)
+    return found
+
+
+def refuse_absent(space: Workspace, recipe: Recipe) -> None:
+    """Return when the workspace has all sets of a recipe: what writes nothing imports nothing.
+
+    Raises: BadDatasetInfo, BadValue.
+    """
+    if found := absent(space, recipe):
+        name = next(iter(found))
+        command = f"ringfence import {Path(recipe.dataset_dir or '') / FILE} --entry {name}"
+        problem = t(
+            "{name} is not imported yet: {command}; training does so by itself",
+            "{name} 尚未导入：{command}；训练时会自动导入",
+            name=name,
+            command=command,
+        )
+        raise BadValue(key="dataset", problem=problem)
+
+
+def _in_workspace(space: Workspace, name: str) -> Thing | None:
+    try:
+        return space.state.resolve(name)
+    except UnknownName:
+        return None
+
+
+def _refuse_unnamable(name: str, folder: Path) -> None:
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        problem = t(
+            "{name} of {path} is no name of a set here; import its file under another one",
+            "{path} 中的 {name} 不能作为数据集名称；请以其他名称导入其文件",
+            name=name,
+            path=folder / FILE,
+        )
+        raise BadValue(key="dataset", problem=problem) from None
+
+
+def _is_of(space: Workspace, thing: Thing, folder: Path, name: str, entry: dict[str, object]) -> bool:
+    """Return whether a set was imported from the very file of an entry, whatever was done to it since."""
+    account = space.state.accounts.of_set.get(thing.origin)
+    if account is None or account not in space.state.things:
+        return False
+    slot = space.input(space.state.things[account]).slot
+    key = space.keys.data_key(slot.slot)
+    if FILE_DIGEST not in file_names(slot, key):
+        return False
+    path = source_of(folder, name, entry).path
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest() == read_file(slot, key, FILE_DIGEST)
