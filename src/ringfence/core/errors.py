@@ -1223,8 +1223,8 @@ class ModelUnknown(ModelError):
     code, http_status, exit_code = "RF-MODEL-002", 404, 2
     what = Text("no base model is called {name}", "没有名为 {name} 的基础模型")
     remedy = Text(
-        "known: {known}; register one with ringfence model import PATH --name NAME",
-        "已有：{known}；用 ringfence model import PATH --name NAME 登记",
+        "known: {known}; nothing is downloaded: register a folder with ringfence model import PATH --name NAME --alias {name}",
+        "已有：{known}；不会下载任何模型：请用 ringfence model import PATH --name NAME --alias {name} 登记文件夹",
     )
 
 

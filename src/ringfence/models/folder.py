@@ -54,6 +54,20 @@ class ModelFolder(NamedTuple):
         """Return what the model is for: training and answering, or finding names."""
         return "tagger" if self.config["model_type"] in TAGGERS else "decoder"
 
+    def chat_template(self) -> str:
+        """Return the chat template of the tokeniser; "" where it has none.
+
+        Raises: UnsafeFile.
+        """
+        if "chat_template.jinja" in self.names:
+            path = self.path / "chat_template.jinja"
+            return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
+        config = _read_json(self.path / "tokenizer_config.json") if "tokenizer_config.json" in self.names else {}
+        found = config.get("chat_template", "")
+        if isinstance(found, list):  # several, each with its name
+            found = next((one.get("template") for one in found if isinstance(one, dict) and one.get("name") == "default"), "")
+        return found if isinstance(found, str) else ""
+
     @property
     def parameters(self) -> int:
         """Return the number of weights."""

