@@ -121,11 +121,11 @@ def register(
             "a model's name is up to 64 letters, digits, dots, hyphens and underscores", "模型名称至多 64 个字母、数字、点、连字符或下划线"
         )
         raise ModelUnsupported(problem=shape)
-    if bad := next((alias for alias in aliases if not _ALIAS.fullmatch(alias)), None):
+    if bad := [alias for alias in aliases if not _ALIAS.fullmatch(alias)]:
         shape = t(
             "{alias}: an alias is up to 128 letters, digits, dots, hyphens, underscores and slashes",
             "{alias}：别名至多 128 个字母、数字、点、连字符、下划线与斜杠",
-            alias=bad,
+            alias=bad[0],
         )
         raise ModelUnsupported(problem=shape)
     found = check_folder(folder)
