@@ -1,15 +1,13 @@
 """The sets of a dataset_info.json against LLaMA-Factory's own loader: how many rows, their tokens, and which of these are learned.
 
-Both sides write ChatML with one tokeniser, and the set of tools as Qwen2.5 is told of them. Two differences are evened out: LLaMA-Factory also learns the
-line break after an answer's end token, which here belongs to the next question and is left out after the last answer; and it writes a bare schema of a tool
-as OpenAI's {"type": "function", "function": ...}, where here the template gets what the row has.
+Both sides write ChatML with one tokeniser, and the set of tools as Qwen2.5 is told of them. One difference is evened out: LLaMA-Factory also learns the
+line break after an answer's end token, which here belongs to the next question and is left out after the last answer.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,14 +44,6 @@ def records_of(name):
     path, settings = source_of(SETS, name, entries(SETS)[name], skip_bad=True)
     given = settings.model_dump(exclude={"source"}, exclude_defaults=True)
     return imported(path.read_bytes(), name=path.name, **given)[0]
-
-
-def wrapped(record):
-    """Return a record whose tools are written as OpenAI's."""
-    if record.roles[0] != "tools":
-        return record
-    tools = [tool if "function" in tool else {"type": "function", "function": tool} for tool in json.loads(record.texts[0])]
-    return replace(record, texts=(json.dumps(tools, ensure_ascii=False), *record.texts[1:]))
 
 
 def ours(record, tokenizer):
@@ -93,7 +83,7 @@ def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_p
         counts[name] = (len(records), len(theirs[name]))
         reading = qwen if name == TOOLS else tokenizer
         pairs = zip(records, theirs[name], strict=False)
-        apart[name] = [at for at, (record, row) in enumerate(pairs) if ours(wrapped(record), reading) != as_ours(row, tokenizer)]
+        apart[name] = [at for at, (record, row) in enumerate(pairs) if ours(record, reading) != as_ours(row, tokenizer)]
     rows = ", ".join(f"{name} {mine}" for name, (mine, _) in counts.items())
     say(f"rows: {rows}; {time.monotonic() - began:.0f} s")
     assert {name: mine for name, (mine, _) in counts.items()} == {name: other for name, (_, other) in counts.items()}

@@ -39,7 +39,7 @@ def chat_of(roles: Sequence[str], texts: Sequence[str]) -> Chat:
     turns: list[Turn] = []
     for role, text in zip(roles, texts, strict=True):
         if role == "tools" and isinstance(found := _json(text), list):
-            tools = found
+            tools = [_schema(one) for one in found]
         elif role == "tools":
             turns.append({"role": "system", "content": text})
         elif role == "call" and (calls := _calls(text)):
@@ -60,6 +60,11 @@ def _json(text: str) -> Any:  # noqa: ANN401  any JSON value
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _schema(tool: Any) -> Any:  # noqa: ANN401  any JSON value
+    """Return a tool in OpenAI's form, as templates expect it; many files leave out what stands around the function."""
+    return {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool
 
 
 def _calls(text: str) -> list[Turn]:

@@ -24,35 +24,120 @@ class KeyRule:
 
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
-    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps "
-    "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon max_samples val_size weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 gradient_checkpointing disable_gradient_checkpointing "
+    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
+    "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
+    "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
     "layers_to_transform lora_freeze_a use_rslora use_dora loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
 ).split()
 
-_NOTED: Mapping[str, Text] = {
-    "trust_remote_code": Text("never executed: ringfence loads no code from a model", "从不执行：ringfence 不加载模型中的代码"),
-    "output_dir": Text("outputs go into the vault", "产出存入保险库"),
-    "overwrite_output_dir": Text("objects in the vault are never overwritten", "保险库中的对象从不被覆盖"),
-    "overwrite_cache": Text("there is no cache on disk", "磁盘上没有缓存"),
-    "cache_dir": Text("there is no cache on disk", "磁盘上没有缓存"),
-    "preprocessing_num_workers": Text("rows are tokenised in the sandbox", "在沙箱中分词"),
-    "dataloader_num_workers": Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取"),
-    "per_device_eval_batch_size": Text("evaluation uses the training batch", "评估使用训练的批大小"),
-    "plot_loss": Text("ringfence run show prints the losses", "ringfence run show 会显示损失"),
-    "ddp_timeout": Text("ringfence watches the processes of a run itself", "ringfence 自行监视运行的各个进程"),
-    "flash_attn": Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"),
-    "use_unsloth": Text("ringfence has its own loop", "ringfence 使用自己的训练循环"),
-    "enable_liger_kernel": Text("the head is chunked already", "输出层已分块计算"),
-    "use_kt": Text("ringfence has its own loop", "ringfence 使用自己的训练循环"),
-    "save_total_limit": Text("the last checkpoint is kept while a run is open", "运行期间保留最后一个检查点"),
-    "save_only_model": Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"),
-    "logging_dir": Text("figures stay in the vault", "数据留在保险库中"),
-    "include_num_input_tokens_seen": Text("tokens are always counted", "总是统计词元数"),
-    "print_param_status": Text("ringfence run show prints the parameters", "ringfence run show 会显示参数"),
-    "report_to": Text("figures stay in the vault", "数据留在保险库中"),
-    "run_name": Text("runs are named by their id", "运行以编号命名"),
+_VAULT = Text("figures stay in the vault", "数据留在保险库中")
+_CACHE = Text("there is no cache on disk", "磁盘上没有缓存")
+_SANDBOX = Text("rows are read in the sandbox by one process", "在沙箱中由单个进程读取")
+_LOOP = Text("ringfence has its own loop", "ringfence 使用自己的训练循环")
+_SHARED = Text(
+    "ringfence starts and watches the processes of a run itself: train --processes",
+    "ringfence 自行启动并监视运行的各个进程：train --processes",
+)
+_TEXT_ONLY = Text("only text is learned", "只学习文本")
+_ANSWERING = Text("it is about answers, not about training: ringfence serve and chat", "它关乎回答而非训练：ringfence serve 与 chat")
+_EVALUATING = Text("held-out rows are read in one way, and their loss is one figure", "留出行只以一种方式读取，其损失是一个数")
+_SPOKEN = Text("ringfence --quiet and --json decide what is printed", "打印内容由 ringfence --quiet 与 --json 决定")
+_PRECISION = Text("the precision is that of bf16, and of the device", "精度由 bf16 与设备决定")
+_MEASURED = Text("time and memory are always measured", "总是测量时间与内存")
+
+_NOTED: Mapping[Text, str] = {  # why: keys
+    Text("never executed: ringfence loads no code from a model", "从不执行：ringfence 不加载模型中的代码"): "trust_remote_code",
+    Text("outputs go into the vault", "产出存入保险库"): "output_dir",
+    Text("objects in the vault are never overwritten", "保险库中的对象从不被覆盖"): "overwrite_output_dir",
+    _CACHE: "overwrite_cache cache_dir",
+    Text("rows are tokenised in the sandbox", "在沙箱中分词"): (
+        "preprocessing_num_workers preprocessing_batch_size streaming buffer_size use_fast_tokenizer data_shared_file_system"
+    ),
+    _SANDBOX: (
+        "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context "
+        "dataloader_in_order remove_unused_columns label_names accelerator_config ignore_data_skip"
+    ),
+    Text("evaluation uses the training batch", "评估使用训练的批大小"): "per_device_eval_batch_size",
+    _EVALUATING: (
+        "eval_on_each_dataset prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics "
+        "batch_eval_metrics bf16_full_eval fp16_full_eval sortish_sampler"
+    ),
+    Text("ringfence run show prints the losses", "ringfence run show 会显示损失"): "plot_loss",
+    _SHARED: (
+        "ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend deepspeed fsdp fsdp_config "
+        "parallelism_config local_rank master_addr master_port ray_num_workers ray_init_kwargs log_on_each_node save_on_each_node "
+        "average_tokens_across_devices low_cpu_mem_usage device_map offload_folder quantization_device_map"
+    ),
+    Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"): "flash_attn",
+    _LOOP: (
+        "use_unsloth use_unsloth_gc use_kt kt_cpu_activation kt_config kt_weight_path kt_non_expert_weight_path kt_expert_checkpoint_path "
+        "kt_use_lora_experts kt_lora_expert_num kt_lora_expert_intermediate_size use_v1_kernels use_reentrant_gc gradient_checkpointing_kwargs "
+        "activation_checkpointing_kwargs torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps use_cache use_kv_cache "
+        "full_determinism auto_find_batch_size enable_jit_checkpoint restore_callback_states_from_checkpoint"
+    ),
+    Text("the head is chunked already", "输出层已分块计算"): "enable_liger_kernel use_liger_kernel liger_kernel_config",
+    Text("micro batches are of like length already", "微批中各行长度已相近"): "group_by_length length_column_name train_sampling_strategy",
+    Text("the last checkpoint is kept while a run is open", "运行期间保留最后一个检查点"): "save_total_limit",
+    Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"): "save_only_model",
+    _VAULT: "logging_dir report_to plot_dir run_name",
+    Text(
+        "tokens are always counted", "总是统计词元数"
+    ): "include_num_input_tokens_seen include_tokens_per_second include_effective_tokens_per_second",
+    Text("ringfence run show prints the parameters", "ringfence run show 会显示参数"): "print_param_status",
+    _SPOKEN: "logging_strategy logging_first_step logging_nan_inf_filter log_level log_level_replica disable_tqdm debug",
+    _MEASURED: (
+        "skip_memory_metrics enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps profiler_active_steps profiler_repeat "
+        "profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules"
+    ),
+    _PRECISION: "tf32 upcast_layernorm upcast_lmhead_output compute_dtype infer_dtype pure_bf16",
+    Text("padding is never learned", "从不学习填充"): "ignore_pad_token_for_loss",
+    Text("what the model's template keeps of earlier thoughts is kept", "保留模型模板所保留的先前思考"): "preserve_thinking",
+    Text("calls of tools are written by the model's own template", "工具调用按模型自己的模板书写"): "tool_format",
+    _TEXT_ONLY: (
+        "media_dir image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches video_max_pixels video_min_pixels video_fps video_maxlen "
+        "use_audio_in_video audio_sampling_rate freeze_vision_tower freeze_multi_modal_projector freeze_language_model"
+    ),
+    _ANSWERING: (
+        "do_sample temperature top_p top_k num_beams max_length max_new_tokens repetition_penalty length_penalty skip_special_tokens eval_num_beams "
+        "generation_max_length generation_num_beams generation_config infer_backend vllm_maxlen vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank "
+        "vllm_config sglang_maxlen sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend"
+    ),
 }
 
+_OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
+    "quantization_bit": "quantization_method quantization_type double_quantization",
+    "pissa_init": "pissa_iter pissa_convert",
+    "finetuning_type: oft": "oft_rank oft_block_size oft_target module_dropout",
+    "finetuning_type: freeze": "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules",
+    "use_galore": "galore_rank galore_target galore_update_interval galore_scale galore_proj_type galore_layerwise",
+    "use_apollo": (
+        "apollo_rank apollo_target apollo_update_interval apollo_scale apollo_proj apollo_proj_type apollo_scale_type apollo_layerwise "
+        "apollo_scale_front"
+    ),
+    "use_badam": "badam_mode badam_start_block badam_switch_mode badam_switch_interval badam_update_ratio badam_mask_mode badam_verbose",
+    "use_asft_loss": "asft_alpha",
+    "use_eaft_loss": "eaft_alpha",
+    "loraplus_lr_ratio": "loraplus_lr_embedding",
+    "stage: ppo": (
+        "ppo_buffer_size ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model reward_model_adapters "
+        "reward_model_quantization_bit reward_model_type"
+    ),
+    "ref_model": "ref_model_adapters ref_model_quantization_bit",
+    "mix_strategy": "interleave_probs",
+    "use_swanlab": (
+        "swanlab_project swanlab_mode swanlab_workspace swanlab_run_name swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret swanlab_api_key"
+    ),
+    "push_to_hub": "hub_strategy hub_private_repo hub_always_push hub_revision",
+    "fp8": "fp8_backend fp8_enable_fsdp_float8_all_gather",
+    "adapter_name_or_path": "adapter_folder create_new_adapter",
+    "use_megatron_bridge": "megatron_bridge_args",
+    "use_hyper_parallel": "hyper_parallel_args hyper_parallel_cp_size",
+    "report_to: trackio": "project trackio_space_id trackio_bucket_id trackio_static_space_id",
+    "add_special_tokens": "new_special_tokens_config init_special_tokens",
+    "export_dir": "export_size export_device export_quantization_bit export_quantization_dataset export_quantization_nsamples export_quantization_maxlen",
+}
+
+_NOTHING_ASKED = Text("it asks for nothing", "未要求任何内容")
 _EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
 _PACKING = Text(
     "a row would hold several records: they would read each other, and what one of them adds to a step could not be bounded",
@@ -71,22 +156,45 @@ _REFERENCE = Text(
     "the reference is the model as it was before training, which needs no copy of its own",
     "参照即训练前的模型本身，无需另外的副本",
 )
-_CHOICE_KEYS = "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps early_stopping_patience".split()
-_EGRESS_KEYS = (
-    "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token hub_strategy use_swanlab swanlab_project "
-    "swanlab_mode swanlab_api_key swanlab_workspace swanlab_run_name"
-).split()
-_LATER_KEYS = (
-    "adapter_name_or_path model_revision resize_vocab rope_scaling quantization_bit quantization_method quantization_type "
-    "double_quantization do_predict additional_target create_new_adapter pissa_init pissa_iter pissa_convert "
-    "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules "
-    "use_galore galore_rank galore_target galore_update_interval galore_scale pure_bf16 "
-    "reward_model reward_model_type mix_strategy "
-    "interleave_probs tokenized_path streaming enable_thinking default_system tool_format eval_strategy eval_steps save_strategy "
-    "resume_from_checkpoint neftune_noise_alpha deepspeed fsdp do_sample temperature top_p top_k max_new_tokens repetition_penalty "
-    "predict_with_generate ray_num_workers ray_init_kwargs use_apollo use_badam use_llama_pro freeze_vision_tower "
-    "freeze_multi_modal_projector image_max_pixels video_max_pixels compute_accuracy mask_history_loss"
-).split()
+_REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
+    _EGRESS: "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token use_swanlab",
+    _CHOICE: "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps early_stopping_patience",
+    _REFERENCE: "ref_model",
+    _PACKING: "packing neat_packing padding_free",
+    _DRAWN: "init_lora_weights eva_config lora_ga_config corda_config",
+    Text("rows would lie on the disk, tokenised, outside the vault", "数据行会以分词后的形式存放在保险库之外的磁盘上"): "tokenized_path",
+    Text(
+        "pickled weights can run code; releases hold safetensors alone", "pickle 权重可以执行代码；发布包只含 safetensors"
+    ): "export_legacy_format",
+    Text("a run goes on by its id: ringfence run resume RUN", "按编号续训：ringfence run resume RUN"): "resume_from_checkpoint",
+    Text("a model is what its digest says; import the revision that is wanted", "模型由其摘要确定；请导入所需的版本"): "model_revision",
+    Text("training writes an adapter; ringfence release RUN exports it", "训练产出适配器；用 ringfence release RUN 导出"): "export_dir",
+    Text(
+        "every row of an epoch is read once; what is left over is a smaller batch", "每轮每行读取一次；余下的组成较小的批"
+    ): "dataloader_drop_last",
+    Text("rows are drawn by the seed alone; write seed", "行的抽取只由 seed 决定；请写 seed"): "data_seed disable_shuffling",
+    Text(
+        "a trainer of its own, which ringfence does not start", "它是另一个训练器，ringfence 不会启动"
+    ): "use_mca use_megatron_bridge use_hyper_parallel",
+    Text("it would change the vocabulary of the model, which an adapter cannot carry", "它会改变模型的词表，而适配器无法携带"): (
+        "resize_vocab add_tokens add_special_tokens split_special_tokens"
+    ),
+    _LATER: (
+        "adapter_name_or_path rope_scaling quantization_bit do_predict predict_with_generate additional_target pissa_init use_galore use_apollo "
+        "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy default_system enable_thinking "
+        "eval_strategy eval_steps eval_delay eval_on_start save_strategy neftune_noise_alpha compute_accuracy mask_history_loss fp8 label_smoothing_factor "
+        "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "
+        "model_max_length task task_dir batch_size lang n_shot save_dir download_mode"
+    ),
+}
+_EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing, whichever key it is
+_NEUTRAL: Mapping[str, object] = {  # and those that ask one of them for nothing
+    "model_revision": "main",
+    "mix_strategy": "concat",
+    "save_strategy": "steps",
+    "eval_strategy": "no",
+    "enable_thinking": True,
+}
 
 _FOUND = Text(
     "a private run that names neither learns by sgd; sgd without a rate takes one that its noise bears",
@@ -108,11 +216,19 @@ KEYS: Mapping[str, KeyRule] = {
     "dataset_dir": KeyRule("used", _FOLDER),
     "template": KeyRule("used", _TEMPLATE),
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
-    **{key: KeyRule("noted", why) for key, why in _NOTED.items()},
-    **{key: KeyRule("refused", _EGRESS) for key in _EGRESS_KEYS},
-    **{key: KeyRule("refused", _CHOICE) for key in _CHOICE_KEYS},
-    **{key: KeyRule("refused", _LATER) for key in _LATER_KEYS},
-    **{key: KeyRule("refused", _REFERENCE) for key in ("ref_model", "ref_model_adapters", "ref_model_quantization_bit")},
-    **{key: KeyRule("refused", _PACKING) for key in ("packing", "neat_packing", "padding_free")},
-    **{key: KeyRule("refused", _DRAWN) for key in ("init_lora_weights", "eva_config", "lora_ga_config", "corda_config")},
+    **{key: KeyRule("noted", why) for why, keys in _NOTED.items() for key in keys.split()},
+    **{
+        key: KeyRule("noted", Text(f"it means something beside {owner} alone", f"它只与 {owner} 一起才有意义"))
+        for owner, keys in _OWNED.items()
+        for key in keys.split()
+    },
+    **{key: KeyRule("refused", why) for why, keys in _REFUSED.items() for key in keys.split()},
 }
+
+
+def judged(key: str, value: object) -> KeyRule:
+    """Return how a key is treated with this value: a refused one that asks for nothing is only noted. A key of KEYS."""
+    rule = KEYS[key]
+    if rule.treatment == "refused" and (value in _EMPTY or (key in _NEUTRAL and value == _NEUTRAL[key])):
+        return KeyRule("noted", _NOTHING_ASKED)
+    return rule

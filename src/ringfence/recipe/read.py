@@ -19,7 +19,7 @@ from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
-from ringfence.recipe.keys import KEYS, Treatment
+from ringfence.recipe.keys import KEYS, Treatment, judged
 from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, Cut, RuntimeHints, TrainOrder, TrainSettings
 
@@ -140,10 +140,10 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
     """
     lines = []
     for key, value in document.items():
-        rule = KEYS.get(key)
-        if rule is None:
+        if key not in KEYS:
             nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
             raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
+        rule = judged(key, value)
         treatment, why = rule.treatment, rule.why.show()
         if reason := _refused_value(key, value):
             treatment, why = "refused", reason.show()
