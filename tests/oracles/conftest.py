@@ -70,3 +70,12 @@ def trl_templates():
     if not found:
         pytest.skip("no .cache/trl-venv: run tests/environments.sh")
     return found
+
+
+@pytest.fixture
+def llamafactory():
+    """The folder of LLaMA-Factory's package; without its environment the test is skipped."""
+    found = next((CACHE / "llamafactory-venv").glob("lib/python*/site-packages/llamafactory"), None)
+    if found is None:
+        pytest.skip("no .cache/llamafactory-venv: run tests/environments.sh")
+    return found

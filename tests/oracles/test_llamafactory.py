@@ -6,6 +6,7 @@ line break after an answer's end token, which here belongs to the next question 
 
 from __future__ import annotations
 
+import ast
 import json
 import time
 from itertools import pairwise
@@ -16,6 +17,7 @@ import pytest
 from ringfence.core.errors import BadDatasetInfo
 from ringfence.ingest.dataset_info import entries, source_of
 from ringfence.models.tiny import tiny_tokenizer
+from ringfence.recipe.keys import KEYS
 from ringfence.train.data import encode, encode_judged, encode_pair
 from ringfence.train.settings import TrainSettings
 from tests.unit.ingest.ingest_tools import imported
@@ -96,3 +98,13 @@ def test_every_set_of_the_folder_is_compared():
     for name in entries(SETS).keys() - there:
         with pytest.raises(BadDatasetInfo):
             source_of(SETS, name, entries(SETS)[name])
+
+
+def test_every_argument_of_llamafactory_is_judged(llamafactory):
+    names = set()
+    for path in sorted((llamafactory / "hparams").glob("*_args.py")):
+        classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+        names |= {field.target.id for one in classes for field in one.body if isinstance(field, ast.AnnAssign)}
+    names = {name for name in names if not name.startswith("_")}
+    assert len(names) > 200
+    assert sorted(names - KEYS.keys()) == []

@@ -187,13 +187,13 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "model_max_length task task_dir batch_size lang n_shot save_dir download_mode"
     ),
 }
-_EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing, whichever key it is
-_NEUTRAL: Mapping[str, object] = {  # and those that ask one of them for nothing
-    "model_revision": "main",
-    "mix_strategy": "concat",
-    "save_strategy": "steps",
-    "eval_strategy": "no",
-    "enable_thinking": True,
+_EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing
+_NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have others
+    "model_revision": (None, "main"),
+    "mix_strategy": (None, "concat"),
+    "save_strategy": (None, "steps"),
+    "eval_strategy": (None, False, "no"),  # YAML 1.1 reads no as false
+    "enable_thinking": (None, True),
 }
 
 _FOUND = Text(
@@ -229,6 +229,6 @@ KEYS: Mapping[str, KeyRule] = {
 def judged(key: str, value: object) -> KeyRule:
     """Return how a key is treated with this value: a refused one that asks for nothing is only noted. A key of KEYS."""
     rule = KEYS[key]
-    if rule.treatment == "refused" and (value in _EMPTY or (key in _NEUTRAL and value == _NEUTRAL[key])):
+    if rule.treatment == "refused" and value in _NEUTRAL.get(key, _EMPTY):
         return KeyRule("noted", _NOTHING_ASKED)
     return rule

@@ -372,12 +372,13 @@ def _check_names(key: str, value: object) -> None:
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
-    for key in ("bf16", "gradient_checkpointing", "disable_gradient_checkpointing", "use_dora"):
+    for key in ("bf16", "gradient_checkpointing", "activation_checkpointing", "disable_gradient_checkpointing", "use_dora", "use_cpu"):
         if not isinstance(document.get(key, False), bool):
             raise BadValue(key=key, problem=t("it is true or false", "只能是 true 或 false"))
-    found: dict[str, Any] = {
-        "checkpointing": document.get("gradient_checkpointing", not document.get("disable_gradient_checkpointing", True))
-    }
+    asked = next((document[key] for key in ("activation_checkpointing", "gradient_checkpointing") if key in document), None)
+    found: dict[str, Any] = {"checkpointing": not document.get("disable_gradient_checkpointing", True) if asked is None else asked}
+    if document.get("use_cpu"):
+        found["device"] = "cpu"
     if "bf16" in document:  # otherwise whatever the device does best
         found["dtype"] = "bfloat16" if document["bf16"] else "float32"
     return RuntimeHints(**found)

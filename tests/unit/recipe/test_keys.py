@@ -1,0 +1,157 @@
+"""Every key that LLaMA-Factory's recipes may have is judged: used, noted or refused with a reason; nothing is silent."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import yaml
+from transformers import Seq2SeqTrainingArguments
+
+from ringfence.core.errors import BadValue, RefusedKey, UnknownKey
+from ringfence.recipe.keys import KEYS, judged
+from ringfence.recipe.read import judge, read, recipe_of
+
+LEAST = {"model_name_or_path": "smollm2", "dataset": "notes"}
+EXAMPLE = """
+### model
+model_name_or_path: Qwen/Qwen3-4B-Instruct-2507
+trust_remote_code: true
+### method
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 8
+lora_target: all
+### dataset
+dataset: identity,alpaca_en_demo
+template: qwen3_nothink
+cutoff_len: 2048
+max_samples: 1000
+preprocessing_num_workers: 16
+dataloader_num_workers: 4
+### output
+output_dir: saves/qwen3-4b/lora/sft
+logging_steps: 10
+save_steps: 500
+plot_loss: true
+overwrite_output_dir: true
+save_only_model: false
+report_to: none
+### train
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+bf16: true
+ddp_timeout: 180000000
+resume_from_checkpoint: null
+"""  # in the form of LLaMA-Factory's examples/train_lora/qwen3_lora_sft.yaml
+
+
+def test_a_recipe_of_llama_factory_is_read_as_it_is(tmp_path):
+    path = tmp_path / "qwen3_lora_sft.yaml"
+    path.write_text(EXAMPLE)
+    found = read(path)
+    assert {line.treatment for line in found.lines} == {"used", "noted"}
+    train = found.order.train
+    assert (train.lora_rank, train.cutoff_len, train.batch, train.learning_rate) == (8, 2048, 8, 1e-4)
+    assert (train.num_train_epochs, train.lr_scheduler_type, train.warmup_ratio, train.save_steps) == (3.0, "cosine", 0.1, 500)
+    assert (found.cut.most, found.template, found.dataset_dir) == (1000, "qwen3_nothink", "data")
+    assert (found.model, found.datasets) == ("Qwen/Qwen3-4B-Instruct-2507", ("identity", "alpaca_en_demo"))
+
+
+def test_every_argument_of_transformers_is_judged():
+    assert [field.name for field in fields(Seq2SeqTrainingArguments) if field.name not in KEYS] == []
+
+
+@pytest.mark.parametrize("key", [key for key, rule in KEYS.items() if rule.treatment != "used"])
+def test_what_is_not_used_has_a_reason_in_both_languages(key):
+    rule = KEYS[key]
+    assert rule.why.en
+    assert rule.why.zh != rule.why.en
+    assert judged(key, None).treatment == "noted"  # null asks for nothing
+    assert judged(key, "x").treatment == rule.treatment
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("packing", False),
+        ("quantization_bit", None),
+        ("export_legacy_format", False),
+        ("push_to_hub", False),
+        ("use_galore", False),
+        ("model_revision", "main"),
+        ("mix_strategy", "concat"),
+        ("enable_thinking", True),
+        ("label_smoothing_factor", 0.0),
+        ("resume_from_checkpoint", False),
+        ("galore_rank", 128),
+        ("quantization_method", "bnb"),
+    ],
+)
+def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
+    (line,) = judge({key: value})
+    assert line.treatment == "noted"
+    assert line.why
+    assert recipe_of({**LEAST, key: value}).order == recipe_of(LEAST).order
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("push_to_hub", True, "out of the boundary"),
+        ("hf_hub_token", "hf_x", "out of the boundary"),
+        ("report_to", "wandb", "another service"),
+        ("report_to", ["tensorboard", "swanlab"], "another service"),
+        ("export_legacy_format", True, "run code"),
+        ("tokenized_path", "saves/x", "outside the vault"),
+        ("resume_from_checkpoint", "saves/x/checkpoint-10", "run resume"),
+        ("model_revision", "v2", "digest"),
+        ("resize_vocab", True, "vocabulary"),
+        ("quantization_bit", 4, "not built yet"),
+        ("mix_strategy", "interleave_under", "not built yet"),
+        ("enable_thinking", False, "not built yet"),
+        ("eval_strategy", "epoch", "not built yet"),
+        ("use_mca", True, "of its own"),
+    ],
+)
+def test_what_is_refused_says_why(key, value, why):
+    with pytest.raises(RefusedKey, match=why):
+        recipe_of({**LEAST, key: value})
+
+
+def test_a_key_that_nobody_knows_is_an_error_with_the_nearest_one():
+    with pytest.raises(UnknownKey, match="lora_rank"):
+        recipe_of({**LEAST, "lora_rnak": 8})
+
+
+@pytest.mark.parametrize(
+    ("keys", "checkpointing", "device"),
+    [
+        ({"activation_checkpointing": True}, True, "auto"),
+        ({"activation_checkpointing": False, "disable_gradient_checkpointing": False}, False, "auto"),
+        ({"gradient_checkpointing": True, "use_cpu": True}, True, "cpu"),
+        ({"use_cpu": False}, False, "auto"),
+    ],
+)
+def test_hints_have_their_names_of_today(keys, checkpointing, device):
+    hints = recipe_of({**LEAST, **keys}).order.hints
+    assert (hints.checkpointing, hints.device) == (checkpointing, device)
+    with pytest.raises(BadValue, match="use_cpu"):
+        recipe_of({**LEAST, "use_cpu": "yes"})
+
+
+def test_schedules_and_adam_reach_the_run():
+    keys = yaml.safe_load(
+        "{lr_scheduler_type: cosine_with_min_lr, lr_scheduler_kwargs: {min_lr: 1.0e-6}, warmup_steps: 10, adam_beta1: 0.8, adam_beta2: 0.99, adam_epsilon: 1.0e-6}"
+    )
+    train = recipe_of({**LEAST, **keys}).order.train
+    assert (train.lr_scheduler_kwargs, train.warmup_steps) == ({"min_lr": 1e-6}, 10)
+    assert (train.adam_beta1, train.adam_beta2, train.adam_epsilon) == (0.8, 0.99, 1e-6)
+    for bad in ({"lr_scheduler_type": "greedy"}, {"lr_scheduler_kwargs": {"min_lr": 1}}, {"adam_beta1": 1.0}, {"warmup_steps": -1}):
+        with pytest.raises(BadValue):
+            recipe_of({**LEAST, **bad})
