@@ -26,8 +26,9 @@ _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
+    "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
-    "layers_to_transform lora_freeze_a use_rslora use_dora loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
+    "layers_to_transform lora_freeze_a use_rslora use_dora neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
 ).split()
 
 _VAULT = Text("figures stay in the vault", "数据留在保险库中")
@@ -148,17 +149,12 @@ _DRAWN = Text(
     "适配器的初值可能取自隐私行，且未加任何噪声；其因子一律由种子抽取",
 )
 _LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
-_CHOICE = Text(
-    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
-    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
-)
 _REFERENCE = Text(
     "the reference is the model as it was before training, which needs no copy of its own",
     "参照即训练前的模型本身，无需另外的副本",
 )
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     _EGRESS: "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token use_swanlab",
-    _CHOICE: "load_best_model_at_end metric_for_best_model greater_is_better early_stopping_steps early_stopping_patience",
     _REFERENCE: "ref_model",
     _PACKING: "packing neat_packing padding_free",
     _DRAWN: "init_lora_weights eva_config lora_ga_config corda_config",
@@ -182,7 +178,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     _LATER: (
         "adapter_name_or_path rope_scaling quantization_bit do_predict predict_with_generate additional_target pissa_init use_galore use_apollo "
         "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy default_system enable_thinking "
-        "eval_strategy eval_steps eval_delay eval_on_start save_strategy neftune_noise_alpha compute_accuracy mask_history_loss fp8 label_smoothing_factor "
+        "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
         "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "
         "model_max_length task task_dir batch_size lang n_shot save_dir download_mode"
     ),
@@ -191,8 +187,6 @@ _EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have others
     "model_revision": (None, "main"),
     "mix_strategy": (None, "concat"),
-    "save_strategy": (None, "steps"),
-    "eval_strategy": (None, False, "no"),  # YAML 1.1 reads no as false
     "enable_thinking": (None, True),
 }
 

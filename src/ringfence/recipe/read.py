@@ -231,6 +231,15 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
         lambda value: value != "sgd" and not str(value).startswith("adamw_torch"),
         Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd"),
     ),
+    "save_strategy": (
+        lambda value: value not in ("steps", "no", False),
+        Text("choose steps or no; save_steps says how often", "请选择 steps 或 no；由 save_steps 决定频率"),
+    ),
+    "metric_for_best_model": (
+        lambda value: value not in ("loss", "eval_loss"),
+        Text("the best model is that with the least loss of held-out rows", "最佳模型即留出行损失最小者"),
+    ),
+    "greater_is_better": (lambda value: value is not False, Text("the least loss is the best", "损失最小者为佳")),
     "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
 }
 
@@ -243,15 +252,8 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
     for key, value in (("dataset", dataset), ("eval_dataset", evaluation)):
         if value is not None:
             _check_names(key, value)
-    fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
-    if isinstance(target := fields.get("lora_target"), str):
-        fields["lora_target"] = tuple(part.strip() for part in target.split(","))
-    fields["objective"] = _objective(document)
-    fields["method"] = "dora.v1" if document.get("use_dora") is True else "lora.v1"
     cut = _cut(document)
-    fields["eval"] = (evaluation is not None or bool(cut.held_out)) and document.get("do_eval") is not False
-    if fields.get("optim") not in (None, "sgd"):
-        fields["optim"] = "adamw_torch"  # its variants differ in speed alone
+    fields = _train_fields(document, has_held_out=evaluation is not None or bool(cut.held_out))
     privacy, audit = _privacy(document), _block(document, "audit", AuditSettings, first="secrets, in_out")
     if privacy is not None:
         fields |= _under_privacy(document, privacy, fields)
@@ -274,6 +276,28 @@ def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
         _dataset_dir(document),
         _template(document),
     )
+
+
+def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[str, Any]:
+    """Return the fields of TrainSettings as a recipe says them, privacy aside.
+
+    Raises: BadValue.
+    """
+    fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
+    if isinstance(target := fields.get("lora_target"), str):
+        fields["lora_target"] = tuple(part.strip() for part in target.split(","))
+    fields["objective"] = _objective(document)
+    fields["method"] = "dora.v1" if document.get("use_dora") is True else "lora.v1"
+    fields["eval"] = has_held_out and document.get("do_eval") is not False
+    if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no
+        fields["eval_strategy"] = "no"
+    if fields.get("eval_strategy", "no") != "no" and not fields["eval"]:
+        raise BadValue(key="eval_strategy", problem=t("it needs eval_dataset or val_size", "需要 eval_dataset 或 val_size"))
+    if document.get("save_strategy", "steps") in ("no", False):
+        fields["save_steps"] = 0
+    if fields.get("optim") not in (None, "sgd"):
+        fields["optim"] = "adamw_torch"  # its variants differ in speed alone
+    return fields
 
 
 def _template(document: Mapping[str, Any]) -> str | None:
@@ -397,6 +421,14 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                 "其掩码会把每一行与相邻行联系起来，无法界定单个单位的影响；隐私运行请去掉它",
             ),
         )
+    if fields.get("neftune_noise_alpha"):
+        raise BadValue(
+            key="neftune_noise_alpha",
+            problem=t(
+                "its noise is drawn from a public seed by a row's place among others; leave it out under privacy, which adds noise of its own",
+                "其噪声由公开种子按行的位置抽取；隐私运行请去掉它，隐私训练自有噪声",
+            ),
+        )
     if fields["objective"] == "kto.v1":
         raise BadValue(
             key="stage",
@@ -405,6 +437,15 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                 "kto 将每个回答与整批的均值比较，无法界定单行的影响；请在其旁写 pref_loss: apo_zero",
             ),
         )
+    for key in ("load_best_model_at_end", "early_stopping_steps"):
+        if document.get(key):
+            raise BadValue(
+                key=key,
+                problem=t(
+                    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
+                    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
+                ),
+            )
     if document.get("use_dora") is True:
         raise BadValue(
             key="use_dora",

@@ -9,7 +9,7 @@ from ringfence.core.errors import PlanUnfit
 from ringfence.privacy.plan import DPPlan
 from ringfence.privacy.sampler import PoissonSampler
 from ringfence.train.data import Corpus, Example
-from ringfence.train.schedule import rows_of_step, steps_of
+from ringfence.train.schedule import rows_of_step, steps_of, steps_per_epoch
 from ringfence.train.settings import TrainSettings
 
 
@@ -19,6 +19,11 @@ class Batches(Protocol):
     @property
     def steps(self) -> int:
         """How many steps the run has, if none is lost."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """How many steps read every row once, on average where they are drawn."""
         ...
 
     def rows(self, step: int) -> Sequence[Example] | None:
@@ -32,6 +37,7 @@ class Shuffled:
     def __init__(self, settings: TrainSettings, corpus: Corpus) -> None:
         self._settings, self._examples = settings, corpus.examples
         self.steps = steps_of(settings, len(self._examples))
+        self.epoch = steps_per_epoch(settings, len(self._examples))
 
     def rows(self, step: int) -> Sequence[Example] | None:
         """Return the rows of one step."""
@@ -51,6 +57,7 @@ class Sampled:
         if corpus.units != plan.units and not (plan.scope == "record" and corpus.units < plan.units):
             raise PlanUnfit(units=corpus.units, planned=plan.units)
         self.steps = plan.steps
+        self.epoch = max(1, round(1 / plan.sampling_rate))
         self._plan, self._lease = plan, lease
         self._sampler = PoissonSampler(units=plan.units, rate=plan.sampling_rate, most=plan.max_batch or plan.units)
         self._left = 0  # steps that were granted and not made

@@ -17,7 +17,8 @@ from ringfence.train.settings import TrainSettings
 
 STATE = "state.json"
 TENSORS = "state.safetensors"
-_FORMAT = "ringfence.checkpoint/1"
+_FORMAT = "ringfence.checkpoint/2"
+_BEST = "best/"  # before the names of the best weights so far
 
 
 @dataclass
@@ -28,6 +29,19 @@ class History:
     losses: list[float] = field(default_factory=list)  # one per step that read a row
     tokens: int = 0
     eval_before: float | None = None
+    evals: list[tuple[int, float]] = field(default_factory=list)  # (steps done, loss of held-out rows), on the way
+    best: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # weights after the evaluation with the least loss; empty where nobody asks for them
+
+    @property
+    def best_step(self) -> int | None:
+        """Return the steps done at the evaluation with the least loss, the earliest of them; None without one."""
+        return min(self.evals, key=lambda one: one[1])[0] if self.evals else None
+
+    def waits(self) -> int:
+        """Return how many evaluations there were since that one."""
+        return sum(step > (self.best_step or 0) for step, _ in self.evals)
 
 
 def pack(history: History, tensors: Mapping[str, Tensor], settings: TrainSettings, *, rows: int) -> dict[str, bytes]:
@@ -40,8 +54,10 @@ def pack(history: History, tensors: Mapping[str, Tensor], settings: TrainSetting
         "losses": history.losses,
         "tokens": history.tokens,
         "eval_before": history.eval_before,
+        "evals": history.evals,
     }
-    return {STATE: canonical(state), TENSORS: save(dict(tensors))}
+    best = {f"{_BEST}{name}": weight for name, weight in history.best.items()}
+    return {STATE: canonical(state), TENSORS: save({**tensors, **best})}
 
 
 def unpack(files: Mapping[str, bytes], settings: TrainSettings, *, rows: int) -> tuple[History, dict[str, Tensor]]:
@@ -52,8 +68,17 @@ def unpack(files: Mapping[str, bytes], settings: TrainSettings, *, rows: int) ->
     state = json.loads(files[STATE])
     if (state["format"], state["settings"], state["rows"]) != (_FORMAT, settings_digest(settings), rows):
         raise CheckpointUnfit
-    history = History(step=state["step"], losses=state["losses"], tokens=state["tokens"], eval_before=state["eval_before"])
-    return history, load(files[TENSORS])
+    tensors = load(files[TENSORS])
+    best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
+    history = History(
+        step=state["step"],
+        losses=state["losses"],
+        tokens=state["tokens"],
+        eval_before=state["eval_before"],
+        evals=[(step, loss) for step, loss in state["evals"]],
+        best=best,
+    )
+    return history, tensors
 
 
 class Keeper(Protocol):

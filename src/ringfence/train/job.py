@@ -89,6 +89,7 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
     history, peaks = outcome.history, peaks_of(ready.trainer)
     losses = history.losses
     every = max(child.order.settings.train.logging_steps, -(-len(losses) // _SERIES))
+    looked = history.evals[:: max(1, -(-len(history.evals) // _SERIES))]
     windows = [losses[at : at + every] for at in range(0, len(losses), every)]
     return TrainFigures(
         steps=history.step,
@@ -105,6 +106,9 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         eval_error=outcome.after.error if outcome.after else None,
         eval_rows=len(ready.evaluation.examples),
         eval_units=outcome.after.units if outcome.after else 0,
+        eval_losses=tuple(loss for _, loss in looked),
+        eval_at=tuple(step for step, _ in looked),
+        best_step=history.best_step if child.order.settings.train.load_best_model_at_end else None,
         resumed_from=outcome.resumed_from,
         trainable=ready.trainer.trainable,
         learning_rate=ready.trainer.rate,

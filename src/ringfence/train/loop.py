@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ringfence.train.batches import Batches
 from ringfence.train.checkpoint import History, Keeper
 from ringfence.train.data import Example
 from ringfence.train.held_out import HeldOut
+from ringfence.train.schedule import is_evaluated
 from ringfence.train.trainer import Trainer
 
 
@@ -53,13 +55,27 @@ def train(
             history.losses.append(loss)
         history.tokens += sum(example.tokens for example in chosen)
         channel.progress(Progress(done=history.step, total=steps, loss=loss))
+        if evaluation and is_evaluated(trainer.settings, history.step, steps=steps, epoch=batches.epoch):
+            _look(trainer, history, evaluation, channel=channel, steps=steps)
+            if history.waits() >= (trainer.settings.early_stopping_steps or math.inf):
+                break
         _keep(trainer, history, keeper=keeper, channel=channel, steps=steps)
     seconds = time.perf_counter() - began
+    if history.best and history.best_step != history.step:
+        trainer.put(history.best)
     after = None
     if evaluation:
         channel.progress(Progress(done=history.step, total=steps, phase="evaluate"))
         after = trainer.evaluate(evaluation)
     return Outcome(history, first or None, after, seconds / max(1, history.step - first))
+
+
+def _look(trainer: Trainer, history: History, evaluation: Sequence[Example], *, channel: Channel, steps: int) -> None:
+    """Evaluate held-out rows on the way, and remember the weights where they foretell them best so far."""
+    channel.progress(Progress(done=history.step, total=steps, phase="evaluate"))
+    history.evals.append((history.step, trainer.evaluate(evaluation).loss))
+    if trainer.settings.load_best_model_at_end and history.best_step == history.step:
+        history.best = trainer.weights()
 
 
 def _keep(trainer: Trainer, history: History, *, keeper: Keeper | None, channel: Channel, steps: int) -> None:

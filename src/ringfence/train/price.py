@@ -11,6 +11,7 @@ import numpy as np
 
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.train.data import Corpus, Example, Pass, Tokens
+from ringfence.train.schedule import is_evaluated
 from ringfence.train.settings import PriceFigures, PriceOrder
 from ringfence.train.setup import Ready, batches_of, peaks_of, prepared
 from ringfence.train.trainer import Trainer
@@ -69,7 +70,8 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         trainer.groups([*examples, *ready.evaluation.examples]) if trainer.objective.needs_reference else [], trainer.refer, trainer
     )
     seconds_training = _seconds(training, child.channel, scale=scale)
-    seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0)  # before and after
+    looks = sum(is_evaluated(child.order.settings.train, step + 1, steps=steps, epoch=batches.epoch) for step in range(steps))
+    seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0 + looks)  # before, after and on the way
     seconds_reference = _seconds(reference, child.channel, scale=1.0)
     training.make(sampled[training.largest])  # again: other shapes have scattered the free memory, and its peak is higher now
     peaks = peaks_of(trainer)

@@ -111,6 +111,17 @@ _SHARES: Mapping[str, Callable[[_At, Mapping[Shape, float]], float]] = {  # of t
 assert set(_SHARES) == set(get_args(Schedule))  # noqa: S101  a schedule without a shape fails at import
 
 
+def is_evaluated(settings: TrainSettings, step: int, *, steps: int, epoch: int) -> bool:
+    """Return whether held-out rows are read after so many steps. After the last one they are read anyway, and here only to choose by it.
+
+    steps: of the run. epoch: of them, those that read every row once.
+    """
+    if settings.eval_strategy == "no" or (step == steps and not settings.load_best_model_at_end):
+        return False
+    every = epoch if settings.eval_strategy == "epoch" else settings.eval_steps or settings.logging_steps
+    return step % every == 0 or step == steps
+
+
 def noise_gain(settings: TrainSettings, steps: int) -> float:
     """Return how far, in L2, gradients of independent noise of length 1 move the weights in so many steps of SGD, at a highest rate of 1.
 

@@ -17,6 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16"]
+Steps = Annotated[tuple[Count, ...], Field(max_length=10_000)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
 Schedule = Literal[
@@ -122,11 +123,16 @@ class TrainSettings(Settings):
     warmup_ratio: Share = 0.0
     warmup_steps: Annotated[float, Field(ge=0)] = 0.0  # below 1: a share of all steps. Wins over warmup_ratio
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    neftune_noise_alpha: Annotated[float, Field(gt=0)] | None = None  # NEFTune (arXiv:2310.05914): noise on embeddings, in training alone
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0  # 0: no clipping
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
     save_steps: Annotated[int, Field(ge=0)] = 0  # 0: a checkpoint only when asked to stop
     logging_steps: Positive = 1
     eval: bool = False  # loss on the "evaluation" input, before and after
+    eval_strategy: Literal["no", "steps", "epoch"] = "no"  # and on the way
+    eval_steps: Positive | None = None  # of strategy "steps"; None: logging_steps
+    load_best_model_at_end: bool = False  # of all evaluations on the way, that with the least loss
+    early_stopping_steps: Positive | None = None  # evaluations in a row without a new least loss, after which a run ends
 
     @property
     def alpha(self) -> int:
@@ -152,6 +158,19 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _looks_before_it_chooses(self) -> Self:
+        if self.eval_strategy != "no" and not self.eval:
+            raise ValueError(t("eval_strategy needs eval_dataset or val_size", "eval_strategy 需要 eval_dataset 或 val_size"))
+        if (self.load_best_model_at_end or self.early_stopping_steps) and self.eval_strategy == "no":
+            raise ValueError(
+                t(
+                    "load_best_model_at_end and early_stopping_steps need eval_strategy: steps or epoch",
+                    "load_best_model_at_end 与 early_stopping_steps 需要 eval_strategy: steps 或 epoch",
+                )
+            )
         return self
 
     @model_validator(mode="after")
@@ -202,6 +221,19 @@ class TrainOrder(Settings):
         # Masks follow from the public seed and a row's place among the others: leaving one unit out would change everybody's gradient.
         if self.plan is not None and self.train.lora_dropout:
             raise ValueError(t("lora_dropout must be 0 under privacy", "隐私运行的 lora_dropout 必须为 0"))
+        if self.plan is not None and self.train.neftune_noise_alpha:
+            raise ValueError(t("neftune_noise_alpha is not offered under privacy", "隐私运行不提供 neftune_noise_alpha"))
+        return self
+
+    @model_validator(mode="after")
+    def _no_choice_by_rows(self) -> Self:
+        if self.plan is not None and (self.train.load_best_model_at_end or self.train.early_stopping_steps):
+            raise ValueError(
+                t(
+                    "load_best_model_at_end and early_stopping_steps are not offered under privacy",
+                    "隐私运行不提供 load_best_model_at_end 与 early_stopping_steps",
+                )
+            )
         return self
 
     @model_validator(mode="after")
@@ -235,6 +267,9 @@ class TrainFigures(Figures):
     eval_error: Number | None = None  # standard error of eval_after over the units of its rows; None: not measured, or a single unit
     eval_rows: Count = 0
     eval_units: Count = 0  # whose rows they are
+    eval_losses: Series = ()  # on the way, after the steps of
+    eval_at: Steps = ()
+    best_step: Count | None = None  # whose weights were kept: those of the least loss on the way
     resumed_from: Count | None = None
     trainable: Count  # weights of the adapter
     learning_rate: Number | None = None  # the highest; None in runs of before it was told

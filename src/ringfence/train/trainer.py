@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +27,17 @@ Said = TypeVar("Said")
 _STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
 _RANK = 2_654_435_761  # and those of ranks: 2^32 over the golden ratio, as the CPU's generator reads 32 bits of a seed
 _PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept; tensor cores like multiples of 8
+
+
+def _noised(embedding: torch.nn.Module, _: object, output: Tensor, *, alpha: float) -> Tensor:
+    """Return embeddings [rows, seq, d] with uniform noise of alpha / √(seq · d) at the most, in training alone.
+
+    Source: Jain et al. 2023 (arXiv:2310.05914), section 2; seq is with padding, as transformers has it.
+    """
+    if not embedding.training:
+        return output
+    most = alpha / math.sqrt(output.shape[1] * output.shape[2])
+    return output + torch.empty_like(output).uniform_(-most, most)
 
 
 class Trainer:
@@ -53,6 +65,8 @@ class Trainer:
         if hints.checkpointing:
             self.model.enable_input_require_grads()  # or nothing before the first adapter would be differentiated again
             self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        if settings.neftune_noise_alpha:
+            self.model.get_input_embeddings().register_forward_hook(partial(_noised, alpha=settings.neftune_noise_alpha))
         self.optimiser = Optimiser(self.method.parameters(), settings)
         self._head_chunk = hints.head_chunk
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
@@ -108,6 +122,21 @@ class Trainer:
     def restore(self, state: Mapping[str, Tensor], *, step: int) -> None:
         """Continue from the optimiser's state after `step` steps."""
         self.optimiser.restore(state, step=step)
+        self.each("take_over")
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return float32 copies of the weights that are stepped, on the CPU, by name."""
+        return {name: master.detach().cpu().clone() for name, master in self.optimiser.masters.items()}
+
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on with what `weights` returned earlier.
+
+        Raises: RankLost.
+        """
+        with torch.no_grad():
+            for name, master in self.optimiser.masters.items():
+                master.copy_(weights[name])
+        self.optimiser.copy_down()
         self.each("take_over")
 
     def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:

@@ -115,7 +115,6 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("quantization_bit", 4, "not built yet"),
         ("mix_strategy", "interleave_under", "not built yet"),
         ("enable_thinking", False, "not built yet"),
-        ("eval_strategy", "epoch", "not built yet"),
         ("use_mca", True, "of its own"),
     ],
 )

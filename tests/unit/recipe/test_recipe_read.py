@@ -120,12 +120,43 @@ def test_an_adapter_that_begins_with_private_rows_is_refused_with_the_reason(tmp
         read(path)
 
 
-@pytest.mark.parametrize("line", ["load_best_model_at_end: true", "early_stopping_steps: 3", "metric_for_best_model: loss"])
+@pytest.mark.parametrize("line", ["load_best_model_at_end: true", "early_stopping_steps: 3"])
 def test_a_choice_by_private_rows_is_refused_with_the_reason(tmp_path, line):
     path = tmp_path / "r.yaml"
-    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{line}\n")
-    with pytest.raises(RefusedKey, match="no promise covers"):
+    ordinary = f"model_name_or_path: smollm2\ndataset: notes\neval_dataset: other\neval_strategy: epoch\n{line}\n"
+    path.write_text(ordinary)
+    assert read(path).order.train.eval_strategy == "epoch"
+    path.write_text(f"{ordinary}privacy: {{epsilon: 8, delta: 1e-5}}\n")
+    with pytest.raises(BadValue, match="no promise covers"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("eval_strategy: steps\n", "eval_dataset"),
+        ("val_size: 0.1\nload_best_model_at_end: true\n", "eval_strategy"),
+        ("val_size: 0.1\nearly_stopping_steps: 2\n", "eval_strategy"),
+        ("val_size: 0.1\neval_strategy: steps\neval_steps: 0\n", "eval_steps"),
+        ("val_size: 0.1\neval_strategy: often\n", "eval_strategy"),
+        ("save_strategy: epoch\n", "save_steps"),
+        ("metric_for_best_model: rouge\n", "least loss"),
+        ("greater_is_better: true\n", "least loss"),
+        ("neftune_noise_alpha: 5\nprivacy: {epsilon: 8, delta: 1e-5}\n", "neftune_noise_alpha"),
+    ],
+)
+def test_looks_on_the_way_need_rows_to_look_at(tmp_path, lines, named):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\n" + lines)
+    with pytest.raises((BadValue, RefusedKey), match=named):
+        read(path)
+
+
+def test_no_means_no_in_yaml(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_strategy: no\nsave_strategy: no\nsave_steps: 500\n")
+    train = read(path).order.train
+    assert (train.eval_strategy, train.save_steps) == ("no", 0)
 
 
 @pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])

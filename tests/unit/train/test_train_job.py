@@ -145,6 +145,80 @@ def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_
     assert adapter_bytes(resumed) == adapter_bytes(whole)
 
 
+LOOKING = FAST.model_copy(update={"max_steps": 12, "eval": True, "eval_strategy": "steps", "eval_steps": 2})
+
+
+def test_held_out_rows_are_evaluated_on_the_way_and_nothing_else_changes(tmp_path, tiny_folder):
+    held_out = pairs(5, start=100)
+    looked, _ = start(tmp_path / "looked", tiny_folder, LOOKING, evaluation=held_out)
+    plain, _ = start(tmp_path / "plain", tiny_folder, LOOKING.model_copy(update={"eval_strategy": "no"}), evaluation=held_out)
+    found, usual = job.run(looked), job.run(plain)
+    assert (found.eval_at, usual.eval_at) == ((2, 4, 6, 8, 10), ())
+    assert (found.losses, found.eval_after) == (usual.losses, usual.eval_after)
+    assert adapter_bytes(looked) == adapter_bytes(plain)
+    short, _ = start(
+        tmp_path / "short", tiny_folder, LOOKING.model_copy(update={"max_steps": 4, "lr_scheduler_type": "constant"}), evaluation=held_out
+    )
+    long, _ = start(tmp_path / "long", tiny_folder, LOOKING.model_copy(update={"lr_scheduler_type": "constant"}), evaluation=held_out)
+    assert job.run(long).eval_losses[1] == job.run(short).eval_after
+    epochs, _ = start(tmp_path / "epochs", tiny_folder, LOOKING.model_copy(update={"eval_strategy": "epoch"}), evaluation=held_out)
+    assert job.run(epochs).eval_at == (4, 8)  # 20 rows, six a step
+
+
+FEW = pairs(3)
+
+
+def overtrained(**more):
+    """Settings under which held-out loss falls and rises again."""
+    return LOOKING.model_copy(
+        update={"max_steps": 24, "learning_rate": 0.03, "lr_scheduler_type": "constant", "load_best_model_at_end": True, **more}
+    )
+
+
+def test_the_best_weights_are_kept_and_survive_an_interruption(tmp_path, tiny_folder):
+    held_out = pairs(5, start=100)
+    whole, _ = start(tmp_path / "a", tiny_folder, overtrained(), records=FEW, evaluation=held_out)
+    found = job.run(whole)
+    best = min(found.eval_losses)
+    assert found.eval_at[-1] == 24
+    assert found.best_step == found.eval_at[found.eval_losses.index(best)] < 24
+    assert found.eval_after == pytest.approx(best, abs=1e-5)
+    alone, _ = start(
+        tmp_path / "b", tiny_folder, overtrained(max_steps=found.best_step, load_best_model_at_end=False), records=FEW, evaluation=held_out
+    )
+    job.run(alone)
+    assert adapter_bytes(alone) == adapter_bytes(whole)
+
+    stop = found.best_step + 3
+    cut, channel = start(tmp_path / "c", tiny_folder, overtrained(), records=FEW, evaluation=held_out, stop_at=stop)
+    with pytest.raises(Interrupted):
+        job.run(cut)
+    slot = channel.checkpoints[-1][1]
+    resumed, _ = start(
+        tmp_path / "d", tiny_folder, overtrained(), records=FEW, evaluation=held_out, checkpoint=(slot, cut.keys.data[slot.slot])
+    )
+    again = job.run(resumed)
+    assert (again.eval_losses, again.best_step, again.eval_after) == (found.eval_losses, found.best_step, found.eval_after)
+    assert adapter_bytes(resumed) == adapter_bytes(whole)
+
+
+def test_a_run_ends_early_when_held_out_rows_gain_nothing(tmp_path, tiny_folder):
+    made, _ = start(tmp_path / "a", tiny_folder, overtrained(early_stopping_steps=2), records=FEW, evaluation=pairs(5, start=100))
+    found = job.run(made)
+    assert found.steps == found.eval_at[-1] == found.best_step + 2 * 2 < 24
+    assert min(found.eval_losses) == found.eval_losses[-3]
+
+
+def test_noise_on_embeddings_is_that_of_training_alone_and_is_repeated_by_a_resumed_run(tmp_path, tiny_folder):
+    noisy = LOOKING.model_copy(update={"neftune_noise_alpha": 5.0, "eval_strategy": "no", "save_steps": 4})
+    held_out = pairs(5, start=100)
+    runs = [start(tmp_path / str(n), tiny_folder, one, evaluation=held_out)[0] for n, one in enumerate((noisy, noisy, LOOKING))]
+    found = [job.run(one) for one in runs]
+    assert found[0].losses == found[1].losses != found[2].losses
+    assert found[0].eval_before == found[2].eval_before  # held-out rows are read without noise
+    assert found[0].loss_first == pytest.approx(found[2].loss_first, rel=0.2)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, tiny_folder):
     records = pairs(20)
     cut, channel = start(tmp_path / "a", tiny_folder, records=records, stop_at=2)
