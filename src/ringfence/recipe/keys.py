@@ -63,7 +63,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "eval_on_each_dataset prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics "
         "batch_eval_metrics bf16_full_eval fp16_full_eval sortish_sampler"
     ),
-    Text("ringfence run show prints the losses", "ringfence run show 会显示损失"): "plot_loss",
+    Text("ringfence run export draws them", "由 ringfence run export 绘制"): "plot_loss",
     _SHARED: (
         "ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend deepspeed fsdp fsdp_config "
         "parallelism_config local_rank master_addr master_port ray_num_workers ray_init_kwargs log_on_each_node save_on_each_node "

@@ -22,6 +22,10 @@ _LEAST_SPAN = 300  # s; of a picture over time
 _NUMBER, _MARK = 16.0, 24.0  # between the labels of two runs, and of two releases, in SVG units
 _WIDE, _MARGIN = 620, 48  # of the panels of a sweep, and how far its points keep from their sides
 _ASIDE = 8  # two points of one value stand so far from its middle
+_ALONE = (  # of a picture outside a page
+    "svg{background:#fff;font:13px sans-serif}text{fill:#333}.grid{stroke:#ddd}.lead{stroke:#999}.curve{stroke:#1f5fbf;stroke-width:2;fill:none}"
+    ".joins{stroke:#888;fill:none}.planted{fill:#1f5fbf}.held{fill:#b5491f}"
+)
 _LETTER = 7.2  # width of a letter of a label, about; a Chinese one is twice as wide
 
 
@@ -254,6 +258,40 @@ def _memories(tried: Sequence[Tried], xs: Sequence[float], joined: Sequence[int]
         for at, share in shares.items():
             parts.append(_interval(xs[at] + aside, (y(share.lower), y(share.upper))) + mark(xs[at] + aside, y(share.value)))
     return parts
+
+
+def drawn_losses(learned: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, float]], at: Sequence[int], *, name: str) -> str:
+    """Return losses against steps, as SVG that stands by itself: what was learned from as a line, held-out rows as joined points.
+
+    learned, held_out: (step, loss). at: where the axis of steps has marks. name: of that axis.
+    """
+    plot_h, top = 260, 44
+    reached = [loss for _, loss in (*learned, *held_out)] or [0.0]
+    marks = steps(min(reached), max(reached))
+    digits = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9))
+
+    def place(step: int, loss: float) -> tuple[float, float]:
+        return _LEFT + _WIDE * step / max(1, at[-1]), top + plot_h * (1 - (loss - marks[0]) / (marks[-1] - marks[0]))
+
+    parts = [
+        f"<style>{_ALONE}</style>",
+        _axis_y([(place(0, mark)[1], f"{mark:.{digits}f}") for mark in marks], _WIDE, t("loss", "损失"), plot_h, top=top),
+    ]
+    parts += [_under_axis(place(step, marks[0])[0], top + plot_h, str(step)) for step in at]
+    parts.append(_text(_LEFT + _WIDE / 2, top + plot_h + 44, name, "middle"))
+    line = "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*one) for one in learned))
+    parts += [f'<path class="curve" d="M{line}"/>' if len(learned) > 1 else "".join(_circle(*place(*one)) for one in learned)]
+    parts += [_line([place(*one) for one in held_out]), *(_square(*place(*one)) for one in held_out)]
+    parts.append(f'<path class="curve" d="M{_LEFT} 18h22"/>{_text(_LEFT + 28, 22, t("learned from", "训练"), "start")}')
+    if held_out:
+        parts.append(_square(_LEFT + 150, 18) + _text(_LEFT + 162, 22, t("held out", "留出"), "start"))
+    return _svg(
+        "losses",
+        t("Loss against steps", "损失随步数的变化"),
+        t("A line of the losses of what was learned from, and points of those of held-out rows.", "训练损失的曲线，以及留出行损失的点。"),
+        (_LEFT + _WIDE + 38, top + plot_h + _BOTTOM),
+        parts,
+    ).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 def _circle(x: float, y: float) -> str:

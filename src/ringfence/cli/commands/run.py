@@ -1,4 +1,4 @@
-"""`ringfence run list|show|watch|stop|resume|close`."""
+"""`ringfence run list|show|watch|stop|resume|export|close`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def register(app: typer.Typer) -> None:
     group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
     group.command("stop", help=t("Ask a training run to save a checkpoint and stop.", "要求训练保存检查点并停止。"))(stop)
     group.command("resume", help=t("Continue an interrupted training run.", "继续被中断的训练。"))(resume)
+    group.command(
+        "export",
+        help=t(
+            "Write the losses of a finished run into a new folder: trainer_log.jsonl and trainer_state.json as LLaMA-Factory and transformers write them, "
+            "training_loss.svg, and TensorBoard's events where the extra tensorboard is installed. Not of a private run: no epsilon covers its losses.\n\n"
+            "Example: ringfence run export train-1a2b3c figures",
+            "把已完成运行的损失写入新文件夹：trainer_log.jsonl 与 trainer_state.json（同 LLaMA-Factory 与 transformers）、training_loss.svg，"
+            "安装 tensorboard 附加组件时还有 TensorBoard 事件。隐私运行除外：其损失不受 ε 保护。\n\n"
+            "示例：ringfence run export train-1a2b3c figures",
+        ),
+    )(export)
     group.command(
         "close",
         help=t(
@@ -104,6 +115,17 @@ def stop(run: RUN) -> None:
     emit(
         {"run": found, "stopping": True}, lambda: say(t("✔ {run} will save a checkpoint and stop", "✔ {run} 将保存检查点并停止", run=found))
     )
+
+
+def export(
+    run: RUN, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=t("New folder to write.", "要写入的新文件夹。"))]
+) -> None:
+    """Write the losses of a run into a folder."""
+    from ringfence.flows.run_export import export_run
+
+    path = new_path(folder, "FOLDER", "run export")
+    files = export_run(workspace(), run, path)
+    emit({"folder": str(path), "files": files}, lambda: say(t("✔ {path}: {files}", "✔ {path}：{files}", path=path, files=", ".join(files))))
 
 
 def close(run: RUN) -> None:
