@@ -14,7 +14,7 @@ from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from tests.flows.conftest import masked, ungated
 
-VARIANTS = {"use_dora": True}, {"use_rslora": True, "loraplus_lr_ratio": 8.0}
+VARIANTS = {"use_dora": True}, {"use_rslora": True, "loraplus_lr_ratio": 8.0}, {"pissa_init": True, "pissa_iter": 4}
 
 
 @pytest.mark.full

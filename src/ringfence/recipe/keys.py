@@ -28,7 +28,7 @@ _USED = (
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
     "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
-    "layers_to_transform lora_freeze_a use_rslora use_dora neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
+    "layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
 ).split()
 
 _VAULT = Text("figures stay in the vault", "数据留在保险库中")
@@ -90,6 +90,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "skip_memory_metrics enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps profiler_active_steps profiler_repeat "
         "profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules"
     ),
+    Text("a PiSSA adapter always leaves as plain LoRA", "PiSSA 适配器总是以普通 LoRA 的形式交付"): "pissa_convert",
     _PRECISION: "tf32 upcast_layernorm upcast_lmhead_output compute_dtype infer_dtype pure_bf16",
     Text("padding is never learned", "从不学习填充"): "ignore_pad_token_for_loss",
     Text("what the model's template keeps of earlier thoughts is kept", "保留模型模板所保留的先前思考"): "preserve_thinking",
@@ -107,7 +108,6 @@ _NOTED: Mapping[Text, str] = {  # why: keys
 
 _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
     "quantization_bit": "quantization_method quantization_type double_quantization",
-    "pissa_init": "pissa_iter pissa_convert",
     "finetuning_type: oft": "oft_rank oft_block_size oft_target module_dropout",
     "finetuning_type: freeze": "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules",
     "use_galore": "galore_rank galore_target galore_update_interval galore_scale galore_proj_type galore_layerwise",
@@ -176,7 +176,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "resize_vocab add_tokens add_special_tokens split_special_tokens"
     ),
     _LATER: (
-        "adapter_name_or_path rope_scaling quantization_bit do_predict predict_with_generate additional_target pissa_init use_galore use_apollo "
+        "adapter_name_or_path rope_scaling quantization_bit do_predict predict_with_generate additional_target use_galore use_apollo "
         "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy default_system enable_thinking "
         "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
         "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "

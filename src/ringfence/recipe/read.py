@@ -287,7 +287,7 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     if isinstance(target := fields.get("lora_target"), str):
         fields["lora_target"] = tuple(part.strip() for part in target.split(","))
     fields["objective"] = _objective(document)
-    fields["method"] = "dora.v1" if document.get("use_dora") is True else "lora.v1"
+    fields["method"] = _method(document)
     fields["eval"] = has_held_out and document.get("do_eval") is not False
     if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no
         fields["eval_strategy"] = "no"
@@ -298,6 +298,17 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
     return fields
+
+
+def _method(document: Mapping[str, Any]) -> str:
+    """Return the name of what is trained.
+
+    Raises: BadValue.
+    """
+    asked = [method for key, method in (("use_dora", "dora.v1"), ("pissa_init", "pissa.v1")) if document.get(key) is True]
+    if len(asked) > 1:
+        raise BadValue(key="pissa_init", problem=t("it does not go with use_dora", "不能与 use_dora 同用"))
+    return asked[0] if asked else "lora.v1"
 
 
 def _template(document: Mapping[str, Any]) -> str | None:
@@ -396,7 +407,15 @@ def _check_names(key: str, value: object) -> None:
 
 
 def _hints(document: Mapping[str, Any]) -> RuntimeHints:
-    for key in ("bf16", "gradient_checkpointing", "activation_checkpointing", "disable_gradient_checkpointing", "use_dora", "use_cpu"):
+    for key in (
+        "bf16",
+        "gradient_checkpointing",
+        "activation_checkpointing",
+        "disable_gradient_checkpointing",
+        "use_dora",
+        "pissa_init",
+        "use_cpu",
+    ):
         if not isinstance(document.get(key, False), bool):
             raise BadValue(key=key, problem=t("it is true or false", "只能是 true 或 false"))
     asked = next((document[key] for key in ("activation_checkpointing", "gradient_checkpointing") if key in document), None)
@@ -456,7 +475,7 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
         )
     # The sum is noised already: what one unit adds is bounded by privacy.clip_norm.
     found = {"max_grad_norm": 0.0, **_learns_under_noise(fields)}
-    scaled = next((key for key in ("loraplus_lr_ratio", "use_rslora") if fields.get(key)), None)
+    scaled = next((key for key in ("loraplus_lr_ratio", "use_rslora", "pissa_init") if document.get(key)), None)
     if scaled and found["optim"] == "sgd" and found["learning_rate"] is None:
         raise BadValue(
             key=scaled,

@@ -57,6 +57,7 @@ def predict(tensors: Mapping[str, TensorInfo], settings: TrainSettings) -> dict[
 
     Raises: ModelUnsupported.
     """
+    settings = settings.saved
     shapes = {name: info.shape for name, info in tensors.items()}
     predicted: dict[str, tuple[int, ...]] = {}
     for name in layer_names(shapes, settings):
@@ -91,6 +92,7 @@ def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | 
 
 def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:
     """Return `adapter_config.json`, which the host writes itself; stock peft loads it to the same logits."""
+    settings = settings.saved
     names = {name.removeprefix(_PREFIX).partition(".lora_")[0] for name in predicted}
     return {
         "peft_type": "LORA",

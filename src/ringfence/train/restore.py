@@ -16,6 +16,7 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
 
     Raises: AdapterUnexpected.
     """
+    settings = settings.saved
     method = METHODS.create(settings.method, settings=settings)
     model = method.attach(loaded.model)
     tensors = load_tensors(data)

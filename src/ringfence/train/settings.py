@@ -97,6 +97,7 @@ class TrainSettings(Settings):
     lora_freeze_a: bool = False  # FFA-LoRA (arXiv:2403.12313): learn B alone
     use_rslora: bool = False  # the scale is alpha / √rank (arXiv:2312.03732)
     loraplus_lr_ratio: Annotated[float, Field(gt=0)] | None = None  # LoRA+ (arXiv:2402.12354): B learns at so many times the rate
+    pissa_iter: Annotated[int, Field(ge=-1, le=1000)] = 16  # of pissa.v1: subspace iterations; -1: exact singular values
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
@@ -140,6 +141,13 @@ class TrainSettings(Settings):
         return self.lora_alpha or 2 * self.lora_rank
 
     @property
+    def saved(self) -> Self:
+        """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
+        if self.method != "pissa.v1":
+            return self
+        return self.model_copy(update={"method": "lora.v1", "lora_rank": 2 * self.lora_rank, "lora_alpha": 2 * self.alpha})
+
+    @property
     def reads(self) -> Literal["any", "preference", "feedback"]:
         """Return the kind of rows that the objective learns from."""
         return "preference" if self.objective in _OF_PAIRS else "feedback" if self.objective in _OF_FEEDBACK else "any"
@@ -158,6 +166,17 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _begins_in_one_way(self) -> Self:
+        if self.method == "pissa.v1" and (self.use_rslora or self.lora_freeze_a or self.pissa_iter == 0):
+            raise ValueError(
+                t(
+                    "pissa_init goes with neither use_rslora nor lora_freeze_a, and pissa_iter is -1 or above 0",
+                    "pissa_init 不能与 use_rslora 或 lora_freeze_a 同用，pissa_iter 须为 -1 或大于 0",
+                )
+            )
         return self
 
     @model_validator(mode="after")

@@ -123,7 +123,9 @@ def compared(record):
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}, {"method": "dora.v1"}, {"objective": "dpo.v1"}], ids=str
+    "more",
+    [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}, {"method": "dora.v1"}, {"method": "pissa.v1"}, {"objective": "dpo.v1"}],
+    ids=str,
 )
 def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, more):
     settings = FAST.model_copy(update={"max_steps": 8, "save_steps": 3, "lr_scheduler_type": "cosine", "warmup_ratio": 0.2, **more})

@@ -348,11 +348,14 @@ def pairs_of(lengths, units=None):
 PAIRS = [(8, 9), (30, 7), (12, 12), (5, 21)]
 
 
-@pytest.mark.parametrize("objective", ["dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1"])
+COMPARED = [("dpo.v1", "pissa.v1"), *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1"))]
+
+
+@pytest.mark.parametrize(("objective", "method"), COMPARED)
 @pytest.mark.parametrize("hints", [{}, {"micro_batch": 1}, {"micro_batch": 3}, {"checkpointing": True}], ids=str)
-def test_both_answers_of_a_pair_and_all_pairs_of_a_unit_are_clipped_as_one(objective, hints):
+def test_both_answers_of_a_pair_and_all_pairs_of_a_unit_are_clipped_as_one(objective, method, hints):
     """The oracle goes through the units one by one with ordinary gradients."""
-    settings = SETTINGS.model_copy(update={"objective": objective, "pref_beta": 0.5, "pref_ftx": 0.1})
+    settings = SETTINGS.model_copy(update={"objective": objective, "method": method, "pref_beta": 0.5, "pref_ftx": 0.1})
     plan, rows = plan_of(units=10, rate=0.5, noise=1e-9, clip=0.05), pairs_of(PAIRS, units=[0, 1, 1, 2])
     got = gradient_of(trainer_of(plan, settings=settings, hints=PLAIN.model_copy(update=hints)), rows)
     plain = Trainer(model_of(), settings, hints=PLAIN, padding=2, device="cpu")
