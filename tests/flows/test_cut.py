@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.core.errors import BadArgument, BadValue
+from ringfence.core.errors import BadArgument, BadValue, CanariesOverCap
 from ringfence.flows.audit import audit
 from ringfence.flows.data import describe
 from ringfence.flows.join import refuse_joined
@@ -15,8 +15,10 @@ from ringfence.flows.train import price, train
 from ringfence.recipe.read import read
 from ringfence.recipe.sweep import sweep
 from ringfence.release.verify import verify_bundle
+from ringfence.train.settings import WHOLE
 from ringfence.vault.keys import Passphrase
 from tests.flows.conftest import PASSPHRASE, anything_goes, import_notes, masked, notes, rows_of, ungated
+from tests.flows.test_private import PRIVACY, open_policy
 
 
 def test_rows_that_are_held_out_are_evaluated_and_not_learned(space, recipe, tmp_path):
@@ -70,7 +72,6 @@ def test_a_cut_is_priced_before_it_is_made(space, recipe, tmp_path):
     ("keys", "named"),
     [
         ({"val_size": 1000}, "val_size"),
-        ({"val_size": 0.99}, "val_size"),
         ({"max_samples": 1, "val_size": 0.5}, "val_size"),
         ({"val_size": 1.5}, "val_size"),
         ({"val_size": -1}, "val_size"),
@@ -88,6 +89,50 @@ def test_what_leaves_nothing_or_cannot_be_promised_is_refused(space, recipe, tmp
     with pytest.raises(BadValue, match=named):
         train(space, read(recipe(**keys)))
     assert space.ledger.size == size
+
+
+@pytest.mark.parametrize("stage", ["joined", "held-out"])
+def test_no_private_run_reads_what_a_recipe_took_of_a_set(space, recipe, tmp_path, stage):
+    """Who is taken depends on who else is there: a promise about one of them would not be true."""
+    import_notes(space, tmp_path)
+    set_policy(space, open_policy())
+    train(space, read(recipe(val_size=0.5)))
+    size = space.ledger.size
+    for scope in ("set", "record"):
+        with pytest.raises(BadValue, match="whole sets"):
+            train(space, read(recipe(dataset=f"clinic@{stage}", optim="sgd", privacy={**PRIVACY, "scope": scope})))
+    for keys in ({"max_samples": 3}, {"val_size": 0.2}):
+        with pytest.raises(BadValue, match="joined or cut already"):
+            train(space, read(recipe(dataset=f"clinic@{stage}", **keys)))
+    assert space.ledger.size == size
+
+
+def test_a_dry_run_judges_what_is_left_of_the_sets(space, recipe, tmp_path):
+    import_notes(space, tmp_path, notes(400))
+    set_policy(space, anything_goes())
+    canaries = {"secrets": 2, "in_out": 10}
+    assert price(space, read(recipe(audit=canaries))).figures.rows
+    with pytest.raises(CanariesOverCap):
+        price(space, read(recipe(audit=canaries, max_samples=20)))
+
+
+def test_rows_of_one_person_alone_cannot_be_held_out(space, recipe, tmp_path):
+    import_notes(space, tmp_path, [{**row, "patient_id": "P0" if at < 6 else f"P{at}"} for at, row in enumerate(notes(12))])
+    set_policy(space, anything_goes())
+    with pytest.raises(BadValue, match="val_size"):
+        train(space, read(recipe(max_samples=6, val_size=0.3)))
+
+
+def test_seeds_draw_nothing_where_nothing_is_held_out(space, recipe, tmp_path):
+    import_notes(space, tmp_path, notes(8))
+    import_notes(space, tmp_path, notes(16)[8:], name="other")
+    import_notes(space, tmp_path, notes(20)[16:], name="ward")
+    set_policy(space, anything_goes())
+    found = sweep(recipe(eval_dataset="ward"), "seed", [("1", 1), ("2", 2)])
+    assert [one.recipe.cut for one in found.variants] == [WHOLE, WHOLE]
+    for seed in (1, 2):
+        train(space, read(recipe(dataset="clinic,other", seed=seed)))
+    assert len([run for run in space.state.runs.values() if run.intent.arrow == "join"]) == 1
 
 
 def test_a_sweep_compares_no_losses_of_different_rows(recipe):

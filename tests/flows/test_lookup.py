@@ -68,6 +68,31 @@ def test_a_set_of_the_workspace_with_the_name_of_an_entry_is_ambiguous(space, re
     assert brought(space, recipe(dataset="clinic", dataset_dir="nowhere")) == []
 
 
+def test_an_entry_that_is_read_otherwise_now_is_another_set(space, recipe, folder):
+    path = recipe(dataset="identity")
+    assert brought(space, path) == [("identity", 12)]
+    (folder / "dataset_info.json").write_text(
+        json.dumps({**INFO, "identity": {**INFO["identity"], "columns": {"prompt": "output", "response": "instruction"}}})
+    )
+    with pytest.raises(BadValue, match="identity@sealed"):
+        brought(space, path)
+
+
+@pytest.mark.parametrize("text", ['{"citation": "", "features": {}}', "not JSON"])
+def test_a_file_of_that_name_that_nobody_asked_for_is_nobodys_while_nothing_is_missing(space, recipe, folder, tmp_path, text):
+    import_notes(space, tmp_path)
+    (folder / "dataset_info.json").write_text(text)
+    assert brought(space, recipe(dataset="clinic")) == []
+    for keys in ({"dataset": "clinic", "dataset_dir": "data"}, {"dataset": "clinic,talks"}):
+        with pytest.raises(BadDatasetInfo):
+            brought(space, recipe(**keys))
+    for path in (folder / "dataset_info.json", folder / "identity.json", folder / "talks.json"):
+        path.unlink()
+    folder.rmdir()
+    folder.write_text("a file called data")
+    assert brought(space, recipe(dataset="clinic")) == []
+
+
 @pytest.mark.parametrize(
     ("keys", "error", "named"),
     [

@@ -1276,11 +1276,14 @@ class TrainError(RingfenceError):
 
 
 class NothingToTrain(TrainError):
-    """No row has an answer within cutoff_len."""
+    """No row, of those to learn from or of those held out, has an answer within cutoff_len that the model's template writes."""
 
     code, http_status, exit_code, crosses = "RF-TRAIN-001", 422, 2, True
-    what = Text("none of the {rows} rows has an answer within cutoff_len", "{rows} 行中没有一行在 cutoff_len 内含有回答")
-    remedy = Text("raise cutoff_len, or check the set's format", "提高 cutoff_len，或检查数据集格式")
+    what = Text(
+        "none of the {rows} rows, learned from or held out, has an answer within cutoff_len that the model's chat template writes",
+        "{rows} 行（训练或留出）中没有一行在 cutoff_len 内含有模型对话模板会写出的回答",
+    )
+    remedy = Text("raise cutoff_len, or check the set's format and roles", "提高 cutoff_len，或检查数据集格式与角色")
 
 
 class UnknownRun(TrainError):

@@ -16,14 +16,14 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.jobs.start import Handlers, start
 from ringfence.recipe.read import Recipe
+from ringfence.train.join import places
 from ringfence.train.settings import WHOLE, Cut, JoinFigures, JoinSettings
-from ringfence.vault.index import read_index, units_together
+from ringfence.vault.index import read_index
 from ringfence.workspace.arrow import Arrow, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
 Sources = Mapping[str, tuple[Thing, ...]]  # the sets that a run reads, by role: "set" and "evaluation"
-_LEAST = 2  # units: one to learn from and one to evaluate
 _LONGEST = 64  # characters of a name
 
 
@@ -82,6 +82,49 @@ def join(
         return arrow.commit(done, Facts(software=software())).things
 
 
+def refuse_cut(space: Workspace, things: Sequence[Thing]) -> None:
+    """Return when a private run may read the sets: which rows a cut took depends on who else is there, and the promise counts whole sets.
+
+    Raises: BadValue.
+    """
+    for thing in things:
+        for one in space.chain(thing):
+            cut = one.predicate.settings.get("cut") if one.step == "join" else None
+            if cut and not Cut.model_validate(cut).is_whole:
+                problem = t(
+                    "{set}@{stage} holds what a recipe took of a set (max_samples, val_size); a promise counts the people of whole sets",
+                    "{set}@{stage} 只含配方从某数据集取出的部分（max_samples、val_size）；隐私承诺按整个数据集的人数计算",
+                    set=thing.made.name,
+                    stage=thing.made.stage,
+                )
+                raise BadValue(key="dataset", problem=problem)
+
+
+def refuse_cut_again(things: Sequence[Thing], cut: Cut) -> None:
+    """Return unless a set that was joined or cut already is to be cut once more: a chain has one join.
+
+    Raises: BadValue.
+    """
+    for thing in things if not cut.is_whole else ():
+        if thing.made.stage in ("joined", "held-out"):
+            problem = t(
+                "{set}@{stage} was joined or cut already; name the sets themselves, or leave max_samples and val_size out",
+                "{set}@{stage} 已经合并或截取过；请写出各数据集本身，或不写 max_samples 与 val_size",
+                set=thing.made.name,
+                stage=thing.made.stage,
+            )
+            raise BadValue(key="dataset", problem=problem)
+
+
+def rows_left(space: Workspace, things: Sequence[Thing], cut: Cut) -> tuple[int, int]:
+    """Return how many rows a cut leaves to learn from, and how many it holds out."""
+    slots = [space.input(thing).slot for thing in things]
+    indexes = [read_index(slot, space.keys.data_key(slot.slot)) for slot in slots]
+    found = places(indexes, cut)
+    held_out = sum(int(one.sum()) for one in found)
+    return sum(map(len, found)) - held_out, held_out
+
+
 def refuse_empty(space: Workspace, things: Sequence[Thing], cut: Cut) -> None:
     """Return when something is left to learn from, and something to evaluate.
 
@@ -89,14 +132,12 @@ def refuse_empty(space: Workspace, things: Sequence[Thing], cut: Cut) -> None:
     """
     if not cut.held_out:
         return
-    slots = [space.input(thing).slot for thing in things]
-    indexes = [read_index(slot, space.keys.data_key(slot.slot)) for slot in slots]
-    rows = sum(min(len(index), cut.most or len(index)) for index in indexes)
-    if cut.rows_held_out(rows) >= rows or units_together(*indexes)[0] < _LEAST:
+    learned, held_out = rows_left(space, things, cut)
+    if not learned or not held_out:
         problem = t(
-            "it holds out all of {rows} rows, or they are all one person's; name a smaller share, or an eval_dataset",
-            "它会留出全部 {rows} 行，或这些行同属一人；请写更小的比例，或写 eval_dataset",
-            rows=rows,
+            "of {rows} rows it leaves none to learn from or none to evaluate, as all rows of a person stay together; name another share, or an eval_dataset",
+            "同一人的所有行须在一起，因此 {rows} 行中无行可训练或无行可评估；请写其他比例，或写 eval_dataset",
+            rows=learned + held_out,
         )
         raise BadValue(key="val_size", problem=problem)
 

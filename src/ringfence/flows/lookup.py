@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from ringfence.core.errors import BadValue, UnknownName
+from ringfence.core.errors import BadDatasetInfo, BadValue, UnknownName
 from ringfence.core.order import Progress
 from ringfence.core.settings import Name
 from ringfence.core.text import t
@@ -21,6 +21,8 @@ from ringfence.vault.files import file_names, read_file
 from ringfence.workspace.arrow import Committed
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
+
+_ASIDE = ("source", "skip_bad")  # settings of an import that say nothing of how a row is read
 
 
 class Brought(NamedTuple):
@@ -53,7 +55,7 @@ def absent(space: Workspace, recipe: Recipe) -> dict[str, Source]:
     if not recipe.dataset_dir:
         return {}
     folder = Path(recipe.dataset_dir)
-    known = entries(folder)
+    known = _entries(space, recipe, folder)
     found: dict[str, Source] = {}
     for key, names in (("dataset", recipe.datasets), ("eval_dataset", recipe.eval_datasets)):
         for name in names:
@@ -73,6 +75,17 @@ def absent(space: Workspace, recipe: Recipe) -> dict[str, Source]:
                 )
                 raise BadValue(key=key, problem=problem)
     return found
+
+
+def _entries(space: Workspace, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Return the entries of the folder. One that no recipe named may hold another tool's file of that name, which is nobody's while nothing is missing."""
+    try:
+        return entries(folder)
+    except BadDatasetInfo:
+        is_named = any(line.key == "dataset_dir" for line in recipe.lines)
+        if is_named or any(_in_workspace(space, name) is None for name in (*recipe.datasets, *recipe.eval_datasets)):
+            raise
+        return {}
 
 
 def refuse_absent(space: Workspace, recipe: Recipe) -> None:
@@ -113,7 +126,7 @@ def _refuse_unnamable(name: str, folder: Path) -> None:
 
 
 def _is_of(space: Workspace, thing: Thing, folder: Path, name: str, entry: dict[str, object]) -> bool:
-    """Return whether a set was imported from the very file of an entry, whatever was done to it since."""
+    """Return whether a set was imported from the very file of an entry, read as the entry says, whatever was done to it since."""
     account = space.state.accounts.of_set.get(thing.origin)
     if account is None or account not in space.state.things:
         return False
@@ -121,6 +134,10 @@ def _is_of(space: Workspace, thing: Thing, folder: Path, name: str, entry: dict[
     key = space.keys.data_key(slot.slot)
     if FILE_DIGEST not in file_names(slot, key):
         return False
-    path = source_of(folder, name, entry).path
+    path, wanted = source_of(folder, name, entry)
+    statement = space.state.things[thing.origin].statement
+    imported = space.statement(statement).predicate.settings if statement else {}
+    if any(imported.get(key) != value for key, value in wanted.model_dump(mode="json").items() if key not in _ASIDE):
+        return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest() == read_file(slot, key, FILE_DIGEST)

@@ -10,10 +10,10 @@ from ringfence.core.order import Progress
 from ringfence.core.policy import Policy
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
-from ringfence.flows.join import names_of
+from ringfence.flows.join import names_of, rows_left
 from ringfence.jobs.start import Handlers, start
 from ringfence.recipe.read import Recipe
-from ringfence.vault.index import read_index
+from ringfence.train.settings import WHOLE, Cut
 from ringfence.workspace.arrow import Arrow, Facts, Plan
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
@@ -58,15 +58,14 @@ def layouts(space: Workspace, thing: Thing) -> set[str]:
     return {str(one.predicate.figures["layout"]) for one in space.chain(thing) if "layout" in one.predicate.figures}
 
 
-def refuse_too_many(space: Workspace, sources: Sequence[Thing], audit: AuditSettings, *, control: bool) -> None:
+def refuse_too_many(space: Workspace, sources: Sequence[Thing], audit: AuditSettings, *, control: bool, cut: Cut = WHOLE) -> None:
     """Return when the canaries are few enough for the model to learn the data all the same, or when the recipe says to exceed that.
 
-    sources: what the run reads, joined or not.
+    sources: what the run reads, joined or not. cut: what it will take of them.
 
     Raises: CanariesOverCap.
     """
-    slots = [space.input(source).slot for source in sources]
-    rows = sum(len(read_index(slot, space.keys.data_key(slot.slot))) for slot in slots)
+    rows, _ = rows_left(space, sources, cut)
     planted = audit.planted(control=control)
     share = planted / max(1, rows + planted)
     if share > cap(rows) and not audit.exceed_cap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -229,7 +230,9 @@ def _saved(space: Workspace, run: Run) -> Saved | None:
     """Return the settings of a run; None of one that began a moment ago, or was cut off then."""
     if run.statement:
         return Saved.model_validate(space.statement(run.statement).predicate.settings)
-    return saved_of(space, run) if (space.path / "runs" / run.id / "order.json").exists() else None
+    with contextlib.suppress(NotResumable):  # another version's
+        return saved_of(space, run) if (space.path / "runs" / run.id / "order.json").exists() else None
+    return None
 
 
 def _has_figures(space: Workspace, run: Run) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.audit.forecast import Reach, reach
 from ringfence.audit.settings import DELTA
-from ringfence.core.digest import canonical, parse_canonical, settings_digest
+from ringfence.core.digest import canonical, parse_canonical, settings_digest, sha256
 from ringfence.core.durable import write_atomic
 from ringfence.core.environment import cores
 from ringfence.core.errors import (
@@ -33,7 +33,7 @@ from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
-from ringfence.flows.join import Sources, cut_of, join, label_of, names_of, refuse_empty, sources_of
+from ringfence.flows.join import Sources, cut_of, join, label_of, names_of, refuse_cut, refuse_cut_again, refuse_empty, sources_of
 from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import layouts, plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
@@ -205,6 +205,8 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     _refuse_looser(space, recipe)
     sources = sources_of(space, recipe)
     things = sources["set"]
+    for role, found in sources.items():
+        refuse_cut_again(found, cut_of(recipe, role))
     for found in sources.values():
         _refuse_other_rows(space, found, recipe.order)
     order = _planned(space, recipe, things, more=_to_plant(recipe))
@@ -212,7 +214,7 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     _refuse_too_long(space, things)
     _gate(space, sources, order.plan)(space.policy())
     if recipe.audit:
-        refuse_too_many(space, things, recipe.audit, control=recipe.privacy is None)
+        refuse_too_many(space, things, recipe.audit, control=recipe.privacy is None, cut=recipe.cut)
     return Asked(sources, order, _reserve(space, things, order.plan))
 
 
@@ -270,6 +272,7 @@ def _planned(space: Workspace, recipe: Recipe, things: Sequence[Thing], *, more:
     """
     if recipe.privacy is None:
         return recipe.order
+    refuse_cut(space, things)
     for thing in things:
         space.state.accounts.refuse_frozen(*space.state.accounts.of(thing.origin), name=thing.made.name)
     budget = space.policy().budget
@@ -513,13 +516,15 @@ def _bytes(saved: Saved) -> bytes:
 def saved_of(space: Workspace, run: Run) -> Saved:
     """Return the settings of a run that may go on.
 
-    Raises: WorkspaceBroken.
+    Raises: NotResumable where another version began it, WorkspaceBroken.
     """
     path = space.path / "runs" / run.id / "order.json"
     try:
         saved = Saved.model_validate(parse_canonical(path.read_bytes()))
     except (OSError, ValueError, RingfenceError) as cause:
         raise WorkspaceBroken(file=f"runs/{run.id}/order.json") from cause
+    if settings_digest(saved) != run.intent.settings == sha256(path.read_bytes()):
+        raise NotResumable(run=run.id, state=t("of a version with other settings", "由设置不同的版本启动"))
     if settings_digest(saved) != run.intent.settings:
         raise WorkspaceBroken(file=f"runs/{run.id}/order.json")
     return saved

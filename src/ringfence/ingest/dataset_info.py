@@ -77,7 +77,7 @@ def entries(folder: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(_LIMIT + 1)
         found = json.loads(data) if len(data) <= _LIMIT else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError):
         raise BadDatasetInfo(path=str(path), problem=t("it cannot be read as JSON", "无法按 JSON 读取")) from None

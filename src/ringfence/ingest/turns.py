@@ -76,7 +76,7 @@ def tools_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
     if found in ([], {}):
         return []
     found = [found] if isinstance(found, dict) else found
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Refused("wrong-type")
     return [("tools", _told(found))]
 

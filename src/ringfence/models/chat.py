@@ -82,7 +82,7 @@ def render(tokenizer: Any, chat: Chat, *, prompts: bool = False) -> str:  # noqa
 
     Raises: jinja2.TemplateError where the template has no place for a role or an order of roles.
     """
-    template = tokenizer.chat_template or ""
+    template: str = tokenizer.get_chat_template(tools=chat.tools)  # some models have one of their own for tools
     turns, more = chat.turns, {}
     if "tool_calls" not in template:
         turns = [{"role": "assistant", "content": turn["said"]} if "said" in turn else turn for turn in turns]
@@ -97,14 +97,21 @@ def render(tokenizer: Any, chat: Chat, *, prompts: bool = False) -> str:  # noqa
 
 
 def _written(tokenizer: Any, turns: list[Turn], *, prompts: bool, **more: Any) -> str:  # noqa: ANN401
-    """Return what the template makes of turns. Some want the arguments of a call as an object, some as its JSON."""
-    for said in (turns, [_with_json(turn) for turn in turns]):
+    """Return what the template makes of turns. Some want the arguments of a call as an object, some as its JSON, which they would write as Python does.
+
+    Raises: jinja2.TemplateError, whatever the template stumbles on; without a word of what it was to write.
+    """
+    objects = [call["function"]["arguments"] for turn in turns for call in turn.get("tool_calls", ())]
+    for said in (turns, [_with_json(turn) for turn in turns]) if objects else (turns,):
         try:
             text: str = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=prompts, **more)
-        except TypeError:  # of the template's own arithmetic
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001, S112  a template is a program of somebody else's
             continue
-        return text
-    raise TemplateError("a turn that it cannot write")
+        if said is not turns or not any(isinstance(one, dict) and one and str(one) in text for one in objects):
+            return text
+    raise TemplateError("turns that it cannot write")
 
 
 def _with_json(turn: Turn) -> Turn:

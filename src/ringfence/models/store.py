@@ -101,16 +101,24 @@ def find(name: str, *, kind: Kind | None = None) -> ModelEntry:
     folder = Path(name)
     if folder.is_dir():
         shown = re.sub(r"[^A-Za-z0-9._-]", "-", folder.resolve().name).lstrip(".-_")[:64] or "model"
-        entry = register(folder, shown)
+        entry = register(folder, shown, keeps=True)
         if kind in (None, entry.kind):
             return entry
     raise ModelUnknown(name=name, known=", ".join(entry.name for entry in entries) or "-")
 
 
 def register(
-    folder: Path, name: str, *, licence: str = "unknown", source: str = "local folder", aliases: tuple[str, ...] = ()
+    folder: Path,
+    name: str,
+    *,
+    licence: str = "unknown",
+    source: str = "local folder",
+    aliases: tuple[str, ...] = (),
+    keeps: bool = False,
 ) -> ModelEntry:
-    """Copy an accepted model folder into the store and return its entry; the same content is stored once.
+    """Copy an accepted model folder into the store and return its entry; the same content is stored once, and keeps its aliases.
+
+    keeps: what is registered already stays as it is, name and licence included.
 
     After a crash the store holds the whole model or nothing that `listing` shows: the entry is written last.
 
@@ -146,6 +154,11 @@ def register(
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync_folder(store)
+    known = next((one for one in listing() if one.digest == entry.digest), None)
+    if known is not None and keeps:
+        return known
+    if known is not None:
+        entry = entry.model_copy(update={"aliases": tuple(dict.fromkeys((*known.aliases, *entry.aliases)))})
     _release_name(entry)
     write_atomic(store / f"{entry.digest}.json", canonical(entry.model_dump(mode="json")))
     return entry

@@ -77,7 +77,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "full_determinism auto_find_batch_size enable_jit_checkpoint restore_callback_states_from_checkpoint"
     ),
     Text("the head is chunked already", "输出层已分块计算"): "enable_liger_kernel use_liger_kernel liger_kernel_config",
-    Text("micro batches are of like length already", "微批中各行长度已相近"): "group_by_length length_column_name train_sampling_strategy",
+    Text("micro batches are of like length already", "微批中各行长度已相近"): "length_column_name",
     Text("the last checkpoint is kept while a run is open", "运行期间保留最后一个检查点"): "save_total_limit",
     Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"): "save_only_model",
     _VAULT: "logging_dir report_to plot_dir run_name",
@@ -168,7 +168,9 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "every row of an epoch is read once; what is left over is a smaller batch", "每轮每行读取一次；余下的组成较小的批"
     ): "dataloader_drop_last",
-    Text("rows are drawn by the seed alone; write seed", "行的抽取只由 seed 决定；请写 seed"): "data_seed disable_shuffling",
+    Text(
+        "rows are drawn by the seed alone; write seed", "行的抽取只由 seed 决定；请写 seed"
+    ): "data_seed disable_shuffling group_by_length train_sampling_strategy",
     Text(
         "a trainer of its own, which ringfence does not start", "它是另一个训练器，ringfence 不会启动"
     ): "use_mca use_megatron_bridge use_hyper_parallel",
@@ -186,6 +188,10 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
 _EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have others
     "model_revision": (None, "main"),
+    "data_seed": (None,),
+    "train_sampling_strategy": (None, "random"),
+    "default_system": (None,),
+    "init_lora_weights": (None, True),
     "mix_strategy": (None, "concat"),
     "enable_thinking": (None, True),
 }

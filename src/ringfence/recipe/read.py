@@ -240,6 +240,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
         Text("the best model is that with the least loss of held-out rows", "最佳模型即留出行损失最小者"),
     ),
     "greater_is_better": (lambda value: value is not False, Text("the least loss is the best", "损失最小者为佳")),
+    "ignore_pad_token_for_loss": (lambda value: value is False, Text("padding is never learned", "从不学习填充")),
     "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
 }
 
@@ -291,6 +292,8 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     fields["eval"] = has_held_out and document.get("do_eval") is not False
     if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no
         fields["eval_strategy"] = "no"
+    if fields.get("eval_strategy", "no") == "no" and fields.get("eval_steps"):
+        raise BadValue(key="eval_steps", problem=t("write eval_strategy: steps beside it", "请在其旁写 eval_strategy: steps"))
     if fields.get("eval_strategy", "no") != "no" and not fields["eval"]:
         raise BadValue(key="eval_strategy", problem=t("it needs eval_dataset or val_size", "需要 eval_dataset 或 val_size"))
     if document.get("save_strategy", "steps") in ("no", False):
@@ -350,7 +353,9 @@ def _cut(document: Mapping[str, Any]) -> Cut:
         )
     if document.get("val_size") and document.get("eval_dataset"):
         raise BadValue(key="val_size", problem=t("name eval_dataset or val_size, not both", "eval_dataset 与 val_size 只能写一个"))
-    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0), "seed": document.get("seed", WHOLE.seed)}
+    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0)}
+    if found["held_out"]:  # it draws nothing else
+        found["seed"] = document.get("seed", WHOLE.seed)
     try:
         return Cut.model_validate(found)
     except ValidationError as cause:

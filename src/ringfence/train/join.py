@@ -56,8 +56,8 @@ def placed(sources: Sequence[SetReader], cut: Cut) -> Iterator[tuple[Record, int
 def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:
     """Return of each set where its first rows go: 0 to what is learned from, 1 to what is held out; the rows after them are left out.
 
-    All rows of a unit are held out together, or what is known of somebody would help to foretell the rest. Units are drawn by the seed until they have
-    as many rows as are wanted, or a few more; one is always left to learn from.
+    All rows of a unit are held out together, or what is known of somebody would help to foretell the rest. Units are drawn by the seed, but for those
+    that have more rows than are still wanted; where all have, the first of the smallest ones is.
     """
     taken = [index.unit_ids[: cut.most] for index in indexes]  # [rows, 16] each
     if not cut.held_out:
@@ -66,7 +66,12 @@ def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:
     units, of_row, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     wanted = cut.rows_held_out(len(rows))
     drawn = np.random.default_rng(cut.seed).permutation(len(units))
-    before = np.cumsum(counts[drawn]) - counts[drawn]  # rows of the units that were drawn earlier
-    chosen = drawn[:-1][before[:-1] < wanted]
+    chosen, left = [], wanted
+    for unit, size in zip(drawn.tolist(), counts[drawn].tolist(), strict=True):
+        if size <= left:
+            chosen.append(unit)
+            left -= size
+    if not chosen and len(units) > 1:
+        chosen = [int(drawn[np.argmin(counts[drawn])])]
     is_held_out = np.isin(of_row.reshape(-1), chosen).astype(np.int8)
     return np.split(is_held_out, np.cumsum([len(one) for one in taken])[:-1])

@@ -8,10 +8,9 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from ringfence.train.settings import Schedule, Shape, TrainSettings
+from ringfence.train.settings import LR_END, Schedule, Shape, TrainSettings
 
-_LR_END = 1e-7  # that a polynomial ends at, and
-_TIMESCALE = 10_000  # steps, of an inverse square root without warm-up: as transformers has them
+_TIMESCALE = 10_000  # steps, of an inverse square root without warm-up, as transformers has it
 
 
 def steps_of(settings: TrainSettings, rows: int) -> int:
@@ -85,7 +84,7 @@ def _cosine_to(at: _At, shape: Mapping[Shape, float]) -> float:
 
 
 def _polynomial(at: _At, shape: Mapping[Shape, float]) -> float:
-    last = shape.get("lr_end", _LR_END) / at.highest
+    last = shape.get("lr_end", LR_END) / at.highest
     return (1 - last) * (1 - at.done) ** shape.get("power", 1.0) + last if at.done < 1 else last
 
 

@@ -23,6 +23,7 @@ Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the l
 Schedule = Literal[
     "linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "cosine_with_min_lr", "polynomial", "inverse_sqrt"
 ]
+LR_END = 1e-7  # that a polynomial ends at, as in transformers
 Shape = Literal["num_cycles", "min_lr", "min_lr_rate", "power", "lr_end", "timescale"]
 SHAPES: Mapping[str, frozenset[Shape]] = {  # what lr_scheduler_kwargs of a schedule may hold
     "cosine": frozenset({"num_cycles"}),
@@ -49,7 +50,7 @@ class Cut(Settings):
         return self.most is None and not self.held_out
 
     def rows_held_out(self, rows: int) -> int:
-        """Return how many of so many rows are to be held out: all rows of a unit go together, so that a few more may be."""
+        """Return how many of so many rows are to be held out: all rows of a unit go together, so that a few less may be."""
         return math.ceil(rows * self.held_out) if self.held_out < 1 else int(self.held_out)
 
     @property
@@ -200,8 +201,8 @@ class TrainSettings(Settings):
             raise ValueError(t("{kind} has no {key}; it may have: {known}", "{kind} 没有 {key}；可用：{known}", **told))
         if self.lr_scheduler_type == "cosine_with_min_lr" and ("min_lr" in shape) == ("min_lr_rate" in shape):
             raise ValueError(t("it needs min_lr or min_lr_rate, one of the two", "需要 min_lr 或 min_lr_rate，二者取一"))
-        lowest = shape.get("min_lr", shape.get("lr_end", 0.0))
-        if lowest and (self.learning_rate is None or lowest >= self.learning_rate):
+        lowest = shape.get("min_lr", shape.get("lr_end", LR_END if self.lr_scheduler_type == "polynomial" else 0.0))
+        if lowest and lowest >= (self.learning_rate or (lowest if shape else math.inf)):
             raise ValueError(t("the rate that it ends at must be below learning_rate", "其终止学习率必须低于 learning_rate"))
         if not all(shape.get(key, 1.0) for key in ("power", "timescale")) or shape.get("min_lr_rate", 0.0) >= 1:
             raise ValueError(t("power and timescale are above 0, min_lr_rate below 1", "power 与 timescale 须大于 0，min_lr_rate 须小于 1"))

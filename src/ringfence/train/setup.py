@@ -60,6 +60,8 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
     corpus, evaluation = (_read(child, role, tokenizer) for role in ("set", "evaluation"))
     if not corpus.examples:
         raise NothingToTrain(rows=corpus.dropped)
+    if child.order.settings.train.eval and not evaluation.examples:
+        raise NothingToTrain(rows=evaluation.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
     longest = max(example.longest for example in (*corpus.examples, *evaluation.examples))
     if child.order.settings.plan:

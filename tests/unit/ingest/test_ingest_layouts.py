@@ -131,6 +131,7 @@ BAD = [  # a good row that fixes the layout, a bad one, the reason
     ({"messages": TURNS}, {"messages": [TURNS[1], {**TURNS[2], "tool_calls": "f"}]}, "wrong-type"),
     ({"messages": TURNS}, {"messages": TURNS, "tools": "no JSON"}, "wrong-type"),
     ({"messages": TURNS}, {"messages": TURNS, "tools": 5}, "wrong-type"),
+    ({"messages": TURNS}, {"messages": TURNS, "tools": ["look"]}, "wrong-type"),
     ({"messages": TURNS}, {"messages": [{"role": "function_call", "content": "f"}, TURNS[2]]}, "bad-role"),
     ({"messages": TURNS}, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}, TURNS[2]]}, "wrong-type"),
     ({"prompt": "p", "completion": "y", "kto_tag": True}, {"prompt": "p", "completion": "y", "kto_tag": "maybe"}, "wrong-type"),

@@ -116,6 +116,28 @@ def test_an_answer_that_a_template_does_not_write_is_not_learned_as_if_it_were()
         spoken(silent, USED)
 
 
+@pytest.mark.parametrize("fault", ["{{ 1 // 0 }}", "{{ 'a'.index('b') }}", "{{ messages[99].content }}", "{{ messages | length + 'x' }}"])
+def test_whatever_a_template_stumbles_on_leaves_the_row_out_without_a_word_of_it(fault):
+    with pytest.raises(TemplateError) as stumbled:
+        spoken(CHATML + fault, TALK)
+    assert "who" not in str(stumbled.value)
+
+
+def test_arguments_of_a_call_are_written_as_json_not_as_python_would():
+    told = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}({{ c.function.arguments }}){% endfor %}{% endfor %}"
+    assert '[assistant]look({"ward": "三"})[tool]' in spoken(told, USED)[0]
+    strips = told.replace("c.function.arguments }}", "c.function.arguments.strip() }}")
+    assert '[assistant]look({"ward": "三"})[tool]' in spoken(strips, USED)[0]
+
+
+def test_a_model_with_a_template_of_its_own_for_tools_uses_it():
+    made = tiny_tokenizer()
+    made.chat_template = {"default": CHATML, "tool_use": TOOLS}
+    found = speak(made, chat_of(*zip(*USED, strict=True)))
+    assert found.text.startswith("<tools>")
+    assert not speak(made, chat_of(*zip(*TALK, strict=True))).text.startswith("<tools>")
+
+
 def test_roles_that_a_template_has_no_place_for_are_left_out_and_counted():
     made = tokenizer(STRICT)
     with pytest.raises(TemplateError):

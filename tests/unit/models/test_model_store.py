@@ -55,6 +55,9 @@ def test_an_alias_means_the_newest_import_that_has_it(tmp_path):
     other = store.register(write_folder(tmp_path / "b", LICENSE=b"other"), "two", aliases=("org/both",))
     assert store.find("org/both") == other
     assert store.find("org/one").digest == store.find("one").digest == first.digest
+    again = store.register(tmp_path / "a", "one", aliases=("org/more",))
+    assert again.aliases == ("org/one", "org/more")
+    assert store.find(str(tmp_path / "a")) == again  # who names the folder changes nothing
     for bad in ("org one", "../x", "", "x" * 129, "http://hub/x"):
         with pytest.raises(ModelUnsupported, match="alias"):
             store.register(tmp_path / "a", "one", aliases=(bad,))

@@ -116,6 +116,12 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("mix_strategy", "interleave_under", "not built yet"),
         ("enable_thinking", False, "not built yet"),
         ("use_mca", True, "of its own"),
+        ("data_seed", 0, "by the seed"),
+        ("group_by_length", True, "by the seed"),
+        ("train_sampling_strategy", "sequential", "by the seed"),
+        ("default_system", "", "not built yet"),
+        ("init_lora_weights", False, "before any noise"),
+        ("ignore_pad_token_for_loss", False, "never learned"),
     ],
 )
 def test_what_is_refused_says_why(key, value, why):
@@ -151,6 +157,13 @@ def test_schedules_and_adam_reach_the_run():
     train = recipe_of({**LEAST, **keys}).order.train
     assert (train.lr_scheduler_kwargs, train.warmup_steps) == ({"min_lr": 1e-6}, 10)
     assert (train.adam_beta1, train.adam_beta2, train.adam_epsilon) == (0.8, 0.99, 1e-6)
-    for bad in ({"lr_scheduler_type": "greedy"}, {"lr_scheduler_kwargs": {"min_lr": 1}}, {"adam_beta1": 1.0}, {"warmup_steps": -1}):
+    for bad in (
+        {"lr_scheduler_type": "polynomial", "learning_rate": 1e-8},
+        {"eval_steps": 5},
+        {"lr_scheduler_type": "greedy"},
+        {"lr_scheduler_kwargs": {"min_lr": 1}},
+        {"adam_beta1": 1.0},
+        {"warmup_steps": -1},
+    ):
         with pytest.raises(BadValue):
             recipe_of({**LEAST, **bad})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ringfence.core.lineage import numbered
@@ -85,7 +87,7 @@ def test_of_each_set_the_first_rows_are_taken(tmp_path):
     assert [len(one) for one in made.index.unit_table] == [4, 4]  # two rows of the first set are one person's
 
 
-@pytest.mark.parametrize(("held_out", "least", "most"), [(0.5, 5, 6), (3, 3, 5), (0.01, 1, 3), (8, 6, 8)])
+@pytest.mark.parametrize(("held_out", "least", "most"), [(0.5, 4, 5), (3, 2, 3), (0.01, 1, 1), (8, 7, 8)])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_rows_of_a_person_are_held_out_together_and_none_is_lost(tmp_path, held_out, least, most, seed):
     figures, made, (*_, evaluation) = joined(tmp_path, ROWS, cut=Cut(held_out=held_out, seed=seed))
@@ -104,3 +106,14 @@ def test_the_seed_draws_who_is_held_out(tmp_path):
         drawn.append(frozenset(record.unit for record in joined(folder, ROWS, cut=Cut(held_out=2, seed=seed))[2][-1]))
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_somebody_with_most_of_the_rows_is_learned_from_and_where_all_have_too_many_the_smallest_is_held_out(tmp_path, seed):
+    big = [Record(f"{n:032x}", f"{0 if n < 36 else n:032x}", "s", "text", ("text",), (f"t{n}",)) for n in range(40)]
+    figures, _, _ = joined(tmp_path, [big], cut=Cut(held_out=0.1, seed=seed))
+    assert figures == JoinFigures(rows=36, held_out=4)
+    folder = tmp_path / "two"
+    folder.mkdir()
+    figures, _, _ = joined(folder, [big[:36] + [replace(one, unit="f" * 32) for one in big[36:]]], cut=Cut(held_out=1, seed=seed))
+    assert figures == JoinFigures(rows=36, held_out=4)

@@ -83,6 +83,7 @@ def test_every_schedule_is_compared():
         ("cosine_with_min_lr", {"min_lr_rate": 1.0}),
         ("polynomial", {"lr_end": 1.0}),
         ("polynomial", {"power": 0}),
+        ("polynomial", {"lr_end": 0.5}),
         ("inverse_sqrt", {"timescale": 0}),
         ("linear", {"speed": 1}),
         ("cosine", {"num_cycles": -1}),
