@@ -52,6 +52,7 @@ _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that hav
     "train_on_prompt": (("sft",), None),
     "mask_history": (("sft",), None),
 }
+_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")  # that differ in speed alone
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -228,7 +229,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     ),
     "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
     "optim": (
-        lambda value: value != "sgd" and not str(value).startswith("adamw_torch"),
+        lambda value: value != "sgd" and value not in _ADAMW,
         Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd"),
     ),
     "save_strategy": (
