@@ -202,15 +202,16 @@ def advise(line: str) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
-    """Print a table; columns named in `right` hold numbers."""
+    """Print a table; columns named in `right` hold numbers. Cells are shown as they are: brackets in them are no markup."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
         shown.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(shown)
 
 

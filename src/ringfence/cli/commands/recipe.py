@@ -1,4 +1,4 @@
-"""`ringfence recipe check`."""
+"""`ringfence recipe check` and `import`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ringfence.cli.context import emit, say, table
+from ringfence.cli.context import advise, emit, say, table
 from ringfence.core.text import t
 
 ORDER = 120
@@ -23,6 +23,17 @@ def register(app: typer.Typer) -> None:
             "说明每个键如何处理，不启动任何任务。\n\n示例：ringfence recipe check clinic.yaml",
         ),
     )(check)
+    group.command(
+        "import",
+        help=t(
+            "Turn an Axolotl config into a recipe, and say what becomes of every key. A key that cannot be met is refused, and then nothing is written.\n\n"
+            "Example: ringfence recipe import lora-1b.yml --dataset clinic --out clinic.yaml\n\n"
+            "Without --out the recipe is printed. No set is fetched: import each one yourself.",
+            "把 Axolotl 配置变为配方，并说明每个键如何处理。无法满足的键会被拒绝，此时不写任何文件。\n\n"
+            "示例：ringfence recipe import lora-1b.yml --dataset clinic --out clinic.yaml\n\n"
+            "不写 --out 时打印配方。不会获取任何数据集：请自行逐一导入。",
+        ),
+    )(import_)
     app.add_typer(group, name="recipe")
 
 
@@ -35,12 +46,77 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Recipe (Y
     bad = [line for line in lines if line.treatment == "refused"]
 
     def show() -> None:
-        words = {"used": t("used", "使用"), "noted": t("noted", "忽略并注明"), "refused": t("refused", "拒绝")}
+        words = _words()
         rows = [[line.key, str(document[line.key]), words[line.treatment], line.why] for line in lines]
         table("", [t("key", "键"), t("value", "值"), t("treatment", "处理"), t("why", "原因")], rows)
-        say(t("✖ {n} keys are refused", "✖ {n} 个键被拒绝", n=len(bad)) if bad else t("✔ the recipe can be trained", "✔ 配方可以训练"))
+        say(_refusal(len(bad)) if bad else t("✔ the recipe can be trained", "✔ 配方可以训练"))
 
     if not bad:
         read(file)  # values, too
     emit({"keys": [{"key": line.key, "treatment": line.treatment, "why": line.why} for line in lines], "ok": not bad}, show)
     return 2 if bad else 0
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Axolotl config (YAML).", "Axolotl 配置（YAML）。"))],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RECIPE", help=t("Write the recipe here; a new file.", "把配方写入此处；须为新文件。"))
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAMES",
+            help=t("Imported sets that stand for its datasets: one, or a,b.", "代替其 datasets 的已导入数据集：一个，或 a,b。"),
+        ),
+    ] = None,
+    eval_dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--eval-dataset",
+            metavar="NAMES",
+            help=t("Imported sets that stand for its test_datasets.", "代替其 test_datasets 的已导入数据集。"),
+        ),
+    ] = None,
+) -> int:
+    """Turn an Axolotl config into a recipe."""
+    import yaml
+
+    from ringfence.cli.parse import new_path
+    from ringfence.core.durable import write_atomic
+    from ringfence.recipe.axolotl import imported
+    from ringfence.recipe.read import load
+
+    target = new_path(out, "--out", "recipe import") if out else None
+    found = imported(load(file), dataset=dataset, eval_dataset=eval_dataset)
+    text = yaml.safe_dump(dict(found.recipe), sort_keys=False, allow_unicode=True)
+    if target and not found.refused:
+        write_atomic(target, text.encode(), mode=0o644)
+
+    def show() -> None:
+        words = _words()
+        rows = [
+            [one.key, words[one.treatment], ", ".join(f"{key}: {value}" for key, value in one.to.items()), one.why]
+            for one in found.outcomes
+        ]
+        table("", [t("key", "键"), t("treatment", "处理"), t("in the recipe", "在配方中"), t("why", "原因")], rows)
+        if found.refused:
+            say(_refusal(len(found.refused)))
+        elif target:
+            say(t("✔ {path} is written", "✔ 已写入 {path}", path=target))
+            advise(f"ringfence train {target} --dry-run")
+        else:
+            say(f"\n{text}")
+
+    keys = [{"key": one.key, "treatment": one.treatment, "recipe": one.to, "why": one.why} for one in found.outcomes]
+    written = None if found.refused or target is None else str(target)
+    emit({"keys": keys, "ok": not found.refused, "recipe": None if found.refused else found.recipe, "written": written}, show)
+    return 2 if found.refused else 0
+
+
+def _words() -> dict[str, str]:
+    return {"used": t("used", "使用"), "noted": t("noted", "忽略并注明"), "refused": t("refused", "拒绝")}
+
+
+def _refusal(number: int) -> str:
+    return t("✖ {n} keys are refused", "✖ {n} 个键被拒绝", n=number)
