@@ -103,7 +103,7 @@ def test_the_seed_draws_who_is_held_out(tmp_path):
     for seed in (1, 1, 2, 3, 4):
         folder = tmp_path / str(len(drawn))
         folder.mkdir()
-        drawn.append(frozenset(record.unit for record in joined(folder, ROWS, cut=Cut(held_out=2, seed=seed))[2][-1]))
+        drawn.append(frozenset(record.unit for record in joined(folder, ROWS, cut=Cut(held_out=3, seed=seed))[2][-1]))
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
 
