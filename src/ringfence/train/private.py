@@ -27,9 +27,7 @@ from ringfence.train.trainer import Trainer
 
 _NOISE_MOVES = 60.0  # measured: docs/privacy.md, section 7
 _TOKENS = 512  # of a pass: 1,024 took 0 to 3 % less time on a processor, 256 some 2 % more, 128 an eighth more (SmolLM2, rank 64)
-_LARGER = (
-    2.3  # times what is kept: gradients of one pass of 1,024 tokens that cost less than 5 % of the memory; two passes cost 9 % of time
-)
+_LARGER = 2.3  # times what is kept: gradients of a pass of 1,024 tokens that cost less than 5 % of memory; two passes cost 9 % of time
 _FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradient moves the weights, at the most, whatever the noise is
 
 

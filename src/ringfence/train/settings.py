@@ -201,8 +201,10 @@ class TrainSettings(Settings):
             raise ValueError(t("{kind} has no {key}; it may have: {known}", "{kind} 没有 {key}；可用：{known}", **told))
         if self.lr_scheduler_type == "cosine_with_min_lr" and ("min_lr" in shape) == ("min_lr_rate" in shape):
             raise ValueError(t("it needs min_lr or min_lr_rate, one of the two", "需要 min_lr 或 min_lr_rate，二者取一"))
-        lowest = shape.get("min_lr", shape.get("lr_end", LR_END if self.lr_scheduler_type == "polynomial" else 0.0))
-        if lowest and lowest >= (self.learning_rate or (lowest if shape else math.inf)):
+        lowest = max((shape[key] for key in ("min_lr", "lr_end") if key in shape), default=0.0)
+        if self.learning_rate is not None and self.lr_scheduler_type == "polynomial":
+            lowest = lowest or LR_END
+        if lowest and (self.learning_rate is None or lowest >= self.learning_rate):
             raise ValueError(t("the rate that it ends at must be below learning_rate", "其终止学习率必须低于 learning_rate"))
         if not all(shape.get(key, 1.0) for key in ("power", "timescale")) or shape.get("min_lr_rate", 0.0) >= 1:
             raise ValueError(t("power and timescale are above 0, min_lr_rate below 1", "power 与 timescale 须大于 0，min_lr_rate 须小于 1"))
