@@ -258,7 +258,6 @@ def test_recipe_check_says_what_becomes_of_every_key(cli, recipe):
         ("zzzzqqqq: 1", ("RF-RECIPE-001", "no key has a similar name")),
         ("privacy:", ("RF-RECIPE-002", "epsilon")),
         ("audit:", ("RF-RECIPE-002", "secrets")),
-        ("push_to_hub:", ("RF-RECIPE-003", "push_to_hub")),
     ],
 )
 def test_a_key_without_a_value_is_judged_like_any_other(cli, space, recipe, line, expected):

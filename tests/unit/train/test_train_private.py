@@ -139,7 +139,7 @@ def test_a_checkpoint_holds_nothing_of_the_noise_and_going_on_from_it_twice_draw
     held = vault.as_input(slot)
     kept = load_tensors(read_file(held, checkpoint[1], "state.safetensors"))
     assert {name.split("/")[0] for name in kept} == {"weight", "momentum_buffer"}
-    told = {"format", "settings", "rows", "step", "losses", "tokens", "eval_before"}
+    told = {"format", "settings", "rows", "step", "losses", "tokens", "eval_before", "evals"}
     assert json.loads(read_file(held, checkpoint[1], "state.json")).keys() == told
     again = [
         start(tmp_path / name, tiny_folder, plan=plan_of(rate=1.0, steps=2), settings=calm, left=1, checkpoint=checkpoint)[0]
