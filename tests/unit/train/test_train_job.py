@@ -328,5 +328,7 @@ def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):
     figures = job.run(ran)
     assert (priced.steps, priced.rows, priced.tokens) == (20, 20, figures.tokens)
     assert priced.seconds > priced.seconds_load
-    assert priced.seconds_per_step == pytest.approx(figures.seconds_per_step, rel=0.9)  # the tiny model is all overhead: a sanity check
+    assert (
+        0.1 < priced.seconds_per_step / figures.seconds_per_step < 10
+    )  # of the right size: a tenth of a second is all overhead on a busy machine
     assert list((tmp_path / "a" / made.order.outputs["adapter"].slot).iterdir()) == []
