@@ -10,8 +10,11 @@ import yaml
 from ringfence.core.errors import BadDatasetInfo, BadValue, RefusedKey, RowsRefused
 from ringfence.flows.lookup import bring_in, refuse_absent
 from ringfence.flows.policy import set_policy
+from ringfence.flows.train import model_of
+from ringfence.models.tiny import write_tiny_model
 from ringfence.recipe.read import read
 from tests.flows.conftest import RECIPE, anything_goes, import_notes, reopen
+from tests.unit.recipe.test_keys import EXAMPLE
 
 ROWS = [{"instruction": f"What is {n}?", "input": "", "output": f"It is {n}."} for n in range(12)]
 TALKS = [{"conversations": [{"from": "human", "value": f"hi {n}"}, {"from": "gpt", "value": f"hello {n}"}]} for n in range(6)]
@@ -154,6 +157,20 @@ def test_the_two_files_alone_train(cli, space, folder, tmp_path):
     assert {again.state.resolve(name).made.stage for name in ("identity", "talks")} == {"sealed"}
 
 
+def test_a_recipe_names_a_model_as_a_hub_does(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path / "models"))
+    path = tmp_path / "qwen3_lora_sft.yaml"
+    path.write_text(EXAMPLE)
+    code, told = cli("recipe", "check", path)
+    assert (code, told["ok"]) == (0, True)
+    code, told = cli("model", "import", write_tiny_model(tmp_path / "own"), "--name", "own", "--alias", read(path).model)
+    assert (code, told["aliases"]) == (0, ["Qwen/Qwen3-4B-Instruct-2507"])
+    assert model_of(read(path)).name == "own"
+    path.write_text(EXAMPLE.replace("qwen3_nothink", "llama3"))
+    with pytest.raises(BadValue, match="not llama3's"):
+        model_of(read(path))
+
+
 def test_an_entry_is_imported_by_name(cli, space, folder):
     info = folder / "dataset_info.json"
     code, told = cli("import", info, "--entry", "talks", "--name", "chats", "--rows", "2:4", workspace=space.path)
@@ -161,5 +178,7 @@ def test_an_entry_is_imported_by_name(cli, space, folder):
     for arguments in ((info, "--entry", "nobody"), (folder / "identity.json", "--entry", "identity")):
         code, told = cli("import", *arguments, workspace=space.path)
         assert (code, told["error"]["code"]) == (2, "RF-CORE-004")
+    code, told = cli("import", folder / "gone" / "dataset_info.json", "--entry", "talks", workspace=space.path)
+    assert "no such entry" in told["error"]["message"]
     code, told = cli("import", info, "--entry", "elsewhere", workspace=space.path)
     assert (code, told["error"]["code"]) == (2, "RF-INGEST-016")

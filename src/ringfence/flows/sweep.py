@@ -17,7 +17,7 @@ from ringfence.core.errors import Busy, NotResumable
 from ringfence.core.order import Progress
 from ringfence.core.text import t
 from ringfence.flows.audit import audit
-from ringfence.flows.join import cut_of, joined, sources_of
+from ringfence.flows.join import by_role, cut_of, joined, sources_of
 from ringfence.flows.plant import settings_for
 from ringfence.flows.runs import audits_of, details, state_of
 from ringfence.flows.train import Price, Saved, ask, model_of, order_for, price, resume, saved_of, train
@@ -179,7 +179,7 @@ def _made_before(space: Workspace, recipe: Recipe) -> tuple[Run, Saved] | None:
         made = joined(space, things, cut_of(recipe, role))
         if not made:
             return None
-        found |= {role: made["set"], **{other: thing for other, thing in made.items() if other != "set"}}
+        found |= by_role(role, made)
     source, held_out = found["set"], found["evaluation"]
     evaluation = held_out.made.digest
     readable = _planted_from(space, source, recipe) if recipe.audit else {source.made.digest}

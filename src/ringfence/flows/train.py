@@ -33,7 +33,7 @@ from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
-from ringfence.flows.join import Sources, cut_of, join, label_of, names_of, refuse_cut, refuse_cut_again, refuse_empty, sources_of
+from ringfence.flows.join import Sources, by_role, cut_of, join, label_of, names_of, refuse_cut, refuse_cut_again, refuse_empty, sources_of
 from ringfence.flows.memory import Expected, foretell_memory
 from ringfence.flows.plant import layouts, plant, refuse_too_many, settings_for
 from ringfence.flows.runs import state_of
@@ -123,8 +123,7 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
     check(space.policy())  # before anything is written, a joined set or canaries
     inputs: dict[str, Thing] = {}
     for role, things in asked.sources.items():
-        made = join(space, things, cut=cut_of(recipe, role), check=check, show=show)
-        inputs |= {role: made["set"], **{other: thing for other, thing in made.items() if other != "set"}}
+        inputs |= by_role(role, join(space, things, cut=cut_of(recipe, role), check=check, show=show))
     order = asked.order
     if recipe.audit:
         inputs["set"] = plant(space, inputs["set"], settings_for(space, recipe, inputs["set"]), check=check, show=show)

@@ -153,7 +153,7 @@ def _entry_of(file: Path, entry: str) -> tuple[Path, dict[str, Any]]:
     if entry not in known:
         problem = (
             t("{file} has no such entry", "{file} 中没有该条目", file=file)
-            if known
+            if file.name == FILE
             else t("it belongs to a file called {name}", "它只用于名为 {name} 的文件", name=FILE)
         )
         raise BadArgument(option=f"--entry {entry}", problem=problem, verb="import")

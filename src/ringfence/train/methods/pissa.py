@@ -1,6 +1,6 @@
 """PiSSA: LoRA that begins with the largest singular values of each weight, and leaves the rest to the frozen base.
 
-Source: Meng et al. 2024 (arXiv:2404.02948), sections 3 and appendix C. What is saved is plain LoRA of twice the rank on the base as it was: what was
+Source: Meng et al. 2024 (arXiv:2404.02948); the factors are those of peft. What is saved is plain LoRA of twice the rank on the base as it was: what was
 learned less what it began with.
 """
 
