@@ -56,7 +56,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
     ),
     _SANDBOX: (
         "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context "
-        "dataloader_in_order remove_unused_columns label_names accelerator_config ignore_data_skip"
+        "dataloader_in_order remove_unused_columns label_names accelerator_config"
     ),
     Text("evaluation uses the training batch", "评估使用训练的批大小"): "per_device_eval_batch_size",
     _EVALUATING: (
@@ -79,8 +79,9 @@ _NOTED: Mapping[Text, str] = {  # why: keys
     Text("the head is chunked already", "输出层已分块计算"): "enable_liger_kernel use_liger_kernel liger_kernel_config",
     Text("micro batches are of like length already", "微批中各行长度已相近"): "length_column_name",
     Text("the last checkpoint is kept while a run is open", "运行期间保留最后一个检查点"): "save_total_limit",
-    Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"): "save_only_model",
-    _VAULT: "logging_dir report_to plot_dir run_name",
+    Text("checkpoints always hold all that a resume needs", "检查点总是包含续训所需的一切"): "save_only_model ignore_data_skip",
+    _VAULT: "logging_dir report_to",
+    Text("runs are named by their id", "运行以编号命名"): "run_name",
     Text(
         "tokens are always counted", "总是统计词元数"
     ): "include_num_input_tokens_seen include_tokens_per_second include_effective_tokens_per_second",
