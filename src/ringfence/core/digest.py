@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfence.core.errors import NotCanonical
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of `data` in lower-case hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as lower-case hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def keyed(key: bytes, data: bytes) -> bytes:

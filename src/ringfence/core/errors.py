@@ -1431,6 +1431,31 @@ class PolicyChanged(ReleaseError):
     remedy = Text("run ringfence release again; what holds now decides", "重新运行 ringfence release；以现状裁定")
 
 
+class FormatUnexpected(ReleaseError):
+    """What the sandbox wrote for another tool is not what the base model and the adapter predict."""
+
+    code, http_status, exit_code = "RF-RELEASE-006", 500, 12
+    what = Text(
+        "the format that came out of the sandbox is not what the base model predicts ({problem})",
+        "沙箱产出的格式与基础模型预期的不符（{problem}）",
+    )
+    remedy = Text("it was thrown away; check the base model and release again", "已丢弃；请检查基础模型后重新放行")
+
+
+class FormatUnfaithful(ReleaseError):
+    """A format answers unlike the adapter that it stands for."""
+
+    code, http_status, exit_code = "RF-RELEASE-007", 409, 11
+    what = Text(
+        "{format} answers unlike the adapter: the likeliest token is the same at {agreement} of {tokens} places, at least {least} is asked for",
+        "{format} 的回答与适配器不同：{tokens} 处中最可能词元相同的占 {agreement}，至少须 {least}",
+    )
+    remedy = Text(
+        "release without it, or in a format with more bits: --format gguf-q8_0, --format gguf-f16, --format merged",
+        "放行时不含此格式，或改用位数更多的格式：--format gguf-q8_0、--format gguf-f16、--format merged",
+    )
+
+
 # ── serve ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

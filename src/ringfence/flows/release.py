@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringfence.core.digest import canonical, settings_digest, sha256
+from ringfence.core.digest import canonical, settings_digest, sha256, sha256_of
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, PolicyChanged
 from ringfence.core.gates import Audited
+from ringfence.core.order import Progress
 from ringfence.core.policy import Policy, evaluate
 from ringfence.core.rules import tightened
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
 from ringfence.core.verdict import ON_ROWS, Verdict
 from ringfence.flows.facts import software
+from ringfence.flows.formats import Formed, form, refuse_unwritable
 from ringfence.flows.gate import refuse
 from ringfence.flows.runs import adapter_of, audits_of, sealed_bytes
 from ringfence.flows.train import Saved
@@ -26,6 +29,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
 from ringfence.release.chain import Evidence
+from ringfence.release.formats import Format, Parity, is_weights
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.vault.files import read_file
@@ -42,6 +46,7 @@ class ReleaseSettings(Settings):
     """What the user asked for."""
 
     name: Name
+    formats: tuple[Format, ...] = ()  # beside the adapter
 
 
 @dataclass(frozen=True)
@@ -54,22 +59,28 @@ class Release:
     files: int
     verdicts: tuple[Verdict, ...]
     voids: bool  # the lifetime bound of the private runs on the same people holds no longer
+    parity: tuple[Parity, ...]  # of every other format with the adapter
 
 
-def release(space: Workspace, run_name: str, *, name: str) -> Release:
+def release(
+    space: Workspace, run_name: str, *, name: str, formats: Sequence[Format] = (), show: Callable[[Progress], None] = lambda _: None
+) -> Release:
     """Judge a finished training run by the policy in force and write its bundle to `releases/<name>`.
 
+    formats: what the bundle holds beside the adapter; each is compared with it, and one that answers otherwise stops the release.
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
-    Raises: UnknownRun, NotReleasable, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, PolicyChanged.
+    Raises: UnknownRun, NotReleasable, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, ModelUnsupported, FormatUnexpected, FormatUnfaithful,
+    PolicyChanged, SandboxError.
     """
     _, thing = adapter_of(space, run_name)
     folder = space.path / "releases" / name
     if folder.exists() or name in space.state.releases:
         raise AlreadyExists(path=str(folder))
     inputs = {"adapter": thing}
-    with Arrow(space, "release", name=name, label=thing.made.label, settings=ReleaseSettings(name=name), inputs=inputs) as arrow:
-        return _write(arrow, thing, folder=folder)
+    settings = ReleaseSettings(name=name, formats=tuple(dict.fromkeys(formats)))
+    with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
+        return _write(arrow, thing, settings, folder=folder, show=show)
 
 
 def bundles(space: Workspace) -> list[dict[str, Any]]:
@@ -167,8 +178,8 @@ def _opened(space: Workspace, run: Run, *, reads_rows: bool) -> Audit:
     return Audit(run, Audited(statement, rows), data)
 
 
-def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
-    space, run, settings = arrow.space, arrow.run, arrow.settings
+def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Path, show: Callable[[Progress], None]) -> Release:
+    space, run = arrow.space, arrow.run
     started = now()
     found = _judged(space, thing, thing.run)
     chain, policy, verdicts = found.chain, found.policy, found.verdicts
@@ -181,11 +192,15 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
     weights = read_file(source.slot, space.keys.data_key(source.slot.slot), adapter.WEIGHTS)
     predicted = adapter.predict(model.open().tensors, saved.order.train)
     adapter.check(weights, predicted)
+    formed = None
+    if settings.formats:
+        refuse_unwritable(model, settings.formats, name=settings.name)
+        formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, show=show)
     policy_bytes = canonical(policy.model_dump(mode="json"))
     life = _lifetime(space, thing, predicate)
     statement = Statement(
         step="release",
-        subjects=(Subject(name=ADAPTER, sha256=sha256(weights)),),
+        subjects=(Subject(name=ADAPTER, sha256=sha256(weights)), *_subjects(formed)),
         predicate=Predicate(
             run=run,
             tenant=space.settings.tenant,
@@ -194,7 +209,8 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
             settings=settings.model_dump(mode="json"),
             settings_digest=settings_digest(settings),
             software=software(),
-            figures={"lifetime": life} if life else {},
+            sandbox=formed.sandbox if formed else None,
+            figures=({"lifetime": life} if life else {}) | _compared(formed),
             verdicts=tuple({"rule": v.rule, "outcome": v.outcome} for v in verdicts),
             policy=sha256(policy_bytes),
             started=started,
@@ -230,15 +246,29 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
             audit=found.audit.audited.statement if found.audit else None,
             verdicts=verdicts,
             lifetime=life,
+            parity=formed.parity if formed else (),
         ),
         policy=policy_bytes,
         evidence=_evidence(space, thing, found.audit, is_private="plan" in predicate.figures),
         release=envelope,
         extra=_travels(model),
+        formats=formed.files if formed else None,
         lock=space.locked(seconds=None),
         record=record,
     )
-    return Release(folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, found.voids)
+    return Release(
+        folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, found.voids, formed.parity if formed else ()
+    )
+
+
+def _subjects(formed: Formed | None) -> list[Subject]:
+    """Return the weights of every other format by their digests."""
+    files = formed.files if formed else {}
+    return [Subject(name=path, sha256=sha256_of(source)) for path, source in sorted(files.items()) if is_weights(path)]
+
+
+def _compared(formed: Formed | None) -> dict[str, Any]:
+    return {"formats": [one.model_dump(mode="json") for one in formed.parity]} if formed else {}
 
 
 def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
+from ringfence.formats.settings import FormatFigures, FormatSettings
 from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -90,6 +91,14 @@ JOBS: Mapping[str, JobRow] = {
     ),
     "model.v1": JobRow(
         "ringfence.models.job:run", ModelSettings, ModelFigures, plain_output=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
+    ),
+    "formats.v1": JobRow(
+        "ringfence.formats.job:run",
+        FormatSettings,
+        FormatFigures,
+        loads_model=True,
+        plain_output=True,
+        limits=Limits(seconds=6 * _HOUR, memory=1 << 40),
     ),
     "chat.v1": JobRow(
         "ringfence.serve.job:run",

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from ringfence.core.digest import canonical, object_digest, parse_canonical
+from ringfence.core.digest import canonical, object_digest, parse_canonical, sha256_of
 from ringfence.core.durable import full_disk_as_error, sync_folder, write_atomic
 from ringfence.core.environment import model_store
 from ringfence.core.errors import ModelBroken, ModelUnknown, ModelUnsupported, NoModelStore, NotCanonical
@@ -175,7 +175,7 @@ def verify(name: str, *, kind: Kind | None = None) -> ModelEntry:
         raise ModelBroken(name=entry.name)
     for file in entry.files:
         path = entry.path / file.name
-        if path.is_symlink() or path.stat().st_size != file.size or _sha256(path) != file.sha256:
+        if path.is_symlink() or path.stat().st_size != file.size or sha256_of(path) != file.sha256:
             raise ModelBroken(name=entry.name)
     return entry
 
@@ -224,8 +224,3 @@ def _copy(source: Path, target: Path) -> ModelFile:
         writer.flush()
         os.fsync(writer.fileno())
     return ModelFile(name=target.name, size=size, sha256=digest.hexdigest())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

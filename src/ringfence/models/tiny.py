@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,27 +17,27 @@ _TEMPLATE = (
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a byte-level tokeniser that needs no file: 256 bytes, 3 special tokens, ChatML."""
+def tiny_tokenizer(words: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokeniser that needs no file: 256 bytes, 3 special tokens, ChatML; each of the words, of ASCII letters, is a token of its own."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=256 + len(_SPECIAL),
+        vocab_size=256 + len(_SPECIAL) + sum(len(word) - 1 for word in words),
         special_tokens=_SPECIAL,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([], trainer)
+    tokenizer.train_from_iterator([word for word in words for _ in range(2)], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=_SPECIAL[1], eos_token=_SPECIAL[2], pad_token=_SPECIAL[0], chat_template=_TEMPLATE
     )
 
 
-def tiny_config(layers: int = 2) -> LlamaConfig:
-    """Return the configuration: so many layers, hidden size 64, 4 heads over 2 key-value heads, tied embeddings."""
+def tiny_config(layers: int = 2, *, tokens: int = 256 + len(_SPECIAL)) -> LlamaConfig:
+    """Return the configuration: so many layers and tokens, hidden size 64, 4 heads over 2 key-value heads, tied embeddings."""
     return LlamaConfig(
-        vocab_size=256 + len(_SPECIAL),
+        vocab_size=tokens,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=layers,
@@ -51,13 +52,14 @@ def tiny_config(layers: int = 2) -> LlamaConfig:
     )
 
 
-def write_tiny_model(folder: Path, seed: int = 0, *, layers: int = 2) -> Path:
-    """Write a model folder with random weights drawn from `seed` and return it."""
+def write_tiny_model(folder: Path, seed: int = 0, *, layers: int = 2, words: Sequence[str] = ()) -> Path:
+    """Write a model folder with random weights drawn from `seed` and return it. words: see `tiny_tokenizer`."""
     logging.disable_progress_bar()
+    tokenizer = tiny_tokenizer(words)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(tiny_config(layers))
+        model = LlamaForCausalLM(tiny_config(layers, tokens=len(tokenizer)))
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

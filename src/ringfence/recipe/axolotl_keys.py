@@ -183,7 +183,8 @@ _NOTED: Mapping[Text, str] = {  # why: keys
     Text("the seed decides the order of all rows", "所有行的顺序由种子决定"): "shuffle_before_merging_datasets",
     Text("it is told by the layer itself", "由层本身决定"): "lora_fan_in_fan_out",
     Text(
-        "training writes an adapter; ringfence release RUN exports it", "训练产出适配器；用 ringfence release RUN 导出"
+        "training writes an adapter; ringfence release RUN --format merged exports the whole model",
+        "训练产出适配器；用 ringfence release RUN --format merged 导出完整模型",
     ): "merge_lora merge_method",
     Text("no run is ended by its loss; ringfence run show prints it", "不会因损失而终止运行；ringfence run show 会显示损失"): (
         "loss_watchdog_threshold loss_watchdog_patience"

@@ -165,7 +165,10 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     ): "export_legacy_format",
     Text("a run goes on by its id: ringfence run resume RUN", "按编号续训：ringfence run resume RUN"): "resume_from_checkpoint",
     Text("a model is what its digest says; import the revision that is wanted", "模型由其摘要确定；请导入所需的版本"): "model_revision",
-    Text("training writes an adapter; ringfence release RUN exports it", "训练产出适配器；用 ringfence release RUN 导出"): "export_dir",
+    Text(
+        "training writes an adapter; ringfence release RUN exports it, --format merged or gguf-q8_0 with the whole model",
+        "训练产出适配器；用 ringfence release RUN 导出，加 --format merged 或 gguf-q8_0 则含完整模型",
+    ): "export_dir",
     Text(
         "every row of an epoch is read once; what is left over is a smaller batch", "每轮每行读取一次；余下的组成较小的批"
     ): "dataloader_drop_last",

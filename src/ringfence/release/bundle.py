@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ringfence.core.digest import sha256
+from ringfence.core.digest import sha256, sha256_of
 from ringfence.core.durable import full_disk_as_error, make_folder, sync_folder, write_all
 from ringfence.core.errors import AlreadyExists, InvalidSettings, LedgerUnavailable
 from ringfence.core.interrupts import uninterrupted
@@ -30,7 +30,6 @@ from ringfence.release.manifest import (
     ADAPTER,
     CARD,
     CONFIG,
-    EVIDENCE,
     MANIFEST,
     MANIFEST_SIGNATURE,
     MODEL_SIGNATURE,
@@ -67,13 +66,14 @@ def write_bundle(
     evidence: Sequence[Evidence],
     release: bytes,
     extra: Mapping[str, bytes] | None = None,
+    formats: Mapping[str, Path] | None = None,
     lock: AbstractContextManager[object] | None = None,
     record: Callable[[bytes], None] = lambda _: None,
 ) -> Manifest:
     """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
 
     evidence: import to train and the audit, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
-    of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template.
+    of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template. formats: files on the same disk, by their path inside the bundle, which are moved there.
     record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear; both happen
     while `lock` is held.
     Nothing appears unless it verifies: what cannot be verified is never handed on.
@@ -95,25 +95,33 @@ def write_bundle(
         POLICY: policy,
         **_evidence_files(evidence, release=release, statements=statements),
     }
+    moved = dict(sorted((formats or {}).items()))
+    listed = {path: (len(data), sha256(data)) for path, data in files.items()} | {
+        path: (source.stat().st_size, sha256_of(source)) for path, source in moved.items()
+    }
     manifest = Manifest(
         name=folder.name,
         tenant=signers.public.tenant,
         run=parts(statements).train.predicate.run,
         base=base,
         created=statements[-1].predicate.ended,
-        files=tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(files.items())),
+        files=tuple(BundleFile(path=path, size=size, sha256=digest) for path, (size, digest) in sorted(listed.items())),
     )
-    signed = signatures(files, manifest=manifest, signers=signers)
-    _place(folder, {**files, **signed}, public=signers.public, lock=lock or nullcontext(), record=lambda: record(signed[MANIFEST]))
+    signed = signatures({path: digest for path, (_, digest) in listed.items()}, manifest=manifest, signers=signers)
+    whole = {**files, **signed}
+    _place(folder, whole, moved, public=signers.public, lock=lock or nullcontext(), record=lambda: record(signed[MANIFEST]))
     return manifest
 
 
-def signatures(files: Mapping[str, bytes], *, manifest: Manifest, signers: Signers) -> dict[str, bytes]:
-    """Return the manifest and both signature files, by path; the second signature covers the first."""
+def signatures(digests: Mapping[str, str], *, manifest: Manifest, signers: Signers) -> dict[str, bytes]:
+    """Return the manifest and both signature files, by path; the second signature covers the first.
+
+    digests: path inside the bundle -> SHA-256, of every other file.
+    """
     signed = {MANIFEST: manifest.to_bytes()}
     signed[MANIFEST_SIGNATURE] = dsse.sign(signed[MANIFEST], PAYLOAD_TYPE, signers.evidence)
-    digests = {path: sha256(data) for path, data in {**files, **signed}.items()}
-    signed[MODEL_SIGNATURE] = openssf.sign(digests, name=manifest.name, key=signers.release)
+    covered = {**digests, **{path: sha256(data) for path, data in signed.items()}}
+    signed[MODEL_SIGNATURE] = openssf.sign(covered, name=manifest.name, key=signers.release)
     return signed
 
 
@@ -133,16 +141,27 @@ def _evidence_files(evidence: Sequence[Evidence], *, release: bytes, statements:
 
 
 def _place(
-    folder: Path, files: Mapping[str, bytes], *, public: PublicKeys, lock: AbstractContextManager[object], record: Callable[[], None]
+    folder: Path,
+    files: Mapping[str, bytes],
+    moved: Mapping[str, Path],
+    *,
+    public: PublicKeys,
+    lock: AbstractContextManager[object],
+    record: Callable[[], None],
 ) -> None:
     """Write, verify, record, rename. A crash leaves `.<name>.<random>.tmp`, which fsck renames if it was recorded and removes if not."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         make_folder(temporary, mode=_FOLDER_MODE)
-        make_folder(temporary / EVIDENCE, mode=_FOLDER_MODE)
+        folders = [temporary / name for name in {path.partition("/")[0] for path in (*files, *moved) if "/" in path}]
+        for one in folders:
+            make_folder(one, mode=_FOLDER_MODE)
         for path, data in files.items():
             _write(temporary / path, data)
-        sync_folder(temporary / EVIDENCE)
+        for path, source in moved.items():
+            _move(source, temporary / path)
+        for one in folders:
+            sync_folder(one)
         sync_folder(temporary)
         verify_bundle(temporary, public)
     except BaseException:
@@ -171,6 +190,17 @@ def _write(path: Path, data: bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _move(source: Path, target: Path) -> None:
+    with full_disk_as_error():
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(handle, _FILE_MODE)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        source.rename(target)
 
 
 def _rename(temporary: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
 from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
+from ringfence.release.formats import MERGED, Parity, gguf_file
 from ringfence.release.manifest import BaseRef
 
 _TEMPLATE = """\
@@ -55,6 +56,9 @@ The records themselves are not part of this bundle.
 |---|---|
 {verdicts}
 
+## Formats
+{formats}
+
 ## How to verify
 Get the public key file from the owner by another way than this bundle, compare its fingerprint with them, then run
 
@@ -82,10 +86,16 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 脱敏：{deid_zh}
 - 差分隐私：{privacy_zh}。
 - 记忆泄露：{memory_zh}
+- 格式：{formats_zh}
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
 
 
+_VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+_ELSE = (
+    "What else is here answered the same prompts, which everybody may read, as the adapter did; compared are the likeliest token at every place "
+    "and the whole distribution (mean Kullback-Leibler divergence)."
+)
 _UNMEASURED = "Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept."
 _MEASURED = (
     "The audit measured what the adapter does with invented canaries, and with samples of rows and identifiers; a bound at 95 % confidence is "
@@ -102,11 +112,13 @@ def model_card(
     audit: Statement | None = None,
     verdicts: Sequence[Verdict],
     lifetime: Mapping[str, Any] | None = None,
+    parity: Sequence[Parity] = (),
 ) -> str:
     """Return the text of `README.md`.
 
     chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, what its people have lost at the release, and
     whether a bound holds.
+    parity: of every other format with the adapter.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
@@ -137,8 +149,53 @@ def model_card(
         memory=memory[0],
         memory_zh=memory[1],
         limit=_MEASURED if audit else _UNMEASURED,
+        formats=_formats(parity, settings=train.predicate.settings if train else {}),
+        formats_zh=_formats_zh(parity),
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
+
+
+def _formats(parity: Sequence[Parity], *, settings: Mapping[str, Any]) -> str:
+    """Return what other tools can load, and how like the adapter each of it answers."""
+    lines_ = ["The adapter itself is a folder that stock `peft` loads. " + _vllm(settings)]
+    if parity:
+        lines_ += [
+            "",
+            _ELSE,
+            "",
+            "| format | file | likeliest token the same | divergence, nats a token |",
+            "|---|---|---|---|",
+            *(f"| {one.format} | `{_where(one)}` | {one.same} of {one.tokens} | {one.divergence:.2g} |" for one in parity),
+        ]
+    return "\n".join(lines_)
+
+
+def _formats_zh(parity: Sequence[Parity]) -> str:
+    told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与适配器相同）" for one in parity]
+    return "；".join(["适配器可由 peft 直接加载", *told]) + "。"
+
+
+def _where(one: Parity) -> str:
+    return f"{MERGED}/" if one.format == MERGED else gguf_file(one.format)
+
+
+def _vllm(settings: Mapping[str, Any]) -> str:
+    """Return whether vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vllm/config/lora.py, vllm/lora/peft_helper.py)."""
+    if _found(settings, "method") == "dora.v1":
+        return "vLLM does not load DoRA; it serves the merged weights."
+    rank = _rank(settings)
+    if rank is None:
+        return ""
+    room = next((one for one in _VLLM_RANKS if one >= rank), None)
+    if room is None:
+        return f"vLLM takes no adapter of rank {rank}; it serves the merged weights."
+    return f"vLLM serves it with `--enable-lora --max-lora-rank {room}`."
+
+
+def _rank(settings: Mapping[str, Any]) -> int | None:
+    """Return the rank of the adapter as it is saved."""
+    rank = _found(settings, "lora_rank")
+    return rank * (2 if _found(settings, "method") == "pissa.v1" else 1) if isinstance(rank, int) else None
 
 
 def _of_each_set(chain: Sequence[Statement], tell: Callable[[Sequence[Statement]], tuple[str, str]]) -> tuple[str, str]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from ringfence.core.errors import BundleBroken, BundleUnreadable
 from ringfence.core.text import t
 from ringfence.release.adapter import LENGTH_FIELD, header_size
-from ringfence.release.manifest import ADAPTER, EVIDENCE, MANIFEST, MANIFEST_SIGNATURE, MODEL_SIGNATURE
+from ringfence.release.formats import GGUF, MERGED, is_weights
+from ringfence.release.manifest import EVIDENCE, MANIFEST, MANIFEST_SIGNATURE, MODEL_SIGNATURE
 
 _MOST_FILES = 512
 _LARGEST = 64 << 20  # bytes of a file that is kept in memory; weights are hashed as a stream
 _CHUNK = 1 << 20  # bytes
+_FOLDERS = (EVIDENCE, MERGED, GGUF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,20 @@ class Content:
 
     size: int  # bytes
     sha256: str
-    data: bytes = field(repr=False)  # of the weights the header only
+    data: bytes = field(repr=False)  # of weights the safetensors header only
 
 
 def read_folder(folder: Path) -> dict[str, Content]:
     """Return every file of a bundle by its path inside it, sorted.
 
-    Raises: BundleUnreadable when the path holds no bundle; BundleBroken for anything but regular files in the root and `evidence/`.
+    Raises: BundleUnreadable when the path holds no bundle; BundleBroken for anything but regular files in the root and in the folders that a bundle may have.
     """
     if not folder.is_dir() or not any((folder / name).is_file() for name in (MANIFEST, MANIFEST_SIGNATURE, MODEL_SIGNATURE)):
         raise BundleUnreadable(path=str(folder))
     root = _list(folder, prefix="")
     paths = [path for path, is_folder in root if not is_folder]
     for path, is_folder in root:
-        if is_folder and path != EVIDENCE:
+        if is_folder and path not in _FOLDERS:
             raise BundleBroken(problem=t("{path}/ does not belong to it", "{path}/ 不属于它", path=shown(path)))
         if is_folder:
             inner = _list(folder / path, prefix=f"{path}/")
@@ -69,17 +71,17 @@ def _read(folder: Path, path: str) -> Content:
     except OSError as cause:
         raise BundleBroken(problem=t("{path} cannot be read", "{path} 无法读取", path=shown(path))) from cause
     with os.fdopen(handle, "rb") as file:
-        if path == ADAPTER:
-            return _stream(file)
+        if is_weights(path):
+            return _stream(file, has_header=path.endswith(".safetensors"))
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise BundleBroken(problem=t("{path} is larger than it can be", "{path} 大得不可能", path=shown(path)))
     return Content(size=len(data), sha256=hashlib.sha256(data).hexdigest(), data=data)
 
 
-def _stream(file: io.BufferedReader) -> Content:
+def _stream(file: io.BufferedReader, *, has_header: bool) -> Content:
     start = file.read(LENGTH_FIELD)
-    head = start + file.read(header_size(start) - len(start))
+    head = start + (file.read(header_size(start) - len(start)) if has_header else b"")
     digest, size = hashlib.sha256(head), len(head)
     while chunk := file.read(_CHUNK):
         digest.update(chunk)

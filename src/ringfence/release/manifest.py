@@ -49,7 +49,7 @@ class BaseRef(Settings):
 class BundleFile(Settings):
     """One file, by its path inside the bundle."""
 
-    path: Annotated[str, Field(pattern=r"^(evidence/)?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    path: Annotated[str, Field(pattern=r"^((evidence|merged|gguf)/)?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     size: Annotated[int, Field(ge=0)]  # bytes
     sha256: Digest
 

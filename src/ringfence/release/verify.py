@@ -21,7 +21,7 @@ from ringfence.core.text import Text, t
 from ringfence.core.verdict import ON_ROWS, OUTCOMES, Outcome, RuleId, Verdict, refusals
 from ringfence.ledger import dsse
 from ringfence.ledger.log import verify_proof
-from ringfence.release import adapter, chain, openssf
+from ringfence.release import adapter, chain, formats, openssf
 from ringfence.release.folder import Content, read_folder, shown
 from ringfence.release.manifest import (
     ADAPTER,
@@ -47,7 +47,9 @@ _MODEL = Text("the OpenSSF model signature covers the same files", "OpenSSF 模�
 _STATEMENTS = Text("the expected key signed every statement", "每份声明都由预期的密钥签名")
 _LEDGER = Text("every statement is in the ledger", "每份声明都在账本中")
 _CHAIN = Text("the statements lead from every import to this adapter", "声明从每次导入一直连到这个适配器")
-_ADAPTER = Text("the adapter is what its configuration says", "适配器与其配置相符")
+_ADAPTER = Text(
+    "the adapter is what its configuration says, and every other format was compared with it", "适配器与其配置相符，其他格式均已与之比对"
+)
 _POLICY = Text("the policy allows it, as was recorded", "策略允许放行，且与记录一致")
 
 
@@ -88,7 +90,9 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
     with progress.step(_ADAPTER):  # (10): the header alone; tensors mean nothing to a host
         weights = files[ADAPTER]
         pairs = adapter.check_adapter(weights.data, size=weights.size, config=files[CONFIG].data)
-        progress.detail = t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs)
+        heads = {path: (one.data, one.size) for path, one in files.items() if path.partition("/")[0] in (formats.MERGED, formats.GGUF)}
+        told = "".join(f" · {one.format} {one.agreement:.1%}" for one in formats.check(statements[-1], heads=heads))
+        progress.detail = t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs) + told
     with progress.step(_POLICY):  # (11): the rules are applied again, here
         policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
         passed = sum(one.outcome == "pass" for one in verdicts)
@@ -124,7 +128,7 @@ def _listed(files: Mapping[str, Content], manifest: Manifest) -> None:
     for path in sorted({*REQUIRED, *there}):
         if path not in there:
             raise BundleBroken(problem=t("{path} is missing", "缺少 {path}", path=path))
-        if path not in REQUIRED and path not in OPTIONAL and not path.startswith(f"{EVIDENCE}/"):
+        if path not in REQUIRED and path not in OPTIONAL and not path.startswith(f"{EVIDENCE}/") and not formats.belongs(path):
             raise BundleBroken(problem=t("{path} is no file that a bundle holds", "发布包不含 {path} 这类文件", path=path))
 
 

@@ -215,6 +215,7 @@ def reseal(folder: Path, signers: Signers, files: dict[str, bytes], **changes: o
     listed = tuple(BundleFile(path=path, size=len(data), sha256=sha256(data)) for path, data in sorted(inner.items()))
     manifest = old.model_copy(update={"files": listed, **changes})
     shutil.rmtree(folder)
-    for path, data in {**inner, **signatures(inner, manifest=manifest, signers=signers)}.items():
+    digests = {path: sha256(data) for path, data in inner.items()}
+    for path, data in {**inner, **signatures(digests, manifest=manifest, signers=signers)}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

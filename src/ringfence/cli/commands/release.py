@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.context import advise, emit, options, say, workspace
+from ringfence.cli.context import advise, emit, options, progress, say, workspace
 from ringfence.core.errors import BadArgument, PolicyRefused
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.release.formats import Format, Parity
+    from ringfence.workspace.space import Workspace
 
 ORDER = 60
 
@@ -19,9 +23,11 @@ def register(app: typer.Typer) -> None:
         "release",
         help=t(
             "Ask today's policy about a finished run; sign its adapter into a bundle, or say which rule refuses.\n\n"
-            "Examples:\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora",
+            "Examples:\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora\n\n"
+            "  ringfence release train-0123456789ab --name clinic-lora --format merged --format gguf-q8_0",
             "用当前策略审查已完成的运行；签名打包其适配器，或说明哪条规则拒绝。\n\n"
-            "示例：\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora",
+            "示例：\n\n  ringfence release train-0123456789ab --dry-run\n\n  ringfence release train-0123456789ab --name clinic-lora\n\n"
+            "  ringfence release train-0123456789ab --name clinic-lora --format merged --format gguf-q8_0",
         ),
     )(release)
 
@@ -29,35 +35,35 @@ def register(app: typer.Typer) -> None:
 def release(
     run: Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the training run, or its beginning.", "训练运行的编号，或其开头。"))],
     name: Annotated[str | None, typer.Option("--name", help=t("Name of the bundle.", "发布包名称。"))] = None,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=t(
+                "What the bundle holds beside the adapter: merged, gguf-f16, gguf-q8_0, gguf-q4_1. May be given several times.",
+                "发布包除适配器外还包含的格式：merged、gguf-f16、gguf-q8_0、gguf-q4_1。可多次给出。",
+            ),
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=t("Print every verdict; sign nothing.", "只显示每条判定，不签名。"))] = False,
 ) -> None:
     """Sign an adapter into a bundle."""
     from ringfence.cli.parse import name_of
     from ringfence.cli.verdicts import as_rows, show_verdicts
-    from ringfence.core.verdict import refusals
-    from ringfence.flows.gate import refuse
-    from ringfence.flows.release import judge
     from ringfence.flows.release import release as sign
 
     if not dry_run and name is None:
         raise BadArgument(option="--name", problem=t("a bundle needs a name", "发布包需要名称"), verb="release")
     bundle = name_of(name, "release") if name is not None else ""
+    formats = _formats(format_ or [])
     space = workspace()
     if dry_run:
-        found = judge(space, run)
-
-        def show_found() -> None:
-            show_verdicts(found.verdicts)
-            if found.voids:
-                say(_voiding(is_done=False))
-
-        emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids}, show_found)
-        if options().json and refusals(found.verdicts):  # one document is enough for a script
-            raise typer.Exit(PolicyRefused.exit_code)
-        refuse(found.verdicts, name=found.name)
+        _judge(space, run)
         return
     try:
-        done = sign(space, run, name=bundle)
+        with progress(t("release", "放行")) as bar:
+            done = sign(space, run, name=bundle, formats=formats, show=bar)
     except PolicyRefused as refused:
         if not options().json:
             show_verdicts(refused.verdicts)
@@ -66,13 +72,56 @@ def release(
     def show() -> None:
         show_verdicts(done.verdicts)
         say(t("✔ the policy allows it: no rule of {n} refuses", "✔ 策略允许：{n} 条规则均不拒绝", n=len(done.verdicts)))
+        for one in done.parity:
+            say(_compared(one))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
         if done.voids:
             say(_voiding(is_done=True))
 
     document = {"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}
-    emit(document | {"voids_lifetime_bound": done.voids}, show)
+    parity = [one.model_dump(mode="json") | {"agreement": one.agreement} for one in done.parity]
+    emit(document | {"voids_lifetime_bound": done.voids, "formats": parity}, show)
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
+
+
+def _judge(space: Workspace, run: str) -> None:
+    """Print what the policy in force says of a run."""
+    from ringfence.cli.verdicts import as_rows, show_verdicts
+    from ringfence.core.verdict import refusals
+    from ringfence.flows.gate import refuse
+    from ringfence.flows.release import judge
+
+    found = judge(space, run)
+
+    def show() -> None:
+        show_verdicts(found.verdicts)
+        if found.voids:
+            say(_voiding(is_done=False))
+
+    emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids}, show)
+    if options().json and refusals(found.verdicts):  # one document is enough for a script
+        raise typer.Exit(PolicyRefused.exit_code)
+    refuse(found.verdicts, name=found.name)
+
+
+def _formats(asked: list[str]) -> list[Format]:
+    from ringfence.release.formats import FORMATS
+
+    for one in asked:
+        if one not in FORMATS:
+            raise BadArgument(option="--format", problem=t("one of {known}", "须为 {known} 之一", known=", ".join(FORMATS)), verb="release")
+    return [known for known in FORMATS if known in asked]
+
+
+def _compared(one: Parity) -> str:
+    return t(
+        "✔ {format}: at {n} of {of} places the likeliest token is the adapter's; divergence {kl:.2g} nats a token",
+        "✔ {format}：{of} 处中 {n} 处最可能的词元与适配器相同；每词元散度 {kl:.2g} 奈特",
+        format=one.format,
+        n=one.same,
+        of=one.tokens,
+        kl=one.divergence,
+    )
 
 
 def _voiding(*, is_done: bool) -> str:

@@ -1,0 +1,149 @@
+"""A release with every format: what stock tools load answers like the adapter, and nothing in it can be altered."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from ringfence.cli.main import run
+from ringfence.core.errors import BundleBroken, FormatUnfaithful
+from ringfence.flows.init import init
+from ringfence.flows.policy import set_policy
+from ringfence.flows.release import release
+from ringfence.flows.train import train
+from ringfence.formats.parity import PROMPTS
+from ringfence.models.store import find, register
+from ringfence.models.tiny import write_tiny_model
+from ringfence.recipe.read import read
+from ringfence.release.formats import FORMATS
+from ringfence.release.verify import verify_bundle
+from ringfence.vault.keys import Passphrase
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes
+
+ASKED = PROMPTS[:3]
+
+
+@pytest.fixture(scope="module")
+def formed(tmp_path_factory, model_store):
+    """A workspace whose run was released, with other formats beside the adapter: (workspace, run, what release returned)."""
+    folder = tmp_path_factory.mktemp("formed")
+    register(write_tiny_model(folder / "model", words=("patient", "rest")), "tiny-words")  # a tokeniser with merges, as every real one has
+    space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
+    set_policy(space, anything_goes())
+    import_notes(space, folder)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"model_name_or_path": "tiny-words", "learning_rate": 1e-2}))
+    run_id = train(space, read(folder / "recipe.yaml")).committed.run
+    return space, run_id, release(space, run_id, name="门诊", formats=FORMATS[:2])
+
+
+def adapter_logits(bundle):
+    """Return what stock transformers and peft say to the prompts: the ids of each, and its logits."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(find("tiny-words").path)
+    model, tokenizer = PeftModel.from_pretrained(base, bundle), AutoTokenizer.from_pretrained(bundle)
+    return logits_of(model, tokenizer)
+
+
+def logits_of(model, tokenizer):
+    found = []
+    for prompt in ASKED:
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        with torch.inference_mode():
+            found.append((ids, model(input_ids=ids).logits[0]))
+    return found
+
+
+def furthest(one, other):
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
+    return max(float((a[1] - b[1]).abs().max()) for a, b in zip(one, other, strict=True))
+
+
+def test_the_merged_folder_answers_like_the_adapter(formed):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = formed[2].path / "merged"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    told = adapter_logits(formed[2].path)
+    assert furthest(logits_of(model, tokenizer), told) < 1e-4
+    assert tokenizer.chat_template  # it travels
+    base = AutoModelForCausalLM.from_pretrained(find("tiny-words").path)
+    assert furthest(logits_of(base, tokenizer), told) > 1e-3  # what was learned is in it
+
+
+def test_a_gguf_file_is_read_by_its_own_library_and_answers_like_the_adapter(formed):
+    import gguf
+
+    path = formed[2].path / "gguf" / "model-f16.gguf"
+    reader = gguf.GGUFReader(path)
+    types = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
+    assert types["blk.1.ffn_up.weight"] == "F16"
+    assert types["output_norm.weight"] == "F32"
+    assert reader.fields["general.name"].contents() == "门诊"
+    assert "<|im_start|>" in reader.fields["tokenizer.chat_template"].contents()
+    assert 0 < furthest(logits_of(*opened_gguf(path)), adapter_logits(formed[2].path)) < 5e-2
+
+
+def opened_gguf(path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+def test_the_bundle_says_how_each_format_compares(formed, capsys):
+    space, _, made = formed
+    assert [one.format for one in made.parity] == ["merged", "gguf-f16"]
+    assert all(one.tokens > len(PROMPTS) and one.same_ids for one in made.parity)
+    statement = verify_bundle(made.path, space.public).chain[-1]
+    assert [one["same"] for one in statement.predicate.figures["formats"]] == [one.same for one in made.parity]
+    assert statement.predicate.sandbox.self_test is not None
+    card = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "| gguf-f16 | `gguf/model-f16.gguf` |" in card
+    assert "| merged | `merged/` |" in card
+    assert "--max-lora-rank 8" in card
+    assert not list(space.path.glob("vault/incoming/*"))
+
+
+def altered(path):
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("path", ["merged/model.safetensors", "gguf/model-f16.gguf", "merged/config.json"])
+def test_one_altered_byte_is_named(formed, tmp_path, path):
+    space, _, made = formed
+    copy = tmp_path / "门诊"
+    shutil.copytree(made.path, copy)
+    altered(copy / path)
+    with pytest.raises(BundleBroken, match=path):
+        verify_bundle(copy, space.public)
+
+
+def test_a_file_beside_the_formats_is_refused(formed, tmp_path):
+    space, _, made = formed
+    copy = tmp_path / "门诊"
+    shutil.copytree(made.path, copy)
+    (copy / "gguf" / "notes.txt").write_text("x")
+    with pytest.raises(BundleBroken, match=r"gguf/notes\.txt"):
+        verify_bundle(copy, space.public)
+
+
+def test_a_format_that_answers_otherwise_stops_the_release(formed):
+    space, run_id, _ = formed
+    with pytest.raises(FormatUnfaithful, match="gguf-q4_1"):  # four bits are too few for weights as random as these
+        release(space, run_id, name="poor", formats=("merged", "gguf-q4_1"))
+    assert [path.name for path in (space.path / "releases").iterdir()] == ["门诊"]
+    assert not list(space.path.glob("vault/incoming/*"))
+    assert list(space.state.runs.values())[-1].code == "RF-RELEASE-007"
+
+
+def test_an_unknown_format_is_a_usage_error(formed, capsys):
+    space, run_id, _ = formed
+    code = run(["-w", str(space.path), "--json", "release", run_id, "--name", "x", "--format", "gptq"])
+    assert code == 2
+    assert "gguf-q8_0" in json.loads(capsys.readouterr().out)["error"]["message"]

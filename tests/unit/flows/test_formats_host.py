@@ -1,0 +1,92 @@
+"""The host does not believe what a job wrote for other tools: every way to put something in beside the weights is refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from ringfence.core.errors import FormatUnexpected
+from ringfence.flows.formats import _expected, _files
+from ringfence.formats.job import _write
+from ringfence.models.store import find, register
+from ringfence.models.tiny import write_tiny_model
+
+ASKED = ("merged", "gguf-f16")
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory, model_store):
+    """What an honest job leaves, and the model that it began with."""
+    folder = tmp_path_factory.mktemp("honest")
+    register(write_tiny_model(folder / "model", words=("patient",)), "tiny-host")
+    model = find("tiny-host")
+    (folder / "out").mkdir()
+    state = AutoModelForCausalLM.from_pretrained(model.path).state_dict()
+    for format_ in ASKED:
+        _write(format_, model.open(), state, folder / "out", name="clinic")
+    return model, folder / "out"
+
+
+@pytest.fixture
+def left(honest, tmp_path):
+    shutil.copytree(honest[1], tmp_path / "out")
+    return honest[0], tmp_path / "out"
+
+
+def check(model, folder):
+    _expected(_files(folder), model, ASKED, name="clinic")
+
+
+def test_what_an_honest_job_leaves_passes(left):
+    check(*left)
+
+
+def weights(folder, change, metadata=None):
+    path = folder / "merged" / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata=metadata or {"format": "pt"})
+
+
+def append(path):
+    with path.open("ab") as stream:
+        stream.write(b"Zhang San, 138 0013 8000".ljust(32))
+
+
+def said(folder, old, new):
+    path = folder / "gguf" / "model-f16.gguf"
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+
+
+BENT = {
+    "a file beside": lambda f: (f / "merged" / "notes.json").write_text("{}"),
+    "a file in the root": lambda f: (f / "rows.json").write_text("{}"),
+    "a folder inside a folder": lambda f: (f / "merged" / "rows").mkdir(),
+    "a link": lambda f: ((f / "merged" / "config.json").unlink(), (f / "merged" / "config.json").symlink_to("/etc/passwd")),
+    "a missing file": lambda f: (f / "merged" / "config.json").unlink(),
+    "another configuration": lambda f: (f / "merged" / "config.json").write_text(json.dumps({"model_type": "llama", "note": "x"})),
+    "another template": lambda f: (f / "merged" / "chat_template.jinja").write_text("{{ 'Zhang San' }}"),
+    "metadata": lambda f: weights(f, dict, metadata={"format": "pt", "note": "Zhang San"}),
+    "a tensor more": lambda f: weights(f, lambda t: t.update(rows=torch.zeros(3))),
+    "a tensor less": lambda f: weights(f, lambda t: t.pop("model.norm.weight")),
+    "another shape": lambda f: weights(f, lambda t: t.update({"model.norm.weight": torch.zeros(65)})),
+    "another type": lambda f: weights(f, lambda t: t.update({"model.norm.weight": torch.zeros(64, dtype=torch.float64)})),
+    "not safetensors": lambda f: (f / "merged" / "model.safetensors").write_bytes(b"x" * 100),
+    "bytes after the last tensor": lambda f: append(f / "merged" / "model.safetensors"),
+    "bytes after the last GGUF tensor": lambda f: append(f / "gguf" / "model-f16.gguf"),
+    "another name in GGUF": lambda f: said(f, b"clinic", b"patent"),
+    "another template in GGUF": lambda f: said(f, b"<|im_start|>' + message", b"<|im_start|>' + massage"),
+}
+
+
+@pytest.mark.parametrize("way", BENT)
+def test_anything_else_is_refused(left, way):
+    model, folder = left
+    BENT[way](folder)
+    with pytest.raises(FormatUnexpected):
+        check(model, folder)
