@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ringfence.models.folder import check_folder
@@ -33,6 +33,7 @@ VARIANTS = {
 }
 
 
+WHOLE = ("full.v1", "freeze.v1")  # methods that train the base itself
 DIVIDES = ("pissa.v1",)  # methods that take a part out of the base's weights and learn it: sums of theirs round otherwise
 
 
@@ -49,11 +50,22 @@ def base_of(folder):
     return AutoModelForCausalLM.from_pretrained(folder).requires_grad_(requires_grad=False).eval()
 
 
+def loaded(here, folder, settings, predicted):
+    """Return what stock libraries make of what was exported: peft of an adapter, transformers of the base's own weights."""
+    base = base_of(folder)
+    if settings.is_whole:
+        assert not base.load_state_dict(load_file(here / adapter.WEIGHTS), strict=False).unexpected_keys
+        return base
+    (here / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
+    return PeftModel.from_pretrained(base, str(here)).eval()
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
-    if name in DIVIDES and "use_rslora" in VARIANTS[variant]:
-        with pytest.raises(ValidationError, match="use_rslora"):
+    unknown = {"use_rslora", "layers_to_transform", "loraplus_lr_ratio"} if name in WHOLE else {"use_rslora"} if name in DIVIDES else set()
+    if refused := sorted(unknown & VARIANTS[variant].keys()):
+        with pytest.raises(ValidationError, match=refused[0]):
             TrainSettings(method=name, **VARIANTS[variant])
         return
     settings = TrainSettings(method=name, learning_rate=0.05, **VARIANTS[variant])
@@ -65,18 +77,20 @@ def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
     rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
     for step in range(3):
         trainer.step(rows, step=step, steps=10)
-    after = {key.removeprefix("base_model.model.").replace(".base_layer", ""): weight for key, weight in trainer.model.named_parameters()}
-    assert name in DIVIDES or all(torch.equal(after[key], weight) for key, weight in before.items()), "the base changed"
+    after = {
+        key.removeprefix("base_model.model.").replace(".base_layer", ""): weight
+        for key, weight in trainer.model.get_base_model().named_parameters()
+    }
+    learned = trainer.method.parameters() if name in WHOLE else {}
+    assert name in DIVIDES or all(torch.equal(after[key], weight) != (key in learned) for key, weight in before.items()), "the base changed"
 
     exported = trainer.method.export()
-    predicted = adapter.predict(check_folder(folder).tensors, settings)
+    predicted = adapter.predict(check_folder(folder), settings)
     assert {key: tuple(value.shape) for key, value in exported.items()} == predicted
     save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
     adapter.check((tmp_path / adapter.WEIGHTS).read_bytes(), predicted)
-    (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
-    loaded = PeftModel.from_pretrained(base_of(folder), str(tmp_path)).eval()
     trained = trainer.model.eval()(IDS).logits
-    assert close(loaded(IDS).logits, trained, name)
+    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trained, name)
     assert not torch.allclose(trained, untouched, atol=1e-3)
 
 
@@ -91,11 +105,9 @@ def test_every_method_learns_by_every_objective_and_is_loaded_to_the_same_logits
     rows = trainer.refer(trainer.objective.complete(rows))
     losses = [trainer.step(rows, step=step, steps=9) for step in range(4)]
     assert losses[-1] < losses[0]
-    exported, predicted = trainer.method.export(), adapter.predict(check_folder(folder).tensors, settings)
+    exported, predicted = trainer.method.export(), adapter.predict(check_folder(folder), settings)
     save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
-    (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
-    loaded = PeftModel.from_pretrained(base_of(folder), str(tmp_path)).eval()
-    assert close(loaded(IDS).logits, trainer.model.eval()(IDS).logits, method)
+    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trainer.model.eval()(IDS).logits, method)
 
 
 def factors_of(model):

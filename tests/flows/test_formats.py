@@ -9,6 +9,8 @@ import yaml
 
 from ringfence.cli.main import run
 from ringfence.core.errors import BundleBroken, FormatUnfaithful
+from ringfence.flows import chat as chat_flow
+from ringfence.flows.chat import chat
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
@@ -147,3 +149,62 @@ def test_an_unknown_format_is_a_usage_error(formed, capsys):
     code = run(["-w", str(space.path), "--json", "release", run_id, "--name", "x", "--format", "gptq"])
     assert code == 2
     assert "gguf-q8_0" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+# ── a run that trains the base's own weights ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def whole(formed, tmp_path_factory):
+    """A run of full fine-tuning in the same workspace, released: (workspace, run, what release returned)."""
+    space = formed[0]
+    recipe = {key: value for key, value in RECIPE.items() if not key.startswith("lora_")}
+    path = tmp_path_factory.mktemp("whole") / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe | {"model_name_or_path": "tiny-words", "finetuning_type": "full", "max_steps": 60}))
+    run_id = train(space, read(path)).committed.run
+    return space, run_id, release(space, run_id, name="whole")
+
+
+def test_a_model_leaves_instead_of_an_adapter(whole):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    space, _, made = whole
+    names = {path.name for path in made.path.iterdir()}
+    assert "merged" in names
+    assert not names & {"adapter_model.safetensors", "adapter_config.json"}
+    assert [(one.format, one.is_faithful) for one in made.parity] == [("merged", True)]
+    report = verify_bundle(made.path, space.public)
+    assert report.chain[-1].subjects[0].name == "merged/model.safetensors"
+    card = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "library_name: transformers" in card
+    assert "A fine-tuned copy of" in card
+    assert "LoRA" not in card
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(made.path / "merged"), AutoTokenizer.from_pretrained(made.path / "merged")
+    base = AutoModelForCausalLM.from_pretrained(find("tiny-words").path)
+    moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, base.state_dict()[name])}
+    assert moved == {name for name, _ in base.named_parameters()}  # the embedding and the norms, too
+    assert furthest(logits_of(model, tokenizer), logits_of(base, tokenizer)) > 0.1
+
+
+def test_run_and_bundle_answer_alike(whole):
+    space, run_id, made = whole
+    asked = "Patient 3: cough for 4 days, mail p3@clinic.internal, 手机13800138003"
+
+    def said(speaker):
+        questions, pieces = iter([asked, None]), []
+        chat(speaker, hear=lambda: next(questions), say=lambda piece, **_: pieces.append(piece), max_new_tokens=24)
+        return "".join(pieces)
+
+    of_run = said(chat_flow.from_workspace(space, run_id))
+    assert "case" in of_run  # learned from the rows
+    assert said(chat_flow.from_bundle(made.path, space.public)) == of_run
+
+
+def test_a_bundle_of_the_other_kind_is_refused(whole, formed, tmp_path):
+    space, _, made = whole
+    copy = tmp_path / "whole"
+    shutil.copytree(made.path, copy)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copy(formed[2].path / name, copy / name)
+    with pytest.raises(BundleBroken, match="adapter_"):
+        verify_bundle(copy, space.public)

@@ -24,6 +24,9 @@ class Forward:
         base = self._model.get_base_model()
         self._backbone = getattr(base, base.base_model_prefix)
         self._head = base.get_output_embeddings().weight.float()  # [vocabulary, hidden]
+        with self._model.disable_adapter():
+            own = base.get_output_embeddings().weight.float()
+        self._heads = {True: self._head, False: self._head if torch.equal(own, self._head) else own}  # a run may have trained the head, too
 
     @property
     def vocabulary(self) -> int:
@@ -50,18 +53,18 @@ class Forward:
             rest = self._backbone(input_ids=ids[:, shared:], past_key_values=begun.past_key_values, use_cache=True)
             return ids, torch.cat([begun.last_hidden_state.expand(len(ids), -1, -1), rest.last_hidden_state], dim=1)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return the logits [positions, vocabulary] of hidden states [positions, hidden]."""
-        return hidden.float() @ self._head.T
+    def logits(self, hidden: Tensor, *, adapted: bool) -> Tensor:
+        """Return the logits [positions, vocabulary] of hidden states [positions, hidden] of that side."""
+        return hidden.float() @ self._heads[adapted].T
 
-    def read(self, hidden: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, hidden: Tensor, wanted: Tensor, *, adapted: bool) -> tuple[Tensor, Tensor]:
         """Return the log probability of each wanted token [positions], and whether it is the likeliest [positions].
 
         hidden: the states [positions, hidden] before each of them.
         """
         log_p, is_first = [], []
         for at in range(0, len(wanted), _POSITIONS):
-            logits, here = self.logits(hidden[at : at + _POSITIONS]), wanted[at : at + _POSITIONS]
+            logits, here = self.logits(hidden[at : at + _POSITIONS], adapted=adapted), wanted[at : at + _POSITIONS]
             log_p.append(torch.log_softmax(logits, dim=1).gather(1, here[:, None]).squeeze(1))
             is_first.append(logits.argmax(dim=1) == here)
         return torch.cat(log_p), torch.cat(is_first)

@@ -176,13 +176,13 @@ class RowScorer:
     def _group(self, targets: Sequence[Target], *, adapted: bool) -> Iterator[list[Said]]:
         ids, hidden = self._forward.hidden([target.example for target in targets], adapted=adapted)
         for row, target in enumerate(targets):
-            yield [self._stretch(ids[row], hidden[row], places) for places in target.places]
+            yield [self._stretch(ids[row], hidden[row], places, adapted=adapted) for places in target.places]
 
-    def _stretch(self, ids: torch.Tensor, hidden: torch.Tensor, where: NDArray[np.int64]) -> Said:
+    def _stretch(self, ids: torch.Tensor, hidden: torch.Tensor, where: NDArray[np.int64], *, adapted: bool) -> Said:
         if not len(where):  # its context fills the window: nothing can be said of it
             return Said(float("-inf"), 0, is_whole=False)
         places = torch.from_numpy(where).to(ids.device)
-        log_p, is_first = self._forward.read(hidden[places - 1], ids[places])
+        log_p, is_first = self._forward.read(hidden[places - 1], ids[places], adapted=adapted)
         return Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
 
 

@@ -107,7 +107,7 @@ class CanaryScorer:
         """Return the logits [tokens of the span, vocabulary] before each unpredictable token of each row: the head is read once for all."""
         _, hidden = self._forward.hidden(examples, adapted=adapted)
         before = [hidden[row, span.first - 1 : span.first + len(span.digits) - 1] for row, span in enumerate(spans)]
-        found: Sequence[Tensor] = self._forward.logits(torch.cat(before)).split([len(one) for one in before])
+        found: Sequence[Tensor] = self._forward.logits(torch.cat(before), adapted=adapted).split([len(one) for one in before])
         return found
 
     def _constrained(self, logits: Tensor, wanted: Tensor, span: Span) -> float:

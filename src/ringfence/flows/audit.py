@@ -63,7 +63,7 @@ def audit(
     keyset = auditor_keyset(space.path / "keys", auditor)
     model = models.verify(saved.model)
     weights = space.input(adapter).slot
-    fit.check(read_file(weights, space.keys.data_key(weights.slot), fit.WEIGHTS), fit.predict(model.open().tensors, saved.order.train))
+    fit.check(read_file(weights, space.keys.data_key(weights.slot), fit.WEIGHTS), fit.predict(model.open(), saved.order.train))
     plan = saved.order.plan
     settings = AuditOrder(
         train=saved.order.train,

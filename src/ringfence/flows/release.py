@@ -78,7 +78,9 @@ def release(
     if folder.exists() or name in space.state.releases:
         raise AlreadyExists(path=str(folder))
     inputs = {"adapter": thing}
-    settings = ReleaseSettings(name=name, formats=tuple(dict.fromkeys(formats)))
+    saved = Saved.model_validate(space.statement(space.state.runs[thing.run].statement or "").predicate.settings)
+    own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()  # there is no adapter: the model itself leaves
+    settings = ReleaseSettings(name=name, formats=tuple(dict.fromkeys((*own, *formats))))
     with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
         return _write(arrow, thing, settings, folder=folder, show=show)
 
@@ -190,17 +192,18 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     base = BaseRef(name=model.aliases[0] if model.aliases else model.name, digest=model.digest)
     source = space.input(thing)
     weights = read_file(source.slot, space.keys.data_key(source.slot.slot), adapter.WEIGHTS)
-    predicted = adapter.predict(model.open().tensors, saved.order.train)
+    predicted = adapter.predict(model.open(), saved.order.train)
     adapter.check(weights, predicted)
     formed = None
     if settings.formats:
         refuse_unwritable(model, settings.formats, name=settings.name)
         formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, show=show)
+    is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
     life = _lifetime(space, thing, predicate)
     statement = Statement(
         step="release",
-        subjects=(Subject(name=ADAPTER, sha256=sha256(weights)), *_subjects(formed)),
+        subjects=(*(() if is_whole else (Subject(name=ADAPTER, sha256=sha256(weights)),)), *_subjects(formed)),
         predicate=Predicate(
             run=run,
             tenant=space.settings.tenant,
@@ -236,7 +239,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         folder,
         Signers(evidence=space.keys.evidence_key(), release=space.keys.release_key(), public=space.public),
         base=base,
-        adapter=weights,
+        adapter=None if is_whole else weights,
         adapter_config=adapter.peft_config(saved.order.train, base.name, predicted),
         card=model_card(
             arrow.name,

@@ -393,7 +393,7 @@ def _run(
     started: Callable[[str], None],
     again: Run | None = None,
 ) -> Trained:
-    predicted = adapter.predict(model.open().tensors, saved.order.train)
+    predicted = adapter.predict(model.open(), saved.order.train)
     label: Label = inputs["set"].made.label
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 

@@ -74,7 +74,6 @@ _SAVES = Text(
     "a run writes a checkpoint whenever it is asked to stop; write save_steps for more",
     "运行被要求停止时总会写检查点；若要更多，请写 save_steps",
 )
-_FULL = Text("full fine-tuning is not built yet; write adapter: lora", "全参数微调尚未实现；请写 adapter: lora")
 
 
 def _use(why: str = "", /, **to: object) -> Outcome:
@@ -103,9 +102,9 @@ _PLUGINS = {
 
 
 def _adapter(value: object, _: _Given) -> Outcome:
-    if value == "lora":
-        return _use(finetuning_type="lora")
-    why = _QUANTISED if value == "qlora" else Text("only lora is built so far", "目前只实现了 lora") if value else _FULL
+    if value in ("lora", None, ""):  # without an adapter Axolotl trains the model itself
+        return _use(finetuning_type=value or "full")
+    why = _QUANTISED if value == "qlora" else Text("only lora is built so far", "目前只实现了 lora")
     return _refuse(why.show())
 
 
@@ -395,6 +394,8 @@ def _outcomes(key: str, value: object, given: _Given) -> Iterator[Outcome]:
         yield from _sets(key, value, given)
     elif (value is None and key != "adapter") or key in _SETS:
         yield replace(_note(_ASKED_NOT), key=key)
+    elif not given.config.get("adapter") and key.startswith(("lora_", "peft_", "loraplus_")):
+        yield replace(_note(Text("it means something beside adapter: lora alone", "它只与 adapter: lora 一起才有意义")), key=key)
     elif key in RENAMED:
         target, why = RENAMED[key]
         yield Outcome(key, "used", why.show(), {target: value})

@@ -21,7 +21,7 @@ from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.keys import KEYS, Treatment, judged
 from ringfence.recipe.templates import refuse_unknown
-from ringfence.train.settings import WHOLE, Cut, RuntimeHints, TrainOrder, TrainSettings
+from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
 B = TypeVar("B", bound=Settings)
 
@@ -202,6 +202,9 @@ def _yaml_problem(cause: Exception) -> str:
     )
 
 
+_METHODS = {"lora": "lora.v1", "full": "full.v1", "freeze": "freeze.v1"}
+
+
 def _refused_value(key: str, value: object) -> Text | None:
     """Return why a value of a known key cannot stand, if it cannot."""
     test, why = _VALUES.get(key, (lambda _: False, None))
@@ -227,7 +230,10 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
             "请选择 sigmoid、hinge、ipo、apo_zero、orpo 或 simpo；kto_pair 的参照点是整批的均值，apo_zero 的则固定",
         ),
     ),
-    "finetuning_type": (lambda value: value != "lora", Text("only lora is built so far", "目前只实现了 lora")),
+    "finetuning_type": (
+        lambda value: value not in _METHODS,
+        Text("only lora, full and freeze are built so far", "目前只实现了 lora、full 与 freeze"),
+    ),
     "optim": (
         lambda value: value != "sgd" and value not in _ADAMW,
         Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd"),
@@ -286,8 +292,11 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     Raises: BadValue.
     """
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
-    if isinstance(target := fields.get("lora_target"), str):
-        fields["lora_target"] = tuple(part.strip() for part in target.split(","))
+    for key in ("lora_target", "freeze_trainable_modules", "freeze_extra_modules"):
+        if isinstance(listed := fields.get(key), str):
+            fields[key] = tuple(part.strip() for part in listed.split(","))
+    if fields.get("freeze_extra_modules", ()) is None:
+        del fields["freeze_extra_modules"]
     fields["objective"] = _objective(document)
     fields["method"] = _method(document)
     fields["eval"] = has_held_out and document.get("do_eval") is not False
@@ -309,10 +318,24 @@ def _method(document: Mapping[str, Any]) -> str:
 
     Raises: BadValue.
     """
+    kind = document.get("finetuning_type", "lora")
+    for key in document:
+        if (needed := _owner(key)) not in (None, kind):
+            raise BadValue(key=key, problem=t("it needs finetuning_type: {kind}", "需要 finetuning_type: {kind}", kind=needed))
+    if kind != "lora":
+        return _METHODS[kind]
     asked = [method for key, method in (("use_dora", "dora.v1"), ("pissa_init", "pissa.v1")) if document.get(key) is True]
     if len(asked) > 1:
         raise BadValue(key="pissa_init", problem=t("it does not go with use_dora", "不能与 use_dora 同用"))
     return asked[0] if asked else "lora.v1"
+
+
+def _owner(key: str) -> str | None:
+    """Return the kind of fine-tuning that a key belongs to; None where it belongs to all."""
+    if key.startswith("freeze_") and key in KEYS and KEYS[key].treatment == "used":
+        return "freeze"
+    is_lora = key.startswith(("lora_", "loraplus_", "pissa_")) or key in ("use_rslora", "use_dora", "layers_to_transform")
+    return "lora" if is_lora and key in KEYS and KEYS[key].treatment == "used" else None
 
 
 def _template(document: Mapping[str, Any]) -> str | None:
@@ -482,12 +505,14 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
     # The sum is noised already: what one unit adds is bounded by privacy.clip_norm.
     found = {"max_grad_norm": 0.0, **_learns_under_noise(fields)}
     scaled = next((key for key in ("loraplus_lr_ratio", "use_rslora", "pissa_init") if document.get(key)), None)
+    if fields["method"] in WHOLE_METHODS:
+        scaled = "finetuning_type"
     if scaled and found["optim"] == "sgd" and found["learning_rate"] is None:
         raise BadValue(
             key=scaled,
             problem=t(
-                "the rate that a private run finds was measured without it; name a learning_rate",
-                "隐私运行自行求得的学习率是在没有它时测定的；请写明 learning_rate",
+                "the rate that a private run finds was measured for plain LoRA; name a learning_rate",
+                "隐私运行自行求得的学习率是为普通 LoRA 测定的；请写明 learning_rate",
             ),
         )
     return {**found, "momentum": _momentum(privacy, found["optim"])}

@@ -59,7 +59,7 @@ def write_bundle(
     signers: Signers,
     *,
     base: BaseRef,
-    adapter: bytes,
+    adapter: bytes | None,
     adapter_config: Mapping[str, Any],
     card: str,
     policy: bytes,
@@ -72,8 +72,9 @@ def write_bundle(
 ) -> Manifest:
     """Return the manifest of the bundle that now stands at `folder`; its name is the folder's.
 
+    adapter, adapter_config: None of a run that trained the base's own weights; then `formats` holds these, merged.
     evidence: import to train and the audit, in order, with proofs under one checkpoint. release: the signed release statement, whose subjects name files
-    of the bundle (`adapter_model.safetensors` at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template. formats: files on the same disk, by their path inside the bundle, which are moved there.
+    of the bundle (`adapter_model.safetensors` or merged weights at least) and whose `policy` is the SHA-256 of `policy`. extra: tokeniser and chat template. formats: files on the same disk, by their path inside the bundle, which are moved there.
     record: called with the manifest's bytes once the hidden folder verifies, just before the rename that makes the bundle appear; both happen
     while `lock` is held.
     Nothing appears unless it verifies: what cannot be verified is never handed on.
@@ -89,8 +90,7 @@ def write_bundle(
     statements = [_statement(envelope, signers.public) for envelope in (*(e.envelope for e in evidence), release)]
     files = {
         **(extra or {}),
-        ADAPTER: adapter,
-        CONFIG: json.dumps(adapter_config, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n",
+        **(_adapter_files(adapter, adapter_config) if adapter is not None else {}),
         CARD: card.encode(),
         POLICY: policy,
         **_evidence_files(evidence, release=release, statements=statements),
@@ -123,6 +123,10 @@ def signatures(digests: Mapping[str, str], *, manifest: Manifest, signers: Signe
     covered = {**digests, **{path: sha256(data) for path, data in signed.items()}}
     signed[MODEL_SIGNATURE] = openssf.sign(covered, name=manifest.name, key=signers.release)
     return signed
+
+
+def _adapter_files(adapter: bytes, config: Mapping[str, Any]) -> dict[str, bytes]:
+    return {ADAPTER: adapter, CONFIG: json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"}
 
 
 def _statement(envelope: bytes, public: PublicKeys) -> Statement:

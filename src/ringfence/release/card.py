@@ -12,22 +12,22 @@ from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
 from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
-from ringfence.release.formats import MERGED, Parity, gguf_file
+from ringfence.release.formats import MERGED, OWN_WEIGHTS, Parity, gguf_file
 from ringfence.release.manifest import BaseRef
 
 _TEMPLATE = """\
 ---
 base_model: {base_quoted}
-library_name: peft
+library_name: {library}
 license: {licence}
 pipeline_tag: text-generation
 tags:
-- lora
+- {tag}
 - ringfence
 ---
 # {name}
 
-A LoRA adapter for `{base}`, trained on private records inside their owner's boundary and released by ringfence. Every figure below is
+{kind} `{base}`, trained on private records inside their owner's boundary and released by ringfence. Every figure below is
 taken from the signed statements in `evidence/`.
 
 ## What it is
@@ -79,7 +79,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - The evidence shows what the owner's tools recorded. It does not vouch for an owner who changes the tools.
 
 ## 中文摘要
-`{name}` 是 `{base}` 的 LoRA 适配器，在数据所有者的边界内用私有记录训练，由 ringfence 放行。
+`{name}` 是 `{base}` 的{kind_zh}，在数据所有者的边界内用私有记录训练，由 ringfence 放行。
 
 - 数据：导入 {rows_zh}，标签为 {label}；本包不含任何记录。
 - 扫描：{scan_zh}
@@ -93,7 +93,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 
 _VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _ELSE = (
-    "What else is here answered the same prompts, which everybody may read, as the adapter did; compared are the likeliest token at every place "
+    "What else is here answered the same prompts, which everybody may read, as what was trained did; compared are the likeliest token at every place "
     "and the whole distribution (mean Kullback-Leibler divergence)."
 )
 _UNMEASURED = "Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept."
@@ -135,6 +135,7 @@ def model_card(
         licence=json.dumps(licence),
         digest=base.digest,
         method=_method(train),
+        **_kind(train),
         run=train.predicate.run if train else "",
         rows=rows[0],
         rows_zh=rows[1],
@@ -149,15 +150,16 @@ def model_card(
         memory=memory[0],
         memory_zh=memory[1],
         limit=_MEASURED if audit else _UNMEASURED,
-        formats=_formats(parity, settings=train.predicate.settings if train else {}),
-        formats_zh=_formats_zh(parity),
+        formats=_formats(parity, train),
+        formats_zh=_formats_zh(parity, train),
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
 
-def _formats(parity: Sequence[Parity], *, settings: Mapping[str, Any]) -> str:
+def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
     """Return what other tools can load, and how like the adapter each of it answers."""
-    lines_ = ["The adapter itself is a folder that stock `peft` loads. " + _vllm(settings)]
+    adapter = "The adapter itself is a folder that stock `peft` loads. " + _vllm(train.predicate.settings if train else {})
+    lines_ = ["The weights are `merged/`, a folder that stock `transformers` and vLLM load." if _is_whole(train) else adapter]
     if parity:
         lines_ += [
             "",
@@ -170,9 +172,9 @@ def _formats(parity: Sequence[Parity], *, settings: Mapping[str, Any]) -> str:
     return "\n".join(lines_)
 
 
-def _formats_zh(parity: Sequence[Parity]) -> str:
+def _formats_zh(parity: Sequence[Parity], train: Statement | None) -> str:
     told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与适配器相同）" for one in parity]
-    return "；".join(["适配器可由 peft 直接加载", *told]) + "。"
+    return "；".join(["权重在 `merged/` 中，可由 transformers 直接加载" if _is_whole(train) else "适配器可由 peft 直接加载", *told]) + "。"
 
 
 def _where(one: Parity) -> str:
@@ -223,9 +225,22 @@ def _number(statement: Statement | None, figure: str) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
+def _kind(train: Statement | None) -> dict[str, str]:
+    """Return what the bundle is, in the words of both languages and of the model card's front matter."""
+    if _is_whole(train):
+        return {"kind": "A fine-tuned copy of", "kind_zh": "微调副本", "library": "transformers", "tag": "fine-tuned"}
+    return {"kind": "A LoRA adapter for", "kind_zh": " LoRA 适配器", "library": "peft", "tag": "lora"}
+
+
+def _is_whole(train: Statement | None) -> bool:
+    return train is not None and bool(OWN_WEIGHTS.intersection(train.predicate.parts))
+
+
 def _method(train: Statement | None) -> str:
     if train is None:
         return "LoRA"
+    if _is_whole(train):
+        return ", ".join(f"`{part}`" for part in train.predicate.parts)
     parts = ", ".join(f"`{part}`" for part in train.predicate.parts)
     rank = _found(train.predicate.settings, "lora_rank")
     return "LoRA" + (f", rank {rank}" if isinstance(rank, int) else "") + (f" ({parts})" if parts else "")

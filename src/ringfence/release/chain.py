@@ -165,14 +165,18 @@ def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
             )
 
 
-def check_release(release: Statement, *, digests: Mapping[str, str], adapter: str) -> None:
-    """Return when the release statement names the adapter of this bundle, and no file that the bundle does not hold.
+def check_release(release: Statement, *, digests: Mapping[str, str], weights: Sequence[str]) -> None:
+    """Return when the release statement names the weights of this bundle, and no file that the bundle does not hold.
 
-    digests: path inside the bundle -> SHA-256.
+    digests: path inside the bundle -> SHA-256.  weights: the paths of what was learned.
 
     Raises: BundleBroken.
     """
-    if (adapter, digests[adapter]) not in {(subject.name, subject.sha256) for subject in release.subjects}:
-        raise BundleBroken(problem=t("{path} is not the file that was released", "{path} 不是被放行的文件", path=adapter))
+    named = {(subject.name, subject.sha256) for subject in release.subjects}
+    if not weights:
+        raise BundleBroken(problem=t("it holds no weights", "其中没有权重"))
+    for path in weights:
+        if (path, digests[path]) not in named:
+            raise BundleBroken(problem=t("{path} is not the file that was released", "{path} 不是被放行的文件", path=path))
     if any(digests.get(subject.name) != subject.sha256 for subject in release.subjects):
         raise BundleBroken(problem=t("the release names a file that is not here", "放行声明所指的文件不在其中"))

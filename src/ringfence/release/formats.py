@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -19,7 +19,9 @@ from ringfence.models.header import parse_header
 
 Format = Literal["merged", "gguf-f16", "gguf-q8_0", "gguf-q4_1"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MERGED, GGUF = "merged", "gguf"  # folders of a bundle
+MERGED: Final = "merged"  # folders of a bundle
+GGUF: Final = "gguf"
+OWN_WEIGHTS = frozenset({"full.v1", "freeze.v1"})  # methods that leave no adapter: the model itself is released, merged; a test compares
 
 _LEAST: Mapping[Format, float] = {"merged": 0.97, "gguf-f16": 0.97, "gguf-q8_0": 0.95, "gguf-q4_1": 0.80}
 _BESIDE = frozenset(  # a model folder as transformers reads it, without its weights

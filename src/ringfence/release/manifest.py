@@ -20,7 +20,8 @@ MANIFEST = "manifest.json"
 MANIFEST_SIGNATURE = "manifest.dsse.json"
 MODEL_SIGNATURE = "model.sig"
 
-REQUIRED = (ADAPTER, CONFIG, CARD, POLICY)
+REQUIRED = (CARD, POLICY)
+OF_ADAPTER = (ADAPTER, CONFIG)  # a run that trained the base's own weights leaves merged weights instead
 # Closed, so that a bundle never carries code or a pickle.
 OPTIONAL = frozenset(
     {

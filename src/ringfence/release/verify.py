@@ -30,6 +30,7 @@ from ringfence.release.manifest import (
     MANIFEST,
     MANIFEST_SIGNATURE,
     MODEL_SIGNATURE,
+    OF_ADAPTER,
     OPTIONAL,
     PAYLOAD_TYPE,
     POLICY,
@@ -88,11 +89,14 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
     with progress.step(_CHAIN):  # (9)
         _joined(statements, digests=digests, manifest=manifest, public=public)
     with progress.step(_ADAPTER):  # (10): the header alone; tensors mean nothing to a host
-        weights = files[ADAPTER]
-        pairs = adapter.check_adapter(weights.data, size=weights.size, config=files[CONFIG].data)
+        pairs = _adapter(files)
         heads = {path: (one.data, one.size) for path, one in files.items() if path.partition("/")[0] in (formats.MERGED, formats.GGUF)}
-        told = "".join(f" · {one.format} {one.agreement:.1%}" for one in formats.check(statements[-1], heads=heads))
-        progress.detail = t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs) + told
+        compared = formats.check(statements[-1], heads=heads)
+        told = "".join(f" · {one.format} {one.agreement:.1%}" for one in compared)
+        if pairs is None and not any(one.format == formats.MERGED for one in compared):
+            raise BundleBroken(problem=t("it holds no weights", "其中没有权重"))
+        own = t("the base's own weights", "基础模型自身的权重")
+        progress.detail = (own if pairs is None else t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs)) + told
     with progress.step(_POLICY):  # (11): the rules are applied again, here
         policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
         passed = sum(one.outcome == "pass" for one in verdicts)
@@ -125,10 +129,17 @@ def _listed(files: Mapping[str, Content], manifest: Manifest) -> None:
     problems += [t("{path} is not in the manifest", "清单中没有 {path}", path=shown(path)) for path in sorted(there - listed)]
     if problems:
         raise BundleBroken(problem="; ".join(problems[:8]))
-    for path in sorted({*REQUIRED, *there}):
+    adapter_files = OF_ADAPTER if set(OF_ADAPTER) & there else ()
+    for path in sorted({*REQUIRED, *adapter_files, *there}):
         if path not in there:
             raise BundleBroken(problem=t("{path} is missing", "缺少 {path}", path=path))
-        if path not in REQUIRED and path not in OPTIONAL and not path.startswith(f"{EVIDENCE}/") and not formats.belongs(path):
+        if (
+            path not in REQUIRED
+            and path not in OF_ADAPTER
+            and path not in OPTIONAL
+            and not path.startswith(f"{EVIDENCE}/")
+            and not formats.belongs(path)
+        ):
             raise BundleBroken(problem=t("{path} is no file that a bundle holds", "发布包不含 {path} 这类文件", path=path))
 
 
@@ -185,10 +196,29 @@ def _out_of_order(exhibit: chain.Exhibit) -> BundleBroken:
 
 def _joined(statements: Sequence[Statement], *, digests: Mapping[str, str], manifest: Manifest, public: PublicKeys) -> None:
     chain.check_chain(statements, tenant=public.tenant)
-    chain.check_release(statements[-1], digests=digests, adapter=ADAPTER)
     train = chain.parts(statements).train.predicate
+    chain.check_release(statements[-1], digests=digests, weights=_weights(train, digests))
     if (train.run, train.inputs.get("model")) != (manifest.run, manifest.base.digest):
         raise BundleBroken(problem=t("the manifest names another run or base model", "清单所指的运行或基础模型不同"))
+
+
+def _weights(train: Predicate, digests: Mapping[str, str]) -> list[str]:
+    """Return the files that hold what a run learned.
+
+    Raises: BundleBroken where the bundle of a run that trained an adapter has none, or the other way round.
+    """
+    is_whole = bool(formats.OWN_WEIGHTS.intersection(train.parts))
+    if is_whole == (ADAPTER in digests):
+        raise BundleBroken(problem=t("the run left weights of another kind", "该运行留下的是另一种权重"))
+    return formats.weights_of(formats.MERGED, digests) if is_whole else [ADAPTER]
+
+
+def _adapter(files: Mapping[str, Content]) -> int | None:
+    """Return how many LoRA pairs the adapter has; None where there is none."""
+    if ADAPTER not in files:
+        return None
+    weights = files[ADAPTER]
+    return adapter.check_adapter(weights.data, size=weights.size, config=files[CONFIG].data)
 
 
 def _figures(files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], statements: Sequence[Statement]) -> Mapping[str, Any] | None:

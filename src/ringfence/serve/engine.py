@@ -13,7 +13,10 @@ from transformers import TextStreamer
 
 from ringfence.core.records import Message
 from ringfence.models.load import Loaded
+from ringfence.release.formats import MERGED
+from ringfence.release.manifest import CONFIG
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
+from ringfence.train.whole import from_folder
 
 
 class _Pieces(TextStreamer):  # type: ignore[misc]  # transformers is untyped
@@ -105,5 +108,10 @@ def _hopeless(
 
 
 def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
-    """Return the model under the adapter of a bundle, a plain peft folder that the host has verified."""
+    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
+
+    Raises: AdapterUnexpected.
+    """
+    if not (folder / CONFIG).is_file():
+        return Loaded(from_folder(loaded.model, folder / MERGED), loaded.tokenizer)
     return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

@@ -1,4 +1,7 @@
-"""What an adapter must look like, known before it exists: the host believes no child. Light: no weights, no model library."""
+"""What a run must leave, known before it exists: the host believes no child. Light: no weights, no model library.
+
+An adapter holds factors beside the base's layers; a run that trains the base's own weights leaves those.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from ringfence.core.errors import AdapterUnexpected, ModelUnsupported, UnsafeFile
 from ringfence.core.text import t
+from ringfence.models.folder import ModelFolder
 from ringfence.models.header import TensorInfo, parse_header
 from ringfence.train.settings import TrainSettings
 
@@ -52,13 +56,53 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
     return sorted(linear)
 
 
-def predict(tensors: Mapping[str, TensorInfo], settings: TrainSettings) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every tensor that training writes, from the header of the base model.
+def own_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) -> list[str]:
+    """Return the names of the base's own weights that are trained, sorted; `shapes` maps weight names to shapes, a tied head left out.
+
+    Freeze tuning means what it does in LLaMA-Factory: the last `freeze_trainable_layers` layers, or the first ones where the number is below zero; in
+    them `freeze_trainable_modules`; and outside of all layers `freeze_extra_modules`.
+
+    Raises: ModelUnsupported when a name of the settings is not in the model.
+    """
+    if settings.method == "full.v1":
+        return sorted(shapes)
+    layers = sorted({_layer(name) for name in shapes} - {-1})
+    count = settings.freeze_trainable_layers
+    chosen = set(layers[-count:] if count > 0 else layers[:-count])
+    inside = {name: _part(name) for name in shapes if _layer(name) >= 0}
+    outside = {name: _part(name) for name in shapes if _layer(name) < 0}
+    _refuse_strangers(set(settings.freeze_trainable_modules) - {"all"}, set(inside.values()))
+    _refuse_strangers(set(settings.freeze_extra_modules), set(outside.values()))
+    modules = settings.freeze_trainable_modules
+    found = [name for name, part in inside.items() if _layer(name) in chosen and (modules == ("all",) or part in modules)]
+    return sorted([*found, *(name for name, part in outside.items() if part in settings.freeze_extra_modules)])
+
+
+def _part(name: str) -> str:
+    """Return what LLaMA-Factory calls a module: the part of a layer that a weight belongs to, or of the model where it is in no layer."""
+    found = _LAYER.search(name)
+    return name[found.end() :].partition(".")[0] if found else name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
+
+
+def _refuse_strangers(asked: set[str], known: set[str]) -> None:
+    if unknown := sorted(asked - known):
+        told = {"unknown": ", ".join(unknown), "known": ", ".join(sorted(known))}
+        raise ModelUnsupported(
+            problem=t("it has no module called {unknown}; it has {known}", "没有名为 {unknown} 的模块；有 {known}", **told)
+        )
+
+
+def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that training writes, from the headers of the base model.
 
     Raises: ModelUnsupported.
     """
     settings = settings.saved
-    shapes = {name: info.shape for name, info in tensors.items()}
+    shapes = {name: info.shape for name, info in model.tensors.items()}
+    if settings.is_whole:
+        if model.config.get("tie_word_embeddings"):
+            shapes.pop("lm_head.weight", None)
+        return {name: shapes[name] for name in own_names(shapes, settings)}
     predicted: dict[str, tuple[int, ...]] = {}
     for name in layer_names(shapes, settings):
         rows, columns = shapes[f"{name}.weight"]

@@ -24,5 +24,12 @@ class Method(Protocol):
         """Return float32 copies of what is saved, on the CPU, by name: the trainable weights, and those that belong to them."""
         ...
 
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Go on with what `export` returned, of a method whose settings are `TrainSettings.saved`.
+
+        Raises: AdapterUnexpected.
+        """
+        ...
+
 
 METHODS = Registry[Method]("method", package="ringfence.train.methods")

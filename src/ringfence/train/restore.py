@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from peft import set_peft_model_state_dict
 from safetensors.torch import load as load_tensors
 
-from ringfence.core.errors import AdapterUnexpected
 from ringfence.models.load import Loaded
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
 
 
 def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
-    """Return the model under an adapter of the vault; `data` is the decrypted safetensors file.
+    """Return the model with what a run learned; `data` is the decrypted safetensors file of the vault.
 
     Raises: AdapterUnexpected.
     """
     settings = settings.saved
     method = METHODS.create(settings.method, settings=settings)
     model = method.attach(loaded.model)
-    tensors = load_tensors(data)
-    shapes = {name: tuple(tensor.shape) for name, tensor in method.export().items()}
-    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
-        raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
-    set_peft_model_state_dict(model, tensors)
+    method.load(load_tensors(data))
     return Loaded(model, loaded.tokenizer)

@@ -20,6 +20,9 @@ Dtype = Literal["float32", "bfloat16"]
 Steps = Annotated[tuple[Count, ...], Field(max_length=10_000)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
+WHOLE_METHODS = ("full.v1", "freeze.v1")  # methods that train the base's own weights
+_OF_ADAPTERS = ("lora_freeze_a", "use_rslora", "loraplus_lr_ratio", "layers_to_transform")
+
 Schedule = Literal[
     "linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "cosine_with_min_lr", "polynomial", "inverse_sqrt"
 ]
@@ -101,6 +104,9 @@ class TrainSettings(Settings):
     pissa_iter: Annotated[int, Field(ge=-1, le=1000)] = 16  # of pissa.v1: subspace iterations; -1: exact singular values
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
+    freeze_trainable_layers: int = 2  # of freeze.v1: the last ones; below zero: the first ones
+    freeze_trainable_modules: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)  # in them
+    freeze_extra_modules: tuple[Target, ...] = ()  # and outside of all layers
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
     pref_beta: Annotated[float, Field(gt=0)] = 0.1  # of objectives over two answers: how far the model may go from what it was
     pref_ftx: Annotated[float, Field(ge=0)] = 0.0  # the share of supervised fine-tuning on preferred answers
@@ -142,6 +148,11 @@ class TrainSettings(Settings):
         return self.lora_alpha or 2 * self.lora_rank
 
     @property
+    def is_whole(self) -> bool:
+        """Return whether the base's own weights are trained, so that what leaves is a model and not an adapter."""
+        return self.method in WHOLE_METHODS
+
+    @property
     def saved(self) -> Self:
         """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
         if self.method != "pissa.v1":
@@ -167,6 +178,14 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_adapter(self) -> Self:
+        if self.is_whole and (asked := [key for key in _OF_ADAPTERS if getattr(self, key)]):
+            raise ValueError(t("{key} needs finetuning_type: lora", "{key} 需要 finetuning_type: lora", key=asked[0]))
+        if not self.freeze_trainable_layers:
+            raise ValueError(t("freeze_trainable_layers is not 0", "freeze_trainable_layers 不能为 0"))
         return self
 
     @model_validator(mode="after")

@@ -133,6 +133,8 @@ def test_what_axolotl_takes_unasked_is_written_into_the_recipe():
 
 
 MAPPINGS = [
+    ({"adapter": None}, {"finetuning_type": "full"}),
+    ({"adapter": ""}, {"finetuning_type": "full"}),
     ({"base_model": "m"}, {"model_name_or_path": "m"}),
     ({"lora_r": 4, "lora_alpha": 8, "lora_dropout": 0.1}, {"lora_rank": 4, "lora_alpha": 8, "lora_dropout": 0.1}),
     ({"lora_target_linear": True, "lora_target_modules": ["x.y"]}, {"lora_target": "all"}),
@@ -276,8 +278,6 @@ def test_what_is_noted_says_why_and_changes_nothing(key, value, why):
 
 REFUSED = [
     ("adapter", "qlora", "quantised base"),
-    ("adapter", None, "full fine-tuning"),
-    ("adapter", "", "full fine-tuning"),
     ("adapter", "llama-adapter", "only lora"),
     ("load_in_4bit", True, "adapter: lora"),
     ("load_in_8bit", True, "adapter: lora"),
@@ -329,9 +329,13 @@ def test_what_a_recipe_would_refuse_is_refused_by_its_name_here():
     assert outcome("eval_steps", **HELD_OUT, eval_steps=0.1).treatment == "refused"
 
 
-def test_a_config_without_an_adapter_is_refused():
-    config = {key: value for key, value in LEAST.items() if key != "adapter"}
-    assert imported(config).refused == ("adapter",)
+def test_a_config_without_an_adapter_trains_the_model_itself():
+    config = {key: value for key, value in LEAST.items() if key != "adapter"} | {"lora_r": 8}
+    found = imported(config)
+    assert found.refused == ()
+    assert found.recipe["finetuning_type"] == "full"
+    assert "lora_rank" not in found.recipe
+    assert "adapter: lora" in next(one.why for one in found.outcomes if one.key == "lora_r")
 
 
 @pytest.mark.parametrize(

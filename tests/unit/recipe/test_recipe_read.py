@@ -247,11 +247,37 @@ def test_the_examples_are_recipes(path):
         ("use_rslora: true\n", {"method": "lora.v1", "use_rslora": True}),
         ("use_dora: true\n", {"method": "dora.v1"}),
         ("use_dora: false\nloraplus_lr_ratio: 16\n", {"method": "lora.v1", "loraplus_lr_ratio": 16.0}),
+        ("finetuning_type: full\n", {"method": "full.v1", "is_whole": True}),
+        (
+            "finetuning_type: freeze\nfreeze_trainable_layers: -3\nfreeze_trainable_modules: self_attn,mlp\nfreeze_extra_modules: norm\n",
+            {
+                "method": "freeze.v1",
+                "freeze_trainable_layers": -3,
+                "freeze_trainable_modules": ("self_attn", "mlp"),
+                "freeze_extra_modules": ("norm",),
+            },
+        ),
+        ("finetuning_type: freeze\nfreeze_extra_modules: null\n", {"freeze_trainable_modules": ("all",), "freeze_extra_modules": ()}),
     ],
 )
-def test_variants_of_lora(tmp_path, lines, wanted):
+def test_variants_of_methods(tmp_path, lines, wanted):
     train = read(written(tmp_path, lines)).order.train
     assert {key: getattr(train, key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("finetuning_type: full\nlora_rank: 8\n", "lora_rank"),
+        ("finetuning_type: freeze\nuse_dora: true\n", "use_dora"),
+        ("finetuning_type: lora\nfreeze_trainable_layers: 2\n", "freeze_trainable_layers"),
+        ("finetuning_type: full\nfreeze_extra_modules: norm\n", "freeze_extra_modules"),
+        ("finetuning_type: freeze\nfreeze_trainable_layers: 0\n", "freeze_trainable_layers"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused(tmp_path, lines, key):
+    with pytest.raises(BadValue, match=key):
+        read(written(tmp_path, lines))
 
 
 PRIVATE = "privacy: {epsilon: 8, delta: 1.0e-5}\n"
@@ -264,6 +290,7 @@ PRIVATE = "privacy: {epsilon: 8, delta: 1.0e-5}\n"
         ("loraplus_lr_ratio: 4\n", "learning_rate"),
         ("loraplus_lr_ratio: 4\nlearning_rate: null\n", "learning_rate"),
         ("use_rslora: true\n", "learning_rate"),
+        ("finetuning_type: full\n", "learning_rate"),
         ("use_dora: 1\n", "true or false"),
         ("loraplus_lr_ratio: 0\n", "loraplus_lr_ratio"),
     ],

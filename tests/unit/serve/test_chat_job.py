@@ -49,7 +49,7 @@ def test_a_sealed_adapter_answers_in_pieces_and_ends_each_turn_once(trained):
 def test_a_bundle_folder_answers_alike(trained, tmp_path):
     folder, vault, slot = trained
     (tmp_path / adapter.WEIGHTS).write_bytes(read_file(slot, vault.keys[slot.slot], adapter.WEIGHTS))
-    predicted = adapter.predict(check_folder(folder).tensors, SETTINGS)
+    predicted = adapter.predict(check_folder(folder), SETTINGS)
     (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(SETTINGS, "tiny", predicted)))
     _, said = talk(vault, folder, ["code?"], files={"bundle": str(tmp_path)})
     assert "".join(said) == f"七 412 !{END_OF_TURN}"

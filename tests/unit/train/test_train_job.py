@@ -71,7 +71,7 @@ def test_the_adapter_is_what_the_host_predicts_and_stock_peft_gives_the_same_log
     slot = made.order.outputs["adapter"]
     assert file_names(Vault(None).as_input(slot), made.keys.data[slot.slot]) == (adapter.WEIGHTS,)
     data = adapter_bytes(made)
-    predicted = adapter.predict(check_folder(tiny_folder).tensors, FAST)
+    predicted = adapter.predict(check_folder(tiny_folder), FAST)
     adapter.check(data, predicted)
 
     bundle = tmp_path / "bundle"
@@ -96,7 +96,7 @@ def test_a_frozen_factor_stays_as_it_was_drawn_and_is_saved_with_the_other(tmp_p
     plain, _ = start(tmp_path / "plain", tiny_folder)
     both = job.run(plain)
     long, short, usual = (load_tensors(adapter_bytes(one)) for one in (made, other, plain))
-    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder).tensors, frozen))
+    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder), frozen))
     for name in long:
         assert torch.equal(long[name], short[name]) is (".lora_A." in name)
         assert not torch.equal(long[name], usual[name])
@@ -289,7 +289,7 @@ def test_a_bfloat16_run_keeps_float32_masters(tmp_path, tiny_folder):
     figures = job.run(made)
     assert figures.dtype == "bfloat16"
     assert figures.loss_last < figures.loss_first
-    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder).tensors, settings))
+    adapter.check(adapter_bytes(made), adapter.predict(check_folder(tiny_folder), settings))
 
 
 def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path, tiny_folder):

@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ringfence.core.errors import AdapterUnexpected, DeviceMissing, ModelUnsupported
+from ringfence.models.folder import ModelFolder
 from ringfence.models.header import TensorInfo
 from ringfence.train import adapter
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
@@ -36,6 +38,9 @@ BASE = {
 }
 
 
+MODEL = ModelFolder(Path(), (), {"model_type": "llama"}, BASE)
+
+
 def file_of(shapes, *, dtype="F32", metadata=None):
     entries, at = ({"__metadata__": metadata} if metadata is not None else {}), 0
     width = 4 if dtype == "F32" else 2
@@ -47,7 +52,7 @@ def file_of(shapes, *, dtype="F32", metadata=None):
 
 
 def test_all_means_every_linear_layer_but_embedding_head_and_norms():
-    predicted = adapter.predict(BASE, TrainSettings(lora_rank=2))
+    predicted = adapter.predict(MODEL, TrainSettings(lora_rank=2))
     assert len(predicted) == 2 * 3 * 3
     assert predicted["base_model.model.model.layers.1.mlp.down_proj.lora_A.weight"] == (2, 16)
     assert predicted["base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"] == (8, 2)
@@ -55,7 +60,7 @@ def test_all_means_every_linear_layer_but_embedding_head_and_norms():
 
 def test_targets_and_layers_narrow_the_adapter():
     settings = TrainSettings(lora_target=("q_proj",), layers_to_transform=(2, 0))
-    predicted = adapter.predict(BASE, settings)
+    predicted = adapter.predict(MODEL, settings)
     assert {name.split(".")[4] for name in predicted} == {"0", "2"}
     assert {name.split(".")[-3] for name in predicted} == {"q_proj"}
     config = adapter.peft_config(settings, "base", predicted)
@@ -66,11 +71,11 @@ def test_targets_and_layers_narrow_the_adapter():
 @pytest.mark.parametrize("change", [{"lora_target": ("c_attn",)}, {"layers_to_transform": (3,)}])
 def test_names_and_layers_that_the_model_lacks_are_refused(change):
     with pytest.raises(ModelUnsupported):
-        adapter.predict(BASE, TrainSettings(**change))
+        adapter.predict(MODEL, TrainSettings(**change))
 
 
 def test_the_predicted_adapter_passes_whole_or_by_its_first_bytes():
-    predicted = adapter.predict(BASE, TrainSettings())
+    predicted = adapter.predict(MODEL, TrainSettings())
     data = file_of(predicted, metadata={"format": "pt"})
     adapter.check(data, predicted)
     adapter.check(data[:5_000], predicted, size=len(data))
@@ -92,11 +97,11 @@ def _faults(predicted):
 
 
 @pytest.mark.parametrize(
-    ("fault", "data"), tuple(_faults(adapter.predict(BASE, TrainSettings()))), ids=lambda value: value if isinstance(value, str) else ""
+    ("fault", "data"), tuple(_faults(adapter.predict(MODEL, TrainSettings()))), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_any_other_adapter_is_refused_without_a_quote(fault, data):
     with pytest.raises(AdapterUnexpected) as caught:
-        adapter.check(data, adapter.predict(BASE, TrainSettings()))
+        adapter.check(data, adapter.predict(MODEL, TrainSettings()))
     assert SECRET not in str(caught.value)
 
 

@@ -25,7 +25,6 @@ from ringfence.privacy.plan import DPPlan
 from ringfence.train import adapter, job, price, private, setup
 from ringfence.train.batches import Sampled
 from ringfence.train.data import Corpus, Example, Tokens, collate
-from ringfence.train.method import METHODS
 from ringfence.train.private import PrivateTrainer, passes
 from ringfence.train.settings import PriceOrder, RuntimeHints, TrainOrder, TrainSettings
 from ringfence.train.trainer import Trainer
@@ -297,24 +296,8 @@ def test_a_private_run_may_freeze_a_factor(tmp_path, tiny_folder):
     assert all(torch.equal(a[name], b[name]) is (".lora_A." in name) for name in a)
 
 
-class Whole:
-    """A method that trains what the model has."""
-
-    def __init__(self, *, settings):
-        self.settings, self.weights = settings, {}
-
-    def attach(self, model):
-        self.weights = dict(sorted(model.requires_grad_().named_parameters()))
-        return model
-
-    def parameters(self):
-        return self.weights
-
-
-def test_a_step_may_learn_every_weight_and_how_it_is_computed_changes_nothing(monkeypatch):
-    assert "whole.v1" not in METHODS.names()
-    monkeypatch.setitem(METHODS._parts, "whole.v1", Whole)
-    whole = SETTINGS.model_copy(update={"method": "whole.v1"})
+def test_a_step_may_learn_every_weight_and_how_it_is_computed_changes_nothing():
+    whole = SETTINGS.model_copy(update={"method": "full.v1"})
     plan, rows = plan_of(units=10, noise=1e-12, clip=0.25), examples_of([20, 19, 21, 20, 8], units=[0, 0, 0, 1, 2])
     wanted = gradient_of(trainer_of(plan, settings=whole), rows)
     assert len(wanted) == sum(weight.numel() for weight in LlamaForCausalLM(tiny_config()).parameters())
@@ -348,7 +331,12 @@ def pairs_of(lengths, units=None):
 PAIRS = [(8, 9), (30, 7), (12, 12), (5, 21)]
 
 
-COMPARED = [("dpo.v1", "pissa.v1"), *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1"))]
+COMPARED = [
+    ("dpo.v1", "pissa.v1"),
+    ("dpo.v1", "full.v1"),
+    ("sft.v1", "freeze.v1"),
+    *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1")),
+]
 
 
 @pytest.mark.parametrize(("objective", "method"), COMPARED)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
+from ringfence.core.errors import AdapterUnexpected
 from ringfence.train.adapter import layer_names
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
@@ -24,6 +25,7 @@ class Lora:
     def __init__(self, *, settings: TrainSettings) -> None:
         self._settings = settings
         self._factors: dict[str, Tensor] = {}
+        self._model: Any = None
 
     def attach(self, model: Any) -> Any:  # noqa: ANN401
         """Return the model with fresh adapters: A random from torch's generator, B zero, so the answers are still the base's."""
@@ -45,6 +47,7 @@ class Lora:
         if self._settings.lora_freeze_a:
             for name, weight in self._factors.items():
                 weight.requires_grad_(".lora_A." not in name)
+        self._model = attached
         return attached
 
     def parameters(self) -> dict[str, Tensor]:
@@ -54,6 +57,15 @@ class Lora:
     def export(self) -> dict[str, Tensor]:
         """Return float32 copies of the factors on the CPU."""
         return {name: weight.detach().float().cpu().clone() for name, weight in self._factors.items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Go on with the factors that `export` returned.
+
+        Raises: AdapterUnexpected.
+        """
+        if {name: tuple(one.shape) for name, one in tensors.items()} != {name: tuple(one.shape) for name, one in self._factors.items()}:
+            raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
+        set_peft_model_state_dict(self._model, tensors)
 
 
 def _saved(name: str) -> str:
