@@ -334,7 +334,7 @@ PAIRS = [(8, 9), (30, 7), (12, 12), (5, 21)]
 COMPARED = [
     ("dpo.v1", "pissa.v1"),
     ("dpo.v1", "full.v1"),
-    ("sft.v1", "freeze.v1"),
+    ("orpo.v1", "freeze.v1"),
     *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1")),
 ]
 
