@@ -34,6 +34,12 @@ VARIANTS = {
 
 
 WHOLE = ("full.v1", "freeze.v1")  # methods that train the base itself
+OF_LORA = frozenset({"use_rslora", "loraplus_lr_ratio"})
+UNKNOWN = {  # keys that a method refuses
+    "pissa.v1": frozenset({"use_rslora"}),
+    "oft.v1": OF_LORA,
+    **dict.fromkeys(WHOLE, OF_LORA | {"layers_to_transform"}),
+}
 DIVIDES = ("pissa.v1",)  # methods that take a part out of the base's weights and learn it: sums of theirs round otherwise
 
 
@@ -63,7 +69,7 @@ def loaded(here, folder, settings, predicted):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
-    unknown = {"use_rslora", "layers_to_transform", "loraplus_lr_ratio"} if name in WHOLE else {"use_rslora"} if name in DIVIDES else set()
+    unknown = UNKNOWN.get(name, frozenset())
     if refused := sorted(unknown & VARIANTS[variant].keys()):
         with pytest.raises(ValidationError, match=refused[0]):
             TrainSettings(method=name, **VARIANTS[variant])

@@ -202,7 +202,7 @@ def _yaml_problem(cause: Exception) -> str:
     )
 
 
-_METHODS = {"lora": "lora.v1", "full": "full.v1", "freeze": "freeze.v1"}
+_METHODS = {"lora": "lora.v1", "oft": "oft.v1", "full": "full.v1", "freeze": "freeze.v1"}
 
 
 def _refused_value(key: str, value: object) -> Text | None:
@@ -232,7 +232,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     ),
     "finetuning_type": (
         lambda value: value not in _METHODS,
-        Text("only lora, full and freeze are built so far", "目前只实现了 lora、full 与 freeze"),
+        Text("choose lora, oft, freeze or full", "请选择 lora、oft、freeze 或 full"),
     ),
     "optim": (
         lambda value: value != "sgd" and value not in _ADAMW,
@@ -292,7 +292,7 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     Raises: BadValue.
     """
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
-    for key in ("lora_target", "freeze_trainable_modules", "freeze_extra_modules"):
+    for key in ("lora_target", "oft_target", "freeze_trainable_modules", "freeze_extra_modules"):
         if isinstance(listed := fields.get(key), str):
             fields[key] = tuple(part.strip() for part in listed.split(","))
     if fields.get("freeze_extra_modules", ()) is None:
@@ -334,7 +334,9 @@ def _owner(key: str) -> str | None:
     """Return the kind of fine-tuning that a key belongs to; None where it belongs to all."""
     if key.startswith("freeze_") and key in KEYS and KEYS[key].treatment == "used":
         return "freeze"
-    is_lora = key.startswith(("lora_", "loraplus_", "pissa_")) or key in ("use_rslora", "use_dora", "layers_to_transform")
+    if key.startswith("oft_") or key == "module_dropout":
+        return "oft"
+    is_lora = key.startswith(("lora_", "loraplus_", "pissa_")) or key in ("use_rslora", "use_dora")
     return "lora" if is_lora and key in KEYS and KEYS[key].treatment == "used" else None
 
 
@@ -494,6 +496,14 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                     "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
                 ),
             )
+    if fields["method"] == "oft.v1":
+        raise BadValue(
+            key="finetuning_type",
+            problem=t(
+                "what a rotation adds is not told apart by rows in this version; write lora under privacy",
+                "本版本无法按行区分一个旋转的贡献；隐私运行请写 lora",
+            ),
+        )
     if document.get("use_dora") is True:
         raise BadValue(
             key="use_dora",

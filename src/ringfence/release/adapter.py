@@ -14,6 +14,7 @@ from ringfence.release.manifest import ADAPTER, CONFIG
 
 HEADER_LIMIT = 16 << 20  # bytes
 LENGTH_FIELD = 8  # bytes of the header's length, little-endian
+_ROTATION = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.oft_R\.weight")
 _NAME = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<part>A\.weight|B\.weight|magnitude_vector)")
 _DIMENSIONS = {"A.weight": 2, "B.weight": 2, "magnitude_vector": 1}
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -25,7 +26,7 @@ def header_size(start: bytes) -> int:
 
 
 def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
-    """Return the number of LoRA pairs of an adapter whose header agrees with its configuration.
+    """Return the number of LoRA pairs, or of OFT's rotations, of an adapter whose header agrees with its configuration.
 
     head: the file from its start to the end of the header; size: bytes of the whole file. Every tensor is the A or B half of a pair,
     of the configured rank, or with DoRA the length of a pair, on a configured module, and the tensors fill the file without a gap
@@ -33,9 +34,12 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
 
     Raises: BundleBroken.
     """
-    rank, targets, parts = _settings(config)
+    value = _read(config)
     tensors = _tensors(head)
     _no_gap(tensors, size - len(head))
+    if value.get("peft_type") == "OFT":
+        return _rotations(tensors, value)
+    rank, targets, parts = _settings(value)
     halves: dict[str, dict[str, int | None]] = {}  # by module: how many outputs each part speaks of
     for name, tensor in tensors.items():
         match = _NAME.fullmatch(name)
@@ -54,17 +58,51 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
     return len(halves)
 
 
-def _settings(config: bytes) -> tuple[int, list[str], set[str]]:
-    """Return the rank, the modules, and which tensors each of them has."""
+def _read(config: bytes) -> dict[str, Any]:
     try:
         value = json.loads(config, object_pairs_hook=_unique)
+        if not isinstance(value, dict) or any(value.get(key) for key in ("auto_mapping", "modules_to_save")):
+            raise ValueError  # noqa: TRY301  one sentence for every cause
+    except (ValueError, RecursionError) as cause:
+        raise _odd() from cause
+    return value
+
+
+def _rotations(tensors: Mapping[str, Mapping[str, Any]], value: Mapping[str, Any]) -> int:
+    """Return how many rotations there are: each of a configured module, of blocks of the configured size or number."""
+    try:
+        blocks, block, targets = value["r"], value["oft_block_size"], value["target_modules"]
+        usable = type(blocks) is int and type(block) is int and (blocks > 0) != (block > 0) and isinstance(targets, list)
+        if not (usable and targets and all(isinstance(target, str) and target for target in targets)) or value.get("block_share"):
+            raise ValueError  # noqa: TRY301  one sentence for every cause
+    except (KeyError, ValueError) as cause:
+        raise _odd() from cause
+    for name, tensor in tensors.items():
+        match = _ROTATION.fullmatch(name)
+        if match is None or not any(f".{match['module']}".endswith(f".{target}") for target in targets):
+            raise _broken(ADAPTER, "holds a tensor that is no rotation of a configured module", "含有不属于所配置模块的旋转张量")
+        shape = tensor["shape"]
+        if len(shape) != _DIMENSIONS["A.weight"] or (shape[0] != blocks if blocks else shape[1] != block * (block - 1) // 2):
+            raise _broken(ADAPTER, "holds a rotation of another size than the configuration", "旋转的大小与配置不同")
+    if not tensors:
+        raise _broken(ADAPTER, "holds no rotation", "不含任何旋转")
+    return len(tensors)
+
+
+def _odd() -> BundleBroken:
+    return _broken(CONFIG, "is not the configuration of a plain adapter", "不是普通适配器的配置")
+
+
+def _settings(value: Mapping[str, Any]) -> tuple[int, list[str], set[str]]:
+    """Return the rank, the modules, and which tensors each of them has."""
+    try:
         rank, targets = value["r"], value["target_modules"]
         usable = value["peft_type"] == "LORA" and isinstance(rank, int) and isinstance(targets, list)
-        plain = not any(value.get(key) for key in ("auto_mapping", "modules_to_save", "rank_pattern", "lora_bias"))
+        plain = not any(value.get(key) for key in ("rank_pattern", "lora_bias"))
         if not (usable and plain and rank > 0 and targets and all(isinstance(target, str) and target for target in targets)):
             raise ValueError  # noqa: TRY301  one sentence for every cause
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
-        raise _broken(CONFIG, "is not the configuration of a plain LoRA adapter", "不是普通 LoRA 适配器的配置") from cause
+        raise _odd() from cause
     return rank, targets, set(_DIMENSIONS) if value.get("use_dora") is True else {"A.weight", "B.weight"}
 
 

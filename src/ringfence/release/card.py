@@ -185,6 +185,8 @@ def _vllm(settings: Mapping[str, Any]) -> str:
     """Return whether vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vllm/config/lora.py, vllm/lora/peft_helper.py)."""
     if _found(settings, "method") == "dora.v1":
         return "vLLM does not load DoRA; it serves the merged weights."
+    if _found(settings, "method") == "oft.v1":
+        return "vLLM does not load OFT; it serves the merged weights."
     rank = _rank(settings)
     if rank is None:
         return ""
@@ -229,6 +231,8 @@ def _kind(train: Statement | None) -> dict[str, str]:
     """Return what the bundle is, in the words of both languages and of the model card's front matter."""
     if _is_whole(train):
         return {"kind": "A fine-tuned copy of", "kind_zh": "微调副本", "library": "transformers", "tag": "fine-tuned"}
+    if train is not None and "oft.v1" in train.predicate.parts:
+        return {"kind": "An OFT adapter for", "kind_zh": " OFT 适配器", "library": "peft", "tag": "oft"}
     return {"kind": "A LoRA adapter for", "kind_zh": " LoRA 适配器", "library": "peft", "tag": "lora"}
 
 
@@ -239,7 +243,7 @@ def _is_whole(train: Statement | None) -> bool:
 def _method(train: Statement | None) -> str:
     if train is None:
         return "LoRA"
-    if _is_whole(train):
+    if _is_whole(train) or "oft.v1" in train.predicate.parts:
         return ", ".join(f"`{part}`" for part in train.predicate.parts)
     parts = ", ".join(f"`{part}`" for part in train.predicate.parts)
     rank = _found(train.predicate.settings, "lora_rank")

@@ -96,7 +96,7 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         if pairs is None and not any(one.format == formats.MERGED for one in compared):
             raise BundleBroken(problem=t("it holds no weights", "其中没有权重"))
         own = t("the base's own weights", "基础模型自身的权重")
-        progress.detail = (own if pairs is None else t("{pairs} LoRA pairs", "{pairs} 对 LoRA", pairs=pairs)) + told
+        progress.detail = (own if pairs is None else t("{pairs} adapted layers", "{pairs} 个带适配器的层", pairs=pairs)) + told
     with progress.step(_POLICY):  # (11): the rules are applied again, here
         policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
         passed = sum(one.outcome == "pass" for one in verdicts)
@@ -214,7 +214,7 @@ def _weights(train: Predicate, digests: Mapping[str, str]) -> list[str]:
 
 
 def _adapter(files: Mapping[str, Content]) -> int | None:
-    """Return how many LoRA pairs the adapter has; None where there is none."""
+    """Return how many layers the adapter adapts; None where there is none."""
     if ADAPTER not in files:
         return None
     weights = files[ADAPTER]

@@ -18,6 +18,7 @@ from ringfence.train.settings import TrainSettings
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 _DORA = "dora.v1"
+_OFT = "oft.v1"
 _PREFIX = "base_model.model."
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 _NOT_LINEAR = re.compile(r"(embed_tokens|lm_head|norm)")
@@ -34,9 +35,10 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
         for name, shape in shapes.items()
         if name.endswith(".weight") and len(shape) == _MATRIX and not _NOT_LINEAR.search(name)
     ]
-    if settings.lora_target != ("all",):
+    target = settings.oft_target if settings.method == _OFT else settings.lora_target
+    if target != ("all",):
         known = {_last(name) for name in linear}
-        if unknown := sorted(set(settings.lora_target) - known):
+        if unknown := sorted(set(target) - known):
             raise ModelUnsupported(
                 problem=t(
                     "it has no linear layer called {unknown}; it has {known}",
@@ -45,7 +47,7 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
                     known=", ".join(sorted(known)),
                 )
             )
-        linear = [name for name in linear if _last(name) in settings.lora_target]
+        linear = [name for name in linear if _last(name) in target]
     if settings.layers_to_transform is not None:
         layers = {_layer(name) for name in linear}
         if missing := sorted(set(settings.layers_to_transform) - layers):
@@ -106,11 +108,28 @@ def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int,
     predicted: dict[str, tuple[int, ...]] = {}
     for name in layer_names(shapes, settings):
         rows, columns = shapes[f"{name}.weight"]
+        if settings.method == _OFT:
+            predicted[f"{_PREFIX}{name}.oft_R.weight"] = _rotations(name, columns, settings)
+            continue
         predicted[f"{_PREFIX}{name}.lora_A.weight"] = (settings.lora_rank, columns)
         predicted[f"{_PREFIX}{name}.lora_B.weight"] = (rows, settings.lora_rank)
         if settings.method == _DORA:
             predicted[f"{_PREFIX}{name}.lora_magnitude_vector"] = (rows,)
     return predicted
+
+
+def _rotations(name: str, columns: int, settings: TrainSettings) -> tuple[int, int]:
+    """Return (blocks, numbers of one) of the rotation of a layer's inputs: a skew-symmetric matrix for each block.
+
+    Raises: ModelUnsupported.
+    """
+    size = settings.oft_block_size or columns // settings.oft_rank
+    if columns % (settings.oft_rank or size) or size < _MATRIX:
+        told = {"layer": _last(name), "inputs": columns, "by": settings.oft_rank or size}
+        raise ModelUnsupported(
+            problem=t("{layer} has {inputs} inputs, which {by} does not divide", "{layer} 有 {inputs} 个输入，不能被 {by} 整除", **told)
+        )
+    return columns // size, size * (size - 1) // 2
 
 
 def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | None = None) -> None:
@@ -137,22 +156,28 @@ def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | 
 def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:
     """Return `adapter_config.json`, which the host writes itself; stock peft loads it to the same logits."""
     settings = settings.saved
-    names = {name.removeprefix(_PREFIX).partition(".lora_")[0] for name in predicted}
-    return {
-        "peft_type": "LORA",
+    names = {re.split(r"\.(?:lora|oft)_", name.removeprefix(_PREFIX))[0] for name in predicted}
+    common = {
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_name,
         "inference_mode": True,
-        "r": settings.lora_rank,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.lora_dropout,
         "target_modules": sorted({_last(name) for name in names}),
         "layers_to_transform": sorted(settings.layers_to_transform) if settings.layers_to_transform is not None else None,
         "bias": "none",
         "fan_in_fan_out": False,
+        "modules_to_save": None,
+    }
+    if settings.method == _OFT:
+        own = {"r": settings.oft_rank, "oft_block_size": settings.oft_block_size, "module_dropout": settings.module_dropout}
+        return {"peft_type": "OFT", **common, **own}
+    return {
+        "peft_type": "LORA",
+        **common,
+        "r": settings.lora_rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.lora_dropout,
         "use_dora": settings.method == _DORA,
         "use_rslora": settings.use_rslora,
-        "modules_to_save": None,
     }
 
 

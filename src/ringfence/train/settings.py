@@ -21,7 +21,7 @@ Steps = Annotated[tuple[Count, ...], Field(max_length=10_000)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
 WHOLE_METHODS = ("full.v1", "freeze.v1")  # methods that train the base's own weights
-_OF_ADAPTERS = ("lora_freeze_a", "use_rslora", "loraplus_lr_ratio", "layers_to_transform")
+_OF_LORA = ("lora_freeze_a", "use_rslora", "loraplus_lr_ratio")
 
 Schedule = Literal[
     "linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "cosine_with_min_lr", "polynomial", "inverse_sqrt"
@@ -104,6 +104,10 @@ class TrainSettings(Settings):
     pissa_iter: Annotated[int, Field(ge=-1, le=1000)] = 16  # of pissa.v1: subspace iterations; -1: exact singular values
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
+    oft_block_size: Annotated[int, Field(ge=0, le=4096)] = 32  # of oft.v1: inputs that are rotated together
+    oft_rank: Annotated[int, Field(ge=0, le=4096)] = 0  # or blocks of a layer; one of the two is 0
+    oft_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
+    module_dropout: Share = 0.0  # of oft.v1
     freeze_trainable_layers: int = 2  # of freeze.v1: the last ones; below zero: the first ones
     freeze_trainable_modules: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)  # in them
     freeze_extra_modules: tuple[Target, ...] = ()  # and outside of all layers
@@ -182,8 +186,11 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _has_no_adapter(self) -> Self:
-        if self.is_whole and (asked := [key for key in _OF_ADAPTERS if getattr(self, key)]):
+        unknown = (*_OF_LORA, "layers_to_transform") if self.is_whole else _OF_LORA if self.method == "oft.v1" else ()
+        if asked := [key for key in unknown if getattr(self, key)]:
             raise ValueError(t("{key} needs finetuning_type: lora", "{key} 需要 finetuning_type: lora", key=asked[0]))
+        if bool(self.oft_rank) == bool(self.oft_block_size):
+            raise ValueError(t("oft_block_size or oft_rank is 0, and not both", "oft_block_size 与 oft_rank 之一为 0，且不同时为 0"))
         if not self.freeze_trainable_layers:
             raise ValueError(t("freeze_trainable_layers is not 0", "freeze_trainable_layers 不能为 0"))
         return self
@@ -281,6 +288,8 @@ class TrainOrder(Settings):
     def _no_length_of_a_sum(self) -> Self:
         if self.plan is not None and self.train.method == "dora.v1":
             raise ValueError(t("use_dora is not offered under privacy", "隐私运行不提供 use_dora"))
+        if self.plan is not None and self.train.method == "oft.v1":
+            raise ValueError(t("finetuning_type: oft is not offered under privacy", "隐私运行不提供 finetuning_type: oft"))
         return self
 
 

@@ -247,6 +247,11 @@ def test_the_examples_are_recipes(path):
         ("use_rslora: true\n", {"method": "lora.v1", "use_rslora": True}),
         ("use_dora: true\n", {"method": "dora.v1"}),
         ("use_dora: false\nloraplus_lr_ratio: 16\n", {"method": "lora.v1", "loraplus_lr_ratio": 16.0}),
+        ("finetuning_type: oft\n", {"method": "oft.v1", "oft_rank": 0, "oft_block_size": 32, "oft_target": ("all",)}),
+        (
+            "finetuning_type: oft\noft_target: q_proj,v_proj\noft_rank: 4\noft_block_size: 0\n",
+            {"oft_target": ("q_proj", "v_proj"), "oft_rank": 4},
+        ),
         ("finetuning_type: full\n", {"method": "full.v1", "is_whole": True}),
         (
             "finetuning_type: freeze\nfreeze_trainable_layers: -3\nfreeze_trainable_modules: self_attn,mlp\nfreeze_extra_modules: norm\n",
@@ -271,6 +276,8 @@ def test_variants_of_methods(tmp_path, lines, wanted):
         ("finetuning_type: full\nlora_rank: 8\n", "lora_rank"),
         ("finetuning_type: freeze\nuse_dora: true\n", "use_dora"),
         ("finetuning_type: lora\nfreeze_trainable_layers: 2\n", "freeze_trainable_layers"),
+        ("finetuning_type: oft\nlora_target: all\n", "lora_target"),
+        ("finetuning_type: oft\noft_rank: 4\n", "oft_block_size"),
         ("finetuning_type: full\nfreeze_extra_modules: norm\n", "freeze_extra_modules"),
         ("finetuning_type: freeze\nfreeze_trainable_layers: 0\n", "freeze_trainable_layers"),
     ],
@@ -291,6 +298,7 @@ PRIVATE = "privacy: {epsilon: 8, delta: 1.0e-5}\n"
         ("loraplus_lr_ratio: 4\nlearning_rate: null\n", "learning_rate"),
         ("use_rslora: true\n", "learning_rate"),
         ("finetuning_type: full\n", "learning_rate"),
+        ("finetuning_type: oft\n", "finetuning_type"),
         ("use_dora: 1\n", "true or false"),
         ("loraplus_lr_ratio: 0\n", "loraplus_lr_ratio"),
     ],

@@ -158,3 +158,35 @@ def test_a_malformed_header_is_refused(file):
 def test_no_bytes_make_the_check_fall_over(text):
     with pytest.raises(BundleBroken):
         check(struct.pack("<Q", len(text)) + text)
+
+
+def rotations(**changes):
+    return {f"base_model.model.model.layers.{i}.mlp.down_proj.oft_R.weight": np.ones((4, 6), "f4") for i in range(2)} | changes
+
+
+OFT = {"peft_type": "OFT", "r": 0, "oft_block_size": 4, "target_modules": ["down_proj"]}
+
+
+def test_rotations_are_counted():
+    assert check(safetensors(rotations()), OFT) == 2
+    assert check(safetensors(rotations()), OFT | {"r": 4, "oft_block_size": 0}) == 2
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config"),
+    [
+        (rotations(), OFT | {"oft_block_size": 8}),
+        (rotations(), OFT | {"r": 2, "oft_block_size": 0}),
+        (rotations(), OFT | {"r": 4}),
+        (rotations(), OFT | {"target_modules": ["q_proj"]}),
+        (rotations(), OFT | {"block_share": True}),
+        (rotations(), OFT | {"modules_to_save": ["lm_head"]}),
+        (rotations(rows=np.ones((4, 6), "f4")), OFT),
+        ({}, OFT),
+        (lora(), OFT),
+        (rotations(), CONFIG),
+    ],
+)
+def test_what_is_no_plain_oft_adapter_is_refused(tensors, config):
+    with pytest.raises(BundleBroken):
+        check(safetensors(tensors), config)

@@ -166,3 +166,40 @@ def test_what_the_host_imports_brings_no_model_library():
     code = "import sys, ringfence.train.adapter, ringfence.train.job, ringfence.models.store, ringfence.models.job, ringfence.serve.job\n"
     code += "sys.exit(bool({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_rotation_has_a_skew_symmetric_matrix_for_each_block():
+    predicted = adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=4, oft_target=("q_proj", "down_proj")))
+    assert predicted["base_model.model.model.layers.0.self_attn.q_proj.oft_R.weight"] == (2, 6)
+    assert predicted["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (4, 6)
+    by_number = adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=0, oft_rank=2, oft_target=("q_proj", "down_proj")))
+    assert by_number["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (2, 28)
+    with pytest.raises(ModelUnsupported, match="does not divide"):
+        adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, ["model.layers.1.", "model.layers.2."]),
+        ({"freeze_trainable_layers": 1}, ["model.layers.2."]),
+        ({"freeze_trainable_layers": -1}, ["model.layers.0."]),
+        ({"freeze_trainable_layers": 9, "freeze_trainable_modules": ("mlp",)}, [f"model.layers.{i}.mlp." for i in range(3)]),
+        ({"freeze_trainable_layers": 1, "freeze_extra_modules": ("embed_tokens",)}, ["model.layers.2.", "model.embed_tokens."]),
+    ],
+)
+def test_freeze_tuning_chooses_the_weights_that_llama_factory_chooses(changes, wanted):
+    predicted = adapter.predict(MODEL, TrainSettings(method="freeze.v1", **changes))
+    assert predicted == {name: info.shape for name, info in BASE.items() if name.startswith(tuple(wanted))}
+
+
+def test_full_tuning_leaves_every_weight_once():
+    assert adapter.predict(MODEL, TrainSettings(method="full.v1")) == {name: info.shape for name, info in BASE.items()}
+    tied = adapter.predict(MODEL._replace(config={"tie_word_embeddings": True}), TrainSettings(method="full.v1"))
+    assert tied == {name: info.shape for name, info in BASE.items() if name != "lm_head.weight"}
+
+
+@pytest.mark.parametrize("changes", [{"freeze_trainable_modules": ("mpl",)}, {"freeze_extra_modules": ("emb",)}])
+def test_a_module_that_is_not_there_is_named(changes):
+    with pytest.raises(ModelUnsupported, match=next(iter(changes.values()))[0]):
+        adapter.predict(MODEL, TrainSettings(method="freeze.v1", **changes))

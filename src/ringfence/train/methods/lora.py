@@ -31,7 +31,18 @@ class Lora:
         """Return the model with fresh adapters: A random from torch's generator, B zero, so the answers are still the base's."""
         shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
         names = layer_names(shapes, self._settings)
-        config = LoraConfig(
+        attached = get_peft_model(model, self._config(names), autocast_adapter_dtype=False)
+        found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
+        self._factors = dict(sorted(found.items()))
+        if self._settings.lora_freeze_a:
+            for name, weight in self._factors.items():
+                weight.requires_grad_(".lora_A." not in name)
+        self._model = attached
+        return attached
+
+    def _config(self, names: list[str]) -> Any:  # noqa: ANN401
+        """Return what peft is told. names: of the layers, in full."""
+        return LoraConfig(
             r=self._settings.lora_rank,
             lora_alpha=self._settings.alpha,
             lora_dropout=self._settings.lora_dropout,
@@ -41,14 +52,6 @@ class Lora:
             bias="none",
             task_type="CAUSAL_LM",
         )
-        attached = get_peft_model(model, config, autocast_adapter_dtype=False)
-        found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
-        self._factors = dict(sorted(found.items()))
-        if self._settings.lora_freeze_a:
-            for name, weight in self._factors.items():
-                weight.requires_grad_(".lora_A." not in name)
-        self._model = attached
-        return attached
 
     def parameters(self) -> dict[str, Tensor]:
         """Return lora_A, unless it is frozen, and lora_B of every adapted layer, by the name that peft saves them under."""
