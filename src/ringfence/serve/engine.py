@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import TextStreamer
 
 from ringfence.core.records import Message
@@ -102,8 +100,3 @@ def _hopeless(
         if room < 0:
             return -(-(len(turns) - max(0, kept)) // 2)  # the half of a two goes along
     return 0
-
-
-def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
-    """Return the model under the adapter of a bundle, a plain peft folder that the host has verified."""
-    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

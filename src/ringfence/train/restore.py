@@ -1,8 +1,10 @@
-"""An adapter of the vault back on its base model. Child halves only: this module imports torch."""
+"""An adapter back on its base model: one of the vault, or that of a bundle. Child halves only: this module imports torch."""
 
 from __future__ import annotations
 
-from peft import set_peft_model_state_dict
+from pathlib import Path
+
+from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load as load_tensors
 
 from ringfence.core.errors import AdapterUnexpected
@@ -25,3 +27,8 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
         raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
     set_peft_model_state_dict(model, tensors)
     return Loaded(model, loaded.tokenizer)
+
+
+def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
+    """Return the model under the adapter of a bundle, a plain peft folder that the host has verified."""
+    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)
