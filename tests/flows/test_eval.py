@@ -24,10 +24,10 @@ from ringfence.vault.files import read_file
 from ringfence.workspace.fsck import fsck
 from tests.flows.conftest import RECIPE, anything_goes, import_notes, reopen
 from tests.flows.test_account import ran
+from tests.privacy.finder import leaks
 
 FEW_WORDS = EvalSettings(max_new_tokens=6)
 CANARY = "Quetzalcoatl-7741"
-SPELLINGS = [CANARY.encode(), CANARY.encode("utf-16-le"), CANARY.encode().hex().encode()]
 
 
 def ward(count=44):
@@ -61,11 +61,6 @@ def opened(space, run):
     return json.loads(read_file(source.slot, space.keys.data_key(source.slot.slot), "figures.json"))["figures"]
 
 
-def told_in(folder):
-    """The files of a folder that hold a row's text."""
-    return [path for path in folder.rglob("*") if path.is_file() and any(word in path.read_bytes() for word in SPELLINGS)]
-
-
 def test_base_and_tuned_stand_side_by_side_and_the_statement_holds_no_figure_of_the_rows(evaluated, cli):
     space, run, found = evaluated
     f = found.figures
@@ -90,7 +85,7 @@ def test_base_and_tuned_stand_side_by_side_and_the_statement_holds_no_figure_of_
     shown = cli("run", "show", entry.id, workspace=space.path)[1]
     assert shown["figures"]["bleu"] == f.bleu.model_dump(mode="json")
     assert "not_private" not in shown
-    assert told_in(space.path) == []
+    assert leaks(space.path, [CANARY]) == []
 
 
 def adapter(space, run):
@@ -108,7 +103,7 @@ def test_its_figures_travel_with_the_bundle_in_card_and_evidence(evaluated):
     cells = " | ".join(f"{one.value:.4f} [{one.lower:.4f}, {one.upper:.4f}]" for one in (loss.base, loss.tuned, loss.difference))
     assert f"| loss per token, nats | {cells} |" in card
     assert f"{loss.base.value:.4f} → {loss.tuned.value:.4f}" in card.partition("中文摘要")[2]
-    assert told_in(bundle) == []
+    assert leaks(bundle, [CANARY]) == []
     assert "told" in find(space, "ward").voided_by  # no later promise bounds what these people lose: their figures left
     opened_figures.write_bytes(opened_figures.read_bytes().replace(b'"rows":44', b'"rows":45'))
     with pytest.raises(Exception, match="altered"):

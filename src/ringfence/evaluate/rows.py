@@ -16,7 +16,6 @@ from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import TrainSettings
 
 _READS = ("sft.v1", "pt.v1")  # objectives that read a row as one sequence; what others compare is evaluated by the better answer
-_OTHERS = ("rejected", "disliked")  # answers that nobody should give
 
 
 class Question(NamedTuple):
@@ -55,9 +54,10 @@ def question_of(record: Record, tokenizer: Any) -> tuple[NDArray[np.int32], str]
     """Return a row's question as token ids and its last answer; None for plain text, a disliked answer, and what the model's template refuses."""
     if record.kind == "text" or "disliked" in record.roles:
         return None
-    turns = [(role, text.encode("utf-8", "replace").decode()) for role, text in zip(record.roles, record.texts, strict=True)]
-    told = [("assistant" if role in ("chosen", "liked") else role, text) for role, text in turns if role not in _OTHERS]
-    chat = chat_of([role for role, _ in told], [text for _, text in told])
+    roles = [
+        "assistant" if role in ("chosen", "liked") else role for role in record.roles
+    ]  # a rejected answer stands behind the chosen one
+    chat = chat_of(roles, [text.encode("utf-8", "replace").decode() for text in record.texts])
     last = max((at for at, turn in enumerate(chat.turns) if turn["role"] == "assistant"), default=0)
     if not last:  # nobody asked
         return None

@@ -72,6 +72,7 @@ def test_it_counts_what_it_read_and_says_how_far_it_is(tuned):
     assert (found.rows, found.rows_scored, found.units_scored, found.rows_cut) == (8, 7, 7, 2)
     assert (found.rows_answered, found.units_answered, found.rows_unasked) == (7, 7, 1)
     assert found.bleu_tokens == "13a"
+    assert found.rouge_l.tuned.upper is not None
     assert found.loss.base != found.loss.tuned
     assert [(frame.phase, frame.done) for frame in channel.frames if frame.done and frame.done == frame.total] == [
         ("evaluate", 7),

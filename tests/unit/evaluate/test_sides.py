@@ -99,6 +99,8 @@ def test_of_two_answers_the_better_one_is_wanted_and_a_bad_one_never(loaded):  #
     assert answer == "This."
     assert told(loaded, record(1, "feedback", roles=("user", "liked"), texts=("Which?", "This.")))[1] == "This."
     assert told(loaded, record(1, "feedback", roles=("user", "disliked"), texts=("Which?", "That."))) is None
+    later = ("user", "assistant", "user", "disliked")  # whose earlier answer nobody asked about
+    assert told(loaded, record(1, "feedback", roles=later, texts=("One?", "Yes.", "Which?", "That."))) is None
     assert told(loaded, record(1, "text", roles=("text",), texts=("No question.",))) is None
     assert told(loaded, record(1, "messages", roles=("assistant",), texts=("Nobody asked.",))) is None
 

@@ -93,6 +93,10 @@ def test_bleu_by_hand():
     assert bleu(counted([said], [answer], tokens="13a").sum(axis=0)) == pytest.approx(100 * np.prod(precisions) ** 0.25)
     half = "it is a guide"  # all of it agrees, and it is half as long
     assert bleu(counted([half], [answer], tokens="13a").sum(axis=0)) == pytest.approx(100 * np.exp(1 - 8 / 4))
+    apart = counted(["it is a guide"], ["it is the guide"], tokens="13a").sum(
+        axis=0
+    )  # 3 words, then 1 in a row, then none: a half and a quarter
+    assert bleu(apart) == pytest.approx(100 * np.prod([3 / 4, 1 / 3, (1 / 2) / 2, (1 / 4) / 1]) ** 0.25)
     assert bleu(counted(["nothing alike"], [answer], tokens="13a").sum(axis=0)) == 0
 
 
