@@ -176,3 +176,16 @@ def test_of_a_private_run_nothing_is_told(space, tmp_path, cli, capsys):
     bundle = release(space, run, name="private").path
     assert [one.step for one in verify_bundle(bundle, space.public).chain] == ["import", "train", "release"]
     assert "No evaluation that may be told." in (bundle / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.full
+def test_what_a_recipe_held_out_was_not_seen_and_what_it_learned_from_was(space, tmp_path):
+    import_notes(space, tmp_path)
+    set_policy(space, anything_goes())
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "max_steps": 2, "val_size": 0.5}))
+    run = train(space, read(path)).committed.run
+    held_out, learned = (evaluate(space, run, f"clinic@{stage}", asked=EvalSettings(generates=False)) for stage in ("held-out", "joined"))
+    assert (held_out.is_seen, held_out.figures.rows, held_out.figures.rows_of_seen_units) == (False, 20, 0)
+    assert (learned.is_seen, learned.figures.rows_seen, learned.figures.rows_of_seen_units) == (True, 20, 20)
+    assert held_out.inside == "few people"  # ten of them
