@@ -47,7 +47,11 @@ def _walk(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
 
 def _option(one: click.Parameter) -> str:
     shown = ", ".join(one.opts) if isinstance(one, click.Option) else (one.metavar or str(one.name)).upper()
-    return f"| `{shown}` | {getattr(one, 'help', None) or ''} |".replace("zh|en", "zh\\|en").replace("BUNDLE|RUN", "BUNDLE\\|RUN")
+    return (
+        f"| `{shown}` | {getattr(one, 'help', None) or ''} |".replace("zh|en", "zh\\|en")
+        .replace("BUNDLE|RUN", "BUNDLE\\|RUN")
+        .replace("RUN|BUNDLE", "RUN\\|BUNDLE")
+    )
 
 
 def _errors(language: Language) -> str:

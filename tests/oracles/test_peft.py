@@ -19,9 +19,9 @@ from ringfence.flows.train import train
 from ringfence.models.load import load
 from ringfence.models.store import find
 from ringfence.recipe.read import read
-from ringfence.serve.engine import fitted, with_bundle
+from ringfence.serve.engine import fitted
 from ringfence.train import adapter
-from ringfence.train.restore import with_sealed
+from ringfence.train.restore import with_bundle, with_sealed
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.files import read_file
 from ringfence.vault.keys import Passphrase

@@ -48,6 +48,7 @@ _PHASES = {  # of a job; its main part needs no word
     "spans": Text("replaced identifiers", "被替换的标识符"),
     "reference": Text("reference", "参照"),
     "evaluate": Text("evaluate", "评估"),
+    "answer": Text("answer", "作答"),
     "write": Text("write", "写入"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from ringfence.core.errors import NoModelStore
@@ -16,6 +17,7 @@ _QUIET = {
     "TRANSFORMERS_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "NLTK_DATA": tempfile.gettempdir(),  # rouge-score imports nltk, which is not imported where it finds no place for downloads; none is ever made
 }
 
 

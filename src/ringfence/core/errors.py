@@ -14,6 +14,7 @@ RingfenceError
 │                   LessonsUnreadable · KindsUndeclared · TooFewSentences · PartsOverlap · UnknownTagger
 ├── PolicyError     PolicyRefused · PolicyInvalid · PolicyKeyUnenforced
 ├── AuditError      CanariesOverCap · RegisterBroken · NotAudited
+├── EvalError       NothingToEvaluate
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
 │                   AccountFrozen · RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
@@ -997,6 +998,27 @@ class NotAudited(AuditError):
     remedy = Text(
         "train again with an audit: block in the recipe: audit: {{secrets: 60, in_out: 250}}",
         "在配方中加入 audit: 块后重新训练：audit: {{secrets: 60, in_out: 250}}",
+    )
+
+
+# ── eval ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EvalError(RingfenceError):
+    """What a model says of rows."""
+
+
+class NothingToEvaluate(EvalError):
+    """No row has an answer to compare with, or no question leaves room for one."""
+
+    code, http_status, exit_code, crosses = "RF-EVAL-001", 422, 2, True
+    what = Text(
+        "none of the {rows} rows can be evaluated: no answer begins within the run's cutoff_len, or no question leaves {most} tokens of the model's window",
+        "{rows} 行均无法评估：没有回答在该运行的 cutoff_len 内开始，或没有问题能在模型窗口中留出 {most} 个词元",
+    )
+    remedy = Text(
+        "name another set, ask for shorter answers with --max-new-tokens, or for none with --no-generate",
+        "请指定其他数据集，用 --max-new-tokens 要求更短的回答，或用 --no-generate 不生成回答",
     )
 
 

@@ -95,7 +95,7 @@ def _six_digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-_LARGEST = 1e15  # no figure of ours is larger; a double could hide 1,000 bits in its range
+LARGEST = 1e15  # no figure of ours is larger; a double could hide 1,000 bits in its range
 
 
 def _in_vocabulary(counts: dict[str, _Value], info: ValidationInfo) -> dict[str, _Value]:
@@ -106,7 +106,7 @@ def _in_vocabulary(counts: dict[str, _Value], info: ValidationInfo) -> dict[str,
 
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
-Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST), AfterValidator(_six_digits)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST), AfterValidator(_six_digits)]
 Series = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 Counts = Annotated[dict[str, Count], Field(max_length=1_000), AfterValidator(_in_vocabulary)]
 Few = Annotated[tuple[Count, ...], Field(max_length=ROWS_NAMED)]
@@ -167,7 +167,7 @@ class Progress(Settings):
     done: Count
     total: Count
     loss: Number | None = None
-    phase: Literal["load", "read", "work", "rows", "spans", "reference", "evaluate", "write"] = "work"
+    phase: Literal["load", "read", "work", "rows", "spans", "reference", "evaluate", "answer", "write"] = "work"
 
 
 class CheckpointReady(Settings):

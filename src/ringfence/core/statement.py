@@ -25,6 +25,7 @@ Step = Literal[
     "plant",
     "train",
     "audit",
+    "eval",
     "release",
     "model",
     "delete",

@@ -370,12 +370,13 @@ def _limits(space: Workspace, group: frozenset[str]) -> tuple[Budget, ...]:
 
 
 def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
-    """Return the bundles of ordinary runs on these units."""
+    """Return the bundles of ordinary runs on these units, and those whose cards tell figures of their rows."""
     found = []
     for name, (_, entry) in space.state.releases.items():
         adapter = space.state.things[entry.adapter]
         is_ordinary = space.state.runs[adapter.run].reserve is None
-        if is_ordinary and not group.isdisjoint(space.state.accounts.of(adapter.origin)):
+        told = [adapter, *([space.state.things[entry.evaluated]] if entry.evaluated else [])]
+        if is_ordinary and any(not group.isdisjoint(space.state.accounts.of(one.origin)) for one in told):
             found.append(name)
     return tuple(found)
 

@@ -14,6 +14,8 @@ _TELLING = (
     "transformers",
     "peft",
     "tokenizers",
+    "sacrebleu",
+    "rouge-score",
     "hyperscan",
     "python-crfsuite",
     "onnxruntime",

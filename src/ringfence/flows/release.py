@@ -18,10 +18,11 @@ from ringfence.core.rules import tightened
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
 from ringfence.core.verdict import ON_ROWS, Verdict
+from ringfence.flows.eval import may_be_told
 from ringfence.flows.facts import software
 from ringfence.flows.formats import Formed, form, refuse_unwritable
 from ringfence.flows.gate import refuse
-from ringfence.flows.runs import adapter_of, audits_of, sealed_bytes
+from ringfence.flows.runs import adapter_of, audits_of, evaluations_of, sealed_bytes
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
@@ -122,6 +123,21 @@ class Audit:
     figures: bytes | None  # of real rows and single scores, opened
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation that a card tells."""
+
+    run: Run
+    statement: Statement
+    rows: Thing
+    sealed: bytes  # its figures
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The opened figures."""
+        return dict(json.loads(self.sealed)["figures"])
+
+
 def judge(space: Workspace, run_name: str) -> Judged:
     """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
 
@@ -180,6 +196,15 @@ def _opened(space: Workspace, run: Run, *, reads_rows: bool) -> Audit:
     return Audit(run, Audited(statement, rows), data)
 
 
+def _told(space: Workspace, thing: Thing) -> Evaluation | None:
+    """Return the newest evaluation of an adapter whose figures may leave, opened on record; none of a private run's may."""
+    for run in reversed(evaluations_of(space, thing)):
+        statement, rows = space.statement(run.statement or ""), space.state.things[run.intent.inputs["rows"]]
+        if may_be_told(space, statement, rows) and (data := sealed_bytes(space, run, purpose="card")) is not None:
+            return Evaluation(run, statement, rows, data)
+    return None
+
+
 def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Path, show: Callable[[Progress], None]) -> Release:
     space, run = arrow.space, arrow.run
     started = now()
@@ -201,6 +226,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
     life = _lifetime(space, thing, predicate)
+    told = _told(space, thing)
     statement = Statement(
         step="release",
         subjects=(*(() if is_whole else (Subject(name=ADAPTER, sha256=sha256(weights)),)), *_subjects(formed)),
@@ -232,8 +258,13 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         audits = tuple(one.id for one in audits_of(space, thing))
         if space.policy() != policy or audits != found.audits:  # the bundle carries what judged it
             raise PolicyChanged
+        if told and not may_be_told(space, told.statement, told.rows):  # a private run on the same people began meanwhile
+            raise PolicyChanged
         write_atomic(space.path / "evidence" / f"{digest}.json", envelope)
-        arrow.conclude(Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest))
+        evaluated = told.rows.made.digest if told else None
+        arrow.conclude(
+            Released(run=run, adapter=thing.made.digest, name=arrow.name, manifest=sha256(manifest), statement=digest, evaluated=evaluated)
+        )
 
     manifest = write_bundle(
         folder,
@@ -247,12 +278,13 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
             licence=model.licence,
             chain=chain,
             audit=found.audit.audited.statement if found.audit else None,
+            evaluation=(told.statement, told.figures) if told else None,
             verdicts=verdicts,
             lifetime=life,
             parity=formed.parity if formed else (),
         ),
         policy=policy_bytes,
-        evidence=_evidence(space, thing, found.audit, is_private="plan" in predicate.figures),
+        evidence=_evidence(space, thing, found.audit, told, is_private="plan" in predicate.figures),
         release=envelope,
         extra=_travels(model),
         formats=formed.files if formed else None,
@@ -283,11 +315,13 @@ def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, A
     return lifetime(space, *space.state.accounts.of(thing.origin))
 
 
-def _evidence(space: Workspace, thing: Thing, audit: Audit | None, *, is_private: bool) -> list[Evidence]:
+def _evidence(space: Workspace, thing: Thing, audit: Audit | None, told: Evaluation | None = None, *, is_private: bool) -> list[Evidence]:
     """Return the statements with their places in the ledger; the audit's figures of real rows only where no promise covers those rows."""
     runs = {run.statement: run for run in space.state.runs.values()}
     found = [_exhibit(space, runs[digest]) for digest in space.lineage(thing)]
-    return [*found, _exhibit(space, audit.run, None if is_private else audit.figures)] if audit else found
+    looks = [(audit.run, None if is_private else audit.figures)] if audit else []
+    looks += [(told.run, told.sealed)] if told else []
+    return [*found, *(_exhibit(space, run, figures) for run, figures in sorted(looks, key=lambda one: one[0].outcome_index or 0))]
 
 
 def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Evidence:

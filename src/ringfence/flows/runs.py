@@ -7,6 +7,7 @@ from typing import Any
 
 from ringfence.core.errors import Interrupted, NotClosable, NotReleasable, RunNotRunning
 from ringfence.core.interrupts import uninterrupted
+from ringfence.core.statement import Step
 from ringfence.core.text import t
 from ringfence.vault.files import read_file
 from ringfence.workspace.control import ask
@@ -74,6 +75,9 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
         "inputs": dict(run.intent.inputs),
         "made": {made.role: f"{made.name}@{made.stage} {made.digest[:12]}" for made in run.made},
     }
+    if (adapter := next((space.state.things[made.digest] for made in run.made if made.kind == "adapter"), None)) is not None:
+        looks = {"audits": audits_of(space, adapter), "evaluations": evaluations_of(space, adapter)}
+        found |= {name: [one.id for one in runs] for name, runs in looks.items() if runs}
     if run.checkpoint:
         found["checkpoint"] = {"step": run.step}
     if run.statement and run.intent.arrow != "release":
@@ -83,7 +87,7 @@ def details(space: Workspace, name: str) -> dict[str, Any]:
         found["seconds"] = dict(predicate.seconds) | {f"cpu {k}": v for k, v in predicate.cpu_seconds.items()}
         sealed = _sealed(space, run)
         found["figures"] = dict(predicate.figures) | sealed
-        if "plan" in predicate.figures and sealed:
+        if ("plan" in predicate.figures or predicate.figures.get("stays_inside")) and sealed:
             found["not_private"] = sorted(sealed)  # of private rows, and covered by no epsilon: they stay inside
     return found
 
@@ -102,7 +106,16 @@ def sealed_bytes(space: Workspace, run: Run, *, purpose: Purpose = "figures") ->
 
 def audits_of(space: Workspace, adapter: Thing) -> list[Run]:
     """Return the finished audits of an adapter, in the order in which they ended."""
-    found = [run for run in space.state.runs.values() if run.intent.arrow == "audit" and run.state == "done"]
+    return _looks_at(space, adapter, "audit")
+
+
+def evaluations_of(space: Workspace, adapter: Thing) -> list[Run]:
+    """Return the finished evaluations of an adapter, in the order in which they ended."""
+    return _looks_at(space, adapter, "eval")
+
+
+def _looks_at(space: Workspace, adapter: Thing, step: Step) -> list[Run]:
+    found = [run for run in space.state.runs.values() if run.intent.arrow == step and run.state == "done"]
     return sorted((run for run in found if run.intent.inputs.get("adapter") == adapter.made.digest), key=lambda run: run.outcome_index or 0)
 
 

@@ -12,6 +12,7 @@ from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
+from ringfence.evaluate.settings import EvalFigures, EvalOrder
 from ringfence.formats.settings import FormatFigures, FormatSettings
 from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
@@ -88,6 +89,9 @@ JOBS: Mapping[str, JobRow] = {
         ("auditor",),
         loads_model=True,
         limits=Limits(seconds=24 * _HOUR, memory=1 << 40),
+    ),
+    "eval.v1": JobRow(
+        "ringfence.evaluate.job:run", EvalOrder, EvalFigures, loads_model=True, limits=Limits(seconds=7 * 24 * _HOUR, memory=1 << 40)
     ),
     "model.v1": JobRow(
         "ringfence.models.job:run", ModelSettings, ModelFigures, plain_output=True, limits=Limits(seconds=_HOUR, memory=1 << 40)

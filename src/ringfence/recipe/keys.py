@@ -40,7 +40,9 @@ _SHARED = Text(
     "ringfence 自行启动并监视运行的各个进程：train --processes",
 )
 _TEXT_ONLY = Text("only text is learned", "只学习文本")
-_ANSWERING = Text("it is about answers, not about training: ringfence serve and chat", "它关乎回答而非训练：ringfence serve 与 chat")
+_ANSWERING = Text(
+    "it is about answers, not about training: ringfence eval, serve and chat", "它关乎回答而非训练：ringfence eval、serve 与 chat"
+)
 _EVALUATING = Text("held-out rows are read in one way, and their loss is one figure", "留出行只以一种方式读取，其损失是一个数")
 _SPOKEN = Text("ringfence --quiet and --json decide what is printed", "打印内容由 ringfence --quiet 与 --json 决定")
 _PRECISION = Text("the precision is that of bf16, and of the device", "精度由 bf16 与设备决定")
@@ -62,6 +64,9 @@ _NOTED: Mapping[Text, str] = {  # why: keys
     _EVALUATING: (
         "eval_on_each_dataset prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics "
         "batch_eval_metrics bf16_full_eval fp16_full_eval sortish_sampler"
+    ),
+    Text("an arrow of its own, after training: ringfence eval RUN --data SET", "训练之后的单独步骤：ringfence eval RUN --data SET"): (
+        "do_predict predict_with_generate"
     ),
     Text("ringfence run export draws them", "由 ringfence run export 绘制"): "plot_loss",
     _SHARED: (
@@ -180,7 +185,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "resize_vocab add_tokens add_special_tokens split_special_tokens"
     ),
     _LATER: (
-        "adapter_name_or_path rope_scaling quantization_bit do_predict predict_with_generate additional_target use_galore use_apollo "
+        "adapter_name_or_path rope_scaling quantization_bit additional_target use_galore use_apollo "
         "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy default_system enable_thinking "
         "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
         "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "

@@ -216,6 +216,10 @@ def _calls_out(value: object) -> bool:
     return not {str(one) for one in wanted} <= {"none", "tensorboard"}
 
 
+_NO_TRAINING = Text(
+    "a recipe without training has nothing to do here; ringfence eval RUN --data SET evaluates what was trained",
+    "不训练的配方在此无事可做；用 ringfence eval RUN --data SET 评估已训练的运行",
+)
 _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "report_to": (_calls_out, Text("it would send figures to another service", "它会把数据发送到其他服务")),
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
@@ -248,11 +252,13 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     ),
     "greater_is_better": (lambda value: value is not False, Text("the least loss is the best", "损失最小者为佳")),
     "ignore_pad_token_for_loss": (lambda value: value is False, Text("padding is never learned", "从不学习填充")),
-    "do_train": (lambda value: value is False, Text("a recipe without training has nothing to do", "不训练的配方无事可做")),
+    "do_train": (lambda value: value is False, _NO_TRAINING),
 }
 
 
 def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
+    if document.get("do_predict") is True and document.get("do_train") is None:  # nobody asked for training
+        raise BadValue(key="do_predict", problem=_NO_TRAINING.show())
     for key in ("model_name_or_path", "dataset"):
         if not isinstance(document.get(key), str):
             raise BadValue(key=key, problem=t("it is missing", "缺失"))

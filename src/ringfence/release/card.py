@@ -51,6 +51,9 @@ The records themselves are not part of this bundle.
 - privacy: {privacy}
 - memorisation: {memory}
 
+## Evaluation
+{evaluation}
+
 ## Policy
 | rule | verdict |
 |---|---|
@@ -87,6 +90,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 差分隐私：{privacy_zh}。
 - 记忆泄露：{memory_zh}
 - 格式：{formats_zh}
+- 评估：{evaluation_zh}
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
 
@@ -110,13 +114,15 @@ def model_card(
     licence: str,
     chain: Sequence[Statement],
     audit: Statement | None = None,
+    evaluation: tuple[Statement, Mapping[str, Any]] | None = None,
     verdicts: Sequence[Verdict],
     lifetime: Mapping[str, Any] | None = None,
     parity: Sequence[Parity] = (),
 ) -> str:
     """Return the text of `README.md`.
 
-    chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, what its people have lost at the release, and
+    chain: the statements from import to train. audit: of the run, if it was audited. evaluation: of the run, with its opened
+    figures, where they may leave. lifetime: of a private run, what its people have lost at the release, and
     whether a bound holds.
     parity: of every other format with the adapter.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
@@ -128,6 +134,7 @@ def model_card(
     deid = _of_each_set(chain, lambda branch: _deid(last(branch, "deid")))
     memory = _memory(audit)
     privacy = _privacy(train, lifetime or {})
+    evaluated = _evaluation(evaluation)
     return _TEMPLATE.format(
         name=name,
         base=base.name,
@@ -149,6 +156,8 @@ def model_card(
         privacy_zh=privacy[1],
         memory=memory[0],
         memory_zh=memory[1],
+        evaluation=evaluated[0],
+        evaluation_zh=evaluated[1],
         limit=_MEASURED if audit else _UNMEASURED,
         formats=_formats(parity, train),
         formats_zh=_formats_zh(parity, train),
@@ -334,6 +343,49 @@ def _memory(audit: Statement | None) -> tuple[str, str]:
         "偶然可达 {limit:.1f}；{rows} 行上的成员推断 AUC {auc:.3f}（{a:.3f} 至 {b:.3f}）；epsilon 经验下界 {e:.2f}，这些金丝雀至多能显示 {c:.2f}。"
     )
     return english.format(run=audit.predicate.run, **facts), chinese.format(run=audit.predicate.run, **facts)
+
+
+_FIGURES = (  # of an evaluation: name, and how a number is written
+    ("loss", "loss per token, nats", "每词元损失", ".4f"),
+    ("perplexity", "perplexity", "困惑度", ".2f"),
+    ("exact_match", "exact match", "精确匹配", ".1%"),
+    ("rouge_l", "ROUGE-L", "ROUGE-L", ".4f"),
+    ("bleu", "BLEU", "BLEU", ".2f"),
+)
+
+
+def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple[str, str]:
+    """Return a table in English, and a sentence in Chinese."""
+    if evaluation is None:
+        return "No evaluation that may be told.", "没有可公开的评估。"
+    statement, found = evaluation
+    there = [row for row in _FIGURES if found.get(row[0])]
+    facts = {
+        "run": statement.predicate.run,
+        "rows": found["rows_scored"],
+        "units": found["units_scored"],
+        "set": statement.predicate.inputs["rows"][:16],
+        "seen": found.get("rows_seen"),
+    }
+    english = (
+        "Run `{run}` on {rows} rows of {units} units of the set `{set}`, of which {seen} were learned from; 95 % intervals of a bootstrap over units. "
+        "Answers are greedy.\n\n| | base | this adapter | difference |\n|---|---|---|---|\n"
+    ).format(**facts | {"seen": "an unknown number" if facts["seen"] is None else facts["seen"]})
+    chinese = "运行 `{run}`，{units} 个单位的 {rows} 行，其中训练过 {seen} 行；基础模型 → 本适配器：".format(
+        **facts | {"seen": "若干" if facts["seen"] is None else facts["seen"]}
+    )
+    rows = [
+        f"| {name} | " + " | ".join(_told(found[key][side], form) for side in ("base", "tuned", "difference")) + " |"
+        for key, name, _, form in there
+    ]
+    changes = [f"{name} {found[key]['base']['value']:{form}} → {found[key]['tuned']['value']:{form}}" for key, _, name, form in there]
+    return english + "\n".join(rows), chinese + "，".join(changes) + "。"
+
+
+def _told(estimate: Mapping[str, Any], form: str) -> str:
+    """Return a figure with its interval, where it has one."""
+    value, lower, upper = (estimate[key] for key in ("value", "lower", "upper"))
+    return f"{value:{form}}" if lower is None else f"{value:{form}} [{lower:{form}}, {upper:{form}}]"
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from ringfence.release.manifest import EVIDENCE
 _FILE = re.compile(EVIDENCE + r"/(?P<number>\d\d)-(?P<step>[a-z]+)\.(?P<part>dsse\.json|entry\.json|proof|figures\.json)")
 _BETWEEN = {"scan", "keep", "deid", "plant"}  # what may lie between import and train; the policy says what must
 _JOINED = {"import", "join", *_BETWEEN}  # and where several sets were joined
+_LOOKS = {"audit", "eval"}  # at the adapter, between train and release, once each and in the order of the ledger
 MOST_STEPS = 99  # that a bundle can hold: their numbers have two digits
 
 
@@ -78,7 +79,7 @@ def exhibits(paths: Iterable[str]) -> list[Exhibit]:
     inside = sorted(path for path in paths if path.startswith(f"{EVIDENCE}/"))
     matches = {path: _FILE.fullmatch(path) for path in inside}
     found = sorted({(int(m["number"]), m["step"]) for m in matches.values() if m})
-    opened = {(int(m["number"]), m["step"]) for m in matches.values() if m and m["part"] == "figures.json" and m["step"] == "audit"}
+    opened = {(int(m["number"]), m["step"]) for m in matches.values() if m and m["part"] == "figures.json" and m["step"] in _LOOKS}
     steps = [Exhibit(number, step, (number, step) in opened) for number, step in found]
     wanted = {path for step in steps for path in step.paths()}
     for path in inside:
@@ -98,6 +99,7 @@ class Parts:
 
     chain: tuple[Statement, ...]  # import to train; of joined sets one branch after the other, then what they have in common
     audit: Statement | None
+    evaluation: Statement | None
     release: Statement
 
     @property
@@ -109,17 +111,19 @@ class Parts:
 def parts(statements: Sequence[Statement]) -> Parts:
     """Return the statements apart.
 
-    Raises: BundleBroken unless they are import → … → train → (audit →) release.
+    Raises: BundleBroken unless they are import → … → train → (audit →) (eval →) release.
     """
     steps = [statement.step for statement in statements]
     at = steps.index("train") + 1 if "train" in steps else 0
     between = _JOINED if "join" in steps else _BETWEEN
-    is_right = steps[:1] == ["import"] and set(steps[1 : at - 1]) <= between and steps[at:] in (["release"], ["audit", "release"])
-    if at < 2 or not is_right:  # noqa: PLR2004  an import and a training at least
+    looks = steps[at:-1]
+    is_right = steps[:1] == ["import"] and set(steps[1 : at - 1]) <= between and steps[at:][-1:] == ["release"]
+    if at < 2 or not is_right or not set(looks) <= _LOOKS or len(set(looks)) < len(looks):  # noqa: PLR2004  an import and a training at least
         raise BundleBroken(
             problem=t("its steps are not import → … → train → audit → release", "其步骤不是 import → … → train → audit → release")
         )
-    return Parts(tuple(statements[:at]), statements[at] if len(statements) - at > 1 else None, statements[-1])
+    audit, evaluation = (next((one for one in statements[at:-1] if one.step == step), None) for step in ("audit", "eval"))
+    return Parts(tuple(statements[:at]), audit, evaluation, statements[-1])
 
 
 def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statement) -> None:
@@ -139,7 +143,7 @@ def check_entry(entry: bytes, *, path: str, envelope: bytes, statement: Statemen
 def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
     """Return when the statements lead from the import to the release: each reads what the one before made, audit and release the adapter.
 
-    Of joined sets every one has its import, and none is here that the join did not read. Roles count, not only digests: a training run also reads an
+    An evaluation is there only where its figures may leave. Of joined sets every one has its import, and none is here that the join did not read. Roles count, not only digests: a training run also reads an
     evaluation set, and a scan also makes a quarantine, and neither may stand in for the set itself.
 
     Raises: BundleBroken.
@@ -152,6 +156,10 @@ def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
         raise BundleBroken(problem=t("the release has another label than its data", "放行的标签与其数据不同"))
     if problem := flaw(found.chain):
         raise BundleBroken(problem=problem)
+    if found.evaluation and (
+        "plan" in found.train.predicate.figures or found.evaluation.predicate.figures.get("stays_inside") is not False
+    ):
+        raise BundleBroken(problem=t("it holds an evaluation that was to stay inside", "其中有一份本应留在内部的评估"))
     adapters = {subject.sha256 for subject in found.train.subjects if subject.name == "adapter"}
     for n, after in enumerate(chain[len(found.chain) :], len(found.chain) + 1):
         if after.predicate.inputs.get("adapter") not in adapters:

@@ -98,7 +98,7 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         own = t("the base's own weights", "基础模型自身的权重")
         progress.detail = (own if pairs is None else t("{pairs} adapted layers", "{pairs} 个带适配器的层", pairs=pairs)) + told
     with progress.step(_POLICY):  # (11): the rules are applied again, here
-        policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements))
+        policy, verdicts = _policy(files[POLICY].data, chain.parts(statements), rows=_figures(files, exhibits, statements).get("audit"))
         passed = sum(one.outcome == "pass" for one in verdicts)
         progress.detail = t(
             "{count} of {all} rules pass, none refuses", "{all} 条规则中 {count} 条通过，无一拒绝", count=passed, all=len(verdicts)
@@ -221,8 +221,11 @@ def _adapter(files: Mapping[str, Content]) -> int | None:
     return adapter.check_adapter(weights.data, size=weights.size, config=files[CONFIG].data)
 
 
-def _figures(files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], statements: Sequence[Statement]) -> Mapping[str, Any] | None:
-    """Return the audit's figures of real rows, once they are what its statement names; None where they stayed behind."""
+def _figures(
+    files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], statements: Sequence[Statement]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the figures of real rows by step, once they are what its statement names; those that stayed behind are not among them."""
+    found: dict[str, Mapping[str, Any]] = {}
     for exhibit, statement in zip(exhibits, statements, strict=True):
         if exhibit.has_figures:
             data = files[exhibit.figures].data
@@ -232,8 +235,8 @@ def _figures(files: Mapping[str, Content], exhibits: Sequence[chain.Exhibit], st
                 value = parse_canonical(data)
             if not isinstance(value, dict) or not isinstance(value.get("figures"), dict):
                 raise _changed(exhibit.figures)
-            return dict(value["figures"])
-    return None
+            found[exhibit.step] = value["figures"]
+    return found
 
 
 def _policy(data: bytes, found: chain.Parts, *, rows: Mapping[str, Any] | None) -> tuple[Policy, list[Verdict]]:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import TextStreamer
 
 from ringfence.core.records import Message
 from ringfence.models.load import Loaded
-from ringfence.release.formats import MERGED
-from ringfence.release.manifest import CONFIG
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
-from ringfence.train.whole import from_folder
 
 
 class _Pieces(TextStreamer):  # type: ignore[misc]  # transformers is untyped
@@ -105,13 +100,3 @@ def _hopeless(
         if room < 0:
             return -(-(len(turns) - max(0, kept)) // 2)  # the half of a two goes along
     return 0
-
-
-def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
-    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
-
-    Raises: AdapterUnexpected.
-    """
-    if not (folder / CONFIG).is_file():
-        return Loaded(from_folder(loaded.model, folder / MERGED), loaded.tokenizer)
-    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

@@ -52,8 +52,8 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
     Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
     """
     from ringfence.serve.decode import Round
-    from ringfence.serve.engine import with_bundle
     from ringfence.serve.wire import Ask, Orders, Told, Turn
+    from ringfence.train.restore import with_bundle
 
     settings = child.order.settings
     made = filters(child, settings.filter) if settings.filter else None
@@ -85,9 +85,8 @@ def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:
-    from ringfence.serve.engine import with_bundle
     from ringfence.train.adapter import WEIGHTS
-    from ringfence.train.restore import with_sealed
+    from ringfence.train.restore import with_bundle, with_sealed
     from ringfence.train.settings import TrainSettings
     from ringfence.vault.files import read_file
 

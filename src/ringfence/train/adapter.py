@@ -17,6 +17,7 @@ from ringfence.train.settings import TrainSettings
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+MERGED = "merged"  # of a bundle: the folder of whole weights
 _DORA = "dora.v1"
 _OFT = "oft.v1"
 _PREFIX = "base_model.model."

@@ -1,12 +1,17 @@
-"""An adapter of the vault back on its base model. Child halves only: this module imports torch."""
+"""An adapter back on its base model: one of the vault, or that of a bundle. Child halves only: this module imports torch."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from peft import PeftModel
 from safetensors.torch import load as load_tensors
 
 from ringfence.models.load import Loaded
+from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
+from ringfence.train.whole import from_folder
 
 
 def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
@@ -19,3 +24,13 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
     model = method.attach(loaded.model)
     method.load(load_tensors(data))
     return Loaded(model, loaded.tokenizer)
+
+
+def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
+    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
+
+    Raises: AdapterUnexpected.
+    """
+    if not (folder / CONFIG).is_file():
+        return Loaded(from_folder(loaded.model, folder / MERGED), loaded.tokenizer)
+    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

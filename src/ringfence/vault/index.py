@@ -173,6 +173,13 @@ def units_together(*indexes: RowIndex) -> tuple[int, int]:
     return len(counts), int(counts.max(initial=0))
 
 
+def among(ids: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return of each id or HMAC [rows, 16] whether it is one of the others [others, 16]."""
+    mine, theirs = (np.ascontiguousarray(one).view(_ID).reshape(-1) for one in (ids, others))
+    found: NDArray[np.bool_] = np.isin(mine, theirs)
+    return found
+
+
 def _rows(column: Column) -> NDArray[np.uint8]:
     array = np.frombuffer(column, dtype=np.uint8).reshape(-1, _WIDTH)
     array.flags.writeable = False

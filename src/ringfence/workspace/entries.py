@@ -191,7 +191,7 @@ class Deleted(Entry):
     generation: int
 
 
-Purpose = Literal["chat", "export", "figures", "gate", "originals", "page", "review", "serve", "terms"]
+Purpose = Literal["card", "chat", "export", "figures", "gate", "originals", "page", "review", "serve", "terms"]
 
 
 class Opened(Entry):
@@ -255,6 +255,7 @@ class Released(Entry):
     name: Name
     manifest: Digest  # SHA-256 of manifest.json inside the bundle
     statement: Digest
+    evaluated: Digest | None = None  # the set of whose rows its card tells figures
 
 
 AnyEntry = Annotated[

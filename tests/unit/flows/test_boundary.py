@@ -9,6 +9,7 @@ import pytest
 
 from ringfence.core.errors import PlanImpossible
 from ringfence.core.statement import Step
+from ringfence.evaluate.settings import EvalFigures
 from ringfence.flows.release import _evidence
 from ringfence.flows.scope import refuse_prepared
 from ringfence.train.settings import TrainFigures
@@ -43,3 +44,7 @@ def test_figures_of_real_rows_never_leave_with_a_private_bundle(is_private, leav
 def test_the_signed_figures_of_a_run_are_these_and_no_others():
     """How many rows were cut or had no answer is a fact about them, too."""
     assert TrainFigures.public() == {"steps", "resumed_from", "trainable", "learning_rate", "processes", "device", "dtype"}
+
+
+def test_the_signed_figures_of_an_evaluation_say_where_it_was_computed_and_nothing_of_its_rows():
+    assert EvalFigures.public() == {"device", "dtype"}

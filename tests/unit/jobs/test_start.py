@@ -97,7 +97,9 @@ def test_only_jobs_that_load_a_model_see_the_gpus(monkeypatch):
         with pytest.raises(Seen) as caught:
             start(work, row.figures)
         assert caught.value.args == (
-            ("/dev/nvidia0", "/dev/nvidiactl") if job in ("train.v1", "price.v1", "audit.v1", "formats.v1", "chat.v1", "serve.v1") else ()
+            ("/dev/nvidia0", "/dev/nvidiactl")
+            if job in ("train.v1", "price.v1", "audit.v1", "eval.v1", "formats.v1", "chat.v1", "serve.v1")
+            else ()
         )
 
 

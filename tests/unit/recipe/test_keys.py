@@ -8,6 +8,7 @@ import pytest
 import yaml
 from transformers import Seq2SeqTrainingArguments
 
+from ringfence.core import text
 from ringfence.core.errors import BadValue, RefusedKey, UnknownKey
 from ringfence.recipe.keys import KEYS, judged
 from ringfence.recipe.read import judge, read, recipe_of
@@ -127,6 +128,21 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
 def test_what_is_refused_says_why(key, value, why):
     with pytest.raises(RefusedKey, match=why):
         recipe_of({**LEAST, key: value})
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_predicting_is_an_arrow_of_its_own_and_every_answer_names_it(language):
+    """LLaMA-Factory's do_predict: a note beside training, and without training a refusal."""
+    command = "ringfence eval RUN --data SET"
+    text.choose(language)
+    lines = judge({"do_train": True, "do_predict": True, "predict_with_generate": True})
+    assert [line.treatment for line in lines] == ["used", "noted", "noted"]
+    assert all(command in line.why for line in lines[1:])
+    assert recipe_of({**LEAST, "do_train": True, "do_predict": True}).order == recipe_of(LEAST).order
+    with pytest.raises(BadValue, match=command):
+        recipe_of({**LEAST, "do_predict": True})
+    with pytest.raises(RefusedKey, match=command):
+        recipe_of({**LEAST, "do_train": False, "do_predict": True})
 
 
 def test_a_key_that_nobody_knows_is_an_error_with_the_nearest_one():

@@ -1,0 +1,1 @@
+"""What a run says of rows, beside what its base model says of them."""
