@@ -42,6 +42,7 @@ class ReleaseSettings(Settings):
     """What the user asked for."""
 
     name: Name
+    guard: bool = False  # its answers pass a replay guard where its owner serves it, also where the run is private
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ class Release:
     voids: bool  # the lifetime bound of the private runs on the same people holds no longer
 
 
-def release(space: Workspace, run_name: str, *, name: str) -> Release:
+def release(space: Workspace, run_name: str, *, name: str, guard: bool = False) -> Release:
     """Judge a finished training run by the policy in force and write its bundle to `releases/<name>`.
+
+    guard: statement and model card say that its answers pass a replay guard where its owner serves it.
 
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
@@ -67,9 +70,9 @@ def release(space: Workspace, run_name: str, *, name: str) -> Release:
     folder = space.path / "releases" / name
     if folder.exists() or name in space.state.releases:
         raise AlreadyExists(path=str(folder))
-    inputs = {"adapter": thing}
-    with Arrow(space, "release", name=name, label=thing.made.label, settings=ReleaseSettings(name=name), inputs=inputs) as arrow:
-        return _write(arrow, thing, folder=folder)
+    inputs, settings = {"adapter": thing}, ReleaseSettings(name=name, guard=guard)
+    with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
+        return _write(arrow, thing, settings, folder=folder)
 
 
 def bundles(space: Workspace) -> list[dict[str, Any]]:
@@ -167,8 +170,8 @@ def _opened(space: Workspace, run: Run, *, reads_rows: bool) -> Audit:
     return Audit(run, Audited(statement, rows), data)
 
 
-def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
-    space, run, settings = arrow.space, arrow.run, arrow.settings
+def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Path) -> Release:
+    space, run = arrow.space, arrow.run
     started = now()
     found = _judged(space, thing, thing.run)
     chain, policy, verdicts = found.chain, found.policy, found.verdicts
@@ -230,6 +233,7 @@ def _write(arrow: Arrow, thing: Thing, *, folder: Path) -> Release:
             audit=found.audit.audited.statement if found.audit else None,
             verdicts=verdicts,
             lifetime=life,
+            is_guarded=settings.guard,
         ),
         policy=policy_bytes,
         evidence=_evidence(space, thing, found.audit, is_private="plan" in predicate.figures),

@@ -12,6 +12,7 @@ from ringfence.deid.review.settings import ReviewFigures, ReviewSettings
 from ringfence.deid.settings import DeidFigures, DeidSettings, RevealFigures, RevealSettings
 from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
+from ringfence.guard.settings import GuardFigures, GuardSettings
 from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -80,6 +81,7 @@ JOBS: Mapping[str, JobRow] = {
     "price.v1": JobRow(
         "ringfence.train.price:run", PriceOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
     ),
+    "guard.v1": JobRow("ringfence.guard.job:run", GuardSettings, GuardFigures, limits=Limits(seconds=6 * _HOUR, memory=1 << 40)),
     "audit.v1": JobRow(
         "ringfence.audit.job:run",
         AuditOrder,

@@ -49,6 +49,7 @@ The records themselves are not part of this bundle.
 ## Privacy and memorisation
 - privacy: {privacy}
 - memorisation: {memory}
+- replay guard: {guard}
 
 ## Policy
 | rule | verdict |
@@ -82,6 +83,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 脱敏：{deid_zh}
 - 差分隐私：{privacy_zh}。
 - 记忆泄露：{memory_zh}
+- 复现防护：{guard_zh}
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
 
@@ -102,11 +104,12 @@ def model_card(
     audit: Statement | None = None,
     verdicts: Sequence[Verdict],
     lifetime: Mapping[str, Any] | None = None,
+    is_guarded: bool = False,
 ) -> str:
     """Return the text of `README.md`.
 
     chain: the statements from import to train. audit: of the run, if it was audited. lifetime: of a private run, what its people have lost at the release, and
-    whether a bound holds.
+    whether a bound holds. is_guarded: its owner serves it with a replay guard.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
@@ -137,6 +140,8 @@ def model_card(
         memory=memory[0],
         memory_zh=memory[1],
         limit=_MEASURED if audit else _UNMEASURED,
+        guard=_guard(train, is_guarded=is_guarded)[0],
+        guard_zh=_guard(train, is_guarded=is_guarded)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
@@ -258,6 +263,25 @@ def _memory(audit: Statement | None) -> tuple[str, str]:
         "偶然可达 {limit:.1f}；{rows} 行上的成员推断 AUC {auc:.3f}（{a:.3f} 至 {b:.3f}）；epsilon 经验下界 {e:.2f}，这些金丝雀至多能显示 {c:.2f}。"
     )
     return english.format(run=audit.predicate.run, **facts), chinese.format(run=audit.predicate.run, **facts)
+
+
+_UNGUARDED = Text("none is part of this bundle", "本包不含防护")
+_GUARDED = Text(
+    "where its owner serves it, a token that would complete a run of words of the training set is refused; it stops copies, not paraphrases, and is no part "
+    "of this bundle",
+    "由其所有者提供服务时，会补全训练集中一段词语的词元将被拒绝；它只拦截原样复制，不拦截改写，且不在本包之中",
+)
+_NOT_COVERED = Text(
+    ". Which answers it changes depends on the training rows, and epsilon does not cover that",
+    "。哪些回答被改动取决于训练行，epsilon 不涵盖这一点",
+)
+
+
+def _guard(train: Statement | None, *, is_guarded: bool) -> tuple[str, str]:
+    if not is_guarded:
+        return _UNGUARDED.en, _UNGUARDED.zh
+    is_private = train is not None and "plan" in train.predicate.figures
+    return _GUARDED.en + _NOT_COVERED.en * is_private, _GUARDED.zh + _NOT_COVERED.zh * is_private
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:

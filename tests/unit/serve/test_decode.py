@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
-from ringfence.serve.decode import Round, Stops, Words, pick
+from ringfence.serve.decode import Round, Stops, Words, candidates
 from ringfence.serve.engine import fitted
 from ringfence.serve.wire import Ask, Orders, Turn
 
@@ -206,7 +206,7 @@ def test_the_answer_ends_before_a_stop_sequence(tiny):
 def drawn(count=4_000, **how):
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     random_ = torch.Generator().manual_seed(1)
-    return torch.bincount(torch.tensor([pick(logits, random=random_, **how) for _ in range(count)]), minlength=4) / count
+    return torch.bincount(torch.tensor([next(candidates(logits.clone(), random=random_, **how)) for _ in range(count)]), minlength=4) / count
 
 
 def test_tokens_are_drawn_as_their_probabilities_say():
@@ -225,7 +225,7 @@ def test_the_least_temperature_and_top_p_take_the_likeliest_token(least):
     """float32 holds neither: what they made of the logits was no number, and the draw ended the engine with every answer."""
     logits = torch.tensor([-3e36, 40.0, 3e36, 0.0])
     for how in ({"temperature": least, "top_p": 1}, {"temperature": 1, "top_p": least}, {"temperature": least, "top_p": least}):
-        assert pick(logits, random=torch.Generator().manual_seed(1), **how) == 2
+        assert next(candidates(logits.clone(), random=torch.Generator().manual_seed(1), **how)) == 2
         assert drawn(count=50, **how | {"temperature": min(how["temperature"], 0.01)}).tolist() == [1, 0, 0, 0]
 
 

@@ -209,10 +209,8 @@ def test_a_refusal_has_the_shape_of_openai_and_a_code_and_quotes_nothing(site, c
 
 
 SAMPLING = {  # what other servers offer: its neutral values, and one that would change the answer
-    "top_k": ((None, -1, 0), 40),
     "min_p": ((None, 0, 0.0), 0.1),
     "typical_p": ((None, 1), 0.9),
-    "repetition_penalty": ((None, 1, 1.0), 1.1),
     "length_penalty": ((None, 1), 2),
     "no_repeat_ngram_size": ((None, 0), 3),
     "min_tokens": ((None, 0), 5),

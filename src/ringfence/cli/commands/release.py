@@ -29,6 +29,16 @@ def register(app: typer.Typer) -> None:
 def release(
     run: Annotated[str, typer.Argument(metavar="RUN", help=t("Id of the training run, or its beginning.", "训练运行的编号，或其开头。"))],
     name: Annotated[str | None, typer.Option("--name", help=t("Name of the bundle.", "发布包名称。"))] = None,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard",
+            help=t(
+                "Say in statement and card that answers pass a replay guard where you serve it, also of a private run; epsilon does not cover it.",
+                "在声明与模型卡中说明：由你提供服务时回答经过复现防护，隐私运行亦然；epsilon 不涵盖它。",
+            ),
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=t("Print every verdict; sign nothing.", "只显示每条判定，不签名。"))] = False,
 ) -> None:
     """Sign an adapter into a bundle."""
@@ -57,7 +67,7 @@ def release(
         refuse(found.verdicts, name=found.name)
         return
     try:
-        done = sign(space, run, name=bundle)
+        done = sign(space, run, name=bundle, guard=guard)
     except PolicyRefused as refused:
         if not options().json:
             show_verdicts(refused.verdicts)
