@@ -207,11 +207,13 @@ def after(tmp_path_factory, model_store, tokens):
     call("train", source / "private.yaml")
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
     call("audit", run, "--dry-run")
-    call("audit", run)
+    call("audit", run, "--guard")
     call("run", "show", run, "--html", kept / "page.html")
     call("release", run, "--dry-run")
     call("release", run, "--name", "lora")
-    call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
+    call("release", run, "--name", "guarded", "--guard")
+    call("chat", "lora", "--ask", SECRETS["question"], "--guard", "on", code=11)  # it did not say that it has one
+    call("chat", "guarded", "--ask", SECRETS["question"], "--max-new-tokens", "4")
     (source / "token").write_text(SECRETS["token"])
     serving = (*front, "--json", "serve", "lora", "--port", "0", "--token-file", source / "token")
     serve(map(str, (*(traced(base / "trace", "-D") if STRACE else ()), *serving)), environment, kept)  # -D: a signal goes to the server
