@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Annotated, Literal, Self
@@ -25,7 +26,7 @@ from ringfence.core.digest import canonical
 from ringfence.core.errors import ObjectBroken
 from ringfence.core.settings import Settings
 from ringfence.guard.settings import GuardSettings
-from ringfence.guard.words import WORD, plain, words_of
+from ringfence.guard.words import WHOLE, WORD, plain, weights, words_of
 
 FILE = "guard"  # the one file of the object
 _KEY, _TAG = 32, 8  # bytes. One of N other runs is taken for a held one with probability N / 2^64
@@ -49,19 +50,22 @@ class ReplayGuard:
     def __len__(self) -> int:
         return len(self._held)
 
-    def holds(self, words: Sequence[str]) -> bool:
-        """Return whether a run of `settings.words` words, as `words_of` returns them, is held."""
-        (tag,) = tags(words, self._key, self.settings.words)
-        at = int(np.searchsorted(self._held, tag))
-        return at < len(self._held) and bool(self._held[at] == tag)
+    def tags(self, words: Sequence[str], last: int | None = None) -> NDArray[np.uint64]:
+        """Return the tags of the runs of a text's words [runs], or of those alone that end with one of the `last` words."""
+        return tags(words, self._key, self.settings.words, last)
+
+    def holds(self, asked: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return of each tag whether it is held."""
+        at = np.minimum(np.searchsorted(self._held, asked), max(0, len(self._held) - 1))
+        return self._held[at] == asked if len(self._held) else np.zeros(len(asked), dtype=np.bool_)
+
+    def runs_in(self, text: str) -> int:
+        """Return how many runs of the training set stand in a text."""
+        return int(self.holds(self.tags(words_of(text))).sum())
 
     def watch(self, turns: Sequence[str], *, goes_on: bool = False) -> Watch:
         """Return what looks at one answer as it grows. turns: what was said before. goes_on: the answer continues the text of the last one."""
         return Watch(self, turns, goes_on=goes_on)
-
-    def tags(self, text: str) -> set[int]:
-        """Return the tags of a text's runs."""
-        return set(tags(words_of(text), self._key, self.settings.words).tolist())
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the bytes of the object's file: a line of canonical JSON, then the tags."""
@@ -89,7 +93,7 @@ class Watch:
 
     def __init__(self, guard: ReplayGuard, turns: Sequence[str], *, goes_on: bool) -> None:
         self._guard, self._turns = guard, turns
-        self._brought: set[int] | None = None  # runs of the conversation, once one of them is asked for
+        self._runs: set[int] | None = None  # of the conversation, once somebody asks
         self._end = ""  # the last words of what was said, as `plain` returns them
         self._known = 0  # how many of them
         self._take("".join(turns[-1:]) + ("" if goes_on else "\n"))
@@ -98,11 +102,9 @@ class Watch:
         """Return whether the answer would hold a run of the training set with `piece` at its end."""
         if not piece:
             return False
-        text = self._end + plain(piece)
-        words = WORD.findall(text)
-        size = self._guard.settings.words
-        ends = range(max(size, self._known), len(words) + 1)  # the last word of before may have grown
-        return any(self._guard.holds(words[end - size : end]) and not self._was_brought(words[end - size : end]) for end in ends)
+        words = WORD.findall(self._end + plain(piece))
+        asked = self._guard.tags(words, last=len(words) - max(0, self._known - 1))  # the last word of before may have grown
+        return any(tag not in self._brought() for tag in asked[self._guard.holds(asked)].tolist())
 
     def add(self, piece: str) -> None:
         """Take a piece that is said."""
@@ -111,33 +113,39 @@ class Watch:
 
     def _take(self, piece: str) -> None:
         text = self._end + plain(piece)
-        starts = [found.start() for found in WORD.finditer(text)][-self._guard.settings.words :]
+        starts = [found.start() for found in WORD.finditer(text)][-WHOLE * self._guard.settings.words :]  # no run has more words
         self._end, self._known = text[starts[0] if starts else 0 :], len(starts)
 
-    def _was_brought(self, words: Sequence[str]) -> bool:
-        """Return whether the run stands in the conversation: to say it again tells nobody anything, and to refuse it would tell that it is held."""
-        if self._brought is None:
-            self._brought = set().union(*map(self._guard.tags, self._turns))
-        return self._guard.tags(" ".join(words)) <= self._brought
+    def _brought(self) -> set[int]:
+        """Return the runs of the conversation: to say one again tells nobody anything, and to refuse it would tell that it is held."""
+        if self._runs is None:
+            self._runs = {tag for turn in self._turns for tag in self._guard.tags(words_of(turn)).tolist()}
+        return self._runs
 
 
-def tags(words: Sequence[str], key: bytes, size: int) -> NDArray[np.uint64]:
-    """Return the tag of every run of `size` words [runs]: BLAKE2b of 8 bytes under the key.
+def tags(words: Sequence[str], key: bytes, size: int, last: int | None = None) -> NDArray[np.uint64]:
+    """Return the tags of runs of words [runs], or of those alone that end with one of the `last` words. With each word ends one run: the shortest that counts `size` words.
 
-    It is a pseudo-random function: without the key nobody can tell of any words whether their tag is here, or of two tags whether their words are alike.
+    A tag is BLAKE2b of 8 bytes under the key. It is a pseudo-random function: without the key nobody can tell of any words whether their tag is here, or of
+    two tags whether their words are alike.
 
     Source: RFC 7693 (keyed hashing, §2.5).
     """
     data = " ".join(words).encode()
-    ends = list(accumulate(len(one.encode()) + 1 for one in words))
+    places = [0, *accumulate(len(one.encode()) + 1 for one in words)]
+    reach = [0, *accumulate(weights(words))]
+    first = len(words) if last is None else last
     begun = hashlib.blake2b(digest_size=_TAG, key=key).copy  # a copy costs less than to begin anew
-
-    def digest(start: int, end: int) -> bytes:
+    made, start = [], 0
+    for end in range(max(1, len(words) - first + 1), len(words) + 1):
+        wanted = reach[end] - WHOLE * size
+        if wanted < 0:
+            continue
+        start = bisect_right(reach, wanted, start) - 1
         state = begun()
-        state.update(data[start : end - 1])
-        return state.digest()
-
-    return np.frombuffer(b"".join(map(digest, [0, *ends], ends[size - 1 :])), dtype=_TAGS)
+        state.update(data[places[start] : places[end] - 1])
+        made.append(state.digest())
+    return np.frombuffer(b"".join(made), dtype=_TAGS)
 
 
 def build(rows: Iterable[tuple[str, Sequence[str]]], settings: GuardSettings) -> tuple[ReplayGuard, dict[str, int]]:

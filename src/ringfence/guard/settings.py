@@ -15,7 +15,7 @@ TRIES = 64  # tokens that may be refused at one place of an answer; then it ends
 class GuardSettings(Settings):
     """What a guard blocks. Source of the default length: Ippolito et al. 2022 (arXiv:2210.17546) block n-grams of ten tokens."""
 
-    words: Annotated[int, Field(ge=3, le=50)] = 10  # in a row, of one turn of one row
+    words: Annotated[int, Field(ge=3, le=50)] = 10  # in a row, of one turn of one row; a Chinese character counts half
     common: Annotated[int, Field(ge=2, le=1000)] = 3  # what the rows of so many units share is nobody's record
 
 

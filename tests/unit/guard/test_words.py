@@ -27,7 +27,9 @@ def test_the_words_of_a_text(text, words):
     assert words_of(text) == words
 
 
-@pytest.mark.parametrize("other", ["SHE WALKED\n  HOME", "“She” walked… home!", "she　walked home", "Shé walked-home", "she\u00a0walked\thome"])
+@pytest.mark.parametrize(
+    "other", ["SHE WALKED\n  HOME", "“She” walked… home!", "she　walked home", "Shé walked-home", "she\u00a0walked\thome"]
+)
 def test_case_accents_layout_and_punctuation_are_no_difference(other):
     assert words_of(other) == words_of("She walked home.")
 

@@ -206,7 +206,9 @@ def test_the_answer_ends_before_a_stop_sequence(tiny):
 def drawn(count=4_000, **how):
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     random_ = torch.Generator().manual_seed(1)
-    return torch.bincount(torch.tensor([next(candidates(logits.clone(), random=random_, **how)) for _ in range(count)]), minlength=4) / count
+    return (
+        torch.bincount(torch.tensor([next(candidates(logits.clone(), random=random_, **how)) for _ in range(count)]), minlength=4) / count
+    )
 
 
 def test_tokens_are_drawn_as_their_probabilities_say():

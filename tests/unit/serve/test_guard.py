@@ -54,11 +54,6 @@ def ask(question):
     return {"messages": (Turn(role="user", content=question),)}
 
 
-def held_runs(guard, text):
-    words = words_of(text)
-    return [run for at in range(len(words) - 9) if guard.holds(run := words[at : at + 10])]
-
-
 # ── a passage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -69,17 +64,17 @@ def test_a_passage_that_the_model_replays_is_blocked(trained):
     assert last.blocked > 0
     assert text != PASSAGE
     assert words_of(text)[:9] == words_of(PASSAGE)[:9]
-    assert held_runs(guard, PASSAGE)
-    assert held_runs(guard, text) == []
+    assert guard.runs_in(PASSAGE)
+    assert guard.runs_in(text) == 0
 
 
 @pytest.mark.parametrize("how", [{"temperature": 0.3}, {"temperature": 1.0, "top_p": 0.9}, {"temperature": 1.0, "top_k": 5}])
 def test_no_run_of_it_is_in_any_drawn_answer(trained, how):
     loaded, guard, _ = trained
     free = [answer(loaded, None, **ask("who?"), **how, seed=seed)[0] for seed in range(2)]
-    assert any(held_runs(guard, text) for text in free)
+    assert any(guard.runs_in(text) for text in free)
     kept = [answer(loaded, guard, **ask("who?"), **how, seed=seed)[0] for seed in range(5)]
-    assert not any(held_runs(guard, text) for text in kept)
+    assert not any(guard.runs_in(text) for text in kept)
 
 
 def test_a_raw_prompt_is_guarded_across_its_end(trained):
@@ -90,7 +85,7 @@ def test_a_raw_prompt_is_guarded_across_its_end(trained):
     assert PASSAGE[36:].startswith(free) or free.startswith(PASSAGE[36:])
     text, last = answer(loaded, guard, prompt=prompt)
     assert last.blocked > 0
-    assert held_runs(guard, PASSAGE[:36] + text) == held_runs(guard, PASSAGE[:36])
+    assert guard.runs_in(PASSAGE[:36] + text) == guard.runs_in(PASSAGE[:36])
 
 
 def test_a_common_phrase_is_not_blocked(trained):
@@ -108,7 +103,7 @@ def test_a_guard_that_blocks_nothing_changes_nothing(trained):
 
 def test_where_every_token_is_refused_the_answer_ends(trained, monkeypatch):
     loaded, guard, _ = trained
-    monkeypatch.setattr("ringfence.guard.replay.Watch.would_replay", lambda self, piece: self._known >= 3)
+    monkeypatch.setattr("ringfence.guard.replay.Watch.would_replay", lambda self, _: self._known >= 3)
     text, last = answer(loaded, guard, prompt="one two")
     assert last.finish == "blocked"
     assert last.blocked == TRIES
@@ -122,7 +117,7 @@ def test_chat_passes_the_same_guard_and_counts_what_it_refused(trained):
         channel = Memory(vault, questions=["who?", "how?"])
         figures = job.run(child(vault, channel, settings, inputs={"adapter": adapter, **inputs}, files={"model": str(folder)}))
         said = "".join(channel.said)
-        assert bool(held_runs(guard, said)) == is_replay
+        assert bool(guard.runs_in(said)) == is_replay
         assert (figures.blocked == 0) == is_replay
         assert COMMON in said
 
@@ -212,4 +207,4 @@ def test_the_guard_of_a_kind_that_has_many_texts_holds_each_of_them(trained):
     left = vault.output("guard")
     building.run(child(vault, Memory(vault), GuardSettings(), inputs={"set": vault.write_set([one])}, outputs={"guard": left}))
     guard = ReplayGuard.from_bytes(read_file(vault.as_input(left), vault.keys[left.slot], FILE))
-    assert all(held_runs(guard, text) for text in texts)
+    assert all(guard.runs_in(text) for text in texts)
