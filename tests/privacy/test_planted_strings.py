@@ -48,7 +48,7 @@ SECRETS = {
 }
 pytestmark = pytest.mark.timeout(900)  # of a chain of forty commands
 AROUND = ("see", "moved to", "not in")
-CHILDREN = 19  # that these commands start: each tests itself, once, with two addresses
+CHILDREN = 20  # that these commands start: each tests itself, once, with two addresses
 STRACE = shutil.which("strace") and subprocess.run(["strace", "-f", "-o", os.devnull, "true"], check=False).returncode == 0
 SELF_TEST = {"192.0.2.1", "2001:db8::1"}
 LOOPBACK = re.compile(r"^(127\.|::1$)")
