@@ -13,7 +13,7 @@ from ringfence.core.errors import GuardRefused
 from ringfence.core.rules import ReleaseRules, Replay
 from ringfence.flows.audit import Sample, audit
 from ringfence.flows.data import delete
-from ringfence.flows.guard import GONE, PRIVATE, guard_of, guarding
+from ringfence.flows.guard import GONE, PRIVATE, guard_of, of_adapter
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
@@ -153,12 +153,12 @@ def test_a_guard_outlives_its_set_goes_along_with_what_was_derived_and_is_not_bu
     guard = guard_of(space, adapter)
     assert (guard.made.kind, guard.made.label, guard.origin) == ("guard", "sensitive", planted.origin)
     delete(space, [planted])
-    assert guarding(space, digest).guard[0].slot.slot == guard.made.slot
+    assert of_adapter(space, digest).guard[0].slot.slot == guard.made.slot
     delete(space, [guard])
-    assert guarding(space, digest).why is GONE
+    assert of_adapter(space, digest).why is GONE
     with pytest.raises(GuardRefused):
-        guarding(space, digest, "on")
-    assert guarding(space, digest, "off").guard is None
+        of_adapter(space, digest, "on")
+    assert of_adapter(space, digest, "off").guard is None
 
 
 @pytest.mark.parametrize("verb", ["serve", pytest.param("chat", marks=pytest.mark.full)])
@@ -179,9 +179,9 @@ def test_a_private_release_has_a_guard_only_where_it_says_so(changed, monkeypatc
     _, adapter = adapter_of(space, changed[1])
     monkeypatch.setattr("ringfence.flows.guard._is_private", lambda *_: True)
     digest, size = adapter.made.digest, space.ledger.size
-    assert guarding(space, digest).why is PRIVATE
+    assert of_adapter(space, digest).why is PRIVATE
     with pytest.raises(GuardRefused):
-        guarding(space, digest, "on")
+        of_adapter(space, digest, "on")
     assert space.refresh() is not None
     assert space.ledger.size == size  # nothing was built
-    assert guarding(space, digest, is_promised=True).guard is not None
+    assert of_adapter(space, digest, is_promised=True).guard is not None

@@ -48,11 +48,16 @@ def guard_choice(value: str, verb: str) -> Choice:
 
 
 def tell_guard(guarding: Guarding) -> None:
-    """Say on standard error why answers pass no replay guard, where they pass none."""
-    if guarding.why is not None and not options().quiet:
-        why = guarding.why.show()
+    """Say on standard error that answers pass a replay guard, or why they pass none."""
+    if guarding.guard:
+        line = t("replay guard: on (--guard off switches it off)", "复现防护：已启用（--guard off 可关闭）")
+    elif guarding.why:
+        line = t("no replay guard: {why}", "没有复现防护：{why}", why=guarding.why.show())
+    else:
+        return
+    if not options().quiet:
         with contextlib.suppress(OSError, ValueError):
-            print(t("no replay guard: {why}", "没有复现防护：{why}", why=why), file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
 
 def filter_option() -> Any:  # noqa: ANN401

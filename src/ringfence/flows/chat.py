@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-from ringfence.core.digest import sha256
 from ringfence.core.environment import cores
 from ringfence.core.errors import BadArgument
 from ringfence.core.order import Keys, Limits, Progress
@@ -18,19 +17,18 @@ from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.deid import Equipped, with_models
-from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, guarding, refuse_on
+from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_adapter, of_bundle, refuse_on
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
-from ringfence.release.manifest import MANIFEST
 from ringfence.release.verify import verify_bundle
 from ringfence.serve.filter import for_readers
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
 from ringfence.train.settings import TrainSettings
-from ringfence.workspace.entries import Opened, Released
+from ringfence.workspace.entries import Opened
 from ringfence.workspace.space import Workspace
 
 S = TypeVar("S", bound=Settings)
@@ -71,36 +69,20 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
 
     guard: whether its answers pass a replay guard. show: how far the building of one is.
 
-    Raises: UnknownRun, NotReleasable, and what `from_bundle` and `guarding` raise.
+    Raises: UnknownRun, NotReleasable, and what `from_bundle` and `of_adapter` raise.
     """
-    folder = space.path / "releases" / target if target in space.state.releases else Path(target)
-    if target and folder.is_dir():
+    if target in space.state.releases or (target and Path(target).is_dir()):
+        folder = space.path / "releases" / target if target in space.state.releases else Path(target)
         speaker = from_bundle(folder, space.public)
-        return replace(speaker, guarding=guarding_of(space, folder, guard, show=show))
+        return replace(speaker, guarding=of_bundle(space, folder, guard, show=show))
     run, thing = adapter_of(space, target)
-    passed = guarding(space, thing.made.digest, guard, show=show)
+    passed = of_adapter(space, thing.made.digest, guard, show=show)
     source = space.input(thing)
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     with space.locked():
         space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
     return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key), guarding=passed)
-
-
-def released(space: Workspace, folder: Path) -> Released | None:
-    """Return the release of the bundle in a folder; None where it is none of this workspace's."""
-    manifest = sha256((folder / MANIFEST).read_bytes())
-    return next((entry for _, entry in space.state.releases.values() if entry.manifest == manifest), None)
-
-
-def guarding_of(space: Workspace, folder: Path, choice: Choice, *, show: Callable[[Progress], None] = lambda _: None) -> Guarding:
-    """Return what the answers of a bundle pass.
-
-    Raises: as `guarding`.
-    """
-    entry = released(space, folder)
-    is_promised = entry is not None and bool(space.statement(entry.statement).predicate.settings.get("guard"))
-    return guarding(space, entry.adapter if entry else "", choice, is_promised=is_promised, show=show)
 
 
 def chat(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from ringfence.core.digest import settings_digest
+from ringfence.core.digest import settings_digest, sha256
 from ringfence.core.errors import GuardRefused
 from ringfence.core.order import Progress
 from ringfence.core.text import Text
@@ -15,7 +16,9 @@ from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.guard.settings import GuardFigures, GuardSettings
 from ringfence.jobs.start import Handlers, start
+from ringfence.release.manifest import MANIFEST
 from ringfence.workspace.arrow import Arrow, Facts, Plan
+from ringfence.workspace.entries import Released
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
 
@@ -40,7 +43,7 @@ class Guarding:
 FROM_ELSEWHERE = Guarding(why=ELSEWHERE)
 
 
-def guarding(
+def of_adapter(
     space: Workspace,
     adapter: str,
     choice: Choice = "auto",
@@ -66,6 +69,22 @@ def guarding(
         return Guarding(why=why)
     source = space.input(found)
     return Guarding((source, space.keys.data_key(source.slot.slot)))
+
+
+def released(space: Workspace, folder: Path) -> Released | None:
+    """Return the release of the bundle in a folder; None where it is none of this workspace's."""
+    manifest = sha256((folder / MANIFEST).read_bytes())
+    return next((entry for _, entry in space.state.releases.values() if entry.manifest == manifest), None)
+
+
+def of_bundle(space: Workspace, folder: Path, choice: Choice, *, show: Callable[[Progress], None] = lambda _: None) -> Guarding:
+    """Return what the answers of a bundle pass.
+
+    Raises: as `of_adapter`.
+    """
+    entry = released(space, folder)
+    is_promised = entry is not None and bool(space.statement(entry.statement).predicate.settings.get("guard"))
+    return of_adapter(space, entry.adapter if entry else "", choice, is_promised=is_promised, show=show)
 
 
 def refuse_on(choice: Choice) -> None:

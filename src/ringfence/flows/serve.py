@@ -29,8 +29,8 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
-from ringfence.flows.chat import Speaker, guarding_of, released, with_filter, work_for
-from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, refuse_on
+from ringfence.flows.chat import Speaker, with_filter, work_for
+from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.release.manifest import MANIFEST
@@ -111,7 +111,7 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
 
     guard: whether its answers pass a replay guard. show: how far the building of one is.
 
-    Raises: NotServable for an unreleased run, and what `from_elsewhere` and `guarding` raise.
+    Raises: NotServable for an unreleased run, and what `from_elsewhere` and `of_adapter` raise.
     """
     folder = space.path / "releases" / target if target in space.state.releases else Path(target)
     if not folder.is_dir() and _is_run(space, target):
@@ -119,7 +119,7 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
     if not target:
         raise BundleUnreadable(path=target)
     bundle = from_elsewhere(folder, space.public)
-    passed = guarding_of(space, folder, guard, show=show)
+    passed = of_bundle(space, folder, guard, show=show)
     entry = released(space, folder)
     with space.locked():
         space.record(Opened(object=entry.adapter if entry else sha256((folder / MANIFEST).read_bytes()), purpose="serve"))

@@ -14,9 +14,12 @@ from ringfence.models.load import Loaded
 
 
 def as_it_stands(loaded: Loaded, prompt: str, *, room: int) -> torch.Tensor:
-    """Return the ids [1, tokens] of a text that is to be continued, as training reads a plain text: nothing is put before it. The last `room` tokens of it."""
-    ids: torch.Tensor = loaded.tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids
-    return ids[:, -max(1, room) :].to(loaded.model.device)
+    """Return the ids [1, tokens] of a text that is to be continued, the last `room` of them: as training reads a plain text, with nothing before it.
+
+    A text of which a tokeniser leaves nothing begins after the end of another.
+    """
+    ids = loaded.tokenizer(prompt, add_special_tokens=False).input_ids or [loaded.tokenizer.eos_token_id]
+    return torch.tensor([ids[-max(1, room) :]], device=loaded.model.device)
 
 
 def fitted(loaded: Loaded, chat: Sequence[Mapping[str, str]], *, room: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
 from ringfence.serve.decode import Round, Stops, Words, candidates
-from ringfence.serve.engine import fitted
+from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.wire import Ask, Orders, Turn
 
 QUESTIONS = ("code?", "你好，请问？", "name? " * 20, "x")
@@ -97,6 +97,20 @@ def test_a_conversation_that_the_template_refuses_ends_alone(tiny):
     finally:
         tokenizer.chat_template = before
     assert [(one.finish, one.text) for one in said] == [("unfit", "")]
+
+
+def test_a_text_goes_on_as_it_stands(tiny):
+    texts, last, _ = answers(tiny, [Ask(id=0, prompt="code", max_tokens=24, temperature=0)])
+    with torch.inference_mode():
+        made = tiny.model.generate(as_it_stands(tiny, "code", room=9), do_sample=False, max_new_tokens=24, eos_token_id=2, pad_token_id=2)
+    assert texts[0] == tiny.tokenizer.decode(made[0, 4:], skip_special_tokens=True).removesuffix("\ufffd")
+    assert last[0].prompt_tokens == 4
+    assert as_it_stands(tiny, "abcdef", room=2).tolist() == tiny.tokenizer("ef", return_tensors="pt").input_ids.tolist()
+
+
+def test_a_text_of_which_the_tokeniser_leaves_nothing_ends_no_engine(tiny):
+    tokenizer = type("Nothing", (), {"eos_token_id": 2, "__call__": lambda *_, **__: SimpleNamespace(input_ids=[])})()
+    assert as_it_stands(tiny._replace(tokenizer=tokenizer), "\u200b", room=5).tolist() == [[2]]
 
 
 # ── what of a conversation the window holds ───────────────────────────────────────────────────────────────────────────
