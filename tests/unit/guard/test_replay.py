@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ringfence.core.errors import ObjectBroken
@@ -58,6 +58,8 @@ def test_what_is_held_is_what_fewer_than_three_units_have(rows):
 
 @settings(max_examples=100)
 @given(SETS)
+@example([(unit, ["a b a b"]) for unit in "PQR"])  # of each, two others have it
+@example([(unit, ["a b a b"]) for unit in "PQRS"])
 def test_false_blocks_are_what_a_guard_without_the_units_own_rows_would_refuse(rows):
     guard, counts = build(rows, FEW)
     refused = 0
@@ -152,6 +154,17 @@ def test_it_is_the_last_word_that_is_refused_however_it_comes():
         assert len(words) in (9, 10)
         assert words[:8] == words_of(PASSAGE)[:8]  # of the ninth perhaps the beginning
         assert guard.runs_in(said) == 0
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_of_a_script_without_spaces_the_twentieth_character_is_refused(size):
+    passage = "患者自述左膝疼痛三个月上下楼梯时加重夜间尤甚服药后稍有好转"
+    guard, _ = build([("P", (passage,))], GuardSettings())
+    watch, said = guard.watch(["怎么了？"]), ""
+    while not watch.would_replay(piece := passage[len(said) : len(said) + size]):
+        watch.add(piece)
+        said += piece
+    assert len(said) == 19 // size * size
 
 
 def test_what_the_question_begins_the_answer_may_not_end():
