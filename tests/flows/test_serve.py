@@ -116,8 +116,8 @@ def from_elsewhere(elsewhere):
 # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_ready_line_says_where_and_what_and_that_there_is_no_alarm(served):
-    assert served.ready == {"url": served.ready["url"], "model": "lora", "alarm": False, "filter": None}
+def test_the_ready_line_says_where_and_what_that_there_is_no_alarm_and_a_guard(served):
+    assert served.ready == {"url": served.ready["url"], "model": "lora", "alarm": False, "guard": True, "filter": None}
     assert served.ready["url"].startswith("http://127.0.0.1:")
     assert "no canary alarm" in served.err
 

@@ -47,7 +47,7 @@ def telling(tmp_path_factory, model_store):
 
 @pytest.fixture
 def server(telling, tmp_path):
-    made = Server(tmp_path, "-w", telling[0], "lora", "--filter", "default")
+    made = Server(tmp_path, "-w", telling[0], "lora", "--filter", "default", "--guard", "off")
     assert "url" in made.ready, made.ready
     yield made
     made.process.kill()
@@ -86,7 +86,7 @@ def test_no_identifier_reaches_a_client_and_log_and_ledger_count_them_by_kind(se
 
 @pytest.mark.full
 def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path):
-    server = Server(tmp_path, "-w", telling[0], "lora")
+    server = Server(tmp_path, "-w", telling[0], "lora", "--guard", "off")
     try:
         assert server.ready["filter"] is None
         assert ask(server.client(), "who?", max_tokens=100).choices[0].message.content == ANSWER
@@ -99,7 +99,7 @@ def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path)
 def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     """A secret that is an identifier, too, is told to nobody; that the model was about to tell it is on record all the same."""
     space = reopen(telling[0])
-    bundle = replace(flow.from_workspace(space, "lora"), alarm=lambda _: lambda answer: int("13800138000" in answer))
+    bundle = replace(flow.from_workspace(space, "lora", guard="off"), alarm=lambda _: lambda answer: int("13800138000" in answer))
     listener, made, alarms = flow.listen("127.0.0.1", 0), [], []
 
     def use(url, _):
@@ -126,9 +126,9 @@ def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
 def test_chat_masks_a_bundle_and_an_unreleased_run_alike(telling, cli, is_released):
     folder, run = telling
     target = "lora" if is_released else run
-    code, plain = cli("chat", target, "--ask", "who?", workspace=folder)
+    code, plain = cli("chat", target, "--ask", "who?", "--guard", "off", workspace=folder)
     assert (code, plain["answers"], plain["masked"]) == (0, [ANSWER], {})
-    code, answer = cli("chat", target, "--ask", "who?", "--filter", "default", workspace=folder)
+    code, answer = cli("chat", target, "--ask", "who?", "--filter", "default", "--guard", "off", workspace=folder)
     assert (code, answer["answers"], answer["masked"]) == (0, [MASKED], {"CN_MOBILE": 1, "EMAIL": 1})
 
 

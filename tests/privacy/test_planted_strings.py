@@ -48,7 +48,7 @@ SECRETS = {
 }
 pytestmark = pytest.mark.timeout(900)  # of a chain of forty commands
 AROUND = ("see", "moved to", "not in")
-CHILDREN = 19  # that these commands start: each tests itself, once, with two addresses
+CHILDREN = 20  # that these commands start: each tests itself, once, with two addresses
 STRACE = shutil.which("strace") and subprocess.run(["strace", "-f", "-o", os.devnull, "true"], check=False).returncode == 0
 SELF_TEST = {"192.0.2.1", "2001:db8::1"}
 LOOPBACK = re.compile(r"^(127\.|::1$)")
@@ -207,11 +207,13 @@ def after(tmp_path_factory, model_store, tokens):
     call("train", source / "private.yaml")
     run = json.loads(call("run", "list", "--json"))["runs"][-1]["run"]
     call("audit", run, "--dry-run")
-    call("audit", run)
+    call("audit", run, "--guard")
     call("run", "show", run, "--html", kept / "page.html")
     call("release", run, "--dry-run")
     call("release", run, "--name", "lora")
-    call("chat", "lora", "--ask", SECRETS["question"], "--max-new-tokens", "4")
+    call("release", run, "--name", "guarded", "--guard")
+    call("chat", "lora", "--ask", SECRETS["question"], "--guard", "on", code=11)  # it did not say that it has one
+    call("chat", "guarded", "--ask", SECRETS["question"], "--max-new-tokens", "4")
     (source / "token").write_text(SECRETS["token"])
     serving = (*front, "--json", "serve", "lora", "--port", "0", "--token-file", source / "token")
     serve(map(str, (*(traced(base / "trace", "-D") if STRACE else ()), *serving)), environment, kept)  # -D: a signal goes to the server

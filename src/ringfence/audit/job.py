@@ -19,7 +19,7 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
 
     One forward pass a canary of the input "register" with the adapter, and of each row one without. The purpose key "auditor" opens the register.
     Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans" ("cleared2",
-    "spans2" and so on where sets were joined), another, where these inputs are given.
+    "spans2" and so on where sets were joined), another, where these inputs are given. With the input "guard" the rows are tried with a replay guard, too.
 
     Raises: RegisterBroken, AdapterUnexpected, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
@@ -63,6 +63,8 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
 def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> RowFigures:
     """Return what the run says of real rows, and of the identifiers that were replaced in them."""
     from ringfence.audit.rows import RowScorer, rows_of
+    from ringfence.guard.replay import FILE as GUARD
+    from ringfence.guard.replay import ReplayGuard
     from ringfence.vault.files import read_file
     from ringfence.vault.sets import SetReader
 
@@ -70,7 +72,12 @@ def _on_rows(child: Child[AuditOrder], forward: Forward, register: Register) -> 
     planted = SetReader(inputs["rows"], keys[inputs["rows"].slot])
     total, rows = rows_of(planted, frozenset(one.id for one in register.canaries), settings.rows)
     scorer = RowScorer(forward, settings.train)
-    found = scorer.replay(total, rows, show=lambda done: child.channel.progress(Progress(done=done, total=len(rows), phase="rows")))
+    guard = None
+    if slot := inputs.get("guard"):
+        guard = ReplayGuard.from_bytes(read_file(slot, keys[slot.slot], GUARD))
+    found = scorer.replay(
+        total, rows, guard=guard, show=lambda done: child.channel.progress(Progress(done=done, total=len(rows), phase="rows"))
+    )
     if not settings.looks_for_spans:
         return found
     pairs = [(inputs[one], inputs[other]) for one, other in zip(roles("cleared", inputs), roles("spans", inputs), strict=True)]

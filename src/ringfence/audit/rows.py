@@ -13,6 +13,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from ringfence.audit.settings import Interval, RowFigures
 from ringfence.audit.statistics import extractable_log_probability, rate
 from ringfence.core.records import Record
 from ringfence.core.rules import LEVEL
+from ringfence.guard.replay import ReplayGuard
 from ringfence.models.chat import chat_of, render
 from ringfence.train.data import Example, segments, split
 from ringfence.train.settings import TrainSettings
@@ -49,6 +51,7 @@ class Said(NamedTuple):
     log_p: float  # natural, of all its tokens
     stretch: int  # the most likeliest tokens in a row
     is_whole: bool  # every token is the likeliest
+    is_first: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)  # of each token [tokens]: it is the likeliest
 
 
 def rows_of(source: SetReader, canaries: frozenset[str], sample: int) -> tuple[int, list[Record]]:
@@ -64,33 +67,68 @@ class RowScorer:
     def __init__(self, forward: Forward, settings: TrainSettings) -> None:
         self._forward, self._settings = forward, settings
 
-    def replay(self, total: int, rows: Sequence[Record], *, show: Callable[[int], None] = lambda _: None) -> RowFigures:
-        """Return what the model replays of these rows. total: how many there are in all; a sample has bounds, all of them are exact."""
-        targets = [target for record in rows if (target := self._answers(record)).places]
-        said = self._said(targets, adapted=True, show=show)
-        suspects = [
-            Target(one.example, tuple(places for places, found in zip(one.places, answers, strict=True) if _is_replay(found)))
-            for one, answers in zip(targets, said, strict=True)
-            if any(map(_is_replay, answers))
+    def replay(
+        self, total: int, rows: Sequence[Record], *, guard: ReplayGuard | None = None, show: Callable[[int], None] = lambda _: None
+    ) -> RowFigures:
+        """Return what the model replays of these rows. total: how many there are in all; a sample has bounds, all of them are exact.
+
+        guard: the same is asked of the model under a replay guard: a token that it refuses is not said.
+        """
+        tried = [(record, target) for record in rows if (target := self._answers(record)).places]
+        said = self._said([target for _, target in tried], adapted=True, show=show)
+        suspects = {at: those for at, answers in enumerate(said) if (those := [n for n, one in enumerate(answers) if _is_replay(one)])}
+        asked = [Target(tried[at][1].example, tuple(tried[at][1].places[n] for n in those)) for at, those in suspects.items()]
+        known = [[_is_replay(one) for one in answers] for answers in self._said(asked, adapted=False)]
+        new = [
+            (at, n)
+            for at, base in zip(suspects, known, strict=True)
+            for n, is_known in zip(suspects[at], base, strict=True)
+            if not is_known
         ]
-        known = sum(all(map(_is_replay, answers)) for answers in self._said(suspects, adapted=False))
-        replayed, tried = len(suspects) - known, len(targets)
-        found = rate(replayed, tried)
+        replayed = {at for at, _ in new}
         is_exact = bool(tried) and len(rows) == total
-        return RowFigures(
+        found = RowFigures(
             rows=total,
-            rows_tried=tried,
-            rows_short=len(rows) - tried,
-            rows_replayed=replayed,
-            rows_known=known,
+            rows_tried=len(tried),
+            rows_short=len(rows) - len(tried),
+            rows_replayed=len(replayed),
+            rows_known=len(suspects) - len(replayed),
             rows_within=sum(any(one.log_p >= extractable_log_probability() for one in answers) for answers in said),
-            replay=Interval(
-                value=found.value,
-                lower=found.value if is_exact else found.lower,
-                upper=found.value if is_exact else found.upper,
-                level=1.0 if is_exact else 1 - LEVEL,
-            ),
+            replay=_share(len(replayed), len(tried), is_exact=is_exact),
         )
+        if guard is None:
+            return found
+        left = {at for at, n in new if _is_replay(self._under(guard, tried[at][0], tried[at][1].places[n], said[at][n]))}
+        return found.model_copy(
+            update={
+                "rows_replayed_guarded": len(left),
+                "replay_guarded": _share(len(left), len(tried), is_exact=is_exact),
+                "guard_false_blocks": guard.false_blocks,
+            }
+        )
+
+    def _under(self, guard: ReplayGuard, record: Record, places: NDArray[np.int64], said: Said) -> Said:
+        """Return how the model says a stretch where a guard refuses tokens. places: where the stretch stands."""
+        refused = self._refused(guard, record, first=int(places[0]))
+        is_said = said.is_first & ~refused[: len(places)]
+        return Said(said.log_p, _longest(is_said.tolist()), is_whole=bool(is_said.all()), is_first=is_said)
+
+    def _refused(self, guard: ReplayGuard, record: Record, *, first: int) -> NDArray[np.bool_]:
+        """Return which tokens of a row a guard refuses, from the one at `first` to the end of its segment, as the model comes to each of them after the true text."""
+        before, at = "", 0
+        for text, _ in segments(record, self._forward.tokenizer, self._settings):
+            told = self._forward.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            ends = [0, *(end for _, end in told.offset_mapping)]
+            if first < at + len(told.input_ids):
+                begin = first - at
+                watch = guard.watch([before + text[: ends[begin]]], goes_on=begin > 0)
+                found = []
+                for start, end in pairwise(ends[begin:]):
+                    found.append(watch.would_replay(text[start:end]))
+                    watch.add(text[start:end])
+                return np.array(found, dtype=np.bool_)
+            before, at = before + text, at + len(told.input_ids)
+        return np.zeros(0, dtype=np.bool_)
 
     def spans(
         self, masked: Sequence[tuple[SetReader, Iterable[bytes]]], sample: int, *, show: Callable[[int], None] = lambda _: None
@@ -183,7 +221,7 @@ class RowScorer:
             return Said(float("-inf"), 0, is_whole=False)
         places = torch.from_numpy(where).to(ids.device)
         log_p, is_first = self._forward.read(hidden[places - 1], ids[places], adapted=adapted)
-        return Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()))
+        return Said(float(log_p.sum()), _longest(is_first.tolist()), is_whole=bool(is_first.all()), is_first=is_first.cpu().numpy())
 
 
 _ROLES = dict.fromkeys(("chosen", "rejected", "liked", "disliked"), "assistant")
@@ -195,6 +233,14 @@ def _first_places(spans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     for span in spans:
         seen.setdefault(span["original"], span)
     return list(seen.values())
+
+
+def _share(count: int, tried: int, *, is_exact: bool) -> Interval:
+    """Return a share of rows with its bounds; of all rows it is exact."""
+    found = rate(count, tried)
+    if is_exact:
+        return Interval(value=found.value, lower=found.value, upper=found.value, level=1.0)
+    return Interval(value=found.value, lower=found.lower, upper=found.upper, level=1 - LEVEL)
 
 
 def _is_replay(said: Said) -> bool:

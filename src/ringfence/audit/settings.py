@@ -162,6 +162,9 @@ class RowFigures(Figures):
     rows_known: Count = 0  # the base model says them, too
     rows_within: Count = 0  # within 1,000 samples with probability ½
     replay: Interval = Interval(value=0.0, lower=0.0, upper=1.0, level=0.95)
+    rows_replayed_guarded: Count | None = None  # where the replay guard lets no passage of the training set pass; None: nobody asked
+    replay_guarded: Interval | None = None
+    guard_false_blocks: Number | None = None  # share of words that the guard would refuse in rows of people who are not in the training set
     spans: Count = 0  # identifiers that de-identification replaced
     spans_tried: Count = 0
     spans_new: Count = 0  # extractable with the adapter, and not without

@@ -1571,4 +1571,18 @@ class NoSuchRoute(ServeError):
 
     code, http_status, exit_code = "RF-SERVE-010", 404, 2
     what = Text("the front has no such path or method", "此服务没有这样的路径或方法")
-    remedy = Text("use GET /v1/models or POST /v1/chat/completions", "请使用 GET /v1/models 或 POST /v1/chat/completions")
+    remedy = Text(
+        "use GET /v1/models, POST /v1/chat/completions or POST /v1/completions",
+        "请使用 GET /v1/models、POST /v1/chat/completions 或 POST /v1/completions",
+    )
+
+
+class GuardRefused(ServeError):
+    """Answers were to pass a replay guard that cannot be, or may not."""
+
+    code, http_status, exit_code = "RF-SERVE-011", 409, 11
+    what = Text("answers cannot pass a replay guard here: {why}", "此处的回答无法经过复现防护：{why}")
+    remedy = Text(
+        "leave --guard out, or see what a guard needs with ringfence explain RF-SERVE-011",
+        "去掉 --guard，或用 ringfence explain RF-SERVE-011 查看防护所需的条件",
+    )

@@ -25,6 +25,7 @@ ObjectKind = Literal[
     "adapter",
     "checkpoint",
     "filter",
+    "guard",
     "tagger",
     "figures",
     "account",

@@ -16,6 +16,7 @@ from ringfence.core.rules import tightened
 from ringfence.core.statement import Statement
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.guard import guard_of
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
@@ -47,11 +48,18 @@ class Audited:
 
 
 def audit(
-    space: Workspace, name: str, auditor: Secret, *, sample: Sample | None = None, show: Callable[[Progress], None] = lambda _: None
+    space: Workspace,
+    name: str,
+    auditor: Secret,
+    *,
+    sample: Sample | None = None,
+    with_guard: bool = False,
+    show: Callable[[Progress], None] = lambda _: None,
 ) -> Audited:
     """Score the canaries of a run's training set, try its rows and the identifiers that were replaced in them, and return what they show.
 
     auditor: the secret of the auditor's private key, which alone opens the register. sample: how many rows and identifiers are tried.
+    with_guard: say also how many rows are replayed under a replay guard.
 
     Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, AdapterUnexpected, SandboxError.
     """
@@ -74,6 +82,8 @@ def audit(
         hints=saved.order.hints,
     )
     inputs = {"adapter": adapter, **made, **_originals(space, chain)}
+    if with_guard and (guard := guard_of(space, adapter, show=show)):
+        inputs["guard"] = guard
     label, outputs = adapter.made.label, {"filter": Plan("filter", "filter")}
     with Arrow(space, "audit", name=adapter.made.name, label=label, settings=settings, inputs=inputs, outputs=outputs) as arrow:
         work = arrow.work("audit.v1", files={"model": model.path}, tier=tier_for(space.policy(), label))

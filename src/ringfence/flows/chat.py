@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from ringfence.core.environment import cores
 from ringfence.core.errors import BadArgument
-from ringfence.core.order import Keys, Limits
+from ringfence.core.order import Keys, Limits, Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings
 from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.deid import Equipped, with_models
+from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_adapter, of_bundle, refuse_on
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
@@ -50,33 +51,38 @@ class Speaker:
     train: TrainSettings | None = None
     adapter: tuple[Input, bytes] | None = None  # and its data key
     bundle: Path | None = None
+    guarding: Guarding = FROM_ELSEWHERE
 
 
-def from_bundle(folder: Path, public: PublicKeys) -> Speaker:
-    """Return a bundle that passed verification under `public`.
+def from_bundle(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Speaker:
+    """Return a bundle that passed verification under `public`. There is no replay guard: it never leaves its vault.
 
-    Raises: BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
+    Raises: GuardRefused where it is to be on; BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
     """
+    refuse_on(guard)
     report = verify_bundle(folder, public)
     return Speaker(models.verify(report.manifest.base.digest), bundle=folder)
 
 
-def from_workspace(space: Workspace, target: str) -> Speaker:
+def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Speaker:
     """Return a released bundle by its name or folder, or a training run; opening a run is put on record.
 
-    Raises: UnknownRun, NotReleasable, and what `from_bundle` raises.
+    guard: whether its answers pass a replay guard. show: how far the building of one is.
+
+    Raises: UnknownRun, NotReleasable, and what `from_bundle` and `of_adapter` raise.
     """
-    if target in space.state.releases:
-        return from_bundle(space.path / "releases" / target, space.public)
-    if Path(target).is_dir():
-        return from_bundle(Path(target), space.public)
+    if target in space.state.releases or (target and Path(target).is_dir()):
+        folder = space.path / "releases" / target if target in space.state.releases else Path(target)
+        speaker = from_bundle(folder, space.public)
+        return replace(speaker, guarding=of_bundle(space, folder, guard, show=show))
     run, thing = adapter_of(space, target)
+    passed = of_adapter(space, thing.made.digest, guard, show=show)
     source = space.input(thing)
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     with space.locked():
         space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
-    return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key))
+    return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key), guarding=passed)
 
 
 def chat(
@@ -133,10 +139,13 @@ def work_for(
     threads: None = every processor that this process may use.  used: the filter.
     """
     inputs: dict[str, Input] = {}
-    keys = Keys()
+    keys: dict[str, bytes] = {}
     if speaker.adapter:
         source, key = speaker.adapter
-        inputs, keys = {"adapter": source}, Keys(data={source.slot.slot: key})
+        inputs["adapter"], keys[source.slot.slot] = source, key
+    if speaker.guarding.guard:
+        source, key = speaker.guarding.guard
+        inputs["guard"], keys[source.slot.slot] = source, key
     limits = JOBS[f"{verb}.v1"].limits
     return Work(
         job=f"{verb}.v1",
@@ -149,6 +158,6 @@ def work_for(
         | (used.files if used else {}),
         digests=used.digests if used else {},
         vocabulary=kinds(),
-        keys=keys,
+        keys=Keys(data=keys),
         limits=Limits(seconds=limits.seconds, memory=limits.memory, threads=threads or cores()),
     )

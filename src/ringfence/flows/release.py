@@ -48,6 +48,7 @@ class ReleaseSettings(Settings):
 
     name: Name
     formats: tuple[Format, ...] = ()  # beside the adapter
+    guard: bool = False  # its answers pass a replay guard where its owner serves it, also where the run is private
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,17 @@ class Release:
 
 
 def release(
-    space: Workspace, run_name: str, *, name: str, formats: Sequence[Format] = (), show: Callable[[Progress], None] = lambda _: None
+    space: Workspace,
+    run_name: str,
+    *,
+    name: str,
+    guard: bool = False,
+    formats: Sequence[Format] = (),
+    show: Callable[[Progress], None] = lambda _: None,
 ) -> Release:
     """Judge a finished training run by the policy in force and write its bundle to `releases/<name>`.
 
+    guard: statement and model card say that its answers pass a replay guard where its owner serves it.
     formats: what the bundle holds beside the adapter; each is compared with it, and one that answers otherwise stops the release.
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
@@ -81,7 +89,7 @@ def release(
     inputs = {"adapter": thing}
     saved = Saved.model_validate(space.statement(space.state.runs[thing.run].statement or "").predicate.settings)
     own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()  # there is no adapter: the model itself leaves
-    settings = ReleaseSettings(name=name, formats=tuple(dict.fromkeys((*own, *formats))))
+    settings = ReleaseSettings(name=name, guard=guard, formats=tuple(dict.fromkeys((*own, *formats))))
     with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
         return _write(arrow, thing, settings, folder=folder, show=show)
 
@@ -282,6 +290,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
             verdicts=verdicts,
             lifetime=life,
             parity=formed.parity if formed else (),
+            is_guarded=settings.guard,
         ),
         policy=policy_bytes,
         evidence=_evidence(space, thing, found.audit, told, is_private="plan" in predicate.figures),

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -25,10 +25,12 @@ from ringfence.core.errors import (
     ServerMissing,
     UnknownRun,
 )
+from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.chat import Speaker, with_filter, work_for
+from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.release.manifest import MANIFEST
@@ -37,7 +39,7 @@ from ringfence.serve.desk import Desk
 from ringfence.serve.settings import ServeFigures, ServeSettings
 from ringfence.serve.supervisor import Supervisor
 from ringfence.vault.files import read_file
-from ringfence.workspace.entries import Alarm, Filtered, Opened
+from ringfence.workspace.entries import Alarm, Filtered, Guarded, Opened
 from ringfence.workspace.space import Workspace
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Bundle:
     run: str
     alarm: Callable[[str], Callable[[str], int]] | None = None
     space: Workspace | None = None
+    guarding: Guarding = FROM_ELSEWHERE
 
     def speaker(self) -> Speaker:
         """Return what the engine opens, verified anew: an engine that is started again must not open what was altered since.
@@ -64,7 +67,7 @@ class Bundle:
         Raises: BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
         """
         report = verify_bundle(self.folder, self.public)
-        return Speaker(models.verify(report.manifest.base.digest), bundle=self.folder)
+        return Speaker(models.verify(report.manifest.base.digest), bundle=self.folder, guarding=self.guarding)
 
     def record(self, count: int) -> None:
         """Put an alarm on record, where there is a workspace.
@@ -80,25 +83,35 @@ class Bundle:
         """
         self._record(Filtered(run=self.run, name=self.name, profile=profile, masked=dict(sorted(masked.items()))))
 
-    def _record(self, entry: Alarm | Filtered) -> None:
+    def record_blocked(self, answers: int, blocked: int) -> None:
+        """Put on record how many tokens a replay guard refused, in how many answers, where there is a workspace.
+
+        Raises: Busy, LedgerUnavailable.
+        """
+        self._record(Guarded(run=self.run, name=self.name, answers=answers, blocked=blocked))
+
+    def _record(self, entry: Alarm | Filtered | Guarded) -> None:
         if self.space is not None:
             with self.space.locked():
                 self.space.record(entry)
 
 
-def from_elsewhere(folder: Path, public: PublicKeys) -> Bundle:
-    """Return a bundle that passed verification under its owner's public keys. There is no canary alarm: the filter never leaves its vault.
+def from_elsewhere(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Bundle:
+    """Return a bundle that passed verification under its owner's public keys. There is no canary alarm and no replay guard: their filters never leave their vault.
 
-    Raises: BundleUnreadable, BundleBroken, WrongSigner.
+    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner.
     """
+    refuse_on(guard)
     manifest = verify_bundle(folder, public).manifest
     return Bundle(folder, public, manifest.name, manifest.run)
 
 
-def from_workspace(space: Workspace, target: str) -> Bundle:
+def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Bundle:
     """Return a released bundle by its name or folder, with its canary alarm where the audit left a filter; serving it is put on record.
 
-    Raises: NotServable for an unreleased run, and what `from_elsewhere` raises.
+    guard: whether its answers pass a replay guard. show: how far the building of one is.
+
+    Raises: NotServable for an unreleased run, and what `from_elsewhere` and `of_adapter` raise.
     """
     folder = space.path / "releases" / target if target in space.state.releases else Path(target)
     if not folder.is_dir() and _is_run(space, target):
@@ -106,11 +119,11 @@ def from_workspace(space: Workspace, target: str) -> Bundle:
     if not target:
         raise BundleUnreadable(path=target)
     bundle = from_elsewhere(folder, space.public)
-    manifest = sha256((folder / MANIFEST).read_bytes())
-    adapter = next((entry.adapter for _, entry in space.state.releases.values() if entry.manifest == manifest), None)
+    passed = of_bundle(space, folder, guard, show=show)
+    entry = released(space, folder)
     with space.locked():
-        space.record(Opened(object=adapter or manifest, purpose="serve"))
-    return Bundle(folder, space.public, bundle.name, bundle.run, alarm=_filter(space, adapter) if adapter else None, space=space)
+        space.record(Opened(object=entry.adapter if entry else sha256((folder / MANIFEST).read_bytes()), purpose="serve"))
+    return replace(bundle, alarm=_filter(space, entry.adapter) if entry else None, space=space, guarding=passed)
 
 
 def _is_run(space: Workspace, name: str) -> bool:
@@ -207,7 +220,8 @@ def serve(
 ) -> Signals | None:
     """Answer requests until SIGINT or SIGTERM and return which; the engine has ended and the port is closed by then.
 
-    max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end.
+    max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end, and how many tokens the
+    replay guard refused.
 
     Raises: ServerMissing; TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
     """
@@ -216,10 +230,11 @@ def serve(
     except ImportError as cause:
         raise ServerMissing from cause
     with_filter(profile)  # here, too: what is missing is said before a sandbox starts
-    desk = Desk(kinds=frozenset(kinds()) if profile else None)
+    desk = Desk(kinds=frozenset(kinds()) if profile else None, is_guarded=bundle.guarding.guard is not None)
     engine = Supervisor(desk, lambda: run_engine(bundle, desk, profile), on_lost=watcher.lost).start()
     recording = threading.Lock()
     masked: Counter[str] = Counter()
+    blocked: list[int] = []  # tokens that the guard refused, of each answer with one
 
     def alarmed(count: int) -> None:
         refused = None
@@ -232,6 +247,7 @@ def serve(
 
     def over(request: Served) -> None:
         masked.update(request.masked)
+        blocked.extend([request.blocked] if request.blocked else [])
         watcher.request(request)
 
     front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=over)
@@ -248,6 +264,8 @@ def serve(
         engine.join(_ENDING)
     if profile and masked:
         bundle.record_masked(profile.profile, masked)
+    if blocked:
+        bundle.record_blocked(len(blocked), sum(blocked))
     if desk.end is not None:
         raise desk.end
     return came

@@ -14,6 +14,7 @@ from ringfence.deid.teaching import TeachFigures, TeachSettings
 from ringfence.deid.terms_settings import DiscoverFigures, DiscoverSettings, ListFigures, ListSettings, TermsFigures, TermsSettings
 from ringfence.evaluate.settings import EvalFigures, EvalOrder
 from ringfence.formats.settings import FormatFigures, FormatSettings
+from ringfence.guard.settings import GuardFigures, GuardSettings
 from ringfence.ingest.settings import ExportFigures, ExportSettings, ImportFigures, ImportSettings
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.scan.settings import KeepSettings, ScanFigures, ScanSettings
@@ -82,6 +83,7 @@ JOBS: Mapping[str, JobRow] = {
     "price.v1": JobRow(
         "ringfence.train.price:run", PriceOrder, PriceFigures, loads_model=True, limits=Limits(seconds=_HOUR, memory=1 << 40)
     ),
+    "guard.v1": JobRow("ringfence.guard.job:run", GuardSettings, GuardFigures, limits=Limits(seconds=6 * _HOUR, memory=1 << 40)),
     "audit.v1": JobRow(
         "ringfence.audit.job:run",
         AuditOrder,

@@ -50,6 +50,7 @@ The records themselves are not part of this bundle.
 ## Privacy and memorisation
 - privacy: {privacy}
 - memorisation: {memory}
+- replay guard: {guard}
 
 ## Evaluation
 {evaluation}
@@ -91,6 +92,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 记忆泄露：{memory_zh}
 - 格式：{formats_zh}
 - 评估：{evaluation_zh}
+- 复现防护：{guard_zh}
 - 验证：向所有者另行索取公钥文件并核对指纹，然后运行 `ringfence verify {name} --keys KEYS.json`。
 """
 
@@ -118,13 +120,14 @@ def model_card(
     verdicts: Sequence[Verdict],
     lifetime: Mapping[str, Any] | None = None,
     parity: Sequence[Parity] = (),
+    is_guarded: bool = False,
 ) -> str:
     """Return the text of `README.md`.
 
     chain: the statements from import to train. audit: of the run, if it was audited. evaluation: of the run, with its opened
     figures, where they may leave. lifetime: of a private run, what its people have lost at the release, and
     whether a bound holds.
-    parity: of every other format with the adapter.
+    parity: of every other format with the adapter. is_guarded: its owner serves it with a replay guard.
     licence: an identifier of the Hugging Face list, such as `apache-2.0`.
     It holds numbers, digests, part names and names that users chose; never a record or a path of the machine.
     """
@@ -161,6 +164,8 @@ def model_card(
         limit=_MEASURED if audit else _UNMEASURED,
         formats=_formats(parity, train),
         formats_zh=_formats_zh(parity, train),
+        guard=_guard(train, is_guarded=is_guarded)[0],
+        guard_zh=_guard(train, is_guarded=is_guarded)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
 
@@ -386,6 +391,25 @@ def _told(estimate: Mapping[str, Any], form: str) -> str:
     """Return a figure with its interval, where it has one."""
     value, lower, upper = (estimate[key] for key in ("value", "lower", "upper"))
     return f"{value:{form}}" if lower is None else f"{value:{form}} [{lower:{form}}, {upper:{form}}]"
+
+
+_UNGUARDED = Text("none is part of this bundle", "本包不含防护")
+_GUARDED = Text(
+    "where its owner serves it, a token that would complete a run of words of the training set is refused; it stops copies, not paraphrases, and is no part "
+    "of this bundle",
+    "由其所有者提供服务时，会补全训练集中一段词语的词元将被拒绝；它只拦截原样复制，不拦截改写，且不在本包之中",
+)
+_NOT_COVERED = Text(
+    ". Which answers it changes depends on the training rows, and epsilon does not cover that",
+    "。哪些回答被改动取决于训练行，epsilon 不涵盖这一点",
+)
+
+
+def _guard(train: Statement | None, *, is_guarded: bool) -> tuple[str, str]:
+    if not is_guarded:
+        return _UNGUARDED.en, _UNGUARDED.zh
+    is_private = train is not None and "plan" in train.predicate.figures
+    return _GUARDED.en + _NOT_COVERED.en * is_private, _GUARDED.zh + _NOT_COVERED.zh * is_private
 
 
 def _scan(scan: Statement | None) -> tuple[str, str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import torch
 from jinja2 import TemplateError
 
+from ringfence.guard.replay import ReplayGuard
+from ringfence.guard.settings import TRIES
 from ringfence.models.load import Loaded
-from ringfence.serve.engine import fitted
+from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.filter import Filters, Shown
 from ringfence.serve.wire import Ask, Orders, Said
 
@@ -28,19 +31,32 @@ class Words:
         self._start = 0  # of the window that is decoded: some decoders need the token before to know about spaces
         self._clean = 0  # tokens whose text is shown to its end
         self._ahead = 0  # characters shown of the tokens after those
+        self._seen: tuple[int, int, str, bool] | None = (
+            None  # after so many tokens, what one more would bring: asked for twice, decoded once
+        )
 
     def add(self, token: int) -> str:
         """Return the text that became certain with one more token."""
+        piece, is_clean = self._next(token)
         self._ids.append(token)
-        shown = len(self._decode(self._ids[self._start : self._clean])) + self._ahead
-        text = self._decode(self._ids[self._start :])
-        certain = text.removesuffix(_BROKEN)
-        piece = certain[shown:]
-        if certain == text:
+        if is_clean:
             self._start, self._clean, self._ahead = self._clean, len(self._ids), 0
         else:
             self._ahead += len(piece)
         return piece
+
+    def peek(self, token: int) -> str:
+        """Return what `add` would, and take nothing."""
+        return self._next(token)[0]
+
+    def _next(self, token: int) -> tuple[str, bool]:
+        """Return the text that would become certain, and whether no byte of a character would be left over."""
+        if self._seen is None or self._seen[:2] != (len(self._ids), token):
+            shown = len(self._decode(self._ids[self._start : self._clean])) + self._ahead
+            text = self._decode([*self._ids[self._start :], token])
+            certain = text.removesuffix(_BROKEN)
+            self._seen = len(self._ids), token, certain[shown:], certain == text
+        return self._seen[2:]
 
     def _decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -78,33 +94,42 @@ def _overlap(text: str, stop: str) -> int:
 class Answer:
     """One conversation that is being answered."""
 
-    def __init__(self, loaded: Loaded, ask: Ask, filters: Filters | None = None) -> None:
+    def __init__(self, loaded: Loaded, ask: Ask, filters: Filters | None = None, guard: ReplayGuard | None = None) -> None:
         """Lay the prompt out; nothing is computed yet.
 
         Raises: jinja2.TemplateError where the model's chat template refuses the conversation.
         """
         window = int(loaded.model.config.max_position_embeddings)
+        room = window - min(ask.max_tokens, window // 2)
         chat = [turn.model_dump() for turn in ask.messages]
-        self._next = fitted(loaded, chat, room=window - min(ask.max_tokens, window // 2))
+        self._next = fitted(loaded, chat, room=room) if ask.prompt is None else as_it_stands(loaded, ask.prompt, room=room)
         self._ask, self._model, self._end = ask, loaded.model, loaded.tokenizer.eos_token_id
         self._prompt = self._next.shape[1]
         self._most = min(ask.max_tokens, window - self._prompt)
-        self._tokens = 0
+        self._tokens = self._blocked = 0
         self._cache: Any = None
         self._words, self._stops = Words(loaded.tokenizer), Stops(ask.stop)
         self._random = torch.Generator(loaded.model.device).manual_seed(ask.seed)
         self._last_only = _last_only(loaded.model)
         self._shown = Shown(filters)
+        self._watch = guard.watch(ask.before, goes_on=ask.prompt is not None) if guard else None
+        self._penalise = Penalties(ask, self._next[0], int(loaded.model.config.vocab_size)) if Penalties.are_asked_for(ask) else None
 
     def step(self) -> Said:
         """Return what one more token brought."""
         with torch.inference_mode():
             output = self._model(input_ids=self._next, past_key_values=self._cache, use_cache=True, **self._last_only)
             self._cache = output.past_key_values
-            token = pick(output.logits[0, -1].float(), temperature=self._ask.temperature, top_p=self._ask.top_p, random=self._random)
+            token = self._choose(output.logits[0, -1].float())
+        if token is None:
+            return self._said(self._stops.rest(), "blocked")
         if token == self._end:
             return self._said(self._stops.rest(), "stop")
         self._tokens += 1
+        if self._watch:
+            self._watch.add(self._words.peek(token))
+        if self._penalise:
+            self._penalise.count(token)
         text, is_stopped = self._stops.add(self._words.add(token))
         if is_stopped:
             return self._said(text, "stop")
@@ -113,7 +138,17 @@ class Answer:
         self._next = torch.tensor([[token]], device=self._next.device)
         return self._said(text, None)
 
-    def _said(self, text: str, finish: Literal["stop", "length"] | None) -> Said:
+    def _choose(self, logits: torch.Tensor) -> int | None:
+        """Return the next token: the first one drawn that the replay guard lets pass; None where it refuses too many."""
+        ask = self._ask
+        logits = self._penalise(logits) if self._penalise else logits
+        for token in islice(candidates(logits, temperature=ask.temperature, top_k=ask.top_k, top_p=ask.top_p, random=self._random), TRIES):
+            if self._watch is None or token == self._end or not self._watch.would_replay(self._words.peek(token)):
+                return token
+            self._blocked += 1
+        return None
+
+    def _said(self, text: str, finish: Literal["stop", "length", "blocked"] | None) -> Said:
         shown = self._shown.add(text, is_end=finish is not None) if self._shown.is_filtered else None
         return Said(
             id=self._ask.id,
@@ -123,6 +158,7 @@ class Answer:
             finish=finish,
             prompt_tokens=self._prompt,
             tokens=self._tokens,
+            blocked=self._blocked,
         )
 
 
@@ -132,36 +168,90 @@ def _last_only(model: Any) -> dict[str, int]:  # noqa: ANN401  transformers is u
     return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(base.forward).parameters else {}
 
 
-def pick(
-    logits: torch.Tensor,  # [vocabulary]
+def candidates(
+    logits: torch.Tensor,  # [vocabulary]; what was drawn is taken out of it
     *,
     temperature: float,
+    top_k: int = 0,
     top_p: float,
     random: torch.Generator,
-) -> int:
-    """Return the next token: the likeliest at temperature 0, else drawn from the least set of tokens that holds `top_p` of the probability.
+) -> Iterator[int]:
+    """Yield tokens, each drawn from what the ones before leave.
 
-    Source: Holtzman et al. 2020 (arXiv:1904.09751).
+    At temperature 0 it is the likeliest, else one of the least set of tokens that holds `top_p` of the probability of the `top_k` likeliest.
+
+    Whoever takes the first that passes a test takes each passing token with the probability that it has among the passing ones: what was drawn before
+    and did not pass changes none of their ratios. So refusing token by token is to mask all that would be refused and to draw once, without
+    testing the whole vocabulary. Where nothing of that set passes, the next likeliest tokens are one.
+
+    Source: Holtzman et al. 2020 (arXiv:1904.09751); Fan et al. 2018 (arXiv:1805.04833) for the `top_k`.
     """
     if temperature < _GREEDY:
-        return int(logits.argmax())
-    chances, order = ((logits - logits.max()) / temperature).softmax(0).sort(descending=True)  # the likeliest is 0 at any temperature
-    before = chances.cumsum(0) - chances  # of the likelier ones
-    is_out = before >= top_p
-    is_out[0] = False  # the likeliest stays: float32 takes the least `top_p` for 0
-    chances = chances.masked_fill(is_out, 0.0)
-    return int(order[torch.multinomial(chances, 1, generator=random)])
+        while True:
+            token = int(logits.argmax())
+            yield token
+            logits[token] = -torch.inf
+    is_some = True
+    while is_some:
+        chances, order = ((logits - logits.max()) / temperature).softmax(0).sort(descending=True)  # the likeliest is 0 at any temperature
+        if 0 < top_k < len(chances):
+            chances = chances[:top_k] / chances[:top_k].sum()
+        before = chances.cumsum(0) - chances  # of the likelier ones
+        is_out = before >= top_p
+        is_out[0] = False  # the likeliest stays: float32 takes the least `top_p` for 0
+        chances = chances.masked_fill(is_out, 0.0)
+        is_left = True
+        while is_left:
+            place = torch.multinomial(chances, 1, generator=random)
+            token = int(order[place])
+            yield token
+            chances[place], logits[token] = 0.0, -torch.inf
+            is_left = bool(chances.any())
+        is_some = bool(logits.isfinite().any())
+
+
+class Penalties:
+    """What lowers the logits of tokens that were there before.
+
+    Source: Keskar et al. 2019 (arXiv:1909.05858) for `repetition_penalty`, of the prompt and the answer; OpenAI's for the others, of the answer alone:
+    logit - times · frequency_penalty - (times > 0) · presence_penalty.
+    """
+
+    def __init__(self, ask: Ask, prompt: torch.Tensor, vocabulary: int) -> None:
+        """prompt: its ids [tokens]."""
+        self._ask = ask
+        self._times = torch.zeros(vocabulary, device=prompt.device)  # in the answer
+        self._is_there = torch.zeros(vocabulary, dtype=torch.bool, device=prompt.device)
+        self._is_there[prompt] = True
+
+    @staticmethod
+    def are_asked_for(ask: Ask) -> bool:
+        """Return whether a request asks for any."""
+        return (ask.repetition_penalty, ask.frequency_penalty, ask.presence_penalty) != (1, 0, 0)
+
+    def count(self, token: int) -> None:
+        """Take a token of the answer."""
+        self._times[token] += 1
+        self._is_there[token] = True
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits [vocabulary] as they are drawn from."""
+        ask, times = self._ask, self._times
+        repeated = torch.where(logits > 0, logits / ask.repetition_penalty, logits * ask.repetition_penalty)
+        logits = torch.where(self._is_there, repeated, logits)
+        return logits - times * ask.frequency_penalty - (times > 0) * ask.presence_penalty
 
 
 class Round:
     """The conversations that are being answered."""
 
-    def __init__(self, loaded: Loaded, filters: Filters | None = None) -> None:
-        self._loaded, self._filters = loaded, filters
+    def __init__(self, loaded: Loaded, filters: Filters | None = None, guard: ReplayGuard | None = None) -> None:
+        self._loaded, self._filters, self._guard = loaded, filters, guard
         self._running: dict[int, Answer] = {}
         self.answers = 0
         self.tokens = 0
         self.masked: Counter[str] = Counter()  # identifiers in answers, by kind
+        self.blocked = 0  # tokens that the replay guard refused
 
     def turn(self, orders: Orders) -> tuple[Said, ...]:
         """Take the front's orders, give every conversation one token, and return what there is to show."""
@@ -170,7 +260,7 @@ class Round:
         said: list[Said] = []
         if (ask := orders.ask) is not None:
             try:
-                self._running[ask.id] = Answer(self._loaded, ask, self._filters)
+                self._running[ask.id] = Answer(self._loaded, ask, self._filters, self._guard)
             except TemplateError:  # its text may quote the conversation
                 said.append(Said(id=ask.id, finish="unfit"))
         for id_, answer in list(self._running.items()):
@@ -180,6 +270,7 @@ class Round:
             if piece.finish is not None:
                 del self._running[id_]
                 self.answers += 1
+                self.blocked += piece.blocked
             if piece.text or piece.finish is not None:
                 said.append(piece)
         return tuple(said)

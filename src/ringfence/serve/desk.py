@@ -30,12 +30,14 @@ class Desk:
     """Hands requests to whichever engine is running. Every method may be called from any thread and none waits but `hear` and `wait`.
 
     active: answers that run at once. waiting: requests that may wait; one more is refused.
-    kinds: under a filter, what it may say that it masked: an engine of hostile weights could say anything.
+    kinds: under a filter, what it may say that it masked: an engine of hostile weights could say anything. is_guarded: it may say that a replay guard
+    refused tokens.
     """
 
     active: int = 4
     waiting: int = 64
     kinds: frozenset[str] | None = None
+    is_guarded: bool = False
     _queue: deque[Ticket] = field(default_factory=deque)
     _begun: dict[int, Ticket] = field(default_factory=dict)
     _cancelled: list[int] = field(default_factory=list)
@@ -135,11 +137,13 @@ class Desk:
             ticket.notify(said)
 
     def _check(self, said: Said) -> None:
-        """Raise TypeError for text that no filter saw, where there is one, and for words that are no kind."""
+        """Raise TypeError for text that no filter saw, where there is one, for words that are no kind, and for what a guard did that there is not."""
         if (self.kinds is None) != (said.shown is None) and (said.text or said.shown):
             raise TypeError("text that no filter saw, or a filter that there is not")
         if not said.masked.keys() <= (self.kinds or frozenset()):
             raise TypeError("a kind that there is not")
+        if not self.is_guarded and (said.blocked or said.finish == "blocked"):
+            raise TypeError("tokens that were refused, and no guard that could")
 
     def lost(self) -> bool:
         """End the answers that an engine left unfinished, and return whether it ever was ready. What had not begun waits for the next one."""

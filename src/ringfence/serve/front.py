@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ringfence.core.errors import NoSuchRoute, RequestInvalid, RequestTooLarge, RingfenceError, TokenRefused, UnknownServedModel
 from ringfence.core.text import t
 from ringfence.serve.desk import Desk, Event
-from ringfence.serve.protocol import ChatRequest, Piece, Writer, error_document
+from ringfence.serve.protocol import ChatRequest, Finish, Piece, TextRequest, TextWriter, Writer, error_document
 
 BODY_LIMIT = 400_000  # bytes; escaped twice it still fits into a frame
 _DRAINED = 32 << 20  # bytes of a body that is too long which are read and thrown away, so that its sender can read why it was refused
@@ -48,6 +48,7 @@ class Served:
     tokens: int = 0
     seconds: float = 0.0
     masked: Counter[str] = field(default_factory=Counter)  # identifiers in what was shown, by kind
+    blocked: int = 0  # tokens that the replay guard refused
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ class Front:
     _ids: Iterator[int] = field(default_factory=count)
 
     def app(self) -> ASGIApp:
-        """Return the application: three routes behind the door."""
+        """Return the application: four routes behind the door."""
         routes = [
             Route("/v1/models", self._models, methods=["GET"]),
             Route("/v1/models/{name}", self._one_model, methods=["GET"]),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/completions", self._complete, methods=["POST"]),
         ]
         handlers: dict[Any, Any] = {RingfenceError: _refused, HTTPException: _no_route, Exception: _failed}
         return _Door(Starlette(routes=routes, exception_handlers=handlers), self.token, self.on_request)
@@ -93,9 +95,14 @@ class Front:
             raise UnknownServedModel(model=self.model)
 
     async def _chat(self, request: Request) -> Response:
-        asked = ChatRequest.read(await _body(request))
+        return await self._answer(request, ChatRequest.read(await _body(request)), Writer(self.model))
+
+    async def _complete(self, request: Request) -> Response:
+        return await self._answer(request, TextRequest.read(await _body(request)), TextWriter(self.model))
+
+    async def _answer(self, request: Request, asked: ChatRequest | TextRequest, writer: Writer) -> Response:
         self._known(asked.model)
-        writer, note = Writer(self.model), _note(request)
+        note = _note(request)
         pieces = self._pieces(asked, note)
         if asked.stream:
             first = await _while_there(request, anext(pieces))  # before the status is sent: a refusal has its own
@@ -103,7 +110,7 @@ class Front:
         text, last = await _while_there(request, _whole(pieces))
         return JSONResponse(writer.whole(text, last))
 
-    async def _pieces(self, asked: ChatRequest, note: Served) -> AsyncGenerator[Piece, None]:
+    async def _pieces(self, asked: ChatRequest | TextRequest, note: Served) -> AsyncGenerator[Piece, None]:
         """Yield an answer as it comes. The piece that would tell a canary is withheld and the answer ends.
 
         The alarm looks at what the model said, the client sees what a filter left of it. The first piece comes at once, empty if need be.
@@ -121,7 +128,8 @@ class Front:
 
         ticket = self.desk.submit(asked.ask(id_=next(self._ids), most=self.most), notify)
         try:
-            finish, is_first = None, True
+            finish: Finish | None = None
+            is_first = True
             while finish is None:
                 event = await queue.get()
                 if isinstance(event, RingfenceError):
@@ -129,11 +137,12 @@ class Front:
                 if event.finish == "unfit":
                     problem = t("the model's chat template takes no such conversation", "该模型的对话模板不接受这样的对话")
                     raise RequestInvalid(where="messages", problem=problem)
-                finish, note.tokens = event.finish, event.tokens
+                finish = "content_filter" if event.finish == "blocked" else event.finish
+                note.tokens, note.blocked = event.tokens, event.blocked
                 answer += event.text
                 if watch and event.text and (told := await asyncio.to_thread(watch, answer)):
                     await asyncio.to_thread(self.on_alarm, told)
-                    yield Piece("", "content_filter", event.prompt_tokens, event.tokens)
+                    yield Piece("", "content_filter", event.prompt_tokens, event.tokens, is_withdrawn=True)
                     return
                 note.masked.update(event.masked)
                 shown = event.text if event.shown is None else event.shown
@@ -145,11 +154,11 @@ class Front:
 
 
 async def _whole(pieces: AsyncIterator[Piece]) -> tuple[str, Piece]:
-    """Return an answer's text and its last piece; of one that would tell a canary nothing, as nobody has seen its beginning yet."""
+    """Return an answer's text and its last piece; of one that would tell a canary nothing."""
     parts, last = [], Piece("")
     async for last in pieces:
         parts.append(last.text)
-    return "" if last.finish == "content_filter" else "".join(parts), last
+    return "" if last.is_withdrawn else "".join(parts), last
 
 
 async def _events(

@@ -14,6 +14,7 @@ from ringfence.serve.filter import Shown, filters
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings, ServeFigures, ServeSettings
 
 if TYPE_CHECKING:
+    from ringfence.guard.replay import ReplayGuard
     from ringfence.models.load import Loaded
 
 
@@ -21,33 +22,34 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
     """Answer until the person ends the conversation and return how much was said.
 
     The adapter is the sealed input "adapter" (its shape in `settings.train`) or the plain folder `files["bundle"]`; with neither the base
-    model answers. Each answer comes in pieces, under a filter a sentence behind, and ends with END_OF_TURN.
+    model answers. Each answer comes in pieces, under a filter a sentence behind, and ends with END_OF_TURN. The input "guard", where there is one, lets no
+    passage of the training set pass.
 
     Raises: AdapterUnexpected, AutomatonChanged, DeviceMissing, ModelUnsupported, ObjectBroken.
     """
-    from ringfence.serve.engine import Engine
+    from ringfence.serve.talk import Talk
 
     channel = child.channel
     channel.progress(Progress(done=0, total=1, phase="load"))
     settings = child.order.settings
     made = filters(child, settings.filter) if settings.filter else None
-    engine = Engine(_with_adapter(child, _loaded(child)), settings)
+    talk = Talk(_with_adapter(child, _loaded(child)), settings, _guard(child))
     channel.progress(Progress(done=1, total=1, phase="load"))
-    turns, masked = 0, Counter[str]()
+    masked = Counter[str]()
     while (question := channel.hear()) is not None:
         shown = Shown(made)
-        engine.answer(question, lambda piece: _say(channel, shown.add(piece)))  # noqa: B023  it is over when the next one begins
+        talk.answer(question, lambda piece: _say(channel, shown.add(piece)))  # noqa: B023  it is over when the next one begins
         _say(channel, shown.add("", is_end=True))
         masked.update(shown.found())
         channel.say(END_OF_TURN)
-        turns += 1
-    return ChatFigures(turns=turns, tokens=engine.tokens, masked=dict(sorted(masked.items())))
+    return ChatFigures(turns=talk.turns, tokens=talk.tokens, masked=dict(sorted(masked.items())), blocked=talk.blocked)
 
 
 def serve(child: Child[ServeSettings]) -> ServeFigures:
     """Answer conversations side by side until the front ends and return how much was said.
 
-    The adapter is the plain folder `files["bundle"]`. Every turn begins with the front's `Orders` and gives each conversation one token.
+    The adapter is the plain folder `files["bundle"]`; the input "guard", where there is one, lets no passage of its training set pass. Every turn begins
+    with the front's `Orders` and gives each conversation one token.
 
     Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
     """
@@ -59,12 +61,20 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
     made = filters(child, settings.filter) if settings.filter else None
     loaded = with_bundle(_loaded(child), Path(child.order.files["bundle"]))
     Round(loaded).turn(Orders(ask=Ask(id=0, messages=(Turn(role="user", content="-"),), max_tokens=1)))  # what is set up once delays nobody
-    served = Round(loaded, made)
+    served = Round(loaded, made, _guard(child))
     while (text := child.channel.hear()) is not None:
         said = served.turn(Orders.model_validate_json(text) if text else Orders())
         if said:
             child.channel.say(Told(said=said).model_dump_json(exclude_defaults=True))
-    return ServeFigures(answers=served.answers, tokens=served.tokens, masked=dict(sorted(served.masked.items())))
+    return ServeFigures(answers=served.answers, tokens=served.tokens, masked=dict(sorted(served.masked.items())), blocked=served.blocked)
+
+
+def _guard(child: Child[ChatSettings] | Child[ServeSettings]) -> ReplayGuard | None:
+    from ringfence.guard.replay import FILE, ReplayGuard
+    from ringfence.vault.files import read_file
+
+    slot = child.order.inputs.get("guard")
+    return ReplayGuard.from_bytes(read_file(slot, child.keys.data[slot.slot], FILE)) if slot else None
 
 
 def _say(channel: Channel, text: str) -> None:

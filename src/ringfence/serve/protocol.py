@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, as far as a served bundle speaks them: requests read, answers and errors written. Light: no web framework."""
+"""OpenAI's chat completions and completions, as far as a served bundle speaks them: requests read, answers and errors written. Light: no web framework."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,10 +17,7 @@ from ringfence.serve.wire import Ask, Role, Stop, Turn
 # What would change the answer and is not built. A request that asks for it is refused: an answer that ignored it would mislead.
 _ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for nothing
     "n": (None, 1),
-    "logprobs": (None, False),
     "top_logprobs": (None, 0),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
     "logit_bias": (None, {}),
     "tools": (None, []),
     "functions": (None, []),
@@ -28,10 +25,8 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for no
     "modalities": (None, ["text"]),
     "audio": (None,),
     # what other servers sample by
-    "top_k": (None, -1, 0),
     "min_p": (None, 0),
     "typical_p": (None, 1),
-    "repetition_penalty": (None, 1),
     "length_penalty": (None, 1),
     "no_repeat_ngram_size": (None, 0),
     "min_tokens": (None, 0),
@@ -42,6 +37,14 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for no
     "bad_words": (None, []),
     "allowed_token_ids": (None,),
 }
+_ABSENT_CHAT = {**_ABSENT, "logprobs": (None, False)}
+_ABSENT_TEXT = {
+    **_ABSENT,
+    "logprobs": (None,),
+    "echo": (None, False),
+    "suffix": (None, ""),
+}  # a 0 would ask for the probability of each token
+_DEFAULT_TEXT = 16  # tokens of a completion where a request says nothing, as OpenAI's
 
 
 class _Part(BaseModel):
@@ -69,24 +72,27 @@ class _StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
-    """A request for an answer. Keys that change nothing here (user, metadata, store, …) are ignored."""
+class _Request(BaseModel):
+    """What both kinds of requests say. Keys that change nothing here (user, metadata, store, …) are ignored."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    absent: ClassVar[Mapping[str, tuple[Any, ...]]]
 
     model: str
-    messages: Annotated[list[_Message], Field(min_length=1, max_length=1_000)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
-    max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None  # OpenAI's default, 1; 0 always takes the likeliest token
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None  # as other servers': -1 and 0 mean all tokens
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
 
     @classmethod
-    def read(cls, body: bytes) -> ChatRequest:
+    def read(cls, body: bytes) -> Self:
         """Return the request.
 
         Raises: RequestInvalid, naming the place and never quoting what stands there.
@@ -98,7 +104,7 @@ class ChatRequest(BaseModel):
             where = ".".join(str(part) for part in first["loc"]) or "body"
             raise RequestInvalid(where=where, problem=first["msg"]) from None  # the cause holds the input
         for name, value in (request.model_extra or {}).items():
-            if name in _ABSENT and value not in _ABSENT[name]:
+            if name in cls.absent and value not in cls.absent[name]:
                 raise RequestInvalid(where=name, problem=t("this server does not offer it", "本服务不提供"))
         return request
 
@@ -107,22 +113,56 @@ class ChatRequest(BaseModel):
         """Whether a stream ends with the number of tokens."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def ask(self, *, id_: int, most: int) -> Ask:
+    def _ask(self, *, id_: int, most: int, **asked: Any) -> Ask:  # noqa: ANN401  what is answered
         """Return what the engine is asked: at most `most` tokens, and a seed of our own where none was given."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return Ask(
             id=id_,
-            messages=tuple(message.turn() for message in self.messages),
-            max_tokens=min(self.max_completion_tokens or self.max_tokens or most, most),
+            max_tokens=most,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=max(0, self.top_k or 0),
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             stop=tuple(stops),
             seed=secrets.randbits(63) if self.seed is None else self.seed % (1 << 63),
+            **asked,
         )
+
+
+class ChatRequest(_Request):
+    """A request for an answer in a conversation."""
+
+    absent = _ABSENT_CHAT
+
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=1_000)]
+    max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
+
+    def ask(self, *, id_: int, most: int) -> Ask:
+        """Return what the engine is asked: at most `most` tokens."""
+        most = min(self.max_completion_tokens or self.max_tokens or most, most)
+        return self._ask(id_=id_, most=most, messages=tuple(message.turn() for message in self.messages))
 
     def conversation(self) -> str:
         """Return all that was said before the answer, for the canary alarm."""
         return "\n".join(message.turn().content for message in self.messages)
+
+
+class TextRequest(_Request):
+    """A request for how a text goes on: no chat template is put around it."""
+
+    absent = _ABSENT_TEXT
+
+    prompt: Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
+
+    def ask(self, *, id_: int, most: int) -> Ask:
+        """Return what the engine is asked: at most `most` tokens."""
+        return self._ask(id_=id_, most=min(self.max_tokens or _DEFAULT_TEXT, most), prompt=self.conversation())
+
+    def conversation(self) -> str:
+        """Return the text that goes on."""
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
 
 
 Finish = Literal["stop", "length", "content_filter"]
@@ -136,6 +176,7 @@ class Piece:
     finish: Finish | None = None
     prompt_tokens: int = 0
     tokens: int = 0
+    is_withdrawn: bool = False  # it would have told a canary: who has seen nothing of it yet sees nothing
 
     @property
     def usage(self) -> dict[str, int]:
@@ -149,7 +190,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes one answer in OpenAI's shape."""
+    """Writes one answer in OpenAI's shape of a conversation."""
 
     model: str
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
@@ -171,6 +212,27 @@ class Writer:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+@dataclass(frozen=True)
+class TextWriter(Writer):
+    """Writes one answer in OpenAI's shape of a text that goes on."""
+
+    id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
+
+    def whole(self, text: str, last: Piece) -> dict[str, Any]:
+        """Return the document of a whole answer."""
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": last.finish}
+        return {**self._head("text_completion"), "choices": [choice], "usage": last.usage}
+
+    def chunk(self, piece: Piece, *, is_first: bool = False) -> dict[str, Any]:  # noqa: ARG002  a first piece is like any other
+        """Return one event of a stream."""
+        choice = {"index": 0, "text": piece.text, "logprobs": None, "finish_reason": piece.finish}
+        return {**self._head("text_completion"), "choices": [choice]}
+
+    def usage(self, last: Piece) -> dict[str, Any]:
+        """Return the event that ends a stream whose request wanted the usage."""
+        return {**self._head("text_completion"), "choices": [], "usage": last.usage}
 
 
 def error_document(error: RingfenceError) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class ChatSettings(Settings):
     train: TrainSettings | None = None  # of a sealed adapter: its shape; a bundle says it itself
     system: Annotated[str, Field(max_length=10_000)] | None = None
     max_new_tokens: Annotated[int, Field(gt=0)] = 256
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0  # 0: always the likeliest token
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0  # 0: always the likeliest token
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
     keep_history: bool = True
@@ -34,6 +34,7 @@ class ChatFigures(Figures):
     turns: Count
     tokens: Count  # generated
     masked: Counts = Field(default_factory=dict)  # identifiers in answers, by kind
+    blocked: Count = 0  # tokens that the replay guard refused
 
     @classmethod
     def public(cls) -> frozenset[str]:
@@ -54,6 +55,7 @@ class ServeFigures(Figures):
     answers: Count
     tokens: Count  # generated
     masked: Counts = Field(default_factory=dict)  # identifiers in answers, by kind
+    blocked: Count = 0  # tokens that the replay guard refused
 
     @classmethod
     def public(cls) -> frozenset[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ringfence.core.settings import Settings
 
@@ -21,15 +21,31 @@ class Turn(Settings):
 
 
 class Ask(Settings):
-    """One conversation to answer."""
+    """One conversation to answer, or one text to continue."""
 
     id: Annotated[int, Field(ge=0)]
-    messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
+    messages: tuple[Turn, ...] = ()
+    prompt: Annotated[str, Field(min_length=1)] | None = None  # continued as it stands, without the chat template
     max_tokens: Annotated[int, Field(gt=0)]
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0  # 0: always the likeliest token
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0  # 0: all
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] = 1.0
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0.0
     stop: Annotated[tuple[Stop, ...], Field(max_length=4)] = ()
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if bool(self.messages) == (self.prompt is not None):
+            raise ValueError("either messages or a prompt")
+        return self
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """What was said before the answer."""
+        return tuple(turn.content for turn in self.messages) if self.prompt is None else (self.prompt,)
 
 
 class Orders(Settings):
@@ -40,19 +56,21 @@ class Orders(Settings):
 
 
 class Said(Settings):
-    """A piece of one answer. With `finish` it is the last: "unfit" means that the model's chat template refused the conversation.
+    """A piece of one answer. With `finish` it is the last.
 
+    finish: "unfit" means that the model's chat template refused the conversation, "blocked" that the replay guard refused too many tokens at one place.
     text: what the model said, for the canary alarm.  shown: under a filter, what the client may see, which comes a sentence later.
-    masked: how many identifiers of each kind the filter took out of it.
+    masked: how many identifiers of each kind the filter took out of it.  blocked: how many tokens the replay guard refused so far.
     """
 
     id: Annotated[int, Field(ge=0)]
     text: str = ""
     shown: str | None = None
     masked: Annotated[Mapping[str, Annotated[int, Field(gt=0)]], Field(max_length=1_000)] = {}
-    finish: Literal["stop", "length", "unfit"] | None = None
+    finish: Literal["stop", "length", "unfit", "blocked"] | None = None
     prompt_tokens: Annotated[int, Field(ge=0)] = 0
     tokens: Annotated[int, Field(ge=0)] = 0  # generated so far
+    blocked: Annotated[int, Field(ge=0)] = 0
 
 
 class Told(Settings):

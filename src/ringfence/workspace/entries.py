@@ -246,6 +246,16 @@ class Filtered(Entry):
     ]
 
 
+class Guarded(Entry):
+    """A service ended whose replay guard refused tokens that would have repeated the training set of a bundle word for word."""
+
+    type: Literal["guard"] = "guard"
+    run: RunId  # that trained the adapter
+    name: Name  # of the bundle
+    answers: Annotated[int, Field(gt=0)]  # with a refused token
+    blocked: Annotated[int, Field(gt=0)]  # tokens
+
+
 class Released(Entry):
     """A bundle may leave."""
 
@@ -277,6 +287,7 @@ AnyEntry = Annotated[
     | Exported
     | Alarm
     | Filtered
+    | Guarded
     | Released,
     Field(discriminator="type"),
 ]

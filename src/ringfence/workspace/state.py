@@ -22,6 +22,7 @@ from ringfence.workspace.entries import (
     Failed,
     Filtered,
     Genesis,
+    Guarded,
     Intent,
     Interrupted,
     Leased,
@@ -153,7 +154,7 @@ class State:
                 run = self.runs[entry.run]
                 self.runs[entry.run] = replace(run, state="done", ended=entry.time, statement=entry.statement, outcome_index=index)
                 self.releases[entry.name] = (index, entry)
-            case Opened() | Revealed() | Exported() | Alarm() | Filtered():
+            case Opened() | Revealed() | Exported() | Alarm() | Filtered() | Guarded():
                 pass
 
     def live(self) -> dict[str, Thing]:

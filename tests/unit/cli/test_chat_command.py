@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from ringfence.cli.main import run
+from ringfence.flows.guard import ELSEWHERE, Guarding
 from ringfence.serve.settings import ChatFigures
 
 
@@ -32,7 +34,7 @@ def model(monkeypatch):
         return heard
 
     monkeypatch.setattr("ringfence.cli.verifying.owner_space", lambda _: None)
-    monkeypatch.setattr("ringfence.flows.chat.from_workspace", lambda *_: None)
+    monkeypatch.setattr("ringfence.flows.chat.from_workspace", lambda *_, **__: SimpleNamespace(guarding=Guarding()))
     return answers
 
 
@@ -51,9 +53,11 @@ def test_every_question_has_its_answer_and_an_empty_one_counts(model, capsys, pi
     assert run(["--json", "chat", "lora", *asked("one", "two")]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "answers": ["".join(one) for one in pieces],
+        "guard": False,
         "turns": 2,
         "tokens": 2,
         "masked": {},
+        "blocked": 0,
     }
 
 
@@ -85,3 +89,17 @@ def test_a_question_of_broken_bytes_can_be_sent(model):
     heard = model(["?"])
     assert run(["chat", "lora", *asked("a\udcffb")]) == 0
     assert heard == ["a?b"]
+
+
+@pytest.mark.parametrize(
+    ("guarding", "told"),
+    [(Guarding(), ""), (Guarding((None, b"key")), "replay guard: on"), (Guarding(why=ELSEWHERE), "no replay guard: the")],
+)
+def test_it_says_whether_answers_pass_a_replay_guard(model, monkeypatch, capsys, guarding, told):
+    model(["yes"])
+    monkeypatch.setattr("ringfence.flows.chat.from_workspace", lambda *_, **__: SimpleNamespace(guarding=guarding))
+    assert run(["chat", "lora", *asked("one")]) == 0
+    out, err = capsys.readouterr()
+    assert out == "yes\n"
+    assert err.startswith(told)
+    assert bool(err) == bool(told)

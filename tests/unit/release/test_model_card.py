@@ -55,6 +55,16 @@ def test_it_says_what_was_done_and_what_was_not(space):
         assert sentence in card
 
 
+@pytest.mark.parametrize("is_private", [False, True])
+def test_a_release_with_a_guard_says_so_and_what_epsilon_does_not_cover(space, is_private):
+    chain = private_chain(space) if is_private else chain_of(space, seed=0)
+    plain, guarded = card_of(chain), card_of(chain, is_guarded=True)
+    assert "replay guard: none is part of this bundle" in plain
+    assert "复现防护：本包不含防护" in plain
+    assert "stops copies, not paraphrases" in guarded
+    assert ("epsilon does not cover that" in guarded) == ("epsilon 不涵盖这一点" in guarded) == is_private
+
+
 def test_absent_steps_and_figures_are_said_to_be_absent(space):
     chain = chain_of(space, seed=0)
     bare = chain[0].model_copy(update={"predicate": chain[0].predicate.model_copy(update={"figures": {"rows": "many"}})})

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
-from ringfence.serve.decode import Round, Stops, Words, pick
-from ringfence.serve.engine import fitted
+from ringfence.serve.decode import Round, Stops, Words, candidates
+from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.wire import Ask, Orders, Turn
 
 QUESTIONS = ("code?", "你好，请问？", "name? " * 20, "x")
@@ -97,6 +97,20 @@ def test_a_conversation_that_the_template_refuses_ends_alone(tiny):
     finally:
         tokenizer.chat_template = before
     assert [(one.finish, one.text) for one in said] == [("unfit", "")]
+
+
+def test_a_text_goes_on_as_it_stands(tiny):
+    texts, last, _ = answers(tiny, [Ask(id=0, prompt="code", max_tokens=24, temperature=0)])
+    with torch.inference_mode():
+        made = tiny.model.generate(as_it_stands(tiny, "code", room=9), do_sample=False, max_new_tokens=24, eos_token_id=2, pad_token_id=2)
+    assert texts[0] == tiny.tokenizer.decode(made[0, 4:], skip_special_tokens=True).removesuffix("\ufffd")
+    assert last[0].prompt_tokens == 4
+    assert as_it_stands(tiny, "abcdef", room=2).tolist() == tiny.tokenizer("ef", return_tensors="pt").input_ids.tolist()
+
+
+def test_a_text_of_which_the_tokeniser_leaves_nothing_ends_no_engine(tiny):
+    tokenizer = type("Nothing", (), {"eos_token_id": 2, "__call__": lambda *_, **__: SimpleNamespace(input_ids=[])})()
+    assert as_it_stands(tiny._replace(tokenizer=tokenizer), "\u200b", room=5).tolist() == [[2]]
 
 
 # ── what of a conversation the window holds ───────────────────────────────────────────────────────────────────────────
@@ -206,7 +220,9 @@ def test_the_answer_ends_before_a_stop_sequence(tiny):
 def drawn(count=4_000, **how):
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     random_ = torch.Generator().manual_seed(1)
-    return torch.bincount(torch.tensor([pick(logits, random=random_, **how) for _ in range(count)]), minlength=4) / count
+    return (
+        torch.bincount(torch.tensor([next(candidates(logits.clone(), random=random_, **how)) for _ in range(count)]), minlength=4) / count
+    )
 
 
 def test_tokens_are_drawn_as_their_probabilities_say():
@@ -225,7 +241,7 @@ def test_the_least_temperature_and_top_p_take_the_likeliest_token(least):
     """float32 holds neither: what they made of the logits was no number, and the draw ended the engine with every answer."""
     logits = torch.tensor([-3e36, 40.0, 3e36, 0.0])
     for how in ({"temperature": least, "top_p": 1}, {"temperature": 1, "top_p": least}, {"temperature": least, "top_p": least}):
-        assert pick(logits, random=torch.Generator().manual_seed(1), **how) == 2
+        assert next(candidates(logits.clone(), random=torch.Generator().manual_seed(1), **how)) == 2
         assert drawn(count=50, **how | {"temperature": min(how["temperature"], 0.01)}).tolist() == [1, 0, 0, 0]
 
 

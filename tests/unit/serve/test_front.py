@@ -19,7 +19,7 @@ from ringfence.serve.desk import Desk
 from ringfence.serve.front import BODY_LIMIT, Front, run
 from ringfence.serve.protocol import ChatRequest
 from ringfence.serve.supervisor import Supervisor
-from ringfence.serve.wire import Orders, Said, Told
+from ringfence.serve.wire import Ask, Orders, Said, Told
 
 TOKEN = "0123456789abcdef-token"
 MARK = "MARKED-PROMPT"
@@ -27,7 +27,7 @@ CANARY = "tulip seven"
 
 
 class Engine:
-    """Answers with the last message, a word each turn, side by side; "DIE" kills it, "UNFIT" fits no template, "WAIT" waits for `go`."""
+    """Answers with the last message, a word each turn, side by side; "DIE" kills it, "UNFIT" fits no template, "WAIT" waits for `go`, "GUARDED" ends it by the replay guard."""
 
     def __init__(self, desk):
         self.desk, self.go, self.cancelled, self.asked = desk, threading.Event(), [], []
@@ -41,7 +41,7 @@ class Engine:
                 running.pop(number, None)
             if orders.ask:
                 self.asked.append(orders.ask)
-                running[orders.ask.id] = [f"{word} " for word in orders.ask.messages[-1].content.split()]
+                running[orders.ask.id] = [f"{word} " for word in orders.ask.before[-1].split()]
             for number, words in list(running.items()):
                 self._turn(number, words, running)
 
@@ -52,8 +52,8 @@ class Engine:
         if word == "DIE":
             raise JobDied(job="serve.v1", status=137, at="-")
         words.pop(0)
-        finish = "unfit" if word == "UNFIT" else None if words else "stop"
-        said = Said(id=number, text=f"{word} ", finish=finish, prompt_tokens=3, tokens=1)
+        finish = {"UNFIT": "unfit", "GUARDED": "blocked"}.get(word) or (None if words else "stop")
+        said = Said(id=number, text=f"{word} ", finish=finish, prompt_tokens=3, tokens=1, blocked=7 * (word == "GUARDED"))
         if finish:
             del running[number]
         self.desk.say(Told(said=(said,)).model_dump_json())
@@ -62,7 +62,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def site():
     """A front with everything that the tests look at: engine, alarms, requests and log records."""
-    desk = Desk(active=4, waiting=64)
+    desk = Desk(active=4, waiting=64, is_guarded=True)
     engine, alarms, requests = Engine(desk), [], []
     supervisor = Supervisor(desk, engine.run, on_lost=lambda *_: None).start()
 
@@ -147,6 +147,12 @@ def test_the_request_reaches_the_engine_as_it_was_meant(site):
     got = site.engine.asked[-1]
     assert [(turn.role, turn.content) for turn in got.messages] == [("system", "Be brief."), ("user", "parts")]
     assert (got.max_tokens, got.temperature, got.top_p, got.stop, got.seed) == (7, 0, 0.5, ("x",), (1 << 63) - 1)
+    assert (got.top_k, got.repetition_penalty, got.frequency_penalty, got.presence_penalty) == (0, 1, 0, 0)
+    chat(site, "x", max_tokens=4_000, frequency_penalty=0.5, presence_penalty=-1, extra_body={"top_k": 40, "repetition_penalty": 1.3})
+    got = site.engine.asked[-1]
+    assert (got.top_k, got.repetition_penalty, got.frequency_penalty, got.presence_penalty) == (40, 1.3, 0.5, -1)
+    chat(site, "x", max_tokens=4_000, extra_body={"top_k": -1})
+    assert site.engine.asked[-1].top_k == 0
     chat(site, "x", max_tokens=4_000)
     other = site.engine.asked[-1]
     assert (other.max_tokens, other.temperature, other.top_p, other.stop) == (50, 1, 1, ())
@@ -161,6 +167,95 @@ def test_two_clients_are_answered_side_by_side(site):
     site.engine.go.set()
     assert "".join(one.choices[0].delta.content or "" for one in first) == "WAIT b "
     site.engine.go.clear()
+
+
+# ── texts that go on ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def complete(site, prompt, **more):
+    return site.client.completions.create(model="lora", prompt=prompt, **more)
+
+
+def test_a_text_goes_on_whole_and_in_pieces(site):
+    for prompt in ("one two 三", ["one two 三"]):
+        made = complete(site, prompt)
+        assert (made.object, made.choices[0].text, made.choices[0].finish_reason) == ("text_completion", "one two 三 ", "stop")
+        assert (made.usage.prompt_tokens, made.usage.completion_tokens, made.usage.total_tokens) == (3, 1, 4)
+    events = list(complete(site, "a b c", stream=True, stream_options={"include_usage": True}))
+    assert [one.choices[0].text for one in events[:-1]] == ["a ", "b ", "c "]
+    assert {one.object for one in events} == {"text_completion"}
+    assert events[-2].choices[0].finish_reason == "stop"
+    assert events[-1].usage.total_tokens == 4
+    assert events[0].id.startswith("cmpl-")
+
+
+def test_the_text_reaches_the_engine_without_a_conversation(site):
+    complete(site, "x", temperature=0.2, top_p=0.5, seed=7, stop=["a", "b"], user="somebody", presence_penalty=1)
+    got = site.engine.asked[-1]
+    assert (got.messages, got.prompt, got.max_tokens) == ((), "x", 16)
+    assert (got.temperature, got.top_p, got.seed, got.stop, got.presence_penalty) == (0.2, 0.5, 7, ("a", "b"), 1)
+    complete(site, "x", max_tokens=40)
+    assert site.engine.asked[-1].max_tokens == 40
+    complete(site, "x", max_tokens=4_000)
+    assert site.engine.asked[-1].max_tokens == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", ""),
+        ("prompt", []),
+        ("prompt", [MARK, MARK]),
+        ("prompt", [1, 2]),
+        ("n", 2),
+        ("best_of", 2),
+        ("logprobs", 0),
+        ("echo", True),
+        ("suffix", MARK),
+        ("logit_bias", {"5": 1}),
+        ("top_k", -2),
+        ("repetition_penalty", 0),
+        ("frequency_penalty", 3),
+    ],
+)
+def test_what_is_not_offered_of_texts_is_refused_by_name(site, name, value):
+    body = {"model": "lora", "prompt": "x", name: value}
+    got, _, answer = raw(site, "POST", "/v1/completions", json.dumps(body).encode())
+    error = json.loads(answer)["error"]
+    assert (got, error["code"], error["param"].split(".")[0]) == (400, "RF-SERVE-004", name)
+    assert MARK not in answer.decode()
+    neutral = {"echo": False, "suffix": "", "logprobs": None, "n": 1, "best_of": 1}
+    assert raw(site, "POST", "/v1/completions", json.dumps({"model": "lora", "prompt": "x", **neutral}).encode())[0] == 200
+
+
+# ── the replay guard ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_that_the_guard_ends_keeps_what_was_said_and_is_counted(site):
+    before = len(site.requests)
+    for made in (chat(site, "so far GUARDED never"), complete(site, "so far GUARDED never")):
+        text = made.choices[0].message.content if hasattr(made.choices[0], "message") else made.choices[0].text
+        assert (text, made.choices[0].finish_reason) == ("so far GUARDED ", "content_filter")
+    events = list(chat(site, "so GUARDED", stream=True))
+    assert (events[-1].choices[0].delta.content, events[-1].choices[0].finish_reason) == ("GUARDED ", "content_filter")
+    assert chat(site, "plain").choices[0].finish_reason == "stop"
+    until(lambda: len(site.requests) == before + 4)
+    assert [one.blocked for one in site.requests[before:]] == [7, 7, 7, 0]
+
+
+@pytest.mark.parametrize("said", [{"text": "x", "blocked": 1}, {"finish": "blocked"}])
+def test_an_engine_without_a_guard_is_not_believed_that_it_has_one(said):
+    seen = []
+    for desk in (Desk(), Desk(is_guarded=True)):
+        desk.submit(Ask(id=0, prompt="q", max_tokens=5), seen.append)
+        desk.hear()
+        told = Told(said=(Said(id=0, **said),)).model_dump_json()
+        if desk.is_guarded:
+            desk.say(told)
+        else:
+            with pytest.raises(TypeError):
+                desk.say(told)
+    assert len(seen) == 1
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,10 +304,8 @@ def test_a_refusal_has_the_shape_of_openai_and_a_code_and_quotes_nothing(site, c
 
 
 SAMPLING = {  # what other servers offer: its neutral values, and one that would change the answer
-    "top_k": ((None, -1, 0), 40),
     "min_p": ((None, 0, 0.0), 0.1),
     "typical_p": ((None, 1), 0.9),
-    "repetition_penalty": ((None, 1, 1.0), 1.1),
     "length_penalty": ((None, 1), 2),
     "no_repeat_ngram_size": ((None, 0), 3),
     "min_tokens": ((None, 0), 5),
@@ -247,6 +340,8 @@ def request(name, value):
         ("GET", "/docs", 404),
         ("GET", "/openapi.json", 404),
         ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/completions", 405),
+        ("POST", "/v1/embeddings", 404),
         ("DELETE", "/v1/models", 405),
     ],
 )
@@ -362,6 +457,13 @@ def told(site, is_stream):
         return made.choices[0].message.content, made.choices[0].finish_reason
     events = list(made)
     return "".join(one.choices[0].delta.content or "" for one in events), events[-1].choices[0].finish_reason
+
+
+def test_the_alarm_looks_at_texts_that_go_on_alike(site):
+    site.alarms.clear()
+    made = complete(site, "well tulip\nseven more")
+    assert (made.choices[0].text, made.choices[0].finish_reason) == ("", "content_filter")
+    assert site.alarms == [1]
 
 
 def test_a_canary_that_the_client_itself_brought_is_no_alarm(site):

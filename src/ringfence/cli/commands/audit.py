@@ -43,6 +43,13 @@ def audit(
     spans: Annotated[
         int, typer.Option(min=0, help=t("Replaced identifiers to try, or all there are.", "尝试的被替换标识符数，不足则全部。"))
     ] = 300,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard",
+            help=t("Say also how many rows a replay guard leaves to be replayed.", "同时给出在复现防护之下仍被逐字复现的行数。"),
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help=t("Say what the audit can and cannot show; start nothing.", "说明审计能与不能显示什么，不启动。")),
@@ -62,7 +69,7 @@ def audit(
         return
     opening = auditor_opening(space, auditor_passphrase_file)
     with progress(t("audit", "审计")) as bar:
-        audited = measure(space, run, opening, sample=sample, show=bar)
+        audited = measure(space, run, opening, sample=sample, with_guard=guard, show=bar)
     f = audited.figures
 
     def show() -> None:
@@ -78,6 +85,23 @@ def audit(
 
 def _bounds(found: Interval) -> str:
     return f"≤ {found.upper:.1%}" if not found.value else f"{found.lower:.1%} … {found.upper:.1%}"
+
+
+def _guarded(f: AuditFigures) -> list[list[str]]:
+    if f.replay_guarded is None or f.guard_false_blocks is None:
+        return []
+    return [
+        [
+            t("… under the replay guard", "……在复现防护之下"),
+            f"{f.rows_replayed_guarded} / {f.rows_tried}",
+            _bounds(f.replay_guarded),
+            t(
+                "the gate judges without it; it would refuse {s:.2%} of other people's words",
+                "门禁按无防护判定；对他人的话误拦 {s:.2%}",
+                s=f.guard_false_blocks,
+            ),
+        ]
+    ]
 
 
 def _rows(f: AuditFigures) -> list[list[str]]:
@@ -127,6 +151,7 @@ def _rows(f: AuditFigures) -> list[list[str]]:
             _bounds(f.replay),
             t("of {n} real rows; {s} answers too short to tell", "共 {n} 行真实数据；{s} 个回答过短无法判断", n=f.rows, s=f.rows_short),
         ],
+        *_guarded(f),
         [
             t("replaced identifiers", "被替换的标识符"),
             f"{f.spans_new} / {f.spans_tried}" if f.spans_state == "tried" else "-",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.answering import filter_option, keys_option
-from ringfence.cli.context import emit, options
+from ringfence.cli.answering import filter_option, guard_choice, guard_option, keys_option, tell_guard
+from ringfence.cli.context import emit, options, progress
 from ringfence.cli.streams import printable
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.flows.chat import Speaker
+    from ringfence.flows.guard import Choice
 
 ORDER = 80
 
@@ -38,14 +42,14 @@ def chat(
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 256,
     filter_: Annotated[str | None, filter_option()] = None,
+    guard: Annotated[str, guard_option()] = "auto",
 ) -> None:
     """Talk to a bundle or run."""
-    from ringfence.cli.verifying import owner_space, public_keys
     from ringfence.deid.profile import settings_for
     from ringfence.flows.chat import chat as talk
-    from ringfence.flows.chat import from_bundle, from_workspace
 
     profile = settings_for(filter_) if filter_ is not None else None
+    choice = guard_choice(guard, "chat")
     answers: list[str] = []
     pieces: list[str] = []  # of the answer that is being given
     prompts = iter([one.encode(errors="replace").decode() for one in ask or []])  # an argument may hold bytes that are no text
@@ -67,12 +71,27 @@ def chat(
             answers.append("".join(pieces))
             pieces.clear()
 
-    # A bundle from elsewhere, with its owner's keys, needs no workspace.
-    speaker = from_bundle(Path(target), public_keys(keys)) if keys is not None else from_workspace(owner_space("chat"), target)
+    speaker = _opened(target, keys, choice)
+    tell_guard(speaker.guarding)
     if not ask and not options().quiet:
         print(t("An empty line ends the conversation.", "空行结束对话。"), file=sys.stderr)
     figures = talk(speaker, hear=hear, say=say, max_new_tokens=max_new_tokens, profile=profile)
     if figures.masked and not options().quiet:
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(figures.masked.items()))
         print(t("masked: {counts}", "已遮盖：{counts}", counts=counts), file=sys.stderr)
-    emit({"answers": answers, **figures.model_dump(mode="json")}, lambda: None)
+    if figures.blocked and not options().quiet:
+        print(t("refused by the replay guard: {n} tokens", "复现防护拒绝的词元：{n}", n=figures.blocked), file=sys.stderr)
+    guarded = {"guard": speaker.guarding.guard is not None}
+    emit({"answers": answers, **guarded, **figures.model_dump(mode="json")}, lambda: None)
+
+
+def _opened(target: str, keys: Path | None, guard: Choice) -> Speaker:
+    """Return what answers. A bundle from elsewhere, with its owner's keys, needs no workspace."""
+    from ringfence.cli.verifying import owner_space, public_keys
+    from ringfence.flows.chat import from_bundle, from_workspace
+
+    if keys is not None:
+        return from_bundle(Path(target), public_keys(keys), guard=guard)
+    space = owner_space("chat")
+    with progress(t("replay guard", "复现防护")) as bar:
+        return from_workspace(space, target, guard=guard, show=bar)

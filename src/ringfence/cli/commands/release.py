@@ -46,6 +46,16 @@ def release(
             ),
         ),
     ] = None,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard",
+            help=t(
+                "Say in statement and card that answers pass a replay guard where you serve it, also of a private run; epsilon does not cover it.",
+                "在声明与模型卡中说明：由你提供服务时回答经过复现防护，隐私运行亦然；epsilon 不涵盖它。",
+            ),
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=t("Print every verdict; sign nothing.", "只显示每条判定，不签名。"))] = False,
 ) -> None:
     """Sign an adapter into a bundle."""
@@ -63,7 +73,7 @@ def release(
         return
     try:
         with progress(t("release", "放行")) as bar:
-            done = sign(space, run, name=bundle, formats=formats, show=bar)
+            done = sign(space, run, name=bundle, guard=guard, formats=formats, show=bar)
     except PolicyRefused as refused:
         if not options().json:
             show_verdicts(refused.verdicts)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.answering import filter_option, keys_option
-from ringfence.cli.context import emit, options, say
+from ringfence.cli.answering import filter_option, guard_choice, guard_option, keys_option, tell_guard
+from ringfence.cli.context import emit, options, progress, say
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
     app.command(
         "serve",
         help=t(
-            "Let OpenAI clients on this machine talk to a verified bundle: /v1/models, /v1/chat/completions. Every request needs the token.\n\n"
+            "Let OpenAI clients on this machine talk to a verified bundle: /v1/models, /v1/chat/completions, /v1/completions. Every request needs the token.\n\n"
             "Temperature and top_p are OpenAI's (1 where a request says nothing; 0 always takes the likeliest token). Ctrl-C ends it.\n\n"
             "Examples: ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
             "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default",
-            "让本机的 OpenAI 客户端与已验证的发布包对话：/v1/models、/v1/chat/completions。每个请求都需要令牌。\n\n"
+            "让本机的 OpenAI 客户端与已验证的发布包对话：/v1/models、/v1/chat/completions、/v1/completions。每个请求都需要令牌。\n\n"
             "temperature 与 top_p 与 OpenAI 相同（请求未写明时为 1；0 表示总取最可能的词元）。Ctrl-C 结束。\n\n"
             "示例：ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
             "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default",
@@ -58,6 +58,7 @@ def serve(
         int, typer.Option("--max-new-tokens", min=1, max=4096, help=t("Longest answer, in tokens.", "回答的最大词元数。"))
     ] = 1024,
     filter_: Annotated[str | None, filter_option()] = None,
+    guard: Annotated[str, guard_option()] = "auto",
 ) -> None:
     """Serve a bundle."""
     from ringfence.cli.verifying import owner_space, public_keys
@@ -65,12 +66,15 @@ def serve(
     from ringfence.flows import serve as flow
 
     profile = settings_for(filter_) if filter_ is not None else None
+    choice = guard_choice(guard, "serve")
     with flow.listen(host, port) as listener:
         token = flow.new_token() if token_file is None else flow.read_token(token_file)
         if keys is not None:
-            opened = flow.from_elsewhere(Path(bundle), public_keys(keys))
+            opened = flow.from_elsewhere(Path(bundle), public_keys(keys), guard=choice)
         else:
-            opened = flow.from_workspace(owner_space("serve"), bundle)
+            space = owner_space("serve")
+            with progress(t("replay guard", "复现防护")) as bar:
+                opened = flow.from_workspace(space, bundle, guard=choice, show=bar)
 
         def ready(url: str, has_alarm: bool) -> None:
             if token_file is None:
@@ -79,8 +83,10 @@ def serve(
                 _note(
                     t("no canary alarm: no audit of this bundle left a filter here", "没有金丝雀警报：此处没有该发布包的审计留下的过滤器")
                 )
+            tell_guard(opened.guarding)
+            found = {"alarm": has_alarm, "guard": opened.guarding.guard is not None, "filter": profile.profile if profile else None}
             emit(
-                {"url": url, "model": opened.name, "alarm": has_alarm, "filter": profile.profile if profile else None},
+                {"url": url, "model": opened.name, **found},
                 lambda: say(t("✔ {name} answers at {url}", "✔ {name} 已在 {url} 提供服务", name=opened.name, url=url)),
             )
             sys.stdout.flush()
@@ -103,7 +109,9 @@ def _log(request: Served) -> None:
         from ringfence.workspace.entries import now
 
         line = {"time": now(), "status": request.status, "tokens": request.tokens, "seconds": round(request.seconds, 3)}
-        _note(json.dumps(line | ({"masked": dict(sorted(request.masked.items()))} if request.masked else {})))
+        line |= {"masked": dict(sorted(request.masked.items()))} if request.masked else {}
+        line |= {"blocked": request.blocked} if request.blocked else {}
+        _note(json.dumps(line))
 
 
 def _alarm(count: int, error: RingfenceError | None) -> None:
