@@ -22,6 +22,7 @@ from ringfence.models.safety import UNKNOWN
 from ringfence.models.settings import ModelFigures, ModelSettings
 from ringfence.models.signature import LARGEST, Signature, read_signature
 from ringfence.models.store import (
+    LONGEST_LICENCE,
     LONGEST_PROVENANCE,
     ModelEntry,
     check,
@@ -58,9 +59,10 @@ def import_model(
 
     Raises: BadArgument, FileUnreadable, UnsafeFile, ModelUnsupported, SandboxError, SignatureUnreadable, SignatureMismatch.
     """
-    if len(provenance) > LONGEST_PROVENANCE or not provenance.isprintable():
-        problem = t("one line of at most {n} characters", "一行，至多 {n} 个字符", n=LONGEST_PROVENANCE)
-        raise BadArgument(option="--from", problem=problem, verb="model import")
+    for option, value, longest in (("--from", provenance, LONGEST_PROVENANCE), ("--licence", licence or "", LONGEST_LICENCE)):
+        if len(value) > longest or not value.isprintable():
+            problem = t("one line of at most {n} characters", "一行，至多 {n} 个字符", n=longest)
+            raise BadArgument(option=option, problem=problem, verb="model import")
     signed = _signature(path, signature, public_key)
     if path.is_dir():
         return register(

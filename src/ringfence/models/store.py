@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")  # what others call it: ORGANISATION/NAME of a hub
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FORMAT: Literal["ringfence.model/2"] = "ringfence.model/2"
-LONGEST_PROVENANCE = 512  # characters
+LONGEST_LICENCE, LONGEST_PROVENANCE = 64, 512  # characters
 
 
 class ModelFile(Settings):
@@ -61,7 +61,7 @@ class ModelEntry(Settings):
     kind: Kind = "decoder"
     aliases: tuple[Annotated[str, Field(pattern=rf"^{_ALIAS.pattern}$")], ...] = ()
     digest: Digest
-    licence: Annotated[str, Field(max_length=64)] = UNKNOWN
+    licence: Annotated[str, Field(max_length=LONGEST_LICENCE)] = UNKNOWN
     source: Annotated[str, Field(max_length=256)] = "local folder"  # the file that it was rebuilt from
     provenance: Annotated[str, Field(max_length=LONGEST_PROVENANCE)] = ""  # where it came from, in the importer's words
     imported: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")] = ""  # UTC

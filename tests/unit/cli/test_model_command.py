@@ -157,6 +157,7 @@ REFUSED = {
     "another folder": (("--signature", "other.sig", "--public-key", "key.pem"), "RF-MODEL-008", 12),
     "two lines": (("--from", "a\nb"), "RF-CORE-004", 2),
     "long": (("--from", "x" * 513), "RF-CORE-004", 2),
+    "long licence": (("--licence", "x" * 65), "RF-CORE-004", 2),
 }
 
 

@@ -74,9 +74,10 @@ def test_the_signature_may_lie_in_the_folder_and_is_not_kept_there(folder):
     data = sign(folder, KEY)
     (folder / "publisher.sig").write_bytes(data)
     assert "publisher.sig" not in [file.name for file in register(folder, data).files]
-    (folder / "publisher.sig").write_bytes(data + b" ")
-    with pytest.raises(SignatureMismatch, match=r"publisher\.sig"):
-        register(folder, data)
+    for other in (data + b" ", data[:-1] + b" "):
+        (folder / "publisher.sig").write_bytes(other)
+        with pytest.raises(SignatureMismatch, match=r"publisher\.sig"):
+            register(folder, data)
 
 
 def test_what_the_publisher_left_unsigned_is_never_stored(folder):
