@@ -191,7 +191,7 @@ _CHINESE: Mapping[str, str] = {
     "context": "上下文长度",
     "chat template": "对话模板",
     "licence": "许可证",
-    "source": "来源文件",
+    "source": "来源",
     "provenance": "来处",
     "imported": "导入时间",
     "signed by": "签名者",

@@ -65,8 +65,15 @@ def import_model(
             raise BadArgument(option=option, problem=problem, verb="model import")
     signed = _signature(path, signature, public_key)
     if path.is_dir():
+        folder = path.resolve().name
         return register(
-            path, name or path.resolve().name, licence=licence or UNKNOWN, provenance=provenance, signature=signed, aliases=aliases
+            path,
+            name or folder,
+            licence=licence or UNKNOWN,
+            source=folder,
+            provenance=provenance,
+            signature=signed,
+            aliases=aliases,
         )
     if not path.is_file():
         raise FileUnreadable(path=str(path))

@@ -62,7 +62,7 @@ class ModelEntry(Settings):
     aliases: tuple[Annotated[str, Field(pattern=rf"^{_ALIAS.pattern}$")], ...] = ()
     digest: Digest
     licence: Annotated[str, Field(max_length=LONGEST_LICENCE)] = UNKNOWN
-    source: Annotated[str, Field(max_length=256)] = "local folder"  # the file that it was rebuilt from
+    source: Annotated[str, Field(max_length=256)] = "local folder"  # name of the folder, or of the file that it was rebuilt from
     provenance: Annotated[str, Field(max_length=LONGEST_PROVENANCE)] = ""  # where it came from, in the importer's words
     imported: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")] = ""  # UTC
     signature: PublisherSignature | None = None

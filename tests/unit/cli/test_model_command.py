@@ -81,7 +81,7 @@ def test_show_for_scripts(signed, asked):
         "provenance": "mirror 2026-11, revision abc",
         "family": "chatml",
     }
-    assert found["dtype"] == ["BF16", "F32"]
+    assert (found["dtype"], found["source"]) == (["BF16", "F32"], "m")
     assert found["signature"]["left_out"] == ["x.bin"]
     assert {one["outcome"] for one in found["verdict"]} == {"pass"}
     assert asked("model", "show", "plain")[1]["signature"] is None
