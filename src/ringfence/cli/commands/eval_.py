@@ -82,8 +82,7 @@ def eval_(
     with progress(t("eval", "评估")) as bar:
         found = evaluate(space, target, data, asked=asked, hints=RuntimeHints(micro_batch=batch_size), public=public, show=bar)
     figures = found.figures.model_dump(mode="json")
-    told = {"stays_inside": found.inside is not None, "stays_inside_because": found.inside, "seen_in_training": found.is_seen}
-    emit({"eval": found.committed.run, "run": found.run, "data": data, **told, **figures}, lambda: _show(found, data))
+    emit({"eval": found.committed.run, "run": found.run, "data": data, **found.marks, **figures}, lambda: _show(found, data))
     if found.inside is None and found.committed.statement.predicate.inputs.get("adapter"):
         advise(f"ringfence release {found.run} --dry-run")
 

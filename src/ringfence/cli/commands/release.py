@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ringfence.cli.context import advise, emit, options, say, workspace
 from ringfence.core.errors import BadArgument, PolicyRefused
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.workspace.state import Run
 
 ORDER = 60
 
@@ -48,10 +51,12 @@ def release(
 
         def show_found() -> None:
             show_verdicts(found.verdicts)
+            _say_told(found.told)
             if found.voids:
                 say(_voiding(is_done=False))
 
-        emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids}, show_found)
+        told = {"voids_lifetime_bound": found.voids, "evaluation": found.told.id if found.told else None}
+        emit({"run": found.run, "verdicts": as_rows(found.verdicts), **told}, show_found)
         if options().json and refusals(found.verdicts):  # one document is enough for a script
             raise typer.Exit(PolicyRefused.exit_code)
         refuse(found.verdicts, name=found.name)
@@ -67,12 +72,25 @@ def release(
         show_verdicts(done.verdicts)
         say(t("✔ the policy allows it: no rule of {n} refuses", "✔ 策略允许：{n} 条规则均不拒绝", n=len(done.verdicts)))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
+        _say_told(done.told)
         if done.voids:
             say(_voiding(is_done=True))
 
     document = {"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}
-    emit(document | {"voids_lifetime_bound": done.voids}, show)
+    emit(document | {"voids_lifetime_bound": done.voids, "evaluation": done.told.id if done.told else None}, show)
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
+
+
+def _say_told(told: Run | None) -> None:
+    if told:
+        facts = {"run": told.id, "set": told.intent.name}
+        say(
+            t(
+                "  the card tells the figures of {run} on {set}: once they are out, no later promise bounds what its people lose over a lifetime",
+                "  模型卡写明 {run} 在 {set} 上的指标：一旦放行，以后的承诺都不再限定这批人终身的损失",
+                **facts,
+            )
+        )
 
 
 def _voiding(*, is_done: bool) -> str:
