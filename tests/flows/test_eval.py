@@ -136,10 +136,11 @@ def test_once_a_private_run_reads_the_same_people_their_figures_stay_and_a_bundl
 def test_a_bundle_on_rows_of_its_own_training_and_of_a_private_run_is_marked(evaluated, cli):
     space, run, _ = evaluated
     ran(space, granted=1, name="clinic")
-    arguments = ("eval", "lora", "--data", "clinic", "--no-generate", "--max-samples", "6", "--batch-size", "2")
+    arguments = ("eval", "lora", "--data", "clinic", "--no-generate", "--max-samples", "6", "--batch-size", "2", "--dtype", "float32")
     code, shown = cli(*arguments, workspace=space.path)
     assert code == 0
     assert (shown["run"], shown["rows"], shown["rows_seen"], shown["seen_in_training"]) == (run, 6, 6, True)
+    assert shown["dtype"] == "float32"
     assert (shown["stays_inside"], shown["stays_inside_because"], shown["bleu"]) == (True, "private rows", None)
     space.refresh()
     predicate = space.statement(space.state.runs[shown["eval"]].statement).predicate
