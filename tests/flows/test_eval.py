@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from ringfence.core.errors import BadArgument, NotReleasable, PolicyChanged, UnknownName, UnknownRun
+from ringfence.core.errors import BadArgument, NotReleasable, PolicyChanged, UnknownName, UnknownRun, WrongStage
 from ringfence.core.policy import Budget
 from ringfence.evaluate.settings import EvalSettings
 from ringfence.flows import release as releasing
@@ -92,8 +92,11 @@ def adapter(space, run):
     return next(space.state.things[made.digest] for made in space.state.runs[run].made if made.kind == "adapter")
 
 
-def test_its_figures_travel_with_the_bundle_in_card_and_evidence(evaluated):
+def test_its_figures_travel_with_the_bundle_in_card_and_evidence(evaluated, cli):
     space, run, found = evaluated
+    before = space.ledger.size
+    code, shown = cli("release", run, "--dry-run", workspace=space.path)
+    assert (code, shown["evaluation"], space.refresh() and space.ledger.size) == (0, found.committed.run, before)
     bundle = release(space, run, name="told").path
     report = verify_bundle(bundle, space.public)
     assert [one.step for one in report.chain][-3:] == ["train", "eval", "release"]
@@ -122,7 +125,9 @@ def test_once_a_private_run_reads_the_same_people_their_figures_stay_and_a_bundl
     with pytest.raises(PolicyChanged):
         release(space, run, name="late")
     monkeypatch.undo()
-    bundle = release(space, run, name="silent").path
+    silent = release(space, run, name="silent")
+    bundle = silent.path
+    assert silent.told is None
     assert not list(bundle.glob("evidence/*eval*"))
     assert "No evaluation that may be told." in (bundle / "README.md").read_text(encoding="utf-8")
     assert find(space, "ward").voided_by == ()
@@ -131,10 +136,11 @@ def test_once_a_private_run_reads_the_same_people_their_figures_stay_and_a_bundl
 def test_a_bundle_on_rows_of_its_own_training_and_of_a_private_run_is_marked(evaluated, cli):
     space, run, _ = evaluated
     ran(space, granted=1, name="clinic")
-    arguments = ("eval", "lora", "--data", "clinic", "--no-generate", "--max-samples", "6", "--batch-size", "2")
+    arguments = ("eval", "lora", "--data", "clinic", "--no-generate", "--max-samples", "6", "--batch-size", "2", "--dtype", "float32")
     code, shown = cli(*arguments, workspace=space.path)
     assert code == 0
     assert (shown["run"], shown["rows"], shown["rows_seen"], shown["seen_in_training"]) == (run, 6, 6, True)
+    assert shown["dtype"] == "float32"
     assert (shown["stays_inside"], shown["stays_inside_because"], shown["bleu"]) == (True, "private rows", None)
     space.refresh()
     predicate = space.statement(space.state.runs[shown["eval"]].statement).predicate
@@ -151,6 +157,7 @@ def test_a_bundle_on_rows_of_its_own_training_and_of_a_private_run_is_marked(eva
         ("import-", "ward", FEW_WORDS, NotReleasable),
         ("lora", "nobody", FEW_WORDS, UnknownName),
         ("lora", "ward", EvalSettings(max_new_tokens=512), BadArgument),
+        ("lora", "clinic@quarantine", FEW_WORDS, WrongStage),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(evaluated, target, data, asked, error):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -48,6 +48,11 @@ class Evaluated:
     figures: EvalFigures
     inside: Inside | None  # None: the figures may stand in a model card
     is_seen: bool | None  # whether the run was trained on some of the rows; None: its training set is not here
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What its statement says of where the figures may go, and of what the run knew."""
+        return _marks(self.inside, is_seen=self.is_seen)
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,13 @@ def evaluate(
         limits = JOBS["eval.v1"].limits.model_copy(update={"threads": cores()})
         work = arrow.work("eval.v1", files=files, tier=tier_for(space.policy(), label), limits=limits)
         done = start(replace(work, incoming=None), EvalFigures, handlers=Handlers(progress=show))  # figures are all that comes back
+        space.refresh()  # a private run on the same people may have begun meanwhile
         seen = _seen(space, rows, tuned, asked)
         if seen:
             done = replace(done, figures=done.figures.model_copy(update=dict(zip(("rows_seen", "rows_of_seen_units"), seen, strict=True))))
         is_seen = seen[0] > 0 if seen else None
         inside = _inside(space, rows, tuned, done.figures)
-        told = {"stays_inside": inside is not None, "stays_inside_because": inside, "seen_in_training": is_seen}
-        facts = Facts(software=software(), figures=told, inputs=outside, seals_times=inside is not None)
+        facts = Facts(software=software(), figures=_marks(inside, is_seen=is_seen), inputs=outside, seals_times=inside is not None)
         return Evaluated(arrow.commit(done, facts), tuned.run, done.figures, inside, is_seen)
 
 
@@ -145,6 +150,10 @@ def _bundle(folder: Path, public: PublicKeys) -> Tuned:
         )
         raise BadArgument(option=folder.name, problem=problem, verb="eval") from None
     return Tuned(manifest.run, trained, models.verify(manifest.base.digest), bundle=(folder.resolve(), sha256(manifest.to_bytes())))
+
+
+def _marks(inside: Inside | None, *, is_seen: bool | None) -> dict[str, Any]:
+    return {"stays_inside": inside is not None, "stays_inside_because": inside, "seen_in_training": is_seen}
 
 
 def _rows(space: Workspace, name: str) -> Thing:

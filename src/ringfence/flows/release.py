@@ -62,6 +62,7 @@ class Release:
     verdicts: tuple[Verdict, ...]
     voids: bool  # the lifetime bound of the private runs on the same people holds no longer
     parity: tuple[Parity, ...]  # of every other format with the adapter
+    told: Run | None  # the evaluation that its card tells
 
 
 def release(
@@ -120,6 +121,7 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     audits: tuple[str, ...]  # every one that was looked at
     voids: bool  # its release ends the lifetime bound of the private runs on the same people
+    told: Run | None  # the evaluation that its card would tell
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,11 @@ def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
     runs = audits_of(space, thing)
     audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in runs]
     ids = tuple(one.id for one in runs)
-    voids = _voids(space, thing)
+    voids, told = _voids(space, thing), _told(space, thing)
 
     def by(audit: Audit | None) -> Judged:
         verdicts = evaluate(policy, chain, moment="release", audit=audit.audited if audit else None)
-        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids, voids)
+        return Judged(run, thing.made.name, policy, chain, audit, tuple(verdicts), ids, voids, told)
 
     judged = [by(one) for one in audits or [None]]
     failing = [one for one in judged if any(v.rule in ON_ROWS and v.outcome == "fail" for v in one.verdicts)]
@@ -204,13 +206,21 @@ def _opened(space: Workspace, run: Run, *, reads_rows: bool) -> Audit:
     return Audit(run, Audited(statement, rows), data)
 
 
-def _told(space: Workspace, thing: Thing) -> Evaluation | None:
-    """Return the newest evaluation of an adapter whose figures may leave, opened on record; none of a private run's may."""
+def _told(space: Workspace, thing: Thing) -> Run | None:
+    """Return the newest evaluation of an adapter whose figures may leave and are there; none of a private run's may."""
+    live = space.state.live()
     for run in reversed(evaluations_of(space, thing)):
-        statement, rows = space.statement(run.statement or ""), space.state.things[run.intent.inputs["rows"]]
-        if may_be_told(space, statement, rows) and (data := sealed_bytes(space, run, purpose="card")) is not None:
-            return Evaluation(run, statement, rows, data)
+        rows = space.state.things[run.intent.inputs["rows"]]
+        if any(one.digest in live for one in run.made) and may_be_told(space, space.statement(run.statement or ""), rows):
+            return run
     return None
+
+
+def _evaluated(space: Workspace, run: Run) -> Evaluation:
+    """Return an evaluation, opened on record."""
+    data = sealed_bytes(space, run, purpose="card")
+    assert data is not None  # noqa: S101  they were there
+    return Evaluation(run, space.statement(run.statement or ""), space.state.things[run.intent.inputs["rows"]], data)
 
 
 def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Path, show: Callable[[Progress], None]) -> Release:
@@ -234,7 +244,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
     life = _lifetime(space, thing, predicate)
-    told = _told(space, thing)
+    told = _evaluated(space, found.told) if found.told else None
     statement = Statement(
         step="release",
         subjects=(*(() if is_whole else (Subject(name=ADAPTER, sha256=sha256(weights)),)), *_subjects(formed)),
@@ -301,7 +311,14 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         record=record,
     )
     return Release(
-        folder, run, sha256(manifest.to_bytes()), len(manifest.files) + 3, verdicts, found.voids, formed.parity if formed else ()
+        folder,
+        run,
+        sha256(manifest.to_bytes()),
+        len(manifest.files) + 3,
+        verdicts,
+        found.voids,
+        formed.parity if formed else (),
+        found.told,
     )
 
 

@@ -364,7 +364,11 @@ def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple
     if evaluation is None:
         return "No evaluation that may be told.", "没有可公开的评估。"
     statement, found = evaluation
-    there = [row for row in _FIGURES if found.get(row[0])]
+    there = [
+        (key, *(f"BLEU ({found['bleu_tokens']})" if key == "bleu" else name for name in names), form)
+        for key, *names, form in _FIGURES
+        if found.get(key)
+    ]
     facts = {
         "run": statement.predicate.run,
         "rows": found["rows_scored"],

@@ -30,7 +30,9 @@ FIGURES = {
     "loss": compared(5.5, 1.25, 0.125),
     "perplexity": compared(244.69, 3.49),
     "exact_match": compared(0.0, 0.25, 0.0625),
-    "bleu": None,
+    "rouge_l": None,
+    "bleu": compared(10.0, 22.5, 1.0),
+    "bleu_tokens": "zh",
 }
 SEALED = canonical({"salt": "0" * 32, "figures": FIGURES})
 
@@ -102,10 +104,11 @@ def test_the_card_tells_each_figure_that_there_is_with_its_interval(space):
         "| loss per token, nats | 5.5000 [5.3750, 5.6250] | 1.2500 [1.1250, 1.3750] | -4.2500 [-4.3750, -4.1250] |",
         "| perplexity | 244.69 | 3.49 | -241.20 |",
         "| exact match | 0.0% [-6.2%, 6.2%] | 25.0% [18.8%, 31.2%] | 25.0% [18.8%, 31.2%] |",
-        "22 个单位的 44 行，其中训练过 3 行；基础模型 → 本适配器：每词元损失 5.5000 → 1.2500，困惑度 244.69 → 3.49，精确匹配 0.0% → 25.0%。",
+        "| BLEU (zh) | 10.00 [9.00, 11.00] | 22.50 [21.50, 23.50] | 12.50 [11.50, 13.50] |",
+        "22 个单位的 44 行，其中训练过 3 行；基础模型 → 本适配器：每词元损失 5.5000 → 1.2500，困惑度 244.69 → 3.49，精确匹配 0.0% → 25.0%，BLEU (zh) 10.00 → 22.50。",
     ):
         assert line in card
-    assert "BLEU" not in card
+    assert "ROUGE-L" not in card  # nobody measured it
     silent = card_of(chain)
     assert "No evaluation that may be told." in silent
     assert "没有可公开的评估。" in silent

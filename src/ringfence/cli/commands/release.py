@@ -13,6 +13,7 @@ from ringfence.core.text import t
 if TYPE_CHECKING:
     from ringfence.release.formats import Format, Parity
     from ringfence.workspace.space import Workspace
+    from ringfence.workspace.state import Run
 
 ORDER = 60
 
@@ -85,12 +86,13 @@ def release(
         for one in done.parity:
             say(_compared(one))
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
+        _say_told(done.told)
         if done.voids:
             say(_voiding(is_done=True))
 
     document = {"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}
     parity = [one.model_dump(mode="json") | {"agreement": one.agreement} for one in done.parity]
-    emit(document | {"voids_lifetime_bound": done.voids, "formats": parity}, show)
+    emit(document | {"voids_lifetime_bound": done.voids, "formats": parity} | _told(done.told), show)
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
 
 
@@ -105,10 +107,11 @@ def _judge(space: Workspace, run: str) -> None:
 
     def show() -> None:
         show_verdicts(found.verdicts)
+        _say_told(found.told)
         if found.voids:
             say(_voiding(is_done=False))
 
-    emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids}, show)
+    emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids} | _told(found.told), show)
     if options().json and refusals(found.verdicts):  # one document is enough for a script
         raise typer.Exit(PolicyRefused.exit_code)
     refuse(found.verdicts, name=found.name)
@@ -132,6 +135,22 @@ def _compared(one: Parity) -> str:
         of=one.tokens,
         kl=one.divergence,
     )
+
+
+def _told(told: Run | None) -> dict[str, str | None]:
+    return {"evaluation": told.id if told else None}
+
+
+def _say_told(told: Run | None) -> None:
+    if told:
+        facts = {"run": told.id, "set": told.intent.name}
+        say(
+            t(
+                "  the card tells the figures of {run} on {set}: once they are out, no later promise bounds what its people lose over a lifetime",
+                "  模型卡写明 {run} 在 {set} 上的指标：一旦放行，以后的承诺都不再限定这批人终身的损失",
+                **facts,
+            )
+        )
 
 
 def _voiding(*, is_done: bool) -> str:
