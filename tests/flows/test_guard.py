@@ -106,6 +106,7 @@ def test_a_served_bundle_blocks_a_replayed_passage_and_no_common_phrase_and_the_
         assert not [word for word in ("sore knee", "bandages", "thumb", "next week") if word in text]
 
 
+@pytest.mark.full
 def test_chat_passes_it_and_one_guard_is_built_for_all(replaying, cli):
     folder, run = replaying
     code, kept = cli("chat", run, "--ask", "case 1?", workspace=folder)
@@ -113,7 +114,11 @@ def test_chat_passes_it_and_one_guard_is_built_for_all(replaying, cli):
     assert kept["blocked"] > 0
     assert not replayed(kept["answers"][0])
     assert [one["arrow"] for one in entries(folder) if one["type"] == "outcome"].count("guard") == 1
-    code, answer = cli("chat", "lora", "--ask", "x", "--guard", "perhaps", workspace=folder)
+
+
+@pytest.mark.parametrize("verb", ["serve", "chat"])
+def test_another_choice_is_refused(replaying, cli, verb):
+    code, answer = cli(verb, "lora", "--guard", "perhaps", workspace=replaying[0])
     assert (code, answer["error"]["code"]) == (2, "RF-CORE-004")
 
 
@@ -151,6 +156,7 @@ def test_a_guard_outlives_its_set_goes_along_with_what_was_derived_and_is_not_bu
     _, adapter = adapter_of(space, changed[1])
     digest, planted = adapter.made.digest, space.state.live()[space.chain(adapter)[-1].predicate.inputs["set"]]
     guard = guard_of(space, adapter)
+    assert guard_of(space, adapter) == guard  # built once
     assert (guard.made.kind, guard.made.label, guard.origin) == ("guard", "sensitive", planted.origin)
     delete(space, [planted])
     assert of_adapter(space, digest).guard[0].slot.slot == guard.made.slot

@@ -112,7 +112,7 @@ class Answer:
         self._random = torch.Generator(loaded.model.device).manual_seed(ask.seed)
         self._last_only = _last_only(loaded.model)
         self._shown = Shown(filters)
-        self._watch = guard.watch(ask.before, goes_on=ask.prompt is not None) if guard else None
+        self._watch = guard.watch(ask.before, goes_on=ask.prompt is not None) if guard is not None else None
         self._penalise = Penalties(ask, self._next[0], int(loaded.model.config.vocab_size)) if Penalties.are_asked_for(ask) else None
 
     def step(self) -> Said:

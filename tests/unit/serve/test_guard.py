@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
 
 def answer(loaded, guard, **asked):
     """Return the whole answer and its last piece."""
-    ask = Ask(id=0, **{"max_tokens": 200, "temperature": 0} | asked)
+    ask = Ask(id=0, **{"max_tokens": 110, "temperature": 0} | asked)
     served, said = Round(loaded, guard=guard), []
     while not said or said[-1].finish is None:
         said += served.turn(Orders(ask=None if said or served._running else ask))
@@ -68,12 +68,12 @@ def test_a_passage_that_the_model_replays_is_blocked(trained):
     assert guard.runs_in(text) == 0
 
 
-@pytest.mark.parametrize("how", [{"temperature": 0.3}, {"temperature": 1.0, "top_p": 0.9}, {"temperature": 1.0, "top_k": 5}])
+@pytest.mark.parametrize("how", [{"temperature": 0.7, "top_p": 0.9}, {"temperature": 0.5, "top_k": 5}])
 def test_no_run_of_it_is_in_any_drawn_answer(trained, how):
     loaded, guard, _ = trained
-    free = [answer(loaded, None, **ask("who?"), **how, seed=seed)[0] for seed in range(2)]
+    free = [answer(loaded, None, **ask("who?"), **how, seed=seed)[0] for seed in range(1)]
     assert any(guard.runs_in(text) for text in free)
-    kept = [answer(loaded, guard, **ask("who?"), **how, seed=seed)[0] for seed in range(5)]
+    kept = [answer(loaded, guard, **ask("who?"), **how, seed=seed)[0] for seed in range(3)]
     assert not any(guard.runs_in(text) for text in kept)
 
 
@@ -127,7 +127,7 @@ def test_chat_passes_the_same_guard_and_counts_what_it_refused(trained):
 LOGITS = torch.tensor([0.30, 0.25, 0.20, 0.10, 0.08, 0.07]).log()
 
 
-def shares(refused, *, count=6_000, **how):
+def shares(refused, *, count=3_000, **how):
     """How often each token is the first that passes."""
     random, found = torch.Generator().manual_seed(2), torch.zeros(6)
     for _ in range(count):
@@ -152,7 +152,7 @@ def test_drawing_until_a_token_passes_is_to_mask_every_other_and_draw_once(how, 
         return
     masked = torch.tensor([float(LOGITS[n]) / how["temperature"] if n in inside and n not in refused else -torch.inf for n in range(6)])
     wanted, found = masked.softmax(0), shares(refused, **how)
-    spread = (wanted * (1 - wanted) / 6_000).sqrt()
+    spread = (wanted * (1 - wanted) / 3_000).sqrt()
     assert bool(((found - wanted).abs() <= 4 * spread).all()), (found, wanted)
 
 
