@@ -171,8 +171,12 @@ class Watcher:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a loopback address; port 0 takes any that is free.
 
-    Raises: NotLoopback, BadArgument.
+    Raises: ServerMissing, NotLoopback, BadArgument.
     """
+    try:
+        import ringfence.serve.front  # noqa: PLC0415, F401  of an extra: that it is missing is said before anything is built
+    except ImportError as cause:
+        raise ServerMissing from cause
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -223,12 +227,10 @@ def serve(
     max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end, and how many tokens the
     replay guard refused.
 
-    Raises: ServerMissing; TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
+    Raises: TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
     """
-    try:
-        from ringfence.serve.front import Front, run  # noqa: PLC0415  an extra: the base install has no web server
-    except ImportError as cause:
-        raise ServerMissing from cause
+    from ringfence.serve.front import Front, run  # noqa: PLC0415  an extra: the base install has no web server
+
     with_filter(profile)  # here, too: what is missing is said before a sandbox starts
     desk = Desk(kinds=frozenset(kinds()) if profile else None, is_guarded=bundle.guarding.guard is not None)
     engine = Supervisor(desk, lambda: run_engine(bundle, desk, profile), on_lost=watcher.lost).start()
