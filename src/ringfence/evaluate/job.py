@@ -70,7 +70,7 @@ def _with_adapter(child: Child[EvalOrder], loaded: Loaded) -> Loaded:
 
     if slot := child.order.inputs.get("adapter"):
         return with_sealed(loaded, child.order.settings.train, read_file(slot, child.keys.data[slot.slot], WEIGHTS))
-    return with_bundle(loaded, Path(child.order.files["bundle"]))
+    return with_bundle(loaded, Path(child.order.files["bundle"]), keeps_base=True)
 
 
 def _scored(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence.core.digest import sha256_of
+from ringfence.core.digest import sha256, sha256_of
 from ringfence.core.durable import make_folder
 from ringfence.core.environment import cores
 from ringfence.core.errors import FormatUnexpected, FormatUnfaithful, UnsafeFile
@@ -23,7 +23,7 @@ from ringfence.jobs.table import JOBS
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import read_header
 from ringfence.models.store import ModelEntry
-from ringfence.release.formats import MERGED, Format, Parity, beside, gguf_file, is_weights, least
+from ringfence.release.formats import MERGED, TEMPLATE, Format, Parity, beside, gguf_file, is_weights, least
 from ringfence.train.settings import TrainSettings
 from ringfence.workspace.arrow import Arrow
 
@@ -102,6 +102,8 @@ def _expected(files: Mapping[str, Path], model: ModelEntry, formats: Sequence[Fo
     folder = model.open()
     digests = {file.name: file.sha256 for file in model.files}
     taken = {f"{MERGED}/{one}": digests[one] for one in beside(folder.names)} if MERGED in formats else {}
+    if taken and not folder.chat_template():
+        taken[f"{MERGED}/{TEMPLATE}"] = sha256(folder.spoken_template().encode())
     weights = {f"{MERGED}/{one}" for one in folder.names if is_weights(one)} if MERGED in formats else set()
     written = {gguf_file(one): one for one in formats if one != MERGED}
     if files.keys() != taken.keys() | weights | written.keys():

@@ -10,7 +10,7 @@ import numpy as np
 
 from ringfence.audit.forecast import Forecast, Seen, forecast
 from ringfence.core.statement import Statement
-from ringfence.train.settings import TrainOrder
+from ringfence.train.settings import TrainOrder, TrainSettings
 from ringfence.vault.index import read_index
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Thing
@@ -36,7 +36,7 @@ def foretell_memory(space: Workspace, things: Sequence[Thing], order: TrainOrder
 
     A row that stands there several times is read so many times as often. rate: the highest learning rate.
     """
-    seen, wanted = audited_runs(space, reads=order.train.reads), _seen(order, rows=rows, steps=steps, rate=rate)
+    seen, wanted = audited_runs(space, like=order.train), _seen(order, rows=rows, steps=steps, rate=rate)
     repeats = _repeats(space, things)
     often = wanted._replace(passes=wanted.passes * repeats)
     return Expected(len(seen), forecast(seen, wanted), repeats, forecast(seen, often) if repeats > 1 else None)
@@ -49,8 +49,8 @@ def _repeats(space: Workspace, things: Sequence[Thing]) -> int:
     return int(np.unique(contents, axis=0, return_counts=True)[1].max()) if len(contents) else 1
 
 
-def audited_runs(space: Workspace, *, reads: str) -> list[Seen]:
-    """Return what is on record of every audited run that learned from such rows; the newest audit of each adapter counts. Public figures alone are read."""
+def audited_runs(space: Workspace, *, like: TrainSettings) -> list[Seen]:
+    """Return what is on record of every audited run that learned from such rows by such a method, an adapter's or the base's own weights; the newest audit of each adapter counts. Public figures alone are read."""
     state, found = space.state, dict[str, Seen]()
     trained = {made.digest: run for run in state.runs.values() if run.intent.arrow == "train" for made in run.made}
     planted = {made.digest: run for run in state.runs.values() if run.intent.arrow == "plant" for made in run.made}
@@ -62,7 +62,8 @@ def audited_runs(space: Workspace, *, reads: str) -> list[Seen]:
         plant = planted[audit.predicate.inputs["register"]].statement
         if training and plant and audit.predicate.figures["validity"] == "valid" and audit.predicate.figures["secrets"]:
             statement = space.statement(training)
-            if TrainOrder.model_validate(statement.predicate.settings["order"]).train.reads == reads:
+            train = TrainOrder.model_validate(statement.predicate.settings["order"]).train
+            if (train.reads, train.is_whole) == (like.reads, like.is_whole):
                 found[adapter] = _on_record(statement, audit, rows=space.statement(plant).predicate.figures["rows"])
     return list(found.values())
 

@@ -30,7 +30,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
 from ringfence.release.chain import Evidence
-from ringfence.release.formats import Format, Parity, is_weights
+from ringfence.release.formats import TEMPLATE, Format, Parity, is_weights
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.vault.files import read_file
@@ -40,7 +40,7 @@ from ringfence.workspace.entries import Released, now
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run, Thing
 
-_TRAVELS = ("chat_template.jinja", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
+_TRAVELS = ("LICENSE", "chat_template.jinja", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json")
 
 
 class ReleaseSettings(Settings):
@@ -148,12 +148,17 @@ class Evaluation:
         return dict(json.loads(self.sealed)["figures"])
 
 
-def judge(space: Workspace, run_name: str) -> Judged:
+def judge(space: Workspace, run_name: str, *, formats: Sequence[Format] = ()) -> Judged:
     """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
 
-    Raises: UnknownRun, NotReleasable, AccountFrozen.
+    formats: that are to be released, too.
+
+    Raises: UnknownRun, NotReleasable, AccountFrozen, ModelUnsupported for a format in which its model cannot be said.
     """
     run, thing = adapter_of(space, run_name)
+    if formats:
+        saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+        refuse_unwritable(models.find(saved.model), formats, name=run.id)
     return _judged(space, thing, run.id)
 
 
@@ -211,7 +216,9 @@ def _told(space: Workspace, thing: Thing) -> Run | None:
     live = space.state.live()
     for run in reversed(evaluations_of(space, thing)):
         rows = space.state.things[run.intent.inputs["rows"]]
-        if any(one.digest in live for one in run.made) and may_be_told(space, space.statement(run.statement or ""), rows):
+        statement = space.statement(run.statement or "")
+        is_within = statement.predicate.label == thing.made.label  # not of rows whose label is stricter than the bundle's
+        if is_within and any(one.digest in live for one in run.made) and may_be_told(space, statement, rows):
             return run
     return None
 
@@ -359,4 +366,6 @@ def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Eviden
 
 def _travels(model: ModelEntry) -> dict[str, bytes]:
     """Return the files of the base model that an adapter needs to be spoken to: tokeniser and chat template."""
-    return {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
+    folder = model.open()
+    found = {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
+    return found if folder.chat_template() else found | {TEMPLATE: folder.spoken_template().encode()}

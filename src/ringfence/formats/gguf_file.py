@@ -145,7 +145,7 @@ def _planned(model: ModelFolder, format_: Format, arch: Any) -> list[Planned]:  
     is_tied = bool(model.config.get("tie_word_embeddings"))
     matrix, end, _ = _TYPES[format_]
     found = []
-    for source, info in sorted(model.tensors.items()):
+    for source, info in sorted(model.weights.items()):
         if is_tied and source == "lm_head.weight":
             continue
         name = names.get_name(source, try_suffixes=(".weight", ".bias"))
@@ -166,8 +166,8 @@ def _add_tokens(writer: Any, model: ModelFolder) -> None:  # noqa: ANN401  gguf 
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in inner["merges"]]
     if not merges:  # an empty list cannot be said, and without one readers look for scores
         raise _unsaid("a tokeniser without merges", "没有合并规则的分词器")
-    of_text: dict[str, int] = inner["vocab"] | {one["content"]: one["id"] for one in read["added_tokens"]}
-    special = {one["id"]: bool(one["special"]) for one in read["added_tokens"]}
+    of_text: dict[str, int] = inner["vocab"] | {one["content"]: one["id"] for one in read.get("added_tokens", ())}
+    special = {one["id"]: bool(one["special"]) for one in read.get("added_tokens", ())}
     by_number = {number: token for token, number in of_text.items()}
     size = int(model.config["vocab_size"])
     writer.add_tokenizer_model("gpt2")
@@ -175,7 +175,7 @@ def _add_tokens(writer: Any, model: ModelFolder) -> None:  # noqa: ANN401  gguf 
     writer.add_token_list([by_number.get(number, f"[PAD{number}]") for number in range(size)])
     writer.add_token_types([_kind(number, by_number, special) for number in range(size)])
     writer.add_token_merges(merges)
-    told = _json(model, "tokenizer_config.json")
+    told = _json(model, "special_tokens_map.json") | _json(model, "tokenizer_config.json")
     named = {word: of_text.get(_content(told.get(f"{word}_token"))) for word in ("bos", "eos", "unk", "pad")}
     adders = {
         "bos": writer.add_bos_token_id,
@@ -183,13 +183,14 @@ def _add_tokens(writer: Any, model: ModelFolder) -> None:  # noqa: ANN401  gguf 
         "unk": writer.add_unk_token_id,
         "pad": writer.add_pad_token_id,
     }
+    if named["eos"] is None:
+        raise _unsaid("a tokeniser without an end token", "没有结束词元的分词器")
     for word, number in named.items():
         if number is not None:
             adders[word](number)
     writer.add_add_bos_token(_begins_with(read.get("post_processor"), _content(told.get("bos_token"))))
     writer.add_add_space_prefix(False)
-    if template := model.chat_template():
-        writer.add_chat_template(template)
+    writer.add_chat_template(model.spoken_template())
 
 
 def _kind(number: int, by_number: Mapping[int, str], special: Mapping[int, bool]) -> TokenType:

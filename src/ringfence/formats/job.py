@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.core.order import Child, Progress
 from ringfence.formats.settings import FormatFigures, FormatSettings
-from ringfence.release.formats import MERGED, Format, Parity, beside, gguf_file
+from ringfence.release.formats import MERGED, TEMPLATE, Format, Parity, beside, gguf_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ringfence.models.folder import ModelFolder
     from ringfence.models.load import Loaded
+
+
+_HEAD = "lm_head.weight"
 
 
 def run(child: Child[FormatSettings]) -> FormatFigures:
@@ -84,6 +87,7 @@ def _write(format_: Format, model: ModelFolder, state: dict[str, Tensor], target
 def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) -> None:
     """Write the files of the base model with other weights: same names, same tensors in each, same precision."""
     import torch
+    from safetensors import safe_open
     from safetensors.torch import save_file
 
     from ringfence.models.header import read_header
@@ -92,9 +96,17 @@ def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) ->
     folder.mkdir()
     for name in beside(model.names):
         shutil.copyfile(model.path / name, folder / name)
+    if not model.chat_template():
+        (folder / TEMPLATE).write_text(model.spoken_template(), encoding="utf-8")
     for name in (one for one in model.names if one.endswith(".safetensors")):
         tensors = read_header(model.path / name).tensors
-        made = {each: state[each].to(of_word[info.dtype]).contiguous() for each, info in tensors.items()}
+        with safe_open(model.path / name, framework="pt") as base:  # tables beside the weights stay as they are
+            made = {
+                each: state[each].to(of_word[info.dtype]).contiguous() if each in model.weights else base.get_tensor(each)
+                for each, info in tensors.items()
+            }
+        if _HEAD in made and model.config.get("tie_word_embeddings"):
+            made[_HEAD] = made[_HEAD].clone()  # one tensor under two names, which the file keeps apart
         save_file(made, folder / name, metadata={"format": "pt"})
 
 

@@ -27,6 +27,7 @@ _JSON = {
 _TEXT = {"merges.txt", "chat_template.jinja", "README.md", "README", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", ".gitattributes"}
 _WEIGHTS = re.compile(r"(model|model-\d{5}-of-\d{5})\.safetensors")
 _CODE = re.compile(r".*\.(bin|pt|pth|ckpt|pkl|pickle|py|so|msgpack|h5|npz|zip|tar|gz)", re.IGNORECASE)
+_TABLE = re.compile(r"\.(inv_freq|position_ids)$")
 _MAX_CONFIG = 1 << 20  # bytes of a configuration file; tokenizers and indices may be larger
 _HARMLESS = {"_name_or_path", "_from_model_config", "_commit_hash", "_attn_implementation_autoset"}  # transformers writes them itself
 _READ = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -41,6 +42,13 @@ TAGGERS = {
 Kind = Literal["decoder", "tagger"]
 
 
+# Models without a chat template of their own: question, answer, end token.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token + '\n' }}"
+    "{% else %}{{ message['content'] + '\n' }}{% endif %}{% endfor %}"
+)
+
+
 class ModelFolder(NamedTuple):
     """An accepted folder: file names in order, the configuration, and what the weights are."""
 
@@ -48,6 +56,11 @@ class ModelFolder(NamedTuple):
     names: tuple[str, ...]
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
+
+    @property
+    def weights(self) -> dict[str, TensorInfo]:
+        """Return the tensors that are parameters: some files hold tables beside them, which transformers computes anew."""
+        return {name: info for name, info in self.tensors.items() if not _TABLE.search(name)}
 
     @property
     def kind(self) -> Kind:
@@ -67,6 +80,13 @@ class ModelFolder(NamedTuple):
         if isinstance(found, list):  # several, each with its name
             found = next((one.get("template") for one in found if isinstance(one, dict) and one.get("name") == "default"), "")
         return found if isinstance(found, str) else ""
+
+    def spoken_template(self) -> str:
+        """Return the chat template by which the model is trained and answers: its own, or the plain one.
+
+        Raises: UnsafeFile.
+        """
+        return self.chat_template() or PLAIN_TEMPLATE
 
     @property
     def parameters(self) -> int:

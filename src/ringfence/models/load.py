@@ -10,15 +10,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
+from ringfence.models.folder import PLAIN_TEMPLATE
 
 Attention = Literal["auto", "eager", "sdpa"]
 _SHORT = 256  # tokens; up to this length the plain attention has the faster backward on a CPU (benchmarks/train_step.py)
-
-# Models without a chat template of their own: question, answer, end token.
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token + '\n' }}"
-    "{% else %}{{ message['content'] + '\n' }}{% endif %}{% endfor %}"
-)
 
 
 class Loaded(NamedTuple):

@@ -102,9 +102,9 @@ _ELSE = (
     "What else is here answered the same prompts, which everybody may read, as what was trained did; compared are the likeliest token at every place "
     "and the whole distribution (mean Kullback-Leibler divergence)."
 )
-_UNMEASURED = "Nobody measured how much of its training rows this adapter repeats. Keep it where its training data may be kept."
+_UNMEASURED = "Nobody measured how much of its training rows this model repeats. Keep it where its training data may be kept."
 _MEASURED = (
-    "The audit measured what the adapter does with invented canaries, and with samples of rows and identifiers; a bound at 95 % confidence is "
+    "The audit measured what the model does with invented canaries, and with samples of rows and identifiers; a bound at 95 % confidence is "
     "wrong once in twenty times, and an attack that nobody tried may find more."
 )
 
@@ -187,7 +187,7 @@ def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
 
 
 def _formats_zh(parity: Sequence[Parity], train: Statement | None) -> str:
-    told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与适配器相同）" for one in parity]
+    told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与训练所得相同）" for one in parity]
     return "；".join(["权重在 `merged/` 中，可由 transformers 直接加载" if _is_whole(train) else "适配器可由 peft 直接加载", *told]) + "。"
 
 
@@ -378,9 +378,9 @@ def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple
     }
     english = (
         "Run `{run}` on {rows} rows of {units} units of the set `{set}`, of which {seen} were learned from; 95 % intervals of a bootstrap over units. "
-        "Answers are greedy.\n\n| | base | this adapter | difference |\n|---|---|---|---|\n"
+        "Answers are greedy.\n\n| | base | this model | difference |\n|---|---|---|---|\n"
     ).format(**facts | {"seen": "an unknown number" if facts["seen"] is None else facts["seen"]})
-    chinese = "运行 `{run}`，{units} 个单位的 {rows} 行，其中训练过 {seen} 行；基础模型 → 本适配器：".format(
+    chinese = "运行 `{run}`，{units} 个单位的 {rows} 行，其中训练过 {seen} 行；基础模型 → 本模型：".format(
         **facts | {"seen": "若干" if facts["seen"] is None else facts["seen"]}
     )
     rows = [

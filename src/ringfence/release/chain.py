@@ -157,7 +157,9 @@ def check_chain(chain: Sequence[Statement], *, tenant: str) -> None:
     if problem := flaw(found.chain):
         raise BundleBroken(problem=problem)
     if found.evaluation and (
-        "plan" in found.train.predicate.figures or found.evaluation.predicate.figures.get("stays_inside") is not False
+        "plan" in found.train.predicate.figures
+        or found.evaluation.predicate.figures.get("stays_inside") is not False
+        or found.evaluation.predicate.label != found.train.predicate.label
     ):
         raise BundleBroken(problem=t("it holds an evaluation that was to stay inside", "其中有一份本应留在内部的评估"))
     adapters = {subject.sha256 for subject in found.train.subjects if subject.name == "adapter"}

@@ -19,14 +19,18 @@ from ringfence.models.header import parse_header
 
 Format = Literal["merged", "gguf-f16", "gguf-q8_0", "gguf-q4_1"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+TEMPLATE = "chat_template.jinja"
 MERGED: Final = "merged"  # folders of a bundle
 GGUF: Final = "gguf"
 OWN_WEIGHTS = frozenset({"full.v1", "freeze.v1"})  # methods that leave no adapter: the model itself is released, merged; a test compares
 
+LEAST_TOKENS = 16  # that are compared: one of the answer to each prompt, or not every prompt was asked
 _LEAST: Mapping[Format, float] = {"merged": 0.97, "gguf-f16": 0.97, "gguf-q8_0": 0.95, "gguf-q4_1": 0.80}
 _BESIDE = frozenset(  # a model folder as transformers reads it, without its weights
     {
         "LICENSE",
+        "LICENSE.md",
+        "LICENSE.txt",
         "NOTICE",
         "added_tokens.json",
         "chat_template.jinja",
@@ -60,7 +64,7 @@ class Parity(Figures):
     @property
     def is_faithful(self) -> bool:
         """Return whether it answers enough like the adapter to be released in its stead."""
-        return self.same_ids and self.agreement >= least(self.format)
+        return self.same_ids and self.tokens >= LEAST_TOKENS and self.agreement >= least(self.format)
 
 
 def least(format_: Format) -> float:

@@ -49,7 +49,8 @@ _STATEMENTS = Text("the expected key signed every statement", "每份声明都�
 _LEDGER = Text("every statement is in the ledger", "每份声明都在账本中")
 _CHAIN = Text("the statements lead from every import to this adapter", "声明从每次导入一直连到这个适配器")
 _ADAPTER = Text(
-    "the adapter is what its configuration says, and every other format was compared with it", "适配器与其配置相符，其他格式均已与之比对"
+    "the weights are of the shape that is said, and every other format was compared with what was trained",
+    "权重的形状与所述相符，其他格式均已与训练所得比对",
 )
 _POLICY = Text("the policy allows it, as was recorded", "策略允许放行，且与记录一致")
 

@@ -101,7 +101,7 @@ def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int,
     Raises: ModelUnsupported.
     """
     settings = settings.saved
-    shapes = {name: info.shape for name, info in model.tensors.items()}
+    shapes = {name: info.shape for name, info in model.weights.items()}
     if settings.is_whole:
         if model.config.get("tie_word_embeddings"):
             shapes.pop("lm_head.weight", None)

@@ -26,11 +26,13 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
     return Loaded(model, loaded.tokenizer)
 
 
-def with_bundle(loaded: Loaded, folder: Path) -> Loaded:
+def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Loaded:
     """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
+
+    keeps_base: the model is to be asked without what was learned, too; in place of its own weights that takes the memory of both.
 
     Raises: AdapterUnexpected.
     """
     if not (folder / CONFIG).is_file():
-        return Loaded(from_folder(loaded.model, folder / MERGED), loaded.tokenizer)
+        return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), loaded.tokenizer)
     return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

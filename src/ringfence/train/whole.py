@@ -47,8 +47,8 @@ class Whole(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """Return the model as one piece."""
         return self.model
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Go on with other values of the trained weights; the base's are kept.
+    def load(self, weights: Mapping[str, Tensor], *, keeps_base: bool = True) -> None:
+        """Go on with other values of the trained weights. keeps_base: the base's stay, for `disable_adapter`, in as much memory.
 
         Raises: AdapterUnexpected.
         """
@@ -56,7 +56,8 @@ class Whole(nn.Module):  # type: ignore[misc]  # torch is untyped here
             raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
         with torch.no_grad():
             for name, one in self._trained.items():
-                self._base[name] = one.detach().clone()
+                if keeps_base:
+                    self._base.setdefault(name, one.detach().clone())
                 one.copy_(weights[name])
 
     @contextlib.contextmanager
@@ -74,13 +75,13 @@ class Whole(nn.Module):  # type: ignore[misc]  # torch is untyped here
             self._base[name], one.data = one.data, other
 
 
-def from_folder(model: Any, folder: Path) -> Whole:  # noqa: ANN401
-    """Return a base model with the weights of a folder of its own shape, such as a bundle's merged weights.
+def from_folder(model: Any, folder: Path, *, keeps_base: bool) -> Whole:  # noqa: ANN401
+    """Return a base model with the weights of a folder of its own shape, such as a bundle's merged weights. keeps_base: see `Whole.load`.
 
     Raises: AdapterUnexpected.
     """
     tensors = {name: value for path in sorted(folder.glob("*.safetensors")) for name, value in load_file(path).items()}
     known = dict(model.named_parameters())
-    whole = Whole(model, {name: known[name] for name in tensors if name in known})
-    whole.load({name: value for name, value in tensors.items() if name in known})  # a tied head is the embedding
+    whole = Whole(model, known)
+    whole.load({name: value for name, value in tensors.items() if name in known}, keeps_base=keeps_base)  # a tied head is the embedding
     return whole

@@ -34,18 +34,18 @@ def space_of(order, **figures):
 
 def test_a_run_that_found_its_rate_itself_counts_with_that_rate():
     order = TrainOrder(train=TrainSettings(optim="sgd", momentum=0.9, learning_rate=None), plan=PLAN)
-    (seen,) = audited_runs(space_of(order, learning_rate=0.131), reads="any")
+    (seen,) = audited_runs(space_of(order, learning_rate=0.131), like=TrainSettings())
     assert (seen.rate, seen.rows, seen.epsilon, seen.exposure) == (0.131, 70, 8, 1.5)
     assert seen.passes == pytest.approx(6)
 
 
 def test_a_run_of_before_the_rate_was_told_counts_with_that_of_its_recipe():
     order = TrainOrder(train=TrainSettings(learning_rate=3e-3))
-    (seen,) = audited_runs(space_of(order), reads="any")
+    (seen,) = audited_runs(space_of(order), like=TrainSettings())
     assert (seen.rate, seen.epsilon) == (3e-3, None)
 
 
 def test_a_run_that_compared_answers_foretells_nothing_of_others():
     order = TrainOrder(train=TrainSettings(objective="dpo.v1"))
-    assert audited_runs(space_of(order), reads="any") == []
-    assert len(audited_runs(space_of(order), reads="preference")) == 1
+    assert audited_runs(space_of(order), like=TrainSettings()) == []
+    assert len(audited_runs(space_of(order), like=TrainSettings(objective="dpo.v1"))) == 1

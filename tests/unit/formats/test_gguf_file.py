@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, 
 from ringfence.core.errors import ModelUnsupported
 from ringfence.formats.gguf_file import write_head
 from ringfence.formats.job import _opened, _write
-from ringfence.models.folder import check_folder
+from ringfence.models.folder import PLAIN_TEMPLATE, check_folder
 from ringfence.models.tiny import tiny_config, tiny_tokenizer, write_tiny_model
 from ringfence.release.formats import gguf_file
 
@@ -112,6 +112,7 @@ def changed(folder, file, **changes):
         ("config.json", {"model_type": "smollm3"}, "smollm3"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, "its own way"),
         ("tokenizer.json", {"model": {"type": "Unigram", "vocab": []}}, "byte-level"),
+        ("tokenizer_config.json", {"eos_token": None}, "end token"),
     ],
 )
 def test_what_gguf_cannot_say_is_refused(tmp_path, file, changes, says):
@@ -176,3 +177,37 @@ def test_a_tied_head_is_not_written_twice(tmp_path):
     )  # as some exports do
     planned = write_head(tmp_path / "head", check_folder(tmp_path / "model"), "gguf-f16", name="tiny")
     assert "output.weight" not in {one.name for one in planned}
+
+
+def test_tables_beside_the_weights_are_left_out(tmp_path):
+    model = with_table(write_tiny_model(tmp_path / "model", words=WORDS))
+    planned = write_head(tmp_path / "head", check_folder(model), "gguf-f16", name="tiny")
+    assert not [one for one in planned if "rot" in one.name]
+    opened = AutoModelForCausalLM.from_pretrained(model)
+    _write("merged", check_folder(model), opened.state_dict(), tmp_path, name="tiny")
+    assert load_file(tmp_path / "merged" / "model.safetensors").keys() == load_file(model / "model.safetensors").keys()
+
+
+def with_table(model):
+    """Put in what files of some older models hold."""
+    path = model / "model.safetensors"
+    save_file(load_file(path) | {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}, path, metadata={"format": "pt"})
+    return model
+
+
+def test_a_model_without_a_template_gets_the_one_by_which_it_answers(tmp_path):
+    model = write_tiny_model(tmp_path / "model", words=WORDS)
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        path = model / name
+        if name.endswith(".json"):
+            told = json.loads(path.read_text())
+            told.pop("chat_template", None)
+            path.write_text(json.dumps(told))
+        else:
+            path.unlink(missing_ok=True)
+    assert check_folder(model).chat_template() == ""
+    reader = gguf.GGUFReader(written(model, tmp_path, "gguf-f16"))
+    assert reader.fields["tokenizer.chat_template"].contents() == PLAIN_TEMPLATE
+    opened = AutoModelForCausalLM.from_pretrained(model)
+    _write("merged", check_folder(model), opened.state_dict(), tmp_path, name="tiny")
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template == PLAIN_TEMPLATE

@@ -70,7 +70,7 @@ def release(
     formats = _formats(format_ or [])
     space = workspace()
     if dry_run:
-        _judge(space, run)
+        _judge(space, run, formats)
         return
     try:
         with progress(t("release", "放行")) as bar:
@@ -96,14 +96,14 @@ def release(
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
 
 
-def _judge(space: Workspace, run: str) -> None:
-    """Print what the policy in force says of a run."""
+def _judge(space: Workspace, run: str, formats: list[Format]) -> None:
+    """Print what the policy in force says of a run, once its model can be said in the formats that are asked for."""
     from ringfence.cli.verdicts import as_rows, show_verdicts
     from ringfence.core.verdict import refusals
     from ringfence.flows.gate import refuse
     from ringfence.flows.release import judge
 
-    found = judge(space, run)
+    found = judge(space, run, formats=formats)
 
     def show() -> None:
         show_verdicts(found.verdicts)
@@ -128,8 +128,8 @@ def _formats(asked: list[str]) -> list[Format]:
 
 def _compared(one: Parity) -> str:
     return t(
-        "✔ {format}: at {n} of {of} places the likeliest token is the adapter's; divergence {kl:.2g} nats a token",
-        "✔ {format}：{of} 处中 {n} 处最可能的词元与适配器相同；每词元散度 {kl:.2g} 奈特",
+        "✔ {format}: at {n} of {of} places the likeliest token is that of what was trained; divergence {kl:.2g} nats a token",
+        "✔ {format}：{of} 处中 {n} 处最可能的词元与训练所得相同；每词元散度 {kl:.2g} 奈特",
         format=one.format,
         n=one.same,
         of=one.tokens,
