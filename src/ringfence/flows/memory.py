@@ -50,7 +50,10 @@ def _repeats(space: Workspace, things: Sequence[Thing]) -> int:
 
 
 def audited_runs(space: Workspace, *, like: TrainSettings) -> list[Seen]:
-    """Return what is on record of every audited run that learned from such rows by such a method, an adapter's or the base's own weights; the newest audit of each adapter counts. Public figures alone are read."""
+    """Return what is on record of every audited run that learned from rows of the same kind, and like it into an adapter or into the base's own weights.
+
+    The newest audit of each counts. Public figures alone are read.
+    """
     state, found = space.state, dict[str, Seen]()
     trained = {made.digest: run for run in state.runs.values() if run.intent.arrow == "train" for made in run.made}
     planted = {made.digest: run for run in state.runs.values() if run.intent.arrow == "plant" for made in run.made}

@@ -86,25 +86,19 @@ def _write(format_: Format, model: ModelFolder, state: dict[str, Tensor], target
 
 def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) -> None:
     """Write the files of the base model with other weights: same names, same tensors in each, same precision."""
-    import torch
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    from ringfence.models.header import read_header
-
-    of_word = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     folder.mkdir()
     for name in beside(model.names):
         shutil.copyfile(model.path / name, folder / name)
     if not model.chat_template():
         (folder / TEMPLATE).write_text(model.spoken_template(), encoding="utf-8")
     for name in (one for one in model.names if one.endswith(".safetensors")):
-        tensors = read_header(model.path / name).tensors
-        with safe_open(model.path / name, framework="pt") as base:  # tables beside the weights stay as they are
-            made = {
-                each: state[each].to(of_word[info.dtype]).contiguous() if each in model.weights else base.get_tensor(each)
-                for each, info in tensors.items()
-            }
+        with safe_open(model.path / name, framework="pt") as opened:
+            base = {each: opened.get_tensor(each) for each in opened.keys()}  # noqa: SIM118  it is no mapping
+        # Tables beside the weights stay as they are.
+        made = {each: state[each].to(old.dtype).contiguous() if each in model.weights else old for each, old in base.items()}
         if _HEAD in made and model.config.get("tie_word_embeddings"):
             made[_HEAD] = made[_HEAD].clone()  # one tensor under two names, which the file keeps apart
         save_file(made, folder / name, metadata={"format": "pt"})

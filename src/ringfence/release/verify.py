@@ -94,8 +94,6 @@ def verify_bundle(folder: Path, public: PublicKeys, *, on_step: Callable[[Step],
         heads = {path: (one.data, one.size) for path, one in files.items() if path.partition("/")[0] in (formats.MERGED, formats.GGUF)}
         compared = formats.check(statements[-1], heads=heads)
         told = "".join(f" · {one.format} {one.agreement:.1%}" for one in compared)
-        if pairs is None and not any(one.format == formats.MERGED for one in compared):
-            raise BundleBroken(problem=t("it holds no weights", "其中没有权重"))
         own = t("the base's own weights", "基础模型自身的权重")
         progress.detail = (own if pairs is None else t("{pairs} adapted layers", "{pairs} 个带适配器的层", pairs=pairs)) + told
     with progress.step(_POLICY):  # (11): the rules are applied again, here

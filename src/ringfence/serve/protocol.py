@@ -40,10 +40,10 @@ _ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for no
 _ABSENT_CHAT = {**_ABSENT, "logprobs": (None, False)}
 _ABSENT_TEXT = {
     **_ABSENT,
-    "logprobs": (None,),
+    "logprobs": (None,),  # a 0 would ask for the probability of each token
     "echo": (None, False),
     "suffix": (None, ""),
-}  # a 0 would ask for the probability of each token
+}
 _DEFAULT_TEXT = 16  # tokens of a completion where a request says nothing, as OpenAI's
 
 

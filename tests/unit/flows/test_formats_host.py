@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import FormatUnexpected
-from ringfence.flows.formats import _expected, _files
+from ringfence.flows.formats import _expected, _files, _unlike
 from ringfence.formats.job import _write
 from ringfence.models.store import find, register
 from ringfence.models.tiny import write_tiny_model
+from ringfence.release.formats import Parity
 
 ASKED = ("merged", "gguf-f16")
 
@@ -90,3 +91,17 @@ def test_anything_else_is_refused(left, way):
     BENT[way](folder)
     with pytest.raises(FormatUnexpected):
         check(model, folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"same_ids": False}, "tokeniser"),
+        ({"tokens": 3, "same": 3}, "3 places were compared, at least 16"),
+        ({"same": 60}, "60.0% of 100 places, at least 97%"),
+    ],
+)
+def test_a_refusal_says_what_is_unlike(changes, says):
+    one = Parity(**({"format": "merged", "tokens": 100, "same": 100, "divergence": 0.0, "same_ids": True} | changes))
+    assert not one.is_faithful
+    assert says in _unlike(one)
