@@ -193,7 +193,9 @@ def llamafactory(objective: str, model: str, rows: list[dict[str, list[int]]], s
     made = [
         labelled(row, "chosen_ids")
         if objective == "sft"
-        else labelled(row, "chosen_ids", "chosen_") | labelled(row, "rejected_ids", "rejected_")
+        else labelled(row, "chosen_ids", "chosen_")
+        | labelled(row, "rejected_ids", "rejected_")
+        | dict.fromkeys(("images", "videos", "audios"))
         for row in rows
     ]
     workflow = importlib.import_module(f"llamafactory.train.{objective}.workflow")

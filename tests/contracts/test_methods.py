@@ -45,10 +45,11 @@ UNKNOWN = {  # keys that a method refuses
     **dict.fromkeys(WHOLE, OF_LORA | {"layers_to_transform"}),
 }
 DIVIDES = ("pissa.v1",)  # methods that take a part out of the base's weights and learn it: sums of theirs round otherwise
+FUSED = ("lora.v1", *DIVIDES)  # and so do those of layers that are computed in one step
 
 
-def close(one, other, method):
-    return torch.allclose(one, other, atol=2e-5) if method in DIVIDES else torch.equal(one, other)
+def close(one, other, method, rounds=FUSED):
+    return torch.allclose(one, other, atol=1e-4 if method in DIVIDES else 2e-5) if method in rounds else torch.equal(one, other)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
     before = {key: weight.clone() for key, weight in base.named_parameters()}
     untouched = base(IDS).logits
     trainer = Trainer(base, settings, hints=RuntimeHints(), padding=2, device="cpu")
-    assert close(trainer.model.eval()(IDS).logits, untouched, name), "a fresh method answers like the base"
+    assert close(trainer.model.eval()(IDS).logits, untouched, name, DIVIDES), "a fresh method answers like the base"
     rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
     for step in range(3):
         trainer.step(rows, step=step, steps=10)

@@ -93,7 +93,7 @@ class _EachRow(torch.autograd.Function):  # type: ignore[misc]
         return None, None, None, None
 
 
-class _Covered(NamedTuple):
+class Told(NamedTuple):
     """Which weights of a layer are covered, by the names that the collector knows them under."""
 
     layer: Any
@@ -106,7 +106,7 @@ class _Covered(NamedTuple):
         return cast("Tensor", _EachRow.apply(whole, like, self.collector, self.names[weight])) if weight in self.names else whole
 
 
-def _linear(one: _Covered) -> Forward:
+def _linear(one: Told) -> Forward:
     def forward(x: Tensor) -> Tensor:
         if torch.is_autocast_enabled(x.device.type):  # it casts what it knows, and knows no function of ours
             x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -115,14 +115,14 @@ def _linear(one: _Covered) -> Forward:
     return forward
 
 
-def _embedding(one: _Covered) -> Forward:
+def _embedding(one: Told) -> Forward:
     def forward(ids: Tensor) -> Tensor:
         return cast("Tensor", _Embedding.apply(ids, one.layer.weight, one.layer.padding_idx, one.collector, one.names["weight"]))
 
     return forward
 
 
-def _layer_norm(one: _Covered) -> Forward:
+def _layer_norm(one: Told) -> Forward:
     def forward(x: Tensor) -> Tensor:
         y = functional.layer_norm(x, one.layer.normalized_shape, eps=one.layer.eps)
         if one.layer.weight is not None:
@@ -132,7 +132,7 @@ def _layer_norm(one: _Covered) -> Forward:
     return forward
 
 
-def _rms_norm(one: _Covered) -> Forward:
+def _rms_norm(one: Told) -> Forward:
     def forward(x: Tensor) -> Tensor:
         y = functional.rms_norm(x, one.layer.normalized_shape, eps=one.layer.eps)
         return y * one.each_row("weight", y)
@@ -140,7 +140,7 @@ def _rms_norm(one: _Covered) -> Forward:
     return forward
 
 
-def _scaled(one: _Covered) -> Forward:
+def _scaled(one: Told) -> Forward:
     """Of a layer whose only weight scales the features one by one: it computes the same from a weight of each row."""
     plain = copy.deepcopy(one.layer)
 
@@ -150,7 +150,7 @@ def _scaled(one: _Covered) -> Forward:
     return forward
 
 
-_KINDS: Mapping[type[nn.Module], Callable[[_Covered], Forward]] = {
+_KINDS: Mapping[type[nn.Module], Callable[[Told], Forward]] = {
     nn.Linear: _linear,
     nn.Embedding: _embedding,
     nn.LayerNorm: _layer_norm,
@@ -158,7 +158,7 @@ _KINDS: Mapping[type[nn.Module], Callable[[_Covered], Forward]] = {
 }
 
 
-def _how(layer: Any) -> Callable[[_Covered], Forward] | None:  # noqa: ANN401  torch is untyped
+def _how(layer: Any) -> Callable[[Told], Forward] | None:  # noqa: ANN401  torch is untyped
     if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.scale_grad_by_freq):
         return None  # the first changes the weight as it reads it, the second divides by what other rows hold
     if type(layer).__name__.endswith("RMSNorm") and type(layer) not in _KINDS:  # the families of transformers each have one of their own
@@ -171,13 +171,19 @@ def cover(layer: Any, names: Mapping[str, str], collector: Collector) -> bool:  
     how = _how(layer)
     if how is None:
         return False
-    plain, private = layer.forward, how(_Covered(layer, names, collector))
+    layer.told = Told(layer, names, collector)
+    plain, private = layer.forward, how(layer.told)
 
     def forward(x: Tensor) -> Tensor:
         return private(x) if torch.is_grad_enabled() else cast("Tensor", plain(x))
 
     layer.forward = forward
     return True
+
+
+def told(layer: Any) -> Told | None:  # noqa: ANN401
+    """Return who is told what each row adds to a layer's weights; None where it is not covered. Who computes a layer in another way than its forward asks."""
+    return getattr(layer, "told", None)
 
 
 def mixes_rows(layer: nn.Module) -> bool:

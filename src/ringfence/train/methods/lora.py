@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ringfence.core.errors import AdapterUnexpected
 from ringfence.train.adapter import layer_names
+from ringfence.train.low_rank import fuse
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
 
@@ -37,6 +38,7 @@ class Lora:
         if self._settings.lora_freeze_a:
             for name, weight in self._factors.items():
                 weight.requires_grad_(".lora_A." not in name)
+        fuse(attached)
         self._model = attached
         return attached
 
