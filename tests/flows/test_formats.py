@@ -35,7 +35,9 @@ def formed(tmp_path_factory, model_store):
     space = init(folder / "ws", Passphrase(PASSPHRASE.encode()))
     set_policy(space, anything_goes())
     import_notes(space, folder)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"model_name_or_path": "tiny-words", "learning_rate": 1e-2}))
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(RECIPE | {"model_name_or_path": "tiny-words", "learning_rate": 1e-2, "default_system": "Be brief."})
+    )
     run_id = train(space, read(folder / "recipe.yaml")).committed.run
     return space, run_id, release(space, run_id, name="门诊", formats=FORMATS[:2])
 
@@ -71,7 +73,9 @@ def test_the_merged_folder_answers_like_the_adapter(formed):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     told = adapter_logits(formed[2].path)
     assert furthest(logits_of(model, tokenizer), told) < 1e-4
-    assert tokenizer.chat_template  # it travels
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(formed[2].path).chat_template  # it travels
+    question = tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    assert "system\nBe brief.<|im_end|>" in question
     base = AutoModelForCausalLM.from_pretrained(find("tiny-words").path)
     assert furthest(logits_of(base, tokenizer), told) > 1e-3  # what was learned is in it
 
@@ -85,7 +89,7 @@ def test_a_gguf_file_is_read_by_its_own_library_and_answers_like_the_adapter(for
     assert types["blk.1.ffn_up.weight"] == "F16"
     assert types["output_norm.weight"] == "F32"
     assert reader.fields["general.name"].contents() == "门诊"
-    assert "<|im_start|>" in reader.fields["tokenizer.chat_template"].contents()
+    assert "Be brief." in reader.fields["tokenizer.chat_template"].contents()
     assert 0 < furthest(logits_of(*opened_gguf(path)), adapter_logits(formed[2].path)) < 5e-2
 
 

@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from ringfence.core.records import Record
-from ringfence.models.chat import Chat, chat_of, render
+from ringfence.models.chat import Chat, answer_of, chat_of, render
 from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import TrainSettings
@@ -65,6 +65,4 @@ def question_of(record: Record, tokenizer: Any) -> tuple[NDArray[np.int32], str]
         text = render(tokenizer, Chat(chat.turns[:last], chat.tools), prompts=True)
     except TemplateError:
         return None
-    turn = chat.turns[last]
-    answer: str = turn["said"] if "said" in turn else turn["content"]
-    return np.array(tokenizer(text, add_special_tokens=False).input_ids, dtype=np.int32), answer
+    return np.array(tokenizer(text, add_special_tokens=False).input_ids, dtype=np.int32), answer_of(tokenizer, chat.turns[last])

@@ -22,8 +22,9 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import read_header
+from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
-from ringfence.release.formats import LEAST_TOKENS, MERGED, TEMPLATE, Format, Parity, beside, gguf_file, is_weights, least
+from ringfence.release.formats import LEAST_TOKENS, MERGED, Format, Parity, beside, gguf_file, is_weights, least
 from ringfence.train.settings import TrainSettings
 from ringfence.workspace.arrow import Arrow
 
@@ -68,7 +69,7 @@ def form(
     work = arrow.work("formats.v1", settings=settings, files={"model": model.path}, limits=limits, tier=tier)
     done = start(work, FormatFigures, handlers=Handlers(progress=show))
     files = _files(arrow.incoming)
-    _expected(files, model, formats, name=name)
+    _expected(files, model, train, formats, name=name)
     parity = done.figures.parity
     if tuple(one.format for one in parity) != tuple(formats):
         raise FormatUnexpected(problem=t("other formats were compared", "比对的是其他格式"))
@@ -114,16 +115,16 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _expected(files: Mapping[str, Path], model: ModelEntry, formats: Sequence[Format], *, name: str) -> None:
+def _expected(files: Mapping[str, Path], model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str) -> None:
     """Return when the files are those that the base model predicts: names, public files byte by byte, and every weight's name, type and shape.
 
     Raises: FormatUnexpected, ModelUnsupported.
     """
-    folder = model.open()
+    folder = model.open()._replace(prelude=train.prelude)
     digests = {file.name: file.sha256 for file in model.files}
     taken = {f"{MERGED}/{one}": digests[one] for one in beside(folder.names)} if MERGED in formats else {}
-    if taken and not folder.chat_template():
-        taken[f"{MERGED}/{TEMPLATE}"] = sha256(folder.spoken_template().encode())
+    if taken and (template := folder.written_template()):
+        taken[f"{MERGED}/{TEMPLATE}"] = sha256(template.encode())
     weights = {f"{MERGED}/{one}" for one in folder.names if is_weights(one)} if MERGED in formats else set()
     written = {gguf_file(one): one for one in formats if one != MERGED}
     if files.keys() != taken.keys() | weights | written.keys():

@@ -26,13 +26,15 @@ from ringfence.flows.runs import adapter_of, audits_of, evaluations_of, sealed_b
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
+from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
 from ringfence.release.chain import Evidence
-from ringfence.release.formats import TEMPLATE, Format, Parity, is_weights
+from ringfence.release.formats import Format, Parity, is_weights
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
+from ringfence.train.settings import TrainSettings
 from ringfence.vault.files import read_file
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.arrow import Arrow
@@ -312,7 +314,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         policy=policy_bytes,
         evidence=_evidence(space, thing, found.audit, told, is_private="plan" in predicate.figures),
         release=envelope,
-        extra=_travels(model),
+        extra=_travels(model, saved.order.train),
         formats=formed.files if formed else None,
         lock=space.locked(seconds=None),
         record=record,
@@ -364,8 +366,9 @@ def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Eviden
     )
 
 
-def _travels(model: ModelEntry) -> dict[str, bytes]:
-    """Return the files of the base model that an adapter needs to be spoken to: tokeniser and chat template."""
-    folder = model.open()
+def _travels(model: ModelEntry, train: TrainSettings) -> dict[str, bytes]:
+    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat template of the run."""
+    folder = model.open()._replace(prelude=train.prelude)
     found = {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
-    return found if folder.chat_template() else found | {TEMPLATE: folder.spoken_template().encode()}
+    template = folder.written_template()
+    return found | {TEMPLATE: template.encode()} if template else found

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.core.order import Child, Progress
 from ringfence.formats.settings import FormatFigures, FormatSettings
-from ringfence.release.formats import MERGED, TEMPLATE, Format, Parity, beside, gguf_file
+from ringfence.models.prelude import AS_IT_IS, TEMPLATE
+from ringfence.release.formats import MERGED, Format, Parity, beside, gguf_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +50,10 @@ def run(child: Child[FormatSettings]) -> FormatFigures:
         done += 1
 
     step("load")
-    model = check_folder(Path(child.order.files["model"]))
+    model = check_folder(Path(child.order.files["model"]))._replace(prelude=settings.train.prelude)
     slot = child.order.inputs["adapter"]
     # float32 whatever the base is stored in: the sum of a weight and what was learned is rounded once, by the format itself.
-    base = load(model.path, dtype=torch.float32, device=device)
+    base = load(model.path, dtype=torch.float32, device=device, prelude=model.prelude)
     loaded = with_sealed(base, settings.train, read_file(slot, child.keys.data[slot.slot], WEIGHTS))
     step("reference")
     reference = answers(loaded)
@@ -92,8 +93,8 @@ def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) ->
     folder.mkdir()
     for name in beside(model.names):
         shutil.copyfile(model.path / name, folder / name)
-    if not model.chat_template():
-        (folder / TEMPLATE).write_text(model.spoken_template(), encoding="utf-8")
+    if template := model.written_template():
+        (folder / TEMPLATE).write_text(template, encoding="utf-8")
     for name in (one for one in model.names if one.endswith(".safetensors")):
         with safe_open(model.path / name, framework="pt") as opened:
             base = {each: opened.get_tensor(each) for each in opened.keys()}  # noqa: SIM118  it is no mapping
@@ -113,7 +114,7 @@ def _opened(format_: Format, model: ModelFolder, target: Path, *, device: str) -
     from ringfence.models.load import Loaded, load
 
     if format_ == MERGED:
-        return load(target / MERGED, dtype=torch.float32, device=device)
+        return load(target / MERGED, dtype=torch.float32, device=device, prelude=AS_IT_IS)  # its template has it already
     path = target / gguf_file(format_)
     options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
     config = model.config

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
+from ringfence.models.prelude import NO_THOUGHT, TOLD, own
+
 _MARK = "\u2063ringfence\u2063"  # stands for an answer whose place is looked for; no template asks about it
 
 Turn = dict[str, Any]  # an OpenAI message
@@ -84,16 +86,36 @@ def render(tokenizer: Any, chat: Chat, *, prompts: bool = False) -> str:  # noqa
     """
     template: str = tokenizer.get_chat_template(tools=chat.tools)  # some models have one of their own for tools
     turns, more = chat.turns, {}
-    if "tool_calls" not in template:
+    known = own(template)
+    if "tool_calls" not in known:
         turns = [{"role": "assistant", "content": turn["said"]} if "said" in turn else turn for turn in turns]
-    if chat.tools and "tools" in template:
+    if NO_THOUGHT in template:
+        turns = [_thoughtless(turn) for turn in turns]
+    if chat.tools and "tools" in known:
         more["tools"] = chat.tools
     elif chat.tools:
         told = "Tools:\n" + json.dumps(chat.tools, ensure_ascii=False)
         is_told = bool(turns) and turns[0]["role"] == "system"
-        first = {"role": "system", "content": f"{turns[0]['content']}\n\n{told}" if is_told else told}
+        first = (
+            {"role": "system", "content": f"{turns[0]['content']}\n\n{told}"}
+            if is_told
+            else {"role": "system", "content": told, TOLD: True}
+        )
         turns = [first, *turns[is_told:]]
     return _written(tokenizer, turns, prompts=prompts, **more)
+
+
+def answer_of(tokenizer: Any, turn: Turn) -> str:  # noqa: ANN401
+    """Return what an assistant's turn says or calls, without its train of thought where the run has no thoughts."""
+    if "said" in turn:
+        return str(turn["said"])
+    return str((_thoughtless(turn) if NO_THOUGHT in tokenizer.get_chat_template() else turn)["content"])
+
+
+def _thoughtless(turn: Turn) -> Turn:
+    """Return a turn without its train of thought, as templates leave it out of what was said before."""
+    said = turn["content"]
+    return {**turn, "content": said.rpartition("</think>")[2].lstrip("\n")} if turn["role"] == "assistant" else turn
 
 
 def _written(tokenizer: Any, turns: list[Turn], *, prompts: bool, **more: Any) -> str:  # noqa: ANN401

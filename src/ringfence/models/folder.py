@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from ringfence.core.errors import ModelUnknown, ModelUnsupported, UnsafeFile
 from ringfence.core.text import t
 from ringfence.models.header import TensorInfo, read_header
+from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 
 INDEX = "model.safetensors.index.json"
 _JSON = {
@@ -56,6 +57,7 @@ class ModelFolder(NamedTuple):
     names: tuple[str, ...]
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
+    prelude: Prelude = AS_IT_IS  # of a run on this model
 
     @property
     def weights(self) -> dict[str, TensorInfo]:
@@ -72,8 +74,8 @@ class ModelFolder(NamedTuple):
 
         Raises: UnsafeFile.
         """
-        if "chat_template.jinja" in self.names:
-            path = self.path / "chat_template.jinja"
+        if TEMPLATE in self.names:
+            path = self.path / TEMPLATE
             return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
         config = _read_json(self.path / "tokenizer_config.json") if "tokenizer_config.json" in self.names else {}
         found = config.get("chat_template", "")
@@ -82,11 +84,19 @@ class ModelFolder(NamedTuple):
         return found if isinstance(found, str) else ""
 
     def spoken_template(self) -> str:
-        """Return the chat template by which the model is trained and answers: its own, or the plain one.
+        """Return the chat template by which the model is trained and answers: its own, or the plain one, after the prelude.
 
         Raises: UnsafeFile.
         """
-        return self.chat_template() or PLAIN_TEMPLATE
+        return self.prelude.before(self.chat_template() or PLAIN_TEMPLATE)
+
+    def written_template(self) -> str | None:
+        """Return the chat template that whatever is made of the model needs as a file of its own; None where the model's files say it already.
+
+        Raises: UnsafeFile.
+        """
+        spoken = self.spoken_template()
+        return None if spoken == self.chat_template() else spoken
 
     @property
     def parameters(self) -> int:

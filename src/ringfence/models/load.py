@@ -11,6 +11,7 @@ from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
 from ringfence.models.folder import PLAIN_TEMPLATE
+from ringfence.models.prelude import AS_IT_IS, Prelude
 
 Attention = Literal["auto", "eager", "sdpa"]
 _SHORT = 256  # tokens; up to this length the plain attention has the faster backward on a CPU (benchmarks/train_step.py)
@@ -30,16 +31,19 @@ def choose_attention(wanted: Attention, *, device: str, longest: int) -> Literal
     return "eager" if device == "cpu" and longest <= _SHORT else "sdpa"
 
 
-def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers is untyped
-    """Return the tokeniser of a model folder, always with a chat template and an end token.
+def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: ANN401  transformers is untyped
+    """Return the tokeniser of a model folder, always with a chat template, after the prelude, and an end token.
 
     Raises: ModelUnsupported.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise ModelUnsupported(problem="its tokeniser has no end token")
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+    own = tokenizer.chat_template or PLAIN_TEMPLATE
+    if isinstance(own, dict):  # some models have one of their own for tools
+        tokenizer.chat_template = {name: prelude.before(one) for name, one in own.items()}
+    else:
+        tokenizer.chat_template = prelude.before(own)
     return tokenizer
 
 
@@ -59,9 +63,11 @@ def load_model(folder: Path, *, dtype: torch.dtype, device: str, attention: Lite
     return model.to(device)
 
 
-def load(folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa") -> Loaded:
+def load(
+    folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa", prelude: Prelude = AS_IT_IS
+) -> Loaded:
     """Return model and tokeniser of a checked folder.
 
     Raises: ModelUnsupported.
     """
-    return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder))
+    return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder, prelude))

@@ -24,7 +24,7 @@ class KeyRule:
 
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
-    "train_on_prompt mask_history per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
+    "train_on_prompt mask_history default_system per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
     "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
@@ -186,7 +186,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     ),
     _LATER: (
         "adapter_name_or_path rope_scaling quantization_bit additional_target use_galore use_apollo "
-        "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy default_system enable_thinking "
+        "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy "
         "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
         "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "
         "model_max_length task task_dir batch_size lang n_shot save_dir download_mode"
@@ -197,10 +197,8 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have ot
     "model_revision": (None, "main"),
     "data_seed": (None,),
     "train_sampling_strategy": (None, "random"),
-    "default_system": (None,),
     "init_lora_weights": (None, True),
     "mix_strategy": (None, "concat"),
-    "enable_thinking": (None, True),
 }
 
 _FOUND = Text(
@@ -215,6 +213,10 @@ _FOLDER = Text(
     "names that the workspace does not know are looked up in its dataset_info.json, and their files are imported",
     "工作区中没有的名称会在其 dataset_info.json 中查找，并导入相应文件",
 )
+_THOUGHTS = Text(
+    "for a template that knows enable_thinking, as Qwen3's; another one has no thoughts to leave out; no value means true",
+    "用于识别 enable_thinking 的模板，如 Qwen3；其他模板没有可省略的思考；未写值即为 true",
+)
 _SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
 
 KEYS: Mapping[str, KeyRule] = {
@@ -222,6 +224,7 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
     "dataset_dir": KeyRule("used", _FOLDER),
     "template": KeyRule("used", _TEMPLATE),
+    "enable_thinking": KeyRule("used", _THOUGHTS),
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for why, keys in _NOTED.items() for key in keys.split()},
     **{

@@ -253,6 +253,13 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "greater_is_better": (lambda value: value is not False, Text("the least loss is the best", "损失最小者为佳")),
     "ignore_pad_token_for_loss": (lambda value: value is False, Text("padding is never learned", "从不学习填充")),
     "do_train": (lambda value: value is False, _NO_TRAINING),
+    "default_system": (
+        lambda value: value == "",
+        Text(
+            "the words that a template puts there by itself cannot be taken away, only replaced; write those that shall stand there",
+            "模板自带的系统消息无法去掉，只能替换；请写应有的内容",
+        ),
+    ),
 }
 
 

@@ -36,6 +36,7 @@ taken from the signed statements in `evidence/`.
 | base model | `{base}` |
 | digest of the base model | `{digest}` |
 | method | {method} |
+| chat template | {template} |
 | training run | `{run}` |
 | rows imported | {rows} |
 | label of the data | {label} |
@@ -88,6 +89,7 @@ model_signing verify key {name} --signature {name}/model.sig --public_key releas
 - 数据：导入 {rows_zh}，标签为 {label}；本包不含任何记录。
 - 扫描：{scan_zh}
 - 脱敏：{deid_zh}
+- 对话模板：{template_zh}。
 - 差分隐私：{privacy_zh}。
 - 记忆泄露：{memory_zh}
 - 格式：{formats_zh}
@@ -146,6 +148,8 @@ def model_card(
         digest=base.digest,
         method=_method(train),
         **_kind(train),
+        template=_template(train).show("en"),
+        template_zh=_template(train).show("zh"),
         run=train.predicate.run if train else "",
         rows=rows[0],
         rows_zh=rows[1],
@@ -262,6 +266,19 @@ def _method(train: Statement | None) -> str:
     parts = ", ".join(f"`{part}`" for part in train.predicate.parts)
     rank = _found(train.predicate.settings, "lora_rank")
     return "LoRA" + (f", rank {rank}" if isinstance(rank, int) else "") + (f" ({parts})" if parts else "")
+
+
+_OWN = Text("the base model's own", "基础模型自带的模板")
+_BEGUN = Text(
+    "`chat_template.jinja`: the base model's own, which begins with the recipe's words where a conversation does not say them itself",
+    "`chat_template.jinja`：基础模型自带的模板，对话自身未说明时以配方中的内容开头",
+)
+
+
+def _template(train: Statement | None) -> Text:
+    """Return by which chat template the model was trained."""
+    settings = train.predicate.settings if train else {}
+    return _BEGUN if _found(settings, "default_system") or _found(settings, "enable_thinking") is False else _OWN
 
 
 def _found(settings: Mapping[str, Any], key: str) -> object:

@@ -19,7 +19,6 @@ from ringfence.models.header import parse_header
 
 Format = Literal["merged", "gguf-f16", "gguf-q8_0", "gguf-q4_1"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-TEMPLATE = "chat_template.jinja"
 MERGED: Final = "merged"  # folders of a bundle
 GGUF: Final = "gguf"
 OWN_WEIGHTS = frozenset({"full.v1", "freeze.v1"})  # methods that leave no adapter: the model itself is released, merged; a test compares

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfence.core.order import Channel, Child, Progress
+from ringfence.models.prelude import AS_IT_IS, Prelude
 from ringfence.serve.filter import Shown, filters
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings, ServeFigures, ServeSettings
 
@@ -33,7 +34,7 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
     channel.progress(Progress(done=0, total=1, phase="load"))
     settings = child.order.settings
     made = filters(child, settings.filter) if settings.filter else None
-    talk = Talk(_with_adapter(child, _loaded(child)), settings, _guard(child))
+    talk = Talk(_with_adapter(child, _loaded(child, settings.train.prelude if settings.train else AS_IT_IS)), settings, _guard(child))
     channel.progress(Progress(done=1, total=1, phase="load"))
     masked = Counter[str]()
     while (question := channel.hear()) is not None:
@@ -82,7 +83,7 @@ def _say(channel: Channel, text: str) -> None:
         channel.say(text)
 
 
-def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:
+def _loaded(child: Child[ChatSettings] | Child[ServeSettings], prelude: Prelude = AS_IT_IS) -> Loaded:
     import torch
 
     from ringfence.models.load import load
@@ -91,7 +92,8 @@ def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:
     hints = child.order.settings.hints
     torch.set_num_threads(hints.threads or child.order.limits.threads)
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
-    return load(Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
+    dtype = getattr(torch, placement.dtype)
+    return load(Path(child.order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude)
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:

@@ -8,6 +8,7 @@ from peft import PeftModel
 from safetensors.torch import load as load_tensors
 
 from ringfence.models.load import Loaded
+from ringfence.models.prelude import TEMPLATE
 from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.method import METHODS
 from ringfence.train.settings import TrainSettings
@@ -27,12 +28,15 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
 
 
 def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Loaded:
-    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
+    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter or weights in place of the base's own, and its chat template.
 
     keeps_base: the model is to be asked without what was learned, too; in place of its own weights that takes the memory of both.
 
     Raises: AdapterUnexpected.
     """
+    tokenizer = loaded.tokenizer
+    if (folder / TEMPLATE).is_file():  # as its run was trained by it
+        tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
     if not (folder / CONFIG).is_file():
-        return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), loaded.tokenizer)
-    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)
+        return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
+    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), tokenizer)

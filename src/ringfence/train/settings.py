@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from ringfence.core.order import Count, Figures, Number, Series
 from ringfence.core.settings import Name, PartName, Settings
 from ringfence.core.text import t
+from ringfence.models.prelude import Prelude
 from ringfence.privacy.plan import DPPlan
 
 Positive = Annotated[int, Field(gt=0)]
@@ -120,6 +121,8 @@ class TrainSettings(Settings):
     simpo_gamma: Annotated[float, Field(ge=0)] = 0.5  # the margin of simpo
     train_on_prompt: bool = False
     mask_history: bool = False  # learn the last answer only
+    default_system: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None  # the system message of rows that have none
+    enable_thinking: bool = True  # False: no thought comes before an answer, where the model's template knows of thoughts
     per_device_train_batch_size: Positive = 8
     gradient_accumulation_steps: Positive = 1
     optim: Literal["adamw_torch", "sgd"] = "adamw_torch"
@@ -167,6 +170,11 @@ class TrainSettings(Settings):
     def reads(self) -> Literal["any", "preference", "feedback"]:
         """Return the kind of rows that the objective learns from."""
         return "preference" if self.objective in _OF_PAIRS else "feedback" if self.objective in _OF_FEEDBACK else "any"
+
+    @property
+    def prelude(self) -> Prelude:
+        """Return what stands before the model's chat template, in training and wherever the run is used."""
+        return Prelude(self.default_system, self.enable_thinking)
 
     @property
     def batch(self) -> int:

@@ -56,7 +56,7 @@ def prepared(child: Child[Orders]) -> Iterator[Ready]:
 def _prepare(child: Child[Orders], team: Team) -> Ready:
     placement = choose(child.order.settings.hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     child.channel.progress(Progress(done=0, total=0, phase="read"))
-    tokenizer = load_tokenizer(Path(child.order.files["model"]))
+    tokenizer = load_tokenizer(Path(child.order.files["model"]), child.order.settings.train.prelude)
     corpus, evaluation = (_read(child, role, tokenizer) for role in ("set", "evaluation"))
     if not corpus.examples:
         raise NothingToTrain(rows=corpus.dropped)

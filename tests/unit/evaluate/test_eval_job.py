@@ -49,17 +49,27 @@ def tuned(tmp_path_factory):
     return model, vault, vault.as_input(slot), bundle
 
 
-def evaluated(tuned, records, *, bundle=False, **asked):
+def evaluated(tuned, records, *, bundle=False, train=SETTINGS, **asked):
     model, vault, slot, folder = tuned
     channel = Memory(vault)
     inputs = {"rows": vault.write_set(records)} | ({} if bundle else {"adapter": slot})
     files = {"model": str(model)} | ({"bundle": str(folder)} if bundle else {})
-    order = EvalOrder(asked=EvalSettings(**{"max_new_tokens": 4} | asked), train=SETTINGS, hints=PLAIN)
+    order = EvalOrder(asked=EvalSettings(**{"max_new_tokens": 4} | asked), train=train, hints=PLAIN)
     return job.run(child(vault, channel, order, inputs=inputs, files=files)), channel
 
 
 def rows(count):
     return [pair(f"number {i}?", f"{i * 37 % 101}") for i in range(count)]
+
+
+def test_rows_without_a_system_message_are_evaluated_under_that_of_the_run(tuned):
+    def under(system):
+        return [Record("0" * 32, "0" * 32, "test", "messages", ("system", "user", "assistant"), (system, "number 3?", "10"))]
+
+    told = SETTINGS.model_copy(update={"default_system": "Be brief."})
+    found, _ = evaluated(tuned, [pair("number 3?", "10")], train=told, generates=False)
+    assert found.loss.tuned.value == evaluated(tuned, under("Be brief."), generates=False)[0].loss.tuned.value
+    assert found.loss.tuned.value != evaluated(tuned, under("Be long."), generates=False)[0].loss.tuned.value
 
 
 def test_it_counts_what_it_read_and_says_how_far_it_is(tuned):

@@ -87,7 +87,6 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
         ("use_galore", False),
         ("model_revision", "main"),
         ("mix_strategy", "concat"),
-        ("enable_thinking", True),
         ("label_smoothing_factor", 0.0),
         ("resume_from_checkpoint", False),
         ("galore_rank", 128),
@@ -115,12 +114,11 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("resize_vocab", True, "vocabulary"),
         ("quantization_bit", 4, "not built yet"),
         ("mix_strategy", "interleave_under", "not built yet"),
-        ("enable_thinking", False, "not built yet"),
         ("use_mca", True, "of its own"),
         ("data_seed", 0, "by the seed"),
         ("group_by_length", True, "by the seed"),
         ("train_sampling_strategy", "sequential", "by the seed"),
-        ("default_system", "", "not built yet"),
+        ("default_system", "", "only replaced"),
         ("init_lora_weights", False, "before any noise"),
         ("ignore_pad_token_for_loss", False, "never learned"),
     ],
@@ -143,6 +141,13 @@ def test_predicting_is_an_arrow_of_its_own_and_every_answer_names_it(language):
         recipe_of({**LEAST, "do_predict": True})
     with pytest.raises(RefusedKey, match=command):
         recipe_of({**LEAST, "do_train": False, "do_predict": True})
+
+
+def test_how_conversations_begin_reaches_the_run():
+    train = recipe_of({**LEAST, "default_system": "Be brief.", "enable_thinking": False}).order.train
+    assert train.prelude == ("Be brief.", False)
+    assert recipe_of({**LEAST, "default_system": None, "enable_thinking": True}).order == recipe_of(LEAST).order
+    assert recipe_of(LEAST).order.train.prelude == (None, True)
 
 
 def test_a_key_that_nobody_knows_is_an_error_with_the_nearest_one():

@@ -123,3 +123,14 @@ def test_statements_of_before_still_make_a_card(space, lifetime):
 def test_the_base_model_is_named_and_never_a_path(name):
     with pytest.raises(ValidationError):
         BaseRef(name=name, digest=BASE.digest)
+
+
+@pytest.mark.parametrize(("key", "value"), [("default_system", "Be brief."), ("enable_thinking", False)])
+def test_it_says_that_conversations_begin_with_words_of_the_recipe(space, key, value):
+    chain = chain_of(space, seed=0)
+    assert "| chat template | the base model's own |" in card_of(chain)
+    predicate = chain[-1].predicate
+    told = predicate.model_copy(update={"settings": {**predicate.settings, key: value}})
+    card = card_of([*chain[:-1], chain[-1].model_copy(update={"predicate": told})])
+    assert "| chat template | `chat_template.jinja`: the base model's own, which begins with the recipe's words" in card
+    assert "- 对话模板：`chat_template.jinja`" in card

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import save
 
 from ringfence.core.errors import AdapterUnexpected
+from ringfence.core.records import Record
 from ringfence.models.folder import check_folder
+from ringfence.models.prelude import TEMPLATE
 from ringfence.serve import job
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
 from ringfence.train import adapter
@@ -44,6 +46,30 @@ def test_a_sealed_adapter_answers_in_pieces_and_ends_each_turn_once(trained):
     assert len(said) > 4
     assert figures.turns == 2
     assert figures.tokens > 8
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A model that answers the same question by its system message: its folder, the vault, the sealed adapter."""
+    rows = [
+        Record(2 * f"{i}" * 16, "1" * 32, "test", "messages", ("system", "user", "assistant"), (system, "code?", answer))
+        for i, (system, answer) in enumerate({"A.": "七", "B.": "412"}.items())
+    ]
+    return by_heart(tmp_path_factory, rows, SETTINGS.model_copy(update={"max_steps": 80}))
+
+
+@pytest.mark.parametrize(("system", "answer"), [("A.", "七"), ("B.", "412")])
+def test_a_conversation_without_a_system_message_has_that_of_the_run(told, tmp_path, system, answer):
+    folder, vault, slot = told
+    settings = SETTINGS.model_copy(update={"default_system": system})
+    _, said = talk(vault, folder, ["code?"], settings=ChatSettings(train=settings), inputs={"adapter": slot})
+    assert "".join(said) == f"{answer}{END_OF_TURN}"
+    (tmp_path / adapter.WEIGHTS).write_bytes(read_file(slot, vault.keys[slot.slot], adapter.WEIGHTS))
+    model = check_folder(folder)._replace(prelude=settings.prelude)
+    (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "tiny", adapter.predict(model, settings))))
+    (tmp_path / TEMPLATE).write_text(model.spoken_template())
+    _, said = talk(vault, folder, ["code?"], settings=ChatSettings(), files={"bundle": str(tmp_path)})
+    assert "".join(said) == f"{answer}{END_OF_TURN}"
 
 
 def test_a_bundle_folder_answers_alike(trained, tmp_path):

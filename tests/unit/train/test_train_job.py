@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import CheckpointUnfit, Interrupted, LossNotFinite, NothingToTrain
+from ringfence.core.records import Record
 from ringfence.models.folder import check_folder
 from ringfence.models.load import Loaded, load_model
 from ringfence.train import adapter, job, price
@@ -301,6 +302,16 @@ def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path
     with pytest.raises(NothingToTrain) as caught:
         job.run(made)
     assert caught.value.facts == {"rows": 1}
+
+
+def test_rows_without_a_system_message_are_read_under_that_of_the_recipe(tmp_path, tiny_folder):
+    own = [Record("0" * 32, "0" * 32, "test", "messages", ("system", "user", "assistant"), ("Be brief.", "?", "412"))]
+
+    def losses(name, records, **change):
+        made, _ = start(tmp_path / name, tiny_folder, FAST.model_copy(update={"max_steps": 2, **change}), records=records)
+        return job.run(made).losses
+
+    assert losses("default", [pair("?", "412")], default_system="Be brief.") == losses("own", own) != losses("none", [pair("?", "412")])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, tiny_folder):
