@@ -82,11 +82,12 @@ class Pass(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The sequences of a batch, one after the other in fewer ones. Each begins at position 0 again, so that none sees another."""
+    """The sequences of a batch in fewer ones. Without a mask each begins at position 0 again, so that none sees another."""
 
     ids: Tensor  # [shared, tokens] int64
     positions: Tensor  # [shared, tokens] int64, of each token in its own sequence
     places: Tensor  # [sequences, seq] int64, where each token of the padded sequences stands in all of `ids`; of padding, anywhere
+    mask: Tensor | None = None  # [shared, 1, tokens, tokens], added to what attention says of a reader (row) and what it reads (column)
 
 
 class Batch(NamedTuple):

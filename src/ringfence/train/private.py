@@ -34,6 +34,8 @@ _FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradien
 class PrivateTrainer(Trainer):
     """A trainer whose every step is one use of the Gaussian mechanism."""
 
+    joins = False  # what each answer adds to a pair is told apart by its place in the batch
+
     def __init__(
         self,
         model: Any,  # noqa: ANN401  transformers is untyped

@@ -20,6 +20,7 @@ from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
 from ringfence.train.join import placed
+from ringfence.train.joined import tokens_of
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import WHOLE, PriceOrder, TrainOrder
@@ -63,7 +64,7 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
     if child.order.settings.train.eval and not evaluation.examples:
         raise NothingToTrain(rows=evaluation.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
-    longest = max(example.longest for example in (*corpus.examples, *evaluation.examples))
+    longest = max(map(tokens_of, (*corpus.examples, *evaluation.examples)))
     if child.order.settings.hints.packing:
         longest = max(longest, PACKED)
     if child.order.settings.plan:

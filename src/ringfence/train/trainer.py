@@ -15,6 +15,7 @@ from ringfence.core.errors import LossNotFinite
 from ringfence.train.answers import losses_of
 from ringfence.train.data import Batch, Example, Pass, collate, deal, fill, split
 from ringfence.train.held_out import HeldOut, held_out
+from ringfence.train.joined import is_worth, join, may_join, tokens_of
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.optimiser import Optimiser
@@ -48,6 +49,8 @@ class Trainer:
     On rank 0 of a team it makes every step and evaluation together with the trainers of the other ranks, whose methods it calls.
     """
 
+    joins = True  # two answers may share their question
+
     def __init__(
         self,
         model: Any,  # noqa: ANN401  transformers is untyped
@@ -74,6 +77,7 @@ class Trainer:
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
         self._padding, self._device, self._packs = padding, device, hints.packing
+        self._joins = self.joins and settings.reads == "preference" and not settings.neftune_noise_alpha and may_join(self.model)
         self.seconds_clip = self.seconds_noise = 0.0  # of privacy, over all steps, on this rank
 
     @property
@@ -110,12 +114,20 @@ class Trainer:
 
     def shape(self, one: Pass) -> tuple[int, int]:
         """Return (sequences, tokens of one with padding) that the model reads of a micro batch."""
+        if self._is_joined(one):
+            return len(one.rows), self._rounded(max(map(tokens_of, one.rows)))
         sizes = iter([example.tokens for example in one.rows])
         tokens = max(sum(islice(sizes, count)) for count in one.packed) if one.packed else max(row.longest for row in one.rows)
-        rounded = -(-tokens // self._multiple) * self._multiple
+        rounded = self._rounded(tokens)
         if one.packed:
             return len(one.packed), rounded
         return sum(len(example.sequences) for example in one.rows), max(tokens, min(rounded, self.settings.cutoff_len))
+
+    def _is_joined(self, one: Pass) -> bool:
+        return self._joins and is_worth(one.rows)
+
+    def _rounded(self, tokens: int) -> int:
+        return -(-tokens // self._multiple) * self._multiple
 
     # ── rank 0 ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -254,4 +266,7 @@ class Trainer:
         return learning_rate(self.settings, steps, step, highest=self.rate)
 
     def _collate(self, one: Pass) -> Batch:
-        return collate(one.rows, padding=self._padding, device=self._device, length=self.shape(one)[1], packed=one.packed)
+        common: dict[str, Any] = {"padding": self._padding, "device": self._device, "length": self.shape(one)[1]}
+        if not self._is_joined(one):
+            return collate(one.rows, packed=one.packed, **common)
+        return collate(one.rows, **common | {"length": 0})._replace(packed=join(one.rows, dtype=self.model.dtype, **common))

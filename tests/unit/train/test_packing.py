@@ -89,7 +89,7 @@ def test_every_row_has_one_place_and_a_sequence_no_more_than_was_asked_for(lengt
 def test_a_packed_batch_holds_the_padded_one(lengths, length):
     rows = [row(n, seed=at) for at, n in enumerate(sum(lengths, []))]
     batch = collate(rows, padding=2, device="cpu", length=length, packed=[len(one) for one in lengths])
-    ids, positions, places = batch.packed
+    ids, positions, places, _ = batch.packed
     assert ids.shape == positions.shape == (len(lengths), max(length, *map(sum, lengths)))
     for at, one in enumerate(rows):
         own = places[at, : len(one.ids)]
