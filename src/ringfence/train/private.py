@@ -34,8 +34,6 @@ _FASTEST = 4.0  # rate · clip norm / (1 − momentum): what one clipped gradien
 class PrivateTrainer(Trainer):
     """A trainer whose every step is one use of the Gaussian mechanism."""
 
-    joins = False  # what each answer adds to a pair is told apart by its place in the batch
-
     def __init__(
         self,
         model: Any,  # noqa: ANN401  transformers is untyped
@@ -53,6 +51,11 @@ class PrivateTrainer(Trainer):
         self._plan = plan
         self._sums = UnitSums(self.model, self.method.parameters(), clip_norm=plan.clip_norm, clipping=plan.clipping)
         self._noise = SecureNoise() if self.team.leads else None
+
+    @property
+    def joins(self) -> bool:
+        """Return whether two answers may share their question: a head that is trained is met by each answer, and could not tell which row it belongs to."""
+        return not self.settings.is_whole
 
     @cached_property
     def rate(self) -> float:
@@ -114,7 +117,8 @@ class PrivateTrainer(Trainer):
             each.sum().backward()
             losses += [value for value in each.detach().tolist() if math.isfinite(value)]
             began = time.perf_counter()
-            places = torch.tensor(one.places * len(one.rows[0].sequences), device=self._device)
+            of_row = self.shape(one)[0] // len(one.rows)  # sequences that the model has read
+            places = torch.tensor(one.places * of_row, device=self._device)
             self._sums.gather(places, units=one.units, closes=one.closes)
             self.seconds_clip += time.perf_counter() - began
         return losses

@@ -49,8 +49,6 @@ class Trainer:
     On rank 0 of a team it makes every step and evaluation together with the trainers of the other ranks, whose methods it calls.
     """
 
-    joins = True  # two answers may share their question
-
     def __init__(
         self,
         model: Any,  # noqa: ANN401  transformers is untyped
@@ -90,6 +88,11 @@ class Trainer:
         """Return the highest learning rate."""
         assert self.settings.learning_rate is not None  # noqa: S101  no recipe leaves it open but a private one
         return self.settings.learning_rate
+
+    @property
+    def joins(self) -> bool:
+        """Return whether two answers may share their question."""
+        return True
 
     def most_rows(self, examples: Sequence[Example]) -> int:
         """Return the most rows of a micro batch: no more than what gives every rank one."""
