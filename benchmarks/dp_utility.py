@@ -116,10 +116,10 @@ def losses_of(trainer: Any, examples: list[Any]) -> tuple[float, float]:
     sums, weights = [], []
     trainer.model.eval()
     with torch.no_grad():
-        for group in trainer.groups(examples):
-            summed, _ = trainer.objective.losses(trainer.model, trainer._collate(group))  # noqa: SLF001
+        for one in trainer.passes(examples):
+            summed, _ = trainer.objective.losses(trainer.model, trainer._collate(one))  # noqa: SLF001
             sums += summed.tolist()
-            weights += [example.weight for example in group]
+            weights += [example.weight for example in one.rows]
     mean = sum(sums) / sum(weights)
     spread = sum((loss - mean * weight) ** 2 for loss, weight in zip(sums, weights, strict=True))
     return round(mean, 5), round(math.sqrt(spread) / sum(weights), 5)

@@ -13,9 +13,7 @@ from ringfence.core.records import Record
 from ringfence.models.chat import Chat, answer_of, chat_of, render
 from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
-from ringfence.train.settings import TrainSettings
-
-_READS = ("sft.v1", "pt.v1")  # objectives that read a row as one sequence; what others compare is evaluated by the better answer
+from ringfence.train.settings import OF_ROWS, TrainSettings
 
 
 class Question(NamedTuple):
@@ -36,7 +34,7 @@ class Rows(NamedTuple):
 
 def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> Rows:  # noqa: ANN401  transformers is untyped
     """Return the rows as the run read its own: by the same template, cut at the same length, with the same tokens predicted."""
-    name = settings.objective if settings.objective in _READS else "sft.v1"
+    name = settings.objective if settings.objective in OF_ROWS else "sft.v1"  # what others compare is evaluated by the better answer
     objective = OBJECTIVES.create(name, settings=settings)
     found: list[tuple[str, tuple[NDArray[np.int32], str] | None]] = []
 

@@ -110,7 +110,6 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
         "swanlab_api_host swanlab_lark_webhook_url swanlab_lark_secret swanlab_log_completions swanlab_completion_log_interval "
         "swanlab_completion_max_buffer"
     ),
-    "packing": "sample_packing batch_flattening dpo_padding_free max_packed_sequence_len pretraining_sample_concatenation",
     "init_lora_weights": "peft_init_lora_weights peft",
     "resume_from_checkpoint": "resume_from_checkpoint auto_resume_from_checkpoints",
     "model_revision": "revision_of_model model_revision",
@@ -199,6 +198,11 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "量化底座尚未实现；请写 load_in_4bit: false 与 adapter: lora",
     ): ("load_in_4bit load_in_8bit gptq quantize_moe_experts model_quantization_config use_onebitllms quantization"),
     Text("it would run code of its own", "它会运行自带的代码"): "trainer_cls",
+    Text(
+        "its steps count packed rows; here a step has the rows that micro_batch_size says, packed or not: write false, as many rows as its steps held, "
+        "and packing: true in the recipe",
+        "其一步按打包后的行计数；此处无论是否打包，一步的行数都由 micro_batch_size 决定：请写 false，把行数写成其一步所含的行数，并在配方中写 packing: true",
+    ): "sample_packing batch_flattening dpo_padding_free max_packed_sequence_len pretraining_sample_concatenation",
     Text("write bf16: true; float16 is not offered", "请写 bf16: true；不提供 float16"): "fp16 float16",
     Text("write gradient_accumulation_steps", "请写 gradient_accumulation_steps"): "batch_size",
     Text("write rl_beta; its other keys belong to grpo, which is not built yet", "请写 rl_beta；其余键属于尚未实现的 grpo"): "trl",

@@ -144,10 +144,6 @@ _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alo
 
 _NOTHING_ASKED = Text("it asks for nothing", "未要求任何内容")
 _EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
-_PACKING = Text(
-    "a row would hold several records: they would read each other, and what one of them adds to a step could not be bounded",
-    "一行会含有多条记录：它们会互相读取，且无法界定其中一条对一步的贡献",
-)
 _DRAWN = Text(
     "the adapter could begin with what private rows say, before any noise; its factors are always drawn from the seed",
     "适配器的初值可能取自隐私行，且未加任何噪声；其因子一律由种子抽取",
@@ -160,7 +156,6 @@ _REFERENCE = Text(
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     _EGRESS: "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token use_swanlab",
     _REFERENCE: "ref_model",
-    _PACKING: "packing neat_packing padding_free",
     _DRAWN: "init_lora_weights eva_config lora_ga_config corda_config",
     Text("rows would lie on the disk, tokenised, outside the vault", "数据行会以分词后的形式存放在保险库之外的磁盘上"): "tokenized_path",
     Text(
@@ -217,6 +212,10 @@ _THOUGHTS = Text(
     "for a template that knows enable_thinking, as Qwen3's; another one has no thoughts to leave out; no value means true",
     "用于识别 enable_thinking 的模板，如 Qwen3；其他模板没有可省略的思考；未写值即为 true",
 )
+_PACKED = Text(
+    "short rows share a sequence and never read each other; a step has the rows that it has without, so that only its time differs",
+    "短行共用一个序列，彼此互不可读；一步所含的行与不打包时相同，差别只在用时",
+)
 _SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
 
 KEYS: Mapping[str, KeyRule] = {
@@ -225,6 +224,7 @@ KEYS: Mapping[str, KeyRule] = {
     "dataset_dir": KeyRule("used", _FOLDER),
     "template": KeyRule("used", _TEMPLATE),
     "enable_thinking": KeyRule("used", _THOUGHTS),
+    **{key: KeyRule("used", _PACKED) for key in ("packing", "neat_packing", "padding_free")},
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for why, keys in _NOTED.items() for key in keys.split()},
     **{

@@ -41,6 +41,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_los
     },
     "kto": {"kto": "kto.v1", "apo_zero": "apo-zero-unpaired.v1"},
 }
+_PACKS = ("packing", "neat_packing", "padding_free")  # of LLaMA-Factory and TRL, by which rows share a sequence
 _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that have a key, and the loss that alone has it
     "pref_loss": (("dpo", "kto"), None),
     "pref_beta": (("dpo", "kto"), None),
@@ -49,6 +50,7 @@ _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that hav
     "simpo_gamma": (("dpo",), "simpo"),
     "kto_chosen_weight": (("kto",), None),
     "kto_rejected_weight": (("kto",), None),
+    **dict.fromkeys(_PACKS, (("sft", "pt"), None)),
     "train_on_prompt": (("sft",), None),
     "mask_history": (("sft",), None),
 }
@@ -429,6 +431,8 @@ def _objective(document: Mapping[str, Any]) -> str:
 
 def _fallback(key: str) -> object:
     """Return what a recipe without the key has: who writes it down asks for nothing."""
+    if key in _PACKS:
+        return False
     return TrainSettings.model_fields[key].default if key in TrainSettings.model_fields else None
 
 
@@ -459,16 +463,33 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
         "use_dora",
         "pissa_init",
         "use_cpu",
+        *_PACKS,
     ):
         if not isinstance(document.get(key, False), bool):
             raise BadValue(key=key, problem=t("it is true or false", "只能是 true 或 false"))
     asked = next((document[key] for key in ("activation_checkpointing", "gradient_checkpointing") if key in document), None)
     found: dict[str, Any] = {"checkpointing": not document.get("disable_gradient_checkpointing", True) if asked is None else asked}
+    if any(document.get(key) for key in _PACKS):
+        found["packing"] = True
     if document.get("use_cpu"):
         found["device"] = "cpu"
     if "bf16" in document:  # otherwise whatever the device does best
         found["dtype"] = "bfloat16" if document["bf16"] else "float32"
     return RuntimeHints(**found)
+
+
+_BY_ROWS = Text(
+    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
+    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
+)
+_SEVERAL = Text(
+    "several records would be one row, and what one of them adds to a step could not be bounded; leave it out under privacy",
+    "多条记录会成为一行，无法界定其中一条对一步的贡献；隐私运行请去掉它",
+)
+_NOT_PRIVATE: Mapping[str, Text] = {
+    **dict.fromkeys(("load_best_model_at_end", "early_stopping_steps"), _BY_ROWS),
+    **dict.fromkeys(_PACKS, _SEVERAL),
+}
 
 
 def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -500,15 +521,9 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                 "kto 将每个回答与整批的均值比较，无法界定单行的影响；请在其旁写 pref_loss: apo_zero",
             ),
         )
-    for key in ("load_best_model_at_end", "early_stopping_steps"):
+    for key, why in _NOT_PRIVATE.items():
         if document.get(key):
-            raise BadValue(
-                key=key,
-                problem=t(
-                    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
-                    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
-                ),
-            )
+            raise BadValue(key=key, problem=why.show())
     if fields["method"] == "oft.v1":
         raise BadValue(
             key="finetuning_type",

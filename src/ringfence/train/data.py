@@ -78,6 +78,15 @@ class Pass(NamedTuple):
     places: list[int]  # of each row: the position of its unit among those of the pass
     units: int
     closes: bool = True  # False: more rows of the same unit follow
+    packed: tuple[int, ...] = ()  # how many of the rows, in order, share each sequence; none: every row is padded to the longest one
+
+
+class Packed(NamedTuple):
+    """The sequences of a batch, one after the other in fewer ones. Each begins at position 0 again, so that none sees another."""
+
+    ids: Tensor  # [shared, tokens] int64
+    positions: Tensor  # [shared, tokens] int64, of each token in its own sequence
+    places: Tensor  # [sequences, seq] int64, where each token of the padded sequences stands in all of `ids`; of padding, anywhere
 
 
 class Batch(NamedTuple):
@@ -90,6 +99,7 @@ class Batch(NamedTuple):
     learn: Tensor  # [sequences, seq] bool; learn[i, t]: the token at t is predicted from those before it
     reference: Tensor | None = None  # [sequences] float32, natural log probability of what is predicted, before training
     liked: Tensor | None = None  # [rows] bool
+    packed: Packed | None = None  # what the model reads in their place; None: the padded sequences
 
 
 def read_corpus(records: Iterable[Record], read: Callable[[Record], Example | None], *, cutoff: int) -> Corpus:
@@ -193,10 +203,13 @@ def _conversation(
     return found
 
 
-def collate(examples: Sequence[Example], *, padding: int, device: str, length: int = 0) -> Batch:
-    """Return rows, each of as many sequences as the others, as one batch, padded to the longest."""
+def collate(examples: Sequence[Example], *, padding: int, device: str, length: int = 0, packed: Sequence[int] = ()) -> Batch:
+    """Return rows, each of as many sequences as the others, as one batch, padded to the longest.
+
+    length: tokens of what the model reads, at least. packed: how many of the rows, in order, share each sequence that it reads.
+    """
     sequences = [one for of_place in zip(*(example.sequences for example in examples), strict=True) for one in of_place]
-    longest = max(length, *(len(one.ids) for one in sequences))
+    longest = max(0 if packed else length, *(len(one.ids) for one in sequences))
     ids = np.full((len(sequences), longest), padding, dtype=np.int64)
     learn = np.zeros((len(sequences), longest), dtype=np.bool_)
     for row, one in enumerate(sequences):
@@ -208,7 +221,25 @@ def collate(examples: Sequence[Example], *, padding: int, device: str, length: i
             list(zip(*(example.reference for example in examples), strict=True)), dtype=torch.float32, device=device
         ).flatten()
     liked = torch.tensor([example.is_liked for example in examples], device=device)
-    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device), reference, liked)
+    shared = _packed(sequences, packed, longest, length=length, padding=padding, device=device) if packed else None
+    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(learn).to(device), reference, liked, shared)
+
+
+def _packed(sequences: Sequence[Tokens], packed: Sequence[int], longest: int, *, length: int, padding: int, device: str) -> Packed:
+    groups = [list(one) for one in np.split(np.arange(len(sequences)), np.cumsum(packed)[:-1])]
+    length = max(length, *(sum(len(sequences[at].ids) for at in group) for group in groups))
+    ids = np.full((len(groups), length), padding, dtype=np.int64)
+    positions = np.zeros((len(groups), length), dtype=np.int64)
+    places = np.zeros((len(sequences), longest), dtype=np.int64)
+    for number, group in enumerate(groups):
+        start = 0
+        for at in group:
+            stop = start + len(sequences[at].ids)
+            ids[number, start:stop], positions[number, start:stop] = sequences[at].ids, np.arange(stop - start)
+            places[at] = number * length + np.minimum(start + np.arange(longest), stop - 1)
+            start = stop
+        positions[number, start:] = np.arange(length - start)  # what fills up is a sequence of its own
+    return Packed(*(torch.from_numpy(one).to(device) for one in (ids, positions, places)))
 
 
 def split(examples: Sequence[Example], size: int) -> list[list[Example]]:
@@ -232,6 +263,24 @@ def pack(bundles: Sequence[tuple[Example, ...]], size: int) -> list[list[tuple[E
         else:
             groups.append([bundle])
             longest, rows, sequences, tokens = _longest(bundle), len(bundle), _sequences(bundle), more
+    return groups
+
+
+def fill(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
+    """Return the rows of one step as groups of at most `tokens` tokens, or of one longer row, with little room left: first fit, the longest first.
+
+    Like `split` it changes no sum. Source: Johnson 1973, "Near-optimal bin packing algorithms", at most 11/9 of the fewest groups and one.
+    """
+    groups: list[list[Example]] = []
+    room: list[int] = []  # that is left in each
+    for example in sorted(examples, key=lambda row: row.tokens, reverse=True):
+        fits = next((at for at, left in enumerate(room) if example.tokens <= left), None)
+        if fits is None:
+            groups.append([example])
+            room.append(tokens - example.tokens)
+        else:
+            groups[fits].append(example)
+            room[fits] -= example.tokens
     return groups
 
 

@@ -35,7 +35,7 @@ class _Work:
     @cached_property
     def shapes(self) -> list[set[tuple[int, int]]]:
         """The shapes of the micro batches of each piece."""
-        return [{self.trainer.shape(group) for group in self.trainer.groups(rows)} for rows in self.pieces]
+        return [{self.trainer.shape(one) for one in self.trainer.passes(rows)} for rows in self.pieces]
 
     @cached_property
     def largest(self) -> int:
@@ -65,9 +65,9 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
     sampled = [rows for step in range(tried) if (rows := batches.rows(step))] or [examples[:1]]
     scale = steps / tried
     training = _Work(sampled, lambda rows: trainer.step(rows, step=0, steps=max(2, steps)), trainer)
-    evaluation = _Work(trainer.groups(ready.evaluation.examples), trainer.evaluate, trainer)
+    evaluation = _Work(_groups(trainer, ready.evaluation.examples), trainer.evaluate, trainer)
     reference = _Work(
-        trainer.groups([*examples, *ready.evaluation.examples]) if trainer.objective.needs_reference else [], trainer.refer, trainer
+        _groups(trainer, [*examples, *ready.evaluation.examples]) if trainer.objective.needs_reference else [], trainer.refer, trainer
     )
     seconds_training = _seconds(training, child.channel, scale=scale)
     looks = sum(is_evaluated(child.order.settings.train, step + 1, steps=steps, epoch=batches.epoch) for step in range(steps))
@@ -92,6 +92,10 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         device=ready.placement.device,
         dtype=ready.placement.dtype,
     )
+
+
+def _groups(trainer: Trainer, examples: Sequence[Example]) -> list[Rows]:
+    return [one.rows for one in trainer.passes(examples)]
 
 
 def _with_canaries(corpus: Corpus, more: int) -> Corpus:
@@ -144,7 +148,7 @@ def _cost(rows: Rows, trainer: Trainer) -> float:
     def of_share(share: Sequence[Pass]) -> float:
         total = 0.0
         for one in share:
-            count, tokens = trainer.shape(one.rows)
+            count, tokens = trainer.shape(one)
             total += 4.0 * body * count * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * count * tokens * tokens
             total += 4.0 * head * sum(example.weight for example in one.rows)
         return total

@@ -107,7 +107,7 @@ class PrivateTrainer(Trainer):
         self._keep_still()
         losses: list[float] = []
         for one in share:
-            summed, weights = self.objective.losses(self.model, self._collate(one.rows))
+            summed, weights = self.objective.losses(self.model, self._collate(one))
             each = summed / weights.clamp(min=1.0)
             each.sum().backward()
             losses += [value for value in each.detach().tolist() if math.isfinite(value)]

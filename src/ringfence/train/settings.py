@@ -37,6 +37,7 @@ SHAPES: Mapping[str, frozenset[Shape]] = {  # what lr_scheduler_kwargs of a sche
     "inverse_sqrt": frozenset({"timescale"}),
 }
 
+OF_ROWS = ("sft.v1", "pt.v1")  # objectives that read a row as one sequence
 _OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
 _OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
 
@@ -260,6 +261,7 @@ class RuntimeHints(Settings):
     threads: Positive | None = None  # of all processes together; None: the order's limit
     processes: Annotated[int, Field(gt=0, le=64)] | None = None  # that share a run; None: one for each GPU, or one
     attention: Literal["auto", "eager", "sdpa"] = "auto"
+    packing: bool = False  # rows of a step go through the model as one sequence, in which none reads another
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
     checkpointing: bool = False  # of activations: they are computed again on the way back, for a third more time and a part of the memory
     head_chunk: Positive = 128  # answer positions whose logits exist at one time
@@ -279,6 +281,18 @@ class TrainOrder(Settings):
             raise ValueError(t("lora_dropout must be 0 under privacy", "隐私运行的 lora_dropout 必须为 0"))
         if self.plan is not None and self.train.neftune_noise_alpha:
             raise ValueError(t("neftune_noise_alpha is not offered under privacy", "隐私运行不提供 neftune_noise_alpha"))
+        return self
+
+    @model_validator(mode="after")
+    def _packs_what_is_summed(self) -> Self:
+        # A private pass tells rows apart by their place in the batch; kto compares with the mean of a pass, and NEFTune draws by its length.
+        if self.hints.packing and (self.plan is not None or self.train.objective not in OF_ROWS or self.train.neftune_noise_alpha):
+            raise ValueError(
+                t(
+                    "packing is for stage pt and sft, without privacy and neftune_noise_alpha",
+                    "packing 只用于 stage: pt 与 sft，且不与 privacy 或 neftune_noise_alpha 同用",
+                )
+            )
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import WHOLE, PriceOrder, TrainOrder
 from ringfence.train.team import Team, assembled
-from ringfence.train.trainer import Trainer
+from ringfence.train.trainer import PACKED, Trainer
 from ringfence.train.usage import age
 from ringfence.vault.sets import SetReader
 
@@ -64,6 +64,8 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
         raise NothingToTrain(rows=evaluation.dropped)
     child.channel.progress(Progress(done=0, total=0, phase="load"))
     longest = max(example.longest for example in (*corpus.examples, *evaluation.examples))
+    if child.order.settings.hints.packing:
+        longest = max(longest, PACKED)
     if child.order.settings.plan:
         longest = child.order.settings.train.cutoff_len  # the kernel must not depend on what one unit's rows are like
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

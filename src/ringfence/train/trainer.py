@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ringfence.core.errors import LossNotFinite
 from ringfence.train.answers import losses_of
-from ringfence.train.data import Batch, Example, Pass, collate, deal, split
+from ringfence.train.data import Batch, Example, Pass, collate, deal, fill, split
 from ringfence.train.held_out import HeldOut, held_out
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
@@ -26,6 +27,7 @@ Said = TypeVar("Said")
 
 _STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
 _RANK = 2_654_435_761  # and those of ranks: 2^32 over the golden ratio, as the CPU's generator reads 32 bits of a seed
+PACKED = 512  # tokens of a shared sequence: every token of it is compared with every other
 _PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept; tensor cores like multiples of 8
 
 
@@ -71,7 +73,7 @@ class Trainer:
         self._head_chunk = hints.head_chunk
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
-        self._padding, self._device = padding, device
+        self._padding, self._device, self._packs = padding, device, hints.packing
         self.seconds_clip = self.seconds_noise = 0.0  # of privacy, over all steps, on this rank
 
     @property
@@ -91,22 +93,29 @@ class Trainer:
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:
         """Return the micro batches of these rows."""
-        return [Pass(rows, list(range(len(rows))), len(rows)) for rows in split(examples, self.most_rows(examples))]
+        if not self._packs:
+            return [Pass(rows, list(range(len(rows))), len(rows)) for rows in split(examples, self.most_rows(examples))]
+        total, longest = sum(example.tokens for example in examples), max((example.tokens for example in examples), default=0)
+        shared = fill(examples, min(PACKED, -(-total // self.team.size)))
+        most = max(1, min(self._micro_batch * longest // PACKED, -(-len(shared) // self.team.size)))  # no more tokens than without packing
+        found = []
+        for at in range(0, len(shared), most):
+            rows = [row for sequence in shared[at : at + most] for row in sequence]
+            found.append(Pass(rows, list(range(len(rows))), len(rows), packed=tuple(map(len, shared[at : at + most]))))
+        return found
 
     def shares(self, examples: Sequence[Example]) -> list[list[Pass]]:
         """Return what each rank does of a step or an evaluation."""
         return deal(self.passes(examples), self.team.size)
 
-    def groups(self, examples: Sequence[Example]) -> list[list[Example]]:
-        """Return the rows of each micro batch."""
-        return [one.rows for one in self.passes(examples)]
-
-    def shape(self, group: Sequence[Example]) -> tuple[int, int]:
-        """Return (sequences, tokens of one with padding) of a micro batch."""
-        longest = max(example.longest for example in group)
-        return sum(len(example.sequences) for example in group), max(
-            longest, min(-(-longest // self._multiple) * self._multiple, self.settings.cutoff_len)
-        )
+    def shape(self, one: Pass) -> tuple[int, int]:
+        """Return (sequences, tokens of one with padding) that the model reads of a micro batch."""
+        sizes = iter([example.tokens for example in one.rows])
+        tokens = max(sum(islice(sizes, count)) for count in one.packed) if one.packed else max(row.longest for row in one.rows)
+        rounded = -(-tokens // self._multiple) * self._multiple
+        if one.packed:
+            return len(one.packed), rounded
+        return sum(len(example.sequences) for example in one.rows), max(tokens, min(rounded, self.settings.cutoff_len))
 
     # ── rank 0 ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,7 +203,7 @@ class Trainer:
         self.model.train()
         total = 0.0
         for one in share:
-            losses, _ = self.objective.losses(self.model, self._collate(one.rows))
+            losses, _ = self.objective.losses(self.model, self._collate(one))
             loss = losses.sum() / weight
             loss.backward()
             self.optimiser.collect()
@@ -234,7 +243,7 @@ class Trainer:
         found: list[Said] = []
         with torch.no_grad():
             for one in share:
-                found += look(self._collate(one.rows), len(one.rows))
+                found += look(self._collate(one), len(one.rows))
         return found
 
     def memory(self) -> tuple[int, int]:
@@ -244,5 +253,5 @@ class Trainer:
     def _learning_rate(self, step: int, steps: int) -> float:
         return learning_rate(self.settings, steps, step, highest=self.rate)
 
-    def _collate(self, group: Sequence[Example]) -> Batch:
-        return collate(group, padding=self._padding, device=self._device, length=self.shape(group)[1])
+    def _collate(self, one: Pass) -> Batch:
+        return collate(one.rows, padding=self._padding, device=self._device, length=self.shape(one)[1], packed=one.packed)

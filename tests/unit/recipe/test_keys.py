@@ -80,7 +80,6 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("packing", False),
         ("quantization_bit", None),
         ("export_legacy_format", False),
         ("push_to_hub", False),

@@ -105,10 +105,27 @@ def test_an_accountant_of_other_tools_is_refused_with_the_reason(tmp_path, name,
 
 
 @pytest.mark.parametrize("key", ["packing", "neat_packing", "padding_free"])
-def test_rows_of_several_records_are_refused_with_the_reason(tmp_path, key):
+def test_packing_is_speed_alone_and_refused_where_a_pass_would_matter(tmp_path, key):
     path = tmp_path / "r.yaml"
-    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{key}: true\n")
-    with pytest.raises(RefusedKey, match="several records"):
+    plain = "model_name_or_path: smollm2\ndataset: notes\n"
+    path.write_text(f"{plain}{key}: true\n")
+    found = read(path)
+    assert found.order.hints.packing
+    path.write_text(plain)
+    assert found.order.train == read(path).order.train
+    assert not read(path).order.hints.packing
+    for more, why in (
+        ("privacy: {epsilon: 8, delta: 1e-5}", "several records"),
+        ("stage: dpo", "stage: sft or stage: pt"),
+        ("neftune_noise_alpha: 5", "neftune_noise_alpha"),
+    ):
+        path.write_text(f"{plain}{key}: true\n{more}\n")
+        with pytest.raises(BadValue, match=why):
+            read(path)
+        path.write_text(f"{plain}{key}: false\n{more}\n")
+        assert not read(path).order.hints.packing
+    path.write_text(f"{plain}{key}: 2\n")
+    with pytest.raises(BadValue, match="true or false"):
         read(path)
 
 

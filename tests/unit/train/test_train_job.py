@@ -246,6 +246,7 @@ def test_hints_change_the_time_and_not_what_is_learned(tmp_path, tiny_folder):
                 PLAIN.model_copy(update={"micro_batch": 1, "head_chunk": 5}),
                 PLAIN.model_copy(update={"attention": "sdpa", "micro_batch": 6}),
                 PLAIN.model_copy(update={"checkpointing": True}),
+                PLAIN.model_copy(update={"packing": True}),
             ]
         )
     ]
@@ -266,7 +267,7 @@ def test_bfloat16_rows_are_padded_so_that_few_shapes_need_kernels(tiny_folder, d
     settings = TrainSettings(cutoff_len=90, per_device_train_batch_size=4)
     trainer = Trainer(model, settings, hints=RuntimeHints(**hints), padding=0, device="cpu")
     rows = [Example(np.zeros(n, dtype=np.int32), np.ones(n, dtype=np.bool_)) for n in (40, 38, 83)]
-    assert [trainer.shape(group) for group in trainer.groups(rows)] == shapes
+    assert [trainer.shape(one) for one in trainer.passes(rows)] == shapes
 
 
 def test_checkpointing_computes_every_layer_again(tiny_folder):
