@@ -119,7 +119,7 @@ def losses_of(trainer: Any, examples: list[Any]) -> tuple[float, float]:
         for one in trainer.passes(examples):
             summed, _ = trainer.objective.losses(trainer.model, trainer._collate(one))  # noqa: SLF001
             sums += summed.tolist()
-            weights += [example.weight for example in group]
+            weights += [example.weight for example in one.rows]
     mean = sum(sums) / sum(weights)
     spread = sum((loss - mean * weight) ** 2 for loss, weight in zip(sums, weights, strict=True))
     return round(mean, 5), round(math.sqrt(spread) / sum(weights), 5)

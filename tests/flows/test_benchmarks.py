@@ -18,7 +18,12 @@ SECONDS = ("cli_help", "ledger_throughput", "sandbox_start")  # what takes a few
 ON_SETS = {"deid_quality", "deid_terms"}  # measure on sets that lie beside the repository, and say so where there are none
 
 
-ON_SMOLLM2 = {"dp_full", "dp_step", "train_step"}  # whose quick forms measure the real model, too; the last two beside Opacus and TRL
+ON_SMOLLM2 = {
+    "dp_full",
+    "dp_step",
+    "packing",
+    "train_step",
+}  # whose quick forms measure the real model, too; dp_step and train_step beside Opacus and TRL
 
 
 def needed(name):

@@ -478,6 +478,20 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
     return RuntimeHints(**found)
 
 
+_BY_ROWS = Text(
+    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
+    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
+)
+_SEVERAL = Text(
+    "several records would be one row, and what one of them adds to a step could not be bounded; leave it out under privacy",
+    "多条记录会成为一行，无法界定其中一条对一步的贡献；隐私运行请去掉它",
+)
+_NOT_PRIVATE: Mapping[str, Text] = {
+    **dict.fromkeys(("load_best_model_at_end", "early_stopping_steps"), _BY_ROWS),
+    **dict.fromkeys(_PACKS, _SEVERAL),
+}
+
+
 def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a private run has in place of some fields.
 
@@ -507,23 +521,9 @@ def _under_privacy(document: Mapping[str, Any], privacy: PrivacySettings, fields
                 "kto 将每个回答与整批的均值比较，无法界定单行的影响；请在其旁写 pref_loss: apo_zero",
             ),
         )
-    if asked := next((key for key in _PACKS if document.get(key)), None):
-        raise BadValue(
-            key=asked,
-            problem=t(
-                "several records would be one row, and what one of them adds to a step could not be bounded; leave it out under privacy",
-                "多条记录会成为一行，无法界定其中一条对一步的贡献；隐私运行请去掉它",
-            ),
-        )
-    for key in ("load_best_model_at_end", "early_stopping_steps"):
+    for key, why in _NOT_PRIVATE.items():
         if document.get(key):
-            raise BadValue(
-                key=key,
-                problem=t(
-                    "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
-                    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
-                ),
-            )
+            raise BadValue(key=key, problem=why.show())
     if fields["method"] == "oft.v1":
         raise BadValue(
             key="finetuning_type",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ringfence.train import price
-from ringfence.train.data import Example
+from ringfence.train.data import Example, Pass
 
 RATE, GENERATE, START = 0.25, 3.0, 11.0  # s an operation, s a new shape, s of the very first piece
 
@@ -41,7 +41,7 @@ def piece(count, tokens):
     return [Example(np.zeros(tokens, dtype=np.int32), np.ones(tokens, dtype=np.bool_))] * count
 
 
-TRAINER = SimpleNamespace(groups=lambda rows: [rows], shape=lambda rows: (len(rows), len(rows[0].ids)))
+TRAINER = SimpleNamespace(passes=lambda rows: [Pass(rows, [], 1)], shape=lambda one: (len(one.rows), len(one.rows[0].ids)))
 CHANNEL = SimpleNamespace(progress=lambda _: None)
 
 

@@ -371,6 +371,7 @@ SPEED = [
     {"attention": "sdpa"},
     {"checkpointing": True},
     {"threads": 2},
+    {"packing": True},  # which a private trainer does not do
 ]
 ELSEWHERE = {"dtype", "device", "processes", "packing"}  # test_clip.py, on a GPU, test_train_team.py, and refused
 
