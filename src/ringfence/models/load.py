@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -65,3 +66,9 @@ def load(folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["e
     Raises: ModelUnsupported.
     """
     return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder))
+
+
+def beside(loaded: Loaded) -> Loaded:
+    """Return the model once more: layers of its own over the very same weights, so that each can carry another adapter in the memory of one."""
+    weights = {id(one): one for one in (*loaded.model.parameters(), *loaded.model.buffers())}
+    return Loaded(copy.deepcopy(loaded.model, weights), loaded.tokenizer)
