@@ -225,7 +225,7 @@ def trained(folder: Path, model: str, rows: Rows, *, steps: int, rate: float) ->
     from ringfence.models import store
     from ringfence.models.load import load
     from ringfence.recipe.read import read
-    from ringfence.serve.engine import with_bundle
+    from ringfence.train.restore import with_bundle
     from ringfence.vault.files import read_file
     from ringfence.vault.keys import Passphrase
 
@@ -237,7 +237,7 @@ def trained(folder: Path, model: str, rows: Rows, *, steps: int, rate: float) ->
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.format(model=model, steps=steps, rate=rate))
     bundle = release(space, train(space, read(recipe)).committed.run, name="lora").path
-    held, key = serve.from_workspace(space, "lora").guarding.guard
+    held, key = serve.from_workspace(space, ["lora"])[0].guarding.guard
     slot = held.slot.model_copy(update={"path": str(held.folder)})
     loaded = with_bundle(load(store.find(model).path, dtype=torch.float32, device="cpu"), bundle)
     return loaded, ReplayGuard.from_bytes(read_file(slot, key, FILE))

@@ -57,7 +57,7 @@ def bundle(folder: Path, model: str):
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.format(model=model))
     release(space, train(space, read(recipe)).committed.run, name="lora")
-    return serve.from_workspace(space, "lora")
+    return serve.from_workspace(space, ["lora"])
 
 
 def over_http(client) -> tuple[float, float, str]:
@@ -105,14 +105,14 @@ def measure(opened, case: str, rounds: int) -> None:
 
     from ringfence.flows import serve
     from ringfence.serve.desk import Desk
-    from ringfence.serve.front import Front, run
+    from ringfence.serve.front import Front, Model, run
     from ringfence.serve.supervisor import Supervisor
 
     desk, token, listener = Desk(), serve.new_token(), serve.listen("127.0.0.1", 0)
     Supervisor(desk, lambda: serve.run_engine(opened, desk), on_lost=lambda *_: None).start()
     desk.wait()
     ready = threading.Event()
-    front = threading.Thread(target=run, args=(Front(desk, "lora", token, 1024), listener), kwargs={"on_ready": ready.set})
+    front = threading.Thread(target=run, args=(Front(desk, [Model("lora")], token, 1024), listener), kwargs={"on_ready": ready.set})
     front.start()
     ready.wait()
     client = OpenAI(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", api_key=token)

@@ -76,7 +76,7 @@ def replayed(text):
 def test_a_served_bundle_blocks_a_replayed_passage_and_no_common_phrase_and_the_ledger_counts_without_text(replaying, tmp_path):
     server = Server(tmp_path, "-w", replaying[0], "lora")
     try:
-        assert server.ready["guard"] is True
+        assert server.ready["models"] == [{"name": "lora", "alarm": False, "guard": True}]
         client = server.client()
         for n in range(3):
             text = ask(client, f"case {n}?", max_tokens=100).choices[0].message.content

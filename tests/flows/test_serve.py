@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,7 +118,8 @@ def from_elsewhere(elsewhere):
 
 
 def test_the_ready_line_says_where_and_what_that_there_is_no_alarm_and_a_guard(served):
-    assert served.ready == {"url": served.ready["url"], "model": "lora", "alarm": False, "guard": True, "filter": None}
+    models = [{"name": "lora", "alarm": False, "guard": True}]
+    assert served.ready == {"url": served.ready["url"], "filter": None, "models": models}
     assert served.ready["url"].startswith("http://127.0.0.1:")
     assert "no canary alarm" in served.err
 
@@ -209,7 +211,9 @@ def test_no_word_of_a_conversation_is_anywhere(served):
         with pytest.raises(openai.APIStatusError):
             client.chat.completions.create(model=model, messages=[{"role": "user", "content": MARK}])
     lines = [json.loads(line) for line in served.err.splitlines() if line.startswith("{")]
-    assert {tuple(line) for line in lines} == {("time", "status", "tokens", "seconds")}
+    told = ("status", "tokens", "seconds")
+    assert {tuple(line) for line in lines} == {("time", *told), ("time", "model", *told)}
+    assert {line.get("model") for line in lines} == {None, "lora"}
     assert {line["status"] for line in lines} >= {200, 401, 404}
     assert "Traceback" not in served.err
     kept = [path.read_bytes() for path in [*served.space.parent.rglob("*")] if path.is_file()]
@@ -318,11 +322,11 @@ def test_an_alarm_cuts_the_answer_and_is_on_record_without_its_text(copy):
     assert [one.choices[0].finish_reason for one in seen.made] == ["content_filter", "length"]
     assert seen.made[0].choices[0].message.content == ""
     assert seen.made[1].usage.completion_tokens == 9
-    assert seen.alarms == [(2, None, "alarm")]  # it was on record when they were told
+    assert seen.alarms == [("lora", 2, None, "alarm")]  # it was on record when they were told
     entry = json.loads(reopen(folder).ledger.raw(space.ledger.size - 1))
     assert {key: entry[key] for key in entry if key not in ("time", "actor", "v")} == {
         "type": "alarm",
-        "run": found.run,
+        "run": found.manifest.run,
         "name": "lora",
         "count": 2,
     }
@@ -339,19 +343,17 @@ def test_an_alarm_that_cannot_be_recorded_cuts_the_answer_all_the_same_and_says_
     _, seen = alarmed(space)
     assert [one.choices[0].finish_reason for one in seen.made] == ["content_filter", "length"]
     assert seen.made[0].choices[0].message.content == ""
-    assert seen.alarms == [(2, error, "open")]
+    assert seen.alarms == [("lora", 2, error, "open")]
     assert space.ledger.size == last + 1
 
 
 def alarmed(space):
     """Serve a bundle whose first answer tells two canaries; return it and what was seen: of an alarm also the type of the ledger's last entry."""
-    found = flow.from_workspace(space, "lora", guard="off")
-    bundle = flow.Bundle(found.folder, found.public, found.name, found.run, alarm=lambda asked: lambda _: 2 * (MARK in asked), space=space)
-    listener, seen = flow.listen("127.0.0.1", 0), SimpleNamespace(alarms=[], made=[], ready=[])
+    (found,) = flow.from_workspace(space, ["lora"], guard="off")
+    bundle = replace(found, alarm=lambda asked: lambda _: 2 * (MARK in asked))
+    listener, seen = flow.listen("127.0.0.1", 0), SimpleNamespace(alarms=[], made=[])
 
-    def use(url, has_alarm):
-        seen.ready.append(has_alarm)
-
+    def use(url):
         def talk():
             client = openai.OpenAI(base_url=url, api_key=TOKEN, max_retries=0)
             try:
@@ -361,12 +363,11 @@ def alarmed(space):
 
         threading.Thread(target=talk).start()
 
-    def alarm(count, error):
-        seen.alarms.append((count, error, json.loads(space.ledger.raw(space.ledger.size - 1))["type"]))
+    def alarm(name, count, error):
+        seen.alarms.append((name, count, error, json.loads(space.ledger.raw(space.ledger.size - 1))["type"]))
 
-    came = flow.serve(bundle, listener, token=TOKEN, max_new_tokens=9, watcher=flow.Watcher(ready=use, alarm=alarm))
+    came = flow.serve([bundle], listener, token=TOKEN, max_new_tokens=9, watcher=flow.Watcher(ready=use, alarm=alarm))
     assert came == signal.SIGTERM
-    assert seen.ready == [True]
     return found, seen
 
 

@@ -99,10 +99,10 @@ def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path)
 def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     """A secret that is an identifier, too, is told to nobody; that the model was about to tell it is on record all the same."""
     space = reopen(telling[0])
-    bundle = replace(flow.from_workspace(space, "lora", guard="off"), alarm=lambda _: lambda answer: int("13800138000" in answer))
+    bundle = replace(*flow.from_workspace(space, ["lora"], guard="off"), alarm=lambda _: lambda answer: int("13800138000" in answer))
     listener, made, alarms = flow.listen("127.0.0.1", 0), [], []
 
-    def use(url, _):
+    def use(url):
         def talk():
             client = openai.OpenAI(base_url=url, api_key=TOKEN, max_retries=0)
             try:
@@ -112,12 +112,14 @@ def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
 
         threading.Thread(target=talk).start()
 
-    watcher = flow.Watcher(ready=use, alarm=lambda count, error: alarms.append((count, error)))
-    assert flow.serve(bundle, listener, token=TOKEN, max_new_tokens=100, watcher=watcher, profile=settings_for("default")) == signal.SIGTERM
+    watcher = flow.Watcher(ready=use, alarm=lambda *told: alarms.append(told))
+    assert (
+        flow.serve([bundle], listener, token=TOKEN, max_new_tokens=100, watcher=watcher, profile=settings_for("default")) == signal.SIGTERM
+    )
     assert made[0].choices[0].finish_reason == "content_filter"
     assert made[0].choices[0].message.content == ""
     assert text_of(made[1]) == "Write to <EMAIL>."
-    assert alarms == [(1, None), (1, None)]
+    assert alarms == [("lora", 1, None), ("lora", 1, None)]
     assert [one["type"] for one in entries(telling[0])[-3:]] == ["alarm", "alarm", "filter"]
 
 

@@ -47,8 +47,8 @@ def guard_choice(value: str, verb: str) -> Choice:
     raise BadArgument(option="--guard", problem=t("one of auto, on, off", "须为 auto、on 或 off"), verb=verb)
 
 
-def tell_guard(guarding: Guarding) -> None:
-    """Say on standard error that answers pass a replay guard, or why they pass none."""
+def tell_guard(guarding: Guarding, before: str = "") -> None:
+    """Say on standard error that answers pass a replay guard, or why they pass none. before: whose answers."""
     if guarding.guard:
         line = t("replay guard: on (--guard off switches it off)", "复现防护：已启用（--guard off 可关闭）")
     elif guarding.why:
@@ -57,7 +57,7 @@ def tell_guard(guarding: Guarding) -> None:
         return
     if not options().quiet:
         with contextlib.suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            print(before + line, file=sys.stderr, flush=True)
 
 
 def filter_option() -> Any:  # noqa: ANN401

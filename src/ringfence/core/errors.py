@@ -1527,11 +1527,11 @@ class RequestTooLarge(ServeError):
 
 
 class UnknownServedModel(ServeError):
-    """A request names a model that is not the served one."""
+    """A request names a model that is not served, or not to whoever asks."""
 
     code, http_status, exit_code = "RF-SERVE-003", 404, 2
     what = Text("no model of that name is served here", "此处没有提供该名称的模型")
-    remedy = Text("ask for {model}; GET /v1/models lists it", "请使用 {model}；GET /v1/models 会列出它")
+    remedy = Text("ask for {models}, as GET /v1/models lists it", "请使用 {models}；GET /v1/models 会列出")
 
 
 class RequestInvalid(ServeError):
@@ -1607,4 +1607,15 @@ class GuardRefused(ServeError):
     remedy = Text(
         "leave --guard out, or see what a guard needs with ringfence explain RF-SERVE-011",
         "去掉 --guard，或用 ringfence explain RF-SERVE-011 查看防护所需的条件",
+    )
+
+
+class NotTogether(ServeError):
+    """Bundles were to be served side by side that no single base model carries."""
+
+    code, http_status, exit_code = "RF-SERVE-012", 409, 2
+    what = Text("{name} cannot be served beside the others: {why}", "{name} 无法与其他发布包一起提供服务：{why}")
+    remedy = Text(
+        "serve it by itself, on a port of its own: ringfence serve {name} --port 8001",
+        "单独在另一个端口提供：ringfence serve {name} --port 8001",
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from ringfence.core.environment import cores
 from ringfence.core.errors import BadArgument
+from ringfence.core.lineage import numbered
 from ringfence.core.order import Keys, Limits, Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings
@@ -103,7 +104,7 @@ def chat(
     used = with_filter(profile)
     chosen = used.settings if used else None
     settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history, filter=chosen)
-    work = work_for(speaker, "chat", settings, used=used)
+    work = work_for([speaker], "chat", settings, used=used)
 
     def pass_on(piece: str) -> None:
         is_end = piece == END_OF_TURN
@@ -127,35 +128,31 @@ def with_filter(profile: DeidSettings | None) -> Equipped | None:
 
 
 def work_for(
-    speaker: Speaker,
+    speakers: Sequence[Speaker],
     verb: Literal["chat", "serve"],
     settings: S,
     *,
     threads: int | None = None,
     used: Equipped | None = None,
 ) -> Work[S]:
-    """Return the job that opens what the speaker means and answers.
+    """Return the job that opens what the speakers mean and answers.
 
+    speakers: on one base model; what is the second's goes by the roles "guard2", "bundle2" and so on.
     threads: None = every processor that this process may use.  used: the filter.
     """
-    inputs: dict[str, Input] = {}
-    keys: dict[str, bytes] = {}
-    if speaker.adapter:
-        source, key = speaker.adapter
-        inputs["adapter"], keys[source.slot.slot] = source, key
-    if speaker.guarding.guard:
-        source, key = speaker.guarding.guard
-        inputs["guard"], keys[source.slot.slot] = source, key
+    given = [(numbered("adapter", at), one.adapter) for at, one in enumerate(speakers)]
+    given += [(numbered("guard", at), one.guarding.guard) for at, one in enumerate(speakers)]
+    inputs = {role: one[0] for role, one in given if one}
+    keys = {one[0].slot.slot: one[1] for _, one in given if one}
+    bundles = {numbered("bundle", at): one.bundle.resolve() for at, one in enumerate(speakers) if one.bundle}
     limits = JOBS[f"{verb}.v1"].limits
     return Work(
         job=f"{verb}.v1",
         run=f"{verb}-{secrets.token_hex(6)}",
-        tenant=speaker.adapter[0].slot.tenant if speaker.adapter else "0" * 32,
+        tenant=next((one.adapter[0].slot.tenant for one in speakers if one.adapter), "0" * 32),
         settings=settings,
         inputs=inputs,
-        files={"model": speaker.model.path}
-        | ({"bundle": speaker.bundle.resolve()} if speaker.bundle else {})
-        | (used.files if used else {}),
+        files={"model": speakers[0].model.path} | bundles | (used.files if used else {}),
         digests=used.digests if used else {},
         vocabulary=kinds(),
         keys=Keys(data=keys),

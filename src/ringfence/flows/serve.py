@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
@@ -18,9 +18,12 @@ from ringfence.core.environment import cores
 from ringfence.core.errors import (
     AmbiguousName,
     BadArgument,
+    BundleBroken,
     BundleUnreadable,
+    GuardRefused,
     NotLoopback,
     NotServable,
+    NotTogether,
     RingfenceError,
     ServerMissing,
     UnknownRun,
@@ -33,7 +36,8 @@ from ringfence.flows.chat import Speaker, with_filter, work_for
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
-from ringfence.release.manifest import MANIFEST
+from ringfence.models.store import ModelEntry
+from ringfence.release.manifest import CONFIG, Manifest
 from ringfence.release.verify import verify_bundle
 from ringfence.serve.desk import Desk
 from ringfence.serve.settings import ServeFigures, ServeSettings
@@ -51,44 +55,50 @@ _ENDING = 15.0  # s for an engine to end
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle to serve. `alarm`, where its audit left a canary filter: conversation -> answer so far -> how many canaries it tells."""
+    """A bundle to serve.
+
+    name: as clients know it. token: what a request for it must bring in place of the server's own.
+    alarm, where its audit left a canary filter: conversation -> answer so far -> how many canaries it tells.
+    """
 
     folder: Path
     public: PublicKeys
+    manifest: Manifest
     name: str
-    run: str
+    token: str | None = field(default=None, repr=False)
     alarm: Callable[[str], Callable[[str], int]] | None = None
     space: Workspace | None = None
     guarding: Guarding = FROM_ELSEWHERE
 
-    def speaker(self) -> Speaker:
-        """Return what the engine opens, verified anew: an engine that is started again must not open what was altered since.
+    def speaker(self, model: ModelEntry) -> Speaker:
+        """Return what the engine opens, verified anew: an engine that is started again must not open what was altered or put there since.
 
-        Raises: BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
+        Raises: BundleUnreadable, BundleBroken, WrongSigner.
         """
-        report = verify_bundle(self.folder, self.public)
-        return Speaker(models.verify(report.manifest.base.digest), bundle=self.folder, guarding=self.guarding)
+        if verify_bundle(self.folder, self.public).manifest != self.manifest:
+            raise BundleBroken(problem=t("another bundle lies in its folder now", "其文件夹中现在是另一个发布包"))
+        return Speaker(model, bundle=self.folder, guarding=self.guarding)
 
     def record(self, count: int) -> None:
         """Put an alarm on record, where there is a workspace.
 
         Raises: Busy, LedgerUnavailable.
         """
-        self._record(Alarm(run=self.run, name=self.name, count=count))
+        self._record(Alarm(run=self.manifest.run, name=self.manifest.name, count=count))
 
     def record_masked(self, profile: str, masked: Mapping[str, int]) -> None:
         """Put on record what a filter masked, where there is a workspace.
 
         Raises: Busy, LedgerUnavailable.
         """
-        self._record(Filtered(run=self.run, name=self.name, profile=profile, masked=dict(sorted(masked.items()))))
+        self._record(Filtered(run=self.manifest.run, name=self.manifest.name, profile=profile, masked=dict(sorted(masked.items()))))
 
     def record_blocked(self, answers: int, blocked: int) -> None:
         """Put on record how many tokens a replay guard refused, in how many answers, where there is a workspace.
 
         Raises: Busy, LedgerUnavailable.
         """
-        self._record(Guarded(run=self.run, name=self.name, answers=answers, blocked=blocked))
+        self._record(Guarded(run=self.manifest.run, name=self.manifest.name, answers=answers, blocked=blocked))
 
     def _record(self, entry: Alarm | Filtered | Guarded) -> None:
         if self.space is not None:
@@ -96,34 +106,79 @@ class Bundle:
                 self.space.record(entry)
 
 
-def from_elsewhere(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Bundle:
-    """Return a bundle that passed verification under its owner's public keys. There is no canary alarm and no replay guard: their filters never leave their vault.
+def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice = "auto") -> tuple[Bundle, ...]:
+    """Return bundles that passed verification under their owner's public keys, and that one base model carries.
 
-    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner.
+    There is no canary alarm and no replay guard: their filters never leave their vault.
+
+    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner; NotTogether.
     """
     refuse_on(guard)
-    manifest = verify_bundle(folder, public).manifest
-    return Bundle(folder, public, manifest.name, manifest.run)
+    manifests = [verify_bundle(folder, public).manifest for folder in folders]
+    _refuse_strangers(manifests)
+    named = zip(folders, manifests, _names(manifests), strict=True)
+    return tuple(Bundle(folder, public, manifest, name) for folder, manifest, name in named)
 
 
-def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Bundle:
-    """Return a released bundle by its name or folder, with its canary alarm where the audit left a filter; serving it is put on record.
+def from_workspace(
+    space: Workspace, targets: Sequence[str], *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None
+) -> tuple[Bundle, ...]:
+    """Return released bundles by their names or folders, each with its canary alarm where its audit left a filter; serving them is put on record.
 
-    guard: whether its answers pass a replay guard. show: how far the building of one is.
+    guard: whether their answers pass a replay guard. show: how far the building of one is.
 
     Raises: NotServable for an unreleased run, and what `from_elsewhere` and `of_adapter` raise.
     """
+    bundles = from_elsewhere([_folder(space, target) for target in targets], space.public)
+    opened = [replace(one, space=space, guarding=_guarding(space, one, guard, show)) for one in bundles]
+    entries = [released(space, one.folder) for one in bundles]
+    with space.locked():
+        for bundle, entry in zip(opened, entries, strict=True):
+            space.record(Opened(object=entry.adapter if entry else sha256(bundle.manifest.to_bytes()), purpose="serve"))
+    return tuple(replace(one, alarm=_filter(space, entry.adapter)) if entry else one for one, entry in zip(opened, entries, strict=True))
+
+
+def _folder(space: Workspace, target: str) -> Path:
     folder = space.path / "releases" / target if target in space.state.releases else Path(target)
     if not folder.is_dir() and _is_run(space, target):
         raise NotServable(run=target)
     if not target:
         raise BundleUnreadable(path=target)
-    bundle = from_elsewhere(folder, space.public)
-    passed = of_bundle(space, folder, guard, show=show)
-    entry = released(space, folder)
-    with space.locked():
-        space.record(Opened(object=entry.adapter if entry else sha256((folder / MANIFEST).read_bytes()), purpose="serve"))
-    return replace(bundle, alarm=_filter(space, entry.adapter) if entry else None, space=space, guarding=passed)
+    return folder
+
+
+def _guarding(space: Workspace, bundle: Bundle, guard: Choice, show: Callable[[Progress], None]) -> Guarding:
+    try:
+        return of_bundle(space, bundle.folder, guard, show=show)
+    except GuardRefused as cause:
+        raise GuardRefused(why=f"{bundle.name}: {cause.facts['why']}") from cause
+
+
+def _refuse_strangers(manifests: Sequence[Manifest]) -> None:
+    """Return when one base model carries all bundles.
+
+    Raises: NotTogether.
+    """
+    first, *others = manifests
+    for at, one in enumerate(others, start=1):
+        if one in manifests[:at]:
+            raise NotTogether(name=one.name, why=t("it is named twice", "它被写了两次"))
+        if one.base.digest != first.base.digest:
+            told = {"base": one.base.name, "other": first.base.name, "first": first.name}
+            raise NotTogether(
+                name=one.name,
+                why=t("its base model is {base}, and that of {first} is {other}", "其基础模型为 {base}，而 {first} 的为 {other}", **told),
+            )
+    for one in manifests if others else ():
+        if CONFIG not in {file.path for file in one.files}:
+            why = t("it holds the weights of a whole model, which no other bundle can share", "它含有整个模型的权重，其他发布包无法共用")
+            raise NotTogether(name=one.name, why=why)
+
+
+def _names(manifests: Sequence[Manifest]) -> list[str]:
+    """Return what clients call each bundle: its name; where others have the same one, `NAME@RUN`, which stays so in whatever order they are served."""
+    count = Counter(one.name for one in manifests)
+    return [one.name if count[one.name] == 1 else f"{one.name}@{one.run}" for one in manifests]
 
 
 def _is_run(space: Workspace, name: str) -> bool:
@@ -159,12 +214,12 @@ def _filter(space: Workspace, adapter: str) -> Callable[[str], Callable[[str], i
 class Watcher:
     """Who is told what happens.
 
-    ready: the address and whether there is a canary alarm. alarm: how many canaries, and why it is not on record where it is not.
+    ready: the address. alarm: whose answer, how many canaries, and why it is not on record where it is not.
     """
 
-    ready: Callable[[str, bool], None]
+    ready: Callable[[str], None]
     request: Callable[[Served], None] = lambda _: None
-    alarm: Callable[[int, RingfenceError | None], None] = lambda *_: None
+    alarm: Callable[[str, int, RingfenceError | None], None] = lambda *_: None
     lost: Callable[[RingfenceError, float], None] = lambda *_: None
 
 
@@ -200,6 +255,25 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def with_tokens(bundles: Sequence[Bundle], files: Sequence[str]) -> tuple[tuple[Bundle, ...], str | None]:
+    """Return the bundles with those tokens of their own that files hold, and the token of the others.
+
+    files: NAME=FILE for the bundle that clients call NAME, or FILE; the last one counts.
+
+    Raises: BadArgument.
+    """
+    own: dict[str, str] = {}
+    shared = None
+    names = {one.name for one in bundles}
+    for given in files:
+        name, is_named, path = given.partition("=")
+        if is_named and name in names:
+            own[name] = read_token(Path(path))
+        else:
+            shared = read_token(Path(given))
+    return tuple(replace(one, token=own.get(one.name)) for one in bundles), shared
+
+
 def read_token(path: Path) -> str:
     """Return the token that a file holds.
 
@@ -220,54 +294,62 @@ def read_token(path: Path) -> str:
 
 
 def serve(
-    bundle: Bundle, listener: socket.socket, *, token: str, max_new_tokens: int, watcher: Watcher, profile: DeidSettings | None = None
+    bundles: Sequence[Bundle],
+    listener: socket.socket,
+    *,
+    token: str | None,
+    max_new_tokens: int,
+    watcher: Watcher,
+    profile: DeidSettings | None = None,
 ) -> Signals | None:
     """Answer requests until SIGINT or SIGTERM and return which; the engine has ended and the port is closed by then.
 
+    bundles: as `from_workspace` or `from_elsewhere` returned them together; a request names one.  token: for those that have none of their own.
     max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end, and how many tokens the
-    replay guard refused.
+    replay guard refused, of each bundle.
 
-    Raises: TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when the bundle was altered since; JobMisbehaved.
+    Raises: TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when a bundle was altered since; JobMisbehaved.
     """
-    from ringfence.serve.front import Front, run  # noqa: PLC0415  an extra: the base install has no web server
+    from ringfence.serve.front import Front, Model, run  # noqa: PLC0415  an extra: the base install has no web server
 
     with_filter(profile)  # here, too: what is missing is said before a sandbox starts
-    desk = Desk(kinds=frozenset(kinds()) if profile else None, is_guarded=bundle.guarding.guard is not None)
-    engine = Supervisor(desk, lambda: run_engine(bundle, desk, profile), on_lost=watcher.lost).start()
+    guarded = frozenset(number for number, one in enumerate(bundles) if one.guarding.guard is not None)
+    desk = Desk(kinds=frozenset(kinds()) if profile else None, guarded=guarded)
+    engine = Supervisor(desk, lambda: run_engine(bundles, desk, profile), on_lost=watcher.lost).start()
     recording = threading.Lock()
-    masked: Counter[str] = Counter()
-    blocked: list[int] = []  # tokens that the guard refused, of each answer with one
+    of_name = {one.name: one for one in bundles}
+    masked: dict[str, Counter[str]] = {name: Counter() for name in of_name}
+    blocked: dict[str, list[int]] = {name: [] for name in of_name}  # tokens that the guard refused, of each answer with one
 
-    def alarmed(count: int) -> None:
+    def alarmed(name: str, count: int) -> None:
         refused = None
         try:
             with recording:  # two answers may tell at once, and one process has one ledger
-                bundle.record(count)
+                of_name[name].record(count)
         except RingfenceError as error:  # the answer is cut all the same
             refused = error
-        watcher.alarm(count, refused)
+        watcher.alarm(name, count, refused)
 
     def over(request: Served) -> None:
-        masked.update(request.masked)
-        blocked.extend([request.blocked] if request.blocked else [])
+        if request.model:
+            masked[request.model].update(request.masked)
+            blocked[request.model].extend([request.blocked] if request.blocked else [])
         watcher.request(request)
 
-    front = Front(desk, bundle.name, token, max_new_tokens, alarm=bundle.alarm, on_alarm=alarmed, on_request=over)
+    models = [Model(one.name, one.alarm, one.token) for one in bundles]
+    front = Front(desk, models, token, max_new_tokens, on_alarm=alarmed, on_request=over)
     try:
         with listener:
             desk.wait()
-            came = (
-                None
-                if desk.has_closed()
-                else run(front, listener, on_ready=lambda: watcher.ready(_url(listener), bundle.alarm is not None))
-            )
+            came = None if desk.has_closed() else run(front, listener, on_ready=lambda: watcher.ready(_url(listener)))
     finally:
         desk.close()
         engine.join(_ENDING)
-    if profile and masked:
-        bundle.record_masked(profile.profile, masked)
-    if blocked:
-        bundle.record_blocked(len(blocked), sum(blocked))
+    for name, bundle in of_name.items():
+        if profile and masked[name]:
+            bundle.record_masked(profile.profile, masked[name])
+        if blocked[name]:
+            bundle.record_blocked(len(blocked[name]), sum(blocked[name]))
     if desk.end is not None:
         raise desk.end
     return came
@@ -296,13 +378,19 @@ class _Patience:
         return False
 
 
-def run_engine(bundle: Bundle, desk: Desk, profile: DeidSettings | None = None) -> None:
-    """Run one engine until the desk is closed."""
+def run_engine(bundles: Sequence[Bundle], desk: Desk, profile: DeidSettings | None = None) -> None:
+    """Run one engine for all bundles until the desk is closed.
+
+    Raises: as `Bundle.speaker`; ModelUnknown, ModelBroken; SandboxError; JobMisbehaved.
+    """
     spared = max(
         1, cores() - 1
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     used = with_filter(profile)
-    work = work_for(bundle.speaker(), "serve", ServeSettings(filter=used.settings if used else None), threads=spared, used=used)
+    base = models.verify(bundles[0].manifest.base.digest)
+    work = work_for(
+        [one.speaker(base) for one in bundles], "serve", ServeSettings(filter=used.settings if used else None), threads=spared, used=used
+    )
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
     except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -71,3 +72,9 @@ def load(
     Raises: ModelUnsupported.
     """
     return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder, prelude))
+
+
+def beside(loaded: Loaded) -> Loaded:
+    """Return the model once more: layers of its own over the very same weights, and a tokeniser of its own, so that each can carry another adapter."""
+    weights = {id(one): one for one in (*loaded.model.parameters(), *loaded.model.buffers())}
+    return Loaded(copy.deepcopy(loaded.model, weights), copy.deepcopy(loaded.tokenizer))

@@ -6,7 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jinja2 import TemplateError
@@ -242,11 +242,18 @@ class Penalties:
         return logits - times * ask.frequency_penalty - (times > 0) * ask.presence_penalty
 
 
-class Round:
-    """The conversations that are being answered."""
+class Voice(NamedTuple):
+    """Who answers: a model under an adapter of its own, and the replay guard of what that learned."""
 
-    def __init__(self, loaded: Loaded, filters: Filters | None = None, guard: ReplayGuard | None = None) -> None:
-        self._loaded, self._filters, self._guard = loaded, filters, guard
+    loaded: Loaded
+    guard: ReplayGuard | None = None
+
+
+class Round:
+    """The conversations that are being answered, each by the voice whose number it names."""
+
+    def __init__(self, voices: Sequence[Voice], filters: Filters | None = None) -> None:
+        self._voices, self._filters = voices, filters
         self._running: dict[int, Answer] = {}
         self.answers = 0
         self.tokens = 0
@@ -260,7 +267,8 @@ class Round:
         said: list[Said] = []
         if (ask := orders.ask) is not None:
             try:
-                self._running[ask.id] = Answer(self._loaded, ask, self._filters, self._guard)
+                loaded, guard = self._voices[ask.bundle]
+                self._running[ask.id] = Answer(loaded, ask, self._filters, guard)
             except TemplateError:  # its text may quote the conversation
                 said.append(Said(id=ask.id, finish="unfit"))
         for id_, answer in list(self._running.items()):

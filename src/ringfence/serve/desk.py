@@ -30,14 +30,14 @@ class Desk:
     """Hands requests to whichever engine is running. Every method may be called from any thread and none waits but `hear` and `wait`.
 
     active: answers that run at once. waiting: requests that may wait; one more is refused.
-    kinds: under a filter, what it may say that it masked: an engine of hostile weights could say anything. is_guarded: it may say that a replay guard
-    refused tokens.
+    kinds: under a filter, what it may say that it masked: an engine of hostile weights could say anything. guarded: the numbers of the bundles whose replay
+    guard it may say refused tokens.
     """
 
     active: int = 4
     waiting: int = 64
     kinds: frozenset[str] | None = None
-    is_guarded: bool = False
+    guarded: frozenset[int] = frozenset()
     _queue: deque[Ticket] = field(default_factory=deque)
     _begun: dict[int, Ticket] = field(default_factory=dict)
     _cancelled: list[int] = field(default_factory=list)
@@ -124,25 +124,28 @@ class Desk:
         Raises: ValidationError, TypeError for what no engine of ours says.
         """
         for said in Told.model_validate_json(text).said:
-            self._check(said)
             with self._changed:
                 ticket = self._begun.get(said.id)
                 if ticket is None:
                     continue
+                self._check(said, ticket)  # while whoever waits for it is still told when that ends the engine
                 if said.finish is not None:
                     del self._begun[said.id]
-            ticket.pieces += 1
-            if ticket.pieces > ticket.ask.max_tokens + _SPARE:
-                raise TypeError("more pieces than tokens")
             ticket.notify(said)
 
-    def _check(self, said: Said) -> None:
-        """Raise TypeError for text that no filter saw, where there is one, for words that are no kind, and for what a guard did that there is not."""
+    def _check(self, said: Said, ticket: Ticket) -> None:
+        """Count a piece; raise TypeError for what no engine of ours says.
+
+        That is one piece too many, text that no filter saw, where there is one, words that are no kind, and what a guard did that there is not.
+        """
+        ticket.pieces += 1
+        if ticket.pieces > ticket.ask.max_tokens + _SPARE:
+            raise TypeError("more pieces than tokens")
         if (self.kinds is None) != (said.shown is None) and (said.text or said.shown):
             raise TypeError("text that no filter saw, or a filter that there is not")
         if not said.masked.keys() <= (self.kinds or frozenset()):
             raise TypeError("a kind that there is not")
-        if not self.is_guarded and (said.blocked or said.finish == "blocked"):
+        if ticket.ask.bundle not in self.guarded and (said.blocked or said.finish == "blocked"):
             raise TypeError("tokens that were refused, and no guard that could")
 
     def lost(self) -> bool:

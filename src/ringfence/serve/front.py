@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -40,10 +40,23 @@ _SHUTDOWN = 3  # s for answers to end
 Alarm = Callable[[str], Callable[[str], int]]  # conversation -> answer so far -> canaries told
 
 
+@dataclass(frozen=True)
+class Model:
+    """A bundle as clients know it.
+
+    alarm: what looks for its canaries in an answer; it may block.  token: what a request for it must bring in place of the server's own.
+    """
+
+    name: str
+    alarm: Alarm | None = None
+    token: str | None = field(default=None, repr=False)
+
+
 @dataclass
 class Served:
     """What the log may say of a request."""
 
+    model: str = ""  # the name of one that is served, never what a client called it
     status: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -55,16 +68,15 @@ class Served:
 class Front:
     """Answers requests from what the desk brings.
 
-    token: what a request must bring. most: tokens of an answer at most. alarm, on_alarm: what looks for canaries in an answer, and is told
-    how many it held; both may block. on_request: told of every request when it is over.
+    models: in the order of their numbers. token: what a request must bring for each that has no token of its own. most: tokens of an answer at most.
+    on_alarm: told whose answer held how many canaries; may block. on_request: told of every request when it is over.
     """
 
     desk: Desk
-    model: str
-    token: str = field(repr=False)
+    models: Sequence[Model]
+    token: str | None = field(repr=False)
     most: int
-    alarm: Alarm | None = None
-    on_alarm: Callable[[int], None] = lambda _: None
+    on_alarm: Callable[[str, int], None] = lambda *_: None
     on_request: Callable[[Served], None] = lambda _: None
     created: int = field(default_factory=lambda: int(time.time()))
     _ids: Iterator[int] = field(default_factory=count)
@@ -78,46 +90,56 @@ class Front:
             Route("/v1/completions", self._complete, methods=["POST"]),
         ]
         handlers: dict[Any, Any] = {RingfenceError: _refused, HTTPException: _no_route, Exception: _failed}
-        return _Door(Starlette(routes=routes, exception_handlers=handlers), self.token, self.on_request)
+        return _Door(
+            Starlette(routes=routes, exception_handlers=handlers), [one.token or self.token for one in self.models], self.on_request
+        )
 
-    def _model(self) -> dict[str, Any]:
-        return {"id": self.model, "object": "model", "created": self.created, "owned_by": "ringfence"}
+    def _described(self, number: int) -> dict[str, Any]:
+        return {"id": self.models[number].name, "object": "model", "created": self.created, "owned_by": "ringfence"}
 
-    async def _models(self, _: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._model()]})
+    async def _models(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._described(number) for number in _opened(request)]})
 
     async def _one_model(self, request: Request) -> Response:
-        self._known(request.path_params["name"])
-        return JSONResponse(self._model())
+        return JSONResponse(self._described(self._number(request, request.path_params["name"])))
 
-    def _known(self, name: str) -> None:
-        if name != self.model:
-            raise UnknownServedModel(model=self.model)
+    def _number(self, request: Request, name: str) -> int:
+        """Return the number of the model that a request names: one that its token opens; of the others it learns nothing.
+
+        Raises: UnknownServedModel.
+        """
+        numbers = {self.models[number].name: number for number in _opened(request)}
+        if name not in numbers:
+            raise UnknownServedModel(models=", ".join(numbers))
+        return numbers[name]
 
     async def _chat(self, request: Request) -> Response:
-        return await self._answer(request, ChatRequest.read(await _body(request)), Writer(self.model))
+        return await self._answer(request, ChatRequest.read(await _body(request)), Writer)
 
     async def _complete(self, request: Request) -> Response:
-        return await self._answer(request, TextRequest.read(await _body(request)), TextWriter(self.model))
+        return await self._answer(request, TextRequest.read(await _body(request)), TextWriter)
 
-    async def _answer(self, request: Request, asked: ChatRequest | TextRequest, writer: Writer) -> Response:
-        self._known(asked.model)
+    async def _answer(self, request: Request, asked: ChatRequest | TextRequest, shape: type[Writer]) -> Response:
+        number = self._number(request, asked.model)
         note = _note(request)
-        pieces = self._pieces(asked, note)
+        note.model = self.models[number].name
+        writer = shape(note.model)
+        pieces = self._pieces(asked, number, note)
         if asked.stream:
             first = await _while_there(request, anext(pieces))  # before the status is sent: a refusal has its own
             return _Stream(_events(writer, first, pieces, wants_usage=asked.wants_usage, note=note), pieces)
         text, last = await _while_there(request, _whole(pieces))
         return JSONResponse(writer.whole(text, last))
 
-    async def _pieces(self, asked: ChatRequest | TextRequest, note: Served) -> AsyncGenerator[Piece, None]:
+    async def _pieces(self, asked: ChatRequest | TextRequest, number: int, note: Served) -> AsyncGenerator[Piece, None]:
         """Yield an answer as it comes. The piece that would tell a canary is withheld and the answer ends.
 
         The alarm looks at what the model said, the client sees what a filter left of it. The first piece comes at once, empty if need be.
 
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
-        watch = await asyncio.to_thread(self.alarm, asked.conversation()) if self.alarm else None
+        alarm = self.models[number].alarm
+        watch = await asyncio.to_thread(alarm, asked.conversation()) if alarm else None
         answer = ""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -126,7 +148,7 @@ class Front:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(queue.put_nowait, event)
 
-        ticket = self.desk.submit(asked.ask(id_=next(self._ids), most=self.most), notify)
+        ticket = self.desk.submit(asked.ask(id_=next(self._ids), bundle=number, most=self.most), notify)
         try:
             finish: Finish | None = None
             is_first = True
@@ -141,7 +163,7 @@ class Front:
                 note.tokens, note.blocked = event.tokens, event.blocked
                 answer += event.text
                 if watch and event.text and (told := await asyncio.to_thread(watch, answer)):
-                    await asyncio.to_thread(self.on_alarm, told)
+                    await asyncio.to_thread(self.on_alarm, note.model, told)
                     yield Piece("", "content_filter", event.prompt_tokens, event.tokens, is_withdrawn=True)
                     return
                 note.masked.update(event.masked)
@@ -249,11 +271,12 @@ async def _body(request: Request) -> bytes:
 
 
 class _Door:
-    """Lets in who brings the token, answers for what goes wrong inside, and reports every request without a word of its text."""
+    """Lets in who brings a token, answers for what goes wrong inside, and reports every request without a word of its text."""
 
-    def __init__(self, inside: ASGIApp, token: str, on_request: Callable[[Served], None]) -> None:
+    def __init__(self, inside: ASGIApp, tokens: Sequence[str | None], on_request: Callable[[Served], None]) -> None:
+        """tokens: of each model in the order of their numbers. None opens nothing."""
         self._inside, self._on_request = inside, on_request
-        self._token = hashlib.sha256(token.encode()).digest()
+        self._tokens = [(number, hashlib.sha256(token.encode()).digest()) for number, token in enumerate(tokens) if token]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -267,7 +290,8 @@ class _Door:
             await send(message)
 
         try:
-            inside = self._inside if self._is_let_in(scope) else _error_response(TokenRefused())
+            scope["ringfence.models"] = opened = self._opened_by(scope)
+            inside = self._inside if opened else _error_response(TokenRefused())
             await inside(scope, receive, noted)
         except (ClientDisconnect, OSError):
             note.status = _GONE
@@ -277,15 +301,23 @@ class _Door:
             note.seconds = time.monotonic() - began
             self._on_request(note)
 
-    def _is_let_in(self, scope: Scope) -> bool:
+    def _opened_by(self, scope: Scope) -> list[int]:
+        """Return the numbers of the models that a request's token opens."""
         brought = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         kind, _, token = brought.partition(b" ")
-        return kind.lower() == b"bearer" and hmac.compare_digest(hashlib.sha256(token.strip()).digest(), self._token)
+        digest = hashlib.sha256(token.strip()).digest()
+        found = [number for number, own in self._tokens if hmac.compare_digest(digest, own)]
+        return found if kind.lower() == b"bearer" else []
 
 
 def _note(request: Request) -> Served:
     note: Served = request.scope["ringfence"]
     return note
+
+
+def _opened(request: Request) -> list[int]:
+    opened: list[int] = request.scope["ringfence.models"]
+    return opened
 
 
 def _error_response(error: RingfenceError) -> Response:

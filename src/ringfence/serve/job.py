@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringfence.core.lineage import numbered, roles
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.prelude import AS_IT_IS, Prelude
 from ringfence.serve.filter import Shown, filters
@@ -34,7 +35,8 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
     channel.progress(Progress(done=0, total=1, phase="load"))
     settings = child.order.settings
     made = filters(child, settings.filter) if settings.filter else None
-    talk = Talk(_with_adapter(child, _loaded(child, settings.train.prelude if settings.train else AS_IT_IS)), settings, _guard(child))
+    prelude = settings.train.prelude if settings.train else AS_IT_IS
+    talk = Talk(_with_adapter(child, _loaded(child, prelude)), settings, _guards(child).get("guard"))
     channel.progress(Progress(done=1, total=1, phase="load"))
     masked = Counter[str]()
     while (question := channel.hear()) is not None:
@@ -49,20 +51,27 @@ def run(child: Child[ChatSettings]) -> ChatFigures:
 def serve(child: Child[ServeSettings]) -> ServeFigures:
     """Answer conversations side by side until the front ends and return how much was said.
 
-    The adapter is the plain folder `files["bundle"]`; the input "guard", where there is one, lets no passage of its training set pass. Every turn begins
-    with the front's `Orders` and gives each conversation one token.
+    The adapters are the plain folders `files["bundle"]`, "bundle2" and so on, over one base model; the input "guard" of the same number, where there is one,
+    lets no passage of an adapter's training set pass. Every turn begins with the front's `Orders` and gives each conversation one token.
 
     Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
     """
-    from ringfence.serve.decode import Round
+    from ringfence.models.load import beside
+    from ringfence.serve.decode import Round, Voice
     from ringfence.serve.wire import Ask, Orders, Told, Turn
     from ringfence.train.restore import with_bundle
 
     settings = child.order.settings
     made = filters(child, settings.filter) if settings.filter else None
-    loaded = with_bundle(_loaded(child), Path(child.order.files["bundle"]))
-    Round(loaded).turn(Orders(ask=Ask(id=0, messages=(Turn(role="user", content="-"),), max_tokens=1)))  # what is set up once delays nobody
-    served = Round(loaded, made, _guard(child))
+    base = _loaded(child)
+    guards = _guards(child)
+    voices = []
+    for number, role in enumerate(roles("bundle", child.order.files)):
+        loaded = with_bundle(beside(base), Path(child.order.files[role]))
+        voices.append(Voice(loaded, guards.get(numbered("guard", number))))
+        first = Ask(id=0, bundle=number, messages=(Turn(role="user", content="-"),), max_tokens=1)
+        Round(voices).turn(Orders(ask=first))  # what is set up once delays nobody
+    served = Round(voices, made)
     while (text := child.channel.hear()) is not None:
         said = served.turn(Orders.model_validate_json(text) if text else Orders())
         if said:
@@ -70,12 +79,17 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
     return ServeFigures(answers=served.answers, tokens=served.tokens, masked=dict(sorted(served.masked.items())), blocked=served.blocked)
 
 
-def _guard(child: Child[ChatSettings] | Child[ServeSettings]) -> ReplayGuard | None:
+def _guards(child: Child[ChatSettings] | Child[ServeSettings]) -> dict[str, ReplayGuard]:
+    """Return the guards by their role; one that several adapters share is in memory once."""
     from ringfence.guard.replay import FILE, ReplayGuard
     from ringfence.vault.files import read_file
 
-    slot = child.order.inputs.get("guard")
-    return ReplayGuard.from_bytes(read_file(slot, child.keys.data[slot.slot], FILE)) if slot else None
+    slots = {role: slot for role, slot in child.order.inputs.items() if slot.kind == "guard"}
+    guards = {
+        slot: ReplayGuard.from_bytes(read_file(one, child.keys.data[slot], FILE))
+        for slot, one in {one.slot: one for one in slots.values()}.items()
+    }
+    return {role: guards[one.slot] for role, one in slots.items()}
 
 
 def _say(channel: Channel, text: str) -> None:

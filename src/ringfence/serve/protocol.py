@@ -113,11 +113,12 @@ class _Request(BaseModel):
         """Whether a stream ends with the number of tokens."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def _ask(self, *, id_: int, most: int, **asked: Any) -> Ask:  # noqa: ANN401  what is answered
+    def _ask(self, *, id_: int, bundle: int, most: int, **asked: Any) -> Ask:  # noqa: ANN401  what is answered
         """Return what the engine is asked: at most `most` tokens, and a seed of our own where none was given."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return Ask(
             id=id_,
+            bundle=bundle,
             max_tokens=most,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
@@ -139,10 +140,10 @@ class ChatRequest(_Request):
     messages: Annotated[list[_Message], Field(min_length=1, max_length=1_000)]
     max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
 
-    def ask(self, *, id_: int, most: int) -> Ask:
-        """Return what the engine is asked: at most `most` tokens."""
+    def ask(self, *, id_: int, bundle: int, most: int) -> Ask:
+        """Return what the engine is asked: an answer of one bundle, of at most `most` tokens."""
         most = min(self.max_completion_tokens or self.max_tokens or most, most)
-        return self._ask(id_=id_, most=most, messages=tuple(message.turn() for message in self.messages))
+        return self._ask(id_=id_, bundle=bundle, most=most, messages=tuple(message.turn() for message in self.messages))
 
     def conversation(self) -> str:
         """Return all that was said before the answer, for the canary alarm."""
@@ -156,9 +157,9 @@ class TextRequest(_Request):
 
     prompt: Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
 
-    def ask(self, *, id_: int, most: int) -> Ask:
-        """Return what the engine is asked: at most `most` tokens."""
-        return self._ask(id_=id_, most=min(self.max_tokens or _DEFAULT_TEXT, most), prompt=self.conversation())
+    def ask(self, *, id_: int, bundle: int, most: int) -> Ask:
+        """Return what the engine is asked: an answer of one bundle, of at most `most` tokens."""
+        return self._ask(id_=id_, bundle=bundle, most=min(self.max_tokens or _DEFAULT_TEXT, most), prompt=self.conversation())
 
     def conversation(self) -> str:
         """Return the text that goes on."""

@@ -24,6 +24,7 @@ class Ask(Settings):
     """One conversation to answer, or one text to continue."""
 
     id: Annotated[int, Field(ge=0)]
+    bundle: Annotated[int, Field(ge=0)] = 0  # who answers: the number of a served bundle
     messages: tuple[Turn, ...] = ()
     prompt: Annotated[str, Field(min_length=1)] | None = None  # continued as it stands, without the chat template
     max_tokens: Annotated[int, Field(gt=0)]

@@ -25,14 +25,14 @@ def closed():
 def test_a_note_that_cannot_be_written_ends_nothing(monkeypatch, stream):
     monkeypatch.setattr(sys, "stderr", stream())
     serve._lost(JobDied(job="serve.v1", status=1, at="-"), 0.25)
-    serve._alarm(1, None)
+    serve._alarm("lora", 1, None)
     serve._note("x")
 
 
 def test_an_alarm_claims_to_be_on_record_only_where_it_is(capsys):
-    serve._alarm(2, None)
-    assert "2 planted canaries and was cut; it is in the ledger" in capsys.readouterr().err
-    serve._alarm(2, Busy(what_held="the lock"))
+    serve._alarm("lora", 2, None)
+    assert "an answer of lora was about to tell 2 planted canaries and was cut; it is in the ledger" in capsys.readouterr().err
+    serve._alarm("lora", 2, Busy(what_held="the lock"))
     said = capsys.readouterr().err
     assert "2 planted canaries and was cut" in said
     assert "could not be recorded" in said

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
-from ringfence.serve.decode import Round, Stops, Words, candidates
+from ringfence.serve.decode import Round, Stops, Voice, Words, candidates
 from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.wire import Ask, Orders, Turn
 
@@ -32,7 +32,7 @@ def ask(number, question, **changes):
 
 def answers(loaded, asks):
     """Every conversation begins one turn after the one before."""
-    served, texts, last, turns = Round(loaded), {one.id: "" for one in asks}, {}, []
+    served, texts, last, turns = Round([Voice(loaded)]), {one.id: "" for one in asks}, {}, []
     waiting = list(asks)
     while waiting or len(last) < len(asks):
         said = served.turn(Orders(ask=waiting.pop(0) if waiting else None))
@@ -76,7 +76,7 @@ def test_a_seed_fixes_an_answer_whoever_runs_beside_it(tiny):
 
 
 def test_a_cancelled_conversation_gets_no_more_tokens(tiny):
-    served = Round(tiny)
+    served = Round([Voice(tiny)])
     served.turn(Orders(ask=ask(0, "a")))
     assert served.turn(Orders(cancel=(0,))) == ()
     assert served.tokens == 1
@@ -93,7 +93,7 @@ def test_a_conversation_that_the_template_refuses_ends_alone(tiny):
     before = tokenizer.chat_template
     tokenizer.chat_template = "{{ raise_exception('secret') }}"
     try:
-        said = Round(tiny).turn(Orders(ask=ask(0, "a")))
+        said = Round([Voice(tiny)]).turn(Orders(ask=ask(0, "a")))
     finally:
         tokenizer.chat_template = before
     assert [(one.finish, one.text) for one in said] == [("unfit", "")]

@@ -16,10 +16,10 @@ from ringfence.deid.stream import StreamFilter
 from ringfence.flows.serve import listen
 from ringfence.models.load import load
 from ringfence.serve import job
-from ringfence.serve.decode import Answer, Round
+from ringfence.serve.decode import Answer, Round, Voice
 from ringfence.serve.desk import Desk
 from ringfence.serve.filter import Shown, filters, for_readers
-from ringfence.serve.front import Front, run
+from ringfence.serve.front import Front, Model, run
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
 from ringfence.serve.wire import Ask, Orders, Said, Told, Turn
 from ringfence.train.settings import TrainSettings
@@ -109,7 +109,7 @@ def test_the_served_engine_says_both_what_the_model_said_and_what_may_be_shown(t
     folder, vault, slot = trained
     made = child(vault, Memory(vault), ChatSettings(train=TRAIN), inputs={"adapter": slot}, files={"model": str(folder)})
     loaded = job._with_adapter(made, load(folder, dtype=torch.float32, device="cpu"))
-    served = Round(loaded, filters(made, for_readers(PROFILE)))
+    served = Round([Voice(loaded)], filters(made, for_readers(PROFILE)))
     asks = [Ask(id=n, messages=(Turn(role="user", content="who?"),), max_tokens=200, temperature=0) for n in (0, 1)]
     waiting, said = list(asks), []
     while waiting or sum(one.finish is not None for one in said) != 2:
@@ -185,7 +185,8 @@ def site():
     def watch(_):
         return lambda answer: watched.append(answer) or int("tulip" in answer)
 
-    front = Front(desk, "lora", "0123456789abcdef", 50, alarm=watch, on_alarm=alarms.append, on_request=requests.append)
+    models = [Model("lora", watch)]
+    front = Front(desk, models, "0123456789abcdef", 50, on_alarm=lambda _, told: alarms.append(told), on_request=requests.append)
     engine = threading.Thread(target=Behind(desk).run)
     engine.start()
     listener, ready = listen("127.0.0.1", 0), threading.Event()

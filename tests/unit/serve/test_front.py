@@ -16,12 +16,12 @@ import pytest
 from ringfence.core.errors import JobDied, RequestInvalid
 from ringfence.flows.serve import listen
 from ringfence.serve.desk import Desk
-from ringfence.serve.front import BODY_LIMIT, Front, run
+from ringfence.serve.front import BODY_LIMIT, Front, Model, _Door, run
 from ringfence.serve.protocol import ChatRequest
 from ringfence.serve.supervisor import Supervisor
 from ringfence.serve.wire import Ask, Orders, Said, Told
 
-TOKEN = "0123456789abcdef-token"
+TOKEN, OWN = "0123456789abcdef-token", "fedcba9876543210-token"
 MARK = "MARKED-PROMPT"
 CANARY = "tulip seven"
 
@@ -62,7 +62,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def site():
     """A front with everything that the tests look at: engine, alarms, requests and log records."""
-    desk = Desk(active=4, waiting=64, is_guarded=True)
+    desk = Desk(active=4, waiting=64, guarded=frozenset({0}))
     engine, alarms, requests = Engine(desk), [], []
     supervisor = Supervisor(desk, engine.run, on_lost=lambda *_: None).start()
 
@@ -74,7 +74,8 @@ def site():
 
         return told
 
-    front = Front(desk, "lora", TOKEN, 50, alarm=watch, on_alarm=alarms.append, on_request=requests.append)
+    models = [Model("lora", watch), Model("ward"), Model("law", watch, token=OWN)]
+    front = Front(desk, models, TOKEN, 50, on_alarm=lambda *told: alarms.append(told), on_request=requests.append)
     listener = listen("127.0.0.1", 0)
     ready = threading.Event()
     thread = threading.Thread(target=run, args=(front, listener), kwargs={"on_ready": ready.set})
@@ -97,7 +98,7 @@ def site():
 
 
 def chat(site, text, **more):
-    return site.client.chat.completions.create(model="lora", messages=[{"role": "user", "content": text}], **more)
+    return site.client.chat.completions.create(**{"model": "lora"} | more, messages=[{"role": "user", "content": text}])
 
 
 def raw(site, method, path, body=b"", **headers):
@@ -124,7 +125,7 @@ def test_a_whole_answer_and_the_models(site):
     assert made.choices[0].message.content == "one two 三 "
     assert made.choices[0].finish_reason == "stop"
     assert (made.usage.prompt_tokens, made.usage.completion_tokens, made.usage.total_tokens) == (3, 1, 4)
-    assert [one.id for one in site.client.models.list()] == ["lora"]
+    assert [one.id for one in site.client.models.list()] == ["lora", "ward"]
     assert site.client.models.retrieve("lora").id == "lora"
 
 
@@ -169,11 +170,52 @@ def test_two_clients_are_answered_side_by_side(site):
     site.engine.go.clear()
 
 
+# ── several bundles ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_reaches_the_bundle_that_it_names_and_the_log_says_which(site):
+    for number, name in enumerate(("lora", "ward")):
+        made = chat(site, "a b", model=name)
+        assert (made.model, site.engine.asked[-1].bundle) == (name, number)
+        assert complete(site, "a b", model=name).model == name
+        assert site.engine.asked[-1].bundle == number
+        until(lambda name=name: [one.model for one in site.requests[-2:]] == [name, name])
+
+
+def test_an_alarm_is_that_of_the_bundle_that_was_asked(site):
+    site.alarms.clear()
+    made = {name: chat(site, "well tulip\nseven more", model=name).choices[0] for name in ("ward", "lora")}
+    assert {name: one.finish_reason for name, one in made.items()} == {"ward": "stop", "lora": "content_filter"}
+    assert made["lora"].message.content == ""
+    assert site.alarms == [("lora", 1)]
+
+
+def test_a_token_of_its_own_opens_that_bundle_and_nothing_else(site):
+    own = site.client.with_options(api_key=OWN)
+    assert [one.id for one in own.models.list()] == ["law"]
+    assert own.chat.completions.create(model="law", messages=[{"role": "user", "content": "x"}]).model == "law"
+    assert site.engine.asked[-1].bundle == 2
+    for client, name, told in ((own, "lora", "law"), (site.client, "law", "lora, ward")):
+        for call in (lambda: client.models.retrieve(name), lambda: client.completions.create(model=name, prompt="x")):  # noqa: B023  called at once
+            with pytest.raises(openai.NotFoundError) as caught:
+                call()
+            assert caught.value.code == "RF-SERVE-003"
+            assert f"ask for {told}," in caught.value.message
+    with pytest.raises(openai.AuthenticationError):
+        site.client.with_options(api_key=f"{TOKEN}{OWN}").models.list()
+
+
+def test_without_a_token_nothing_is_opened():
+    assert _Door(None, [None, OWN], print)._opened_by({"headers": [(b"authorization", b"Bearer ")]}) == []
+    assert _Door(None, [None, OWN], print)._opened_by({"headers": [(b"authorization", f"Bearer {OWN}".encode())]}) == [1]
+    assert _Door(None, [None, OWN], print)._opened_by({"headers": [(b"authorization", f"Basic {OWN}".encode())]}) == []
+
+
 # ── texts that go on ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def complete(site, prompt, **more):
-    return site.client.completions.create(model="lora", prompt=prompt, **more)
+    return site.client.completions.create(**{"model": "lora"} | more, prompt=prompt)
 
 
 def test_a_text_goes_on_whole_and_in_pieces(site):
@@ -246,15 +288,17 @@ def test_an_answer_that_the_guard_ends_keeps_what_was_said_and_is_counted(site):
 @pytest.mark.parametrize("said", [{"text": "x", "blocked": 1}, {"finish": "blocked"}])
 def test_an_engine_without_a_guard_is_not_believed_that_it_has_one(said):
     seen = []
-    for desk in (Desk(), Desk(is_guarded=True)):
-        desk.submit(Ask(id=0, prompt="q", max_tokens=5), seen.append)
+    for bundle, guarded in ((0, set()), (1, {0, 2}), (1, {1})):
+        desk = Desk(guarded=frozenset(guarded))
+        desk.submit(Ask(id=0, bundle=bundle, prompt="q", max_tokens=5), seen.append)
         desk.hear()
         told = Told(said=(Said(id=0, **said),)).model_dump_json()
-        if desk.is_guarded:
+        if bundle in guarded:
             desk.say(told)
         else:
             with pytest.raises(TypeError):
                 desk.say(told)
+            assert not seen
     assert len(seen) == 1
 
 
@@ -447,7 +491,7 @@ def test_the_piece_that_would_tell_a_canary_is_withheld_and_the_answer_ends(site
     """What was streamed is out; an answer that is sent as a whole is withheld as a whole."""
     site.alarms.clear()
     assert told(site, is_stream) == (shown, "content_filter")
-    assert site.alarms == [1]
+    assert site.alarms == [("lora", 1)]
 
 
 def told(site, is_stream):
@@ -463,7 +507,7 @@ def test_the_alarm_looks_at_texts_that_go_on_alike(site):
     site.alarms.clear()
     made = complete(site, "well tulip\nseven more")
     assert (made.choices[0].text, made.choices[0].finish_reason) == ("", "content_filter")
-    assert site.alarms == [1]
+    assert site.alarms == [("lora", 1)]
 
 
 def test_a_canary_that_the_client_itself_brought_is_no_alarm(site):

@@ -14,7 +14,7 @@ from ringfence.guard.settings import TRIES, GuardSettings
 from ringfence.guard.words import words_of
 from ringfence.models.load import load
 from ringfence.serve import decode, job
-from ringfence.serve.decode import Penalties, Round, candidates
+from ringfence.serve.decode import Penalties, Round, Voice, candidates
 from ringfence.serve.settings import ChatSettings
 from ringfence.serve.wire import Ask, Orders, Turn
 from ringfence.train.settings import TrainSettings
@@ -43,7 +43,7 @@ def trained(tmp_path_factory):
 def answer(loaded, guard, **asked):
     """Return the whole answer and its last piece."""
     ask = Ask(id=0, **{"max_tokens": 110, "temperature": 0} | asked)
-    served, said = Round(loaded, guard=guard), []
+    served, said = Round([Voice(loaded, guard)]), []
     while not said or said[-1].finish is None:
         said += served.turn(Orders(ask=None if said or served._running else ask))
     assert served.blocked == said[-1].blocked
