@@ -44,7 +44,12 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     placement = choose(settings.hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     total = len(register.canaries)
     child.channel.progress(Progress(done=0, total=total, phase="load"))
-    loaded = load(Path(order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
+    loaded = load(
+        Path(order.files["model"]),
+        dtype=getattr(torch, placement.dtype),
+        device=placement.device,
+        quantised=settings.train.quantised,
+    )
     forward = Forward(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)))
     scorer = CanaryScorer(forward, settings.train)
     scores = scorer.score(register.canaries, show=lambda done: child.channel.progress(Progress(done=done, total=total)))

@@ -39,7 +39,12 @@ def run(child: Child[EvalOrder]) -> EvalFigures:
     torch.set_num_threads(hints.threads or order.limits.threads)
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     child.channel.progress(Progress(done=0, total=0, phase="load"))
-    loaded = load(Path(order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
+    loaded = load(
+        Path(order.files["model"]),
+        dtype=getattr(torch, placement.dtype),
+        device=placement.device,
+        quantised=settings.train.quantised,
+    )
     child.channel.progress(Progress(done=0, total=0, phase="read"))
     slot = order.inputs["rows"]
     source = SetReader(slot, child.keys.data[slot.slot])

@@ -29,7 +29,8 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
-from ringfence.flows.chat import Speaker, with_filter, work_for
+from ringfence.flows.chat import Speaker, quantised_of, with_filter, work_for
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
@@ -67,7 +68,9 @@ class Bundle:
         Raises: BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
         """
         report = verify_bundle(self.folder, self.public)
-        return Speaker(models.verify(report.manifest.base.digest), bundle=self.folder, guarding=self.guarding)
+        return Speaker(
+            models.verify(report.manifest.base.digest), quantised=quantised_of(report), bundle=self.folder, guarding=self.guarding
+        )
 
     def record(self, count: int) -> None:
         """Put an alarm on record, where there is a workspace.
@@ -99,11 +102,12 @@ class Bundle:
 def from_elsewhere(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Bundle:
     """Return a bundle that passed verification under its owner's public keys. There is no canary alarm and no replay guard: their filters never leave their vault.
 
-    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner.
+    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner, LowMemoryMissing.
     """
     refuse_on(guard)
-    manifest = verify_bundle(folder, public).manifest
-    return Bundle(folder, public, manifest.name, manifest.run)
+    report = verify_bundle(folder, public)
+    require_low_memory(quantised_of(report))
+    return Bundle(folder, public, report.manifest.name, report.manifest.run)
 
 
 def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Bundle:
@@ -302,7 +306,9 @@ def run_engine(bundle: Bundle, desk: Desk, profile: DeidSettings | None = None) 
         1, cores() - 1
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     used = with_filter(profile)
-    work = work_for(bundle.speaker(), "serve", ServeSettings(filter=used.settings if used else None), threads=spared, used=used)
+    speaker = bundle.speaker()
+    settings = ServeSettings(quantised=speaker.quantised, filter=used.settings if used else None)
+    work = work_for(speaker, "serve", settings, threads=spared, used=used)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
     except TimeoutError:

@@ -91,7 +91,12 @@ def _loaded(child: Child[ChatSettings] | Child[ServeSettings]) -> Loaded:
     hints = child.order.settings.hints
     torch.set_num_threads(hints.threads or child.order.limits.threads)
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
-    return load(Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device)
+    return load(
+        Path(child.order.files["model"]),
+        dtype=getattr(torch, placement.dtype),
+        device=placement.device,
+        quantised=child.order.settings.quantised,
+    )
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:
