@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import yaml
 
-from ringfence.cli.main import run
 from ringfence.core.errors import LowMemoryMissing
 from ringfence.flows import chat as chat_flow
 from ringfence.flows import extras
@@ -30,8 +27,8 @@ QLORA = RECIPE | {
     "learning_rate": 1e-2,
     "quantization_bit": 4,
     "quantization_method": "bnb",
-    "audit": {"secrets": 6, "in_out": 4, "exceed_cap": True},
 }
+CANARIES = {"audit": {"secrets": 6, "in_out": 4, "exceed_cap": True}}
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +83,16 @@ def answered(speaker):
 
 
 @pytest.mark.full
-def test_a_run_is_audited_evaluated_and_asked_on_the_base_that_it_learned_beside(quantised, monkeypatch):
+def test_a_run_is_audited_evaluated_and_asked_on_the_base_that_it_learned_beside(quantised, monkeypatch, tmp_path):
     space, run_id, _, _ = quantised
     asked = []
     real = chat_flow.start
     monkeypatch.setattr(chat_flow, "start", lambda work, *rest, **more: asked.append(work.settings) or real(work, *rest, **more))
     assert answered(chat_flow.from_workspace(space, run_id)) == answered(chat_flow.from_workspace(space, "q"))
     assert [one.quantised for one in asked] == [Quantisation(bits=4)] * 2
-    assert audit(space, run_id, Passphrase(PASSPHRASE.encode())).figures.secrets == 6
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(QLORA | CANARIES))
+    audited = train(space, read(tmp_path / "recipe.yaml")).committed.run
+    assert audit(space, audited, Passphrase(PASSPHRASE.encode())).figures.secrets == 6
     found = evaluate(space, run_id, "clinic@sealed").figures
     assert found.loss.tuned.value < found.loss.base.value
 
@@ -104,21 +103,17 @@ def test_its_price_is_measured_on_the_same_base(quantised):
     assert price(space, read(recipe)).figures.peak_memory > 0
 
 
-def test_what_is_missing_is_said_before_any_work(quantised, monkeypatch, capsys):
+def test_what_is_missing_is_said_before_any_work(quantised, monkeypatch):
     space, run_id, _, recipe = quantised
     monkeypatch.setattr(extras, "find_spec", lambda _: None)
     before = len(space.state.runs)
     for work in (
         lambda: train(space, read(recipe)),
-        lambda: audit(space, run_id, Passphrase(PASSPHRASE.encode())),
         lambda: evaluate(space, run_id, "clinic@sealed"),
         lambda: release(space, run_id, name="again", formats=("merged",)),
         lambda: chat_flow.from_workspace(space, run_id),
         lambda: chat_flow.from_workspace(space, "q"),
     ):
-        with pytest.raises(LowMemoryMissing):
+        with pytest.raises(LowMemoryMissing, match=r"ringfence\[low-memory\]"):
             work()
     assert len(space.state.runs) == before
-    assert run(["-w", str(space.path), "--json", "train", str(recipe)]) == 2
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert (error["code"], "ringfence[low-memory]" in error["remedy"]) == ("RF-TRAIN-020", True)

@@ -92,11 +92,11 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
         speaker = from_bundle(folder, space.public)
         return replace(speaker, guarding=of_bundle(space, folder, guard, show=show))
     run, thing = adapter_of(space, target)
-    passed = of_adapter(space, thing.made.digest, guard, show=show)
-    source = space.input(thing)
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     train = saved.order.train
     require_low_memory(train.quantised)
+    passed = of_adapter(space, thing.made.digest, guard, show=show)
+    source = space.input(thing)
     with space.locked():
         space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
