@@ -141,7 +141,7 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
         raise NotResumable(run=run.id, state=state_of(space, run))
     saved = saved_of(space, run)
-    require_low_memory(saved.order.train.quantised)
+    require_low_memory(saved.order.train.quantised, galore=saved.order.train.use_galore)
     inputs = {role: _thing(space, run, digest) for role, digest in run.intent.inputs.items()}
     inputs["checkpoint"] = _thing(space, run, run.checkpoint.digest)
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
@@ -205,7 +205,7 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     LowMemoryMissing.
     """
     _refuse_looser(space, recipe)
-    require_low_memory(recipe.order.train.quantised)
+    require_low_memory(recipe.order.train.quantised, galore=recipe.order.train.use_galore)
     sources = sources_of(space, recipe)
     things = sources["set"]
     for role, found in sources.items():

@@ -315,7 +315,7 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     Raises: BadValue.
     """
     fields = {key: document[key] for key in TrainSettings.model_fields if key in document and not _missing_owner(key, document)}
-    for key in ("lora_target", "oft_target", "freeze_trainable_modules", "freeze_extra_modules"):
+    for key in ("lora_target", "oft_target", "galore_target", "freeze_trainable_modules", "freeze_extra_modules"):
         if isinstance(listed := fields.get(key), str):
             fields[key] = tuple(part.strip() for part in listed.split(","))
     if fields.get("freeze_extra_modules", ()) is None:

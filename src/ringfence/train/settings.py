@@ -115,6 +115,12 @@ class TrainSettings(Settings):
     freeze_trainable_layers: int = 2  # of freeze.v1: the last ones; below zero: the first ones
     freeze_trainable_modules: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)  # in them
     freeze_extra_modules: tuple[Target, ...] = ()  # and outside of all layers
+    use_galore: bool = False  # of full.v1 and freeze.v1: AdamW on projected gradients (GaLore, arXiv:2403.03507)
+    galore_rank: Annotated[int, Field(gt=0, le=4096)] = 16  # directions that are kept
+    galore_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
+    galore_update_interval: Positive = 200  # steps after which the directions are found anew
+    galore_scale: Annotated[float, Field(gt=0)] = 2.0  # of what is projected back
+    galore_proj_type: Literal["std", "reverse_std", "right", "left", "full"] = "std"
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
     pref_beta: Annotated[float, Field(gt=0)] = 0.1  # of objectives over two answers: how far the model may go from what it was
     pref_ftx: Annotated[float, Field(ge=0)] = 0.0  # the share of supervised fine-tuning on preferred answers
@@ -220,6 +226,19 @@ class TrainSettings(Settings):
                     "pissa_init 不能与 quantization_bit 同用：它要从已冻结为 4 位或 8 位的权重中取出一部分",
                 )
             )
+        return self
+
+    @model_validator(mode="after")
+    def _projects_whole_gradients(self) -> Self:
+        if self.use_galore and not self.is_whole:
+            raise ValueError(
+                t(
+                    "use_galore needs finetuning_type: full or freeze; the gradients of an adapter are thin already",
+                    "use_galore 需要 finetuning_type: full 或 freeze；适配器的梯度本就很小",
+                )
+            )
+        if self.use_galore and self.optim != "adamw_torch":
+            raise ValueError(t("use_galore needs optim: adamw_torch", "use_galore 需要 optim: adamw_torch"))
         return self
 
     @model_validator(mode="after")

@@ -94,6 +94,8 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
         ("galore_rank", 128),
         ("quantization_method", "bnb"),
         ("quantization_method", "gptq"),
+        ("galore_layerwise", True),
+        ("apollo_rank", 8),
         ("double_quantization", False),
     ],
 )
@@ -126,6 +128,7 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("default_system", "", "not built yet"),
         ("init_lora_weights", False, "before any noise"),
         ("ignore_pad_token_for_loss", False, "never learned"),
+        ("use_apollo", True, "not for commercial use"),
     ],
 )
 def test_what_is_refused_says_why(key, value, why):
@@ -156,6 +159,26 @@ def test_what_a_quantised_base_does_not_go_with_is_refused(keys, why):
         recipe_of({**LEAST, "quantization_bit": 4, **keys})
     with pytest.raises(RefusedKey, match="quantised elsewhere"):
         recipe_of({**LEAST, "quantization_bit": 4, "quantization_method": "gptq"})
+
+
+def test_galore_is_asked_for_as_in_llama_factory():
+    """The keys of its examples/extras/galore."""
+    asked = {
+        "finetuning_type": "full",
+        "use_galore": True,
+        "galore_layerwise": False,
+        "galore_target": "mlp,self_attn",
+        "galore_rank": 128,
+        "galore_scale": 2.0,
+    }
+    train = recipe_of({**LEAST, **asked}).order.train
+    assert (train.use_galore, train.galore_rank, train.galore_target) == (True, 128, ("mlp", "self_attn"))
+    assert recipe_of({**LEAST, "use_galore": False, "galore_rank": 4}).order == recipe_of(LEAST).order
+    with pytest.raises(RefusedKey, match="before the gradients"):
+        recipe_of({**LEAST, **asked, "galore_layerwise": True})
+    for changes in ({"finetuning_type": "lora"}, {"optim": "sgd"}, {"galore_proj_type": "random"}):
+        with pytest.raises(BadValue, match="galore"):
+            recipe_of({**LEAST, **asked, **changes})
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
