@@ -35,4 +35,10 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Lo
     """
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), loaded.tokenizer)
-    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)
+    model = PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False)
+    for weight in model.parameters():
+        if (
+            weight.is_floating_point()
+        ):  # beside a quantised base peft leaves the adapter in float32; a run of the vault has it as it learned
+            weight.data = weight.data.to(loaded.model.dtype)
+    return Loaded(model, loaded.tokenizer)

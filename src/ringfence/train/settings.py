@@ -169,7 +169,7 @@ class TrainSettings(Settings):
     @property
     def quantised(self) -> Quantisation | None:
         """Return how the base is held, in training and wherever the adapter is met again; None: as it is computed with."""
-        return quantised_in(self.model_dump())
+        return quantised_in(dict(self))
 
     @property
     def saved(self) -> Self:

@@ -536,5 +536,5 @@ def test_a_run_of_galore_shared_by_two_learns_what_one_does(tmp_path, tiny_folde
     made = [start(tmp_path / str(size), tiny_folder, settings, size=size)[0] for size in (1, 2)]
     one, two = map(job.run, made)
     assert two.processes == 2
-    assert two.losses == pytest.approx(one.losses, abs=2e-3)
+    assert two.losses == pytest.approx(one.losses, abs=2e-2)
     assert one.losses[-1] < one.losses[0]
