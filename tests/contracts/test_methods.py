@@ -11,11 +11,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import ValidationError
 from safetensors.torch import load_file, save, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from ringfence.audit.forward import Forward
 from ringfence.models.folder import check_folder
 from ringfence.models.load import load
+from ringfence.models.settings import Quantisation
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
 from ringfence.train.data import Example, Tokens
@@ -34,22 +35,27 @@ VARIANTS = {
     "other scale": {"lora_alpha": 3, "lora_rank": 5},
     "by the root of the rank": {"use_rslora": True, "lora_rank": 4},
     "B learns faster": {"loraplus_lr_ratio": 16.0},
+    "beside four bits": {"quantization_bit": 4},
+    "beside eight bits": {"quantization_bit": 8},
 }
 
 
 WHOLE = ("full.v1", "freeze.v1")  # methods that train the base itself
 OF_LORA = frozenset({"use_rslora", "loraplus_lr_ratio"})
 UNKNOWN = {  # keys that a method refuses
-    "pissa.v1": frozenset({"use_rslora"}),
+    "pissa.v1": frozenset({"use_rslora", "quantization_bit"}),
     "oft.v1": OF_LORA,
-    **dict.fromkeys(WHOLE, OF_LORA | {"layers_to_transform"}),
+    **dict.fromkeys(WHOLE, OF_LORA | {"layers_to_transform", "quantization_bit"}),
 }
 DIVIDES = ("pissa.v1",)  # methods that take a part out of the base's weights and learn it: sums of theirs round otherwise
 FUSED = ("lora.v1", *DIVIDES)  # and so do those of layers that are computed in one step
+HELD = {4: {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}, 8: {"load_in_8bit": True}}
 
 
-def close(one, other, method, rounds=FUSED):
-    return torch.allclose(one, other, atol=1e-4 if method in DIVIDES else 2e-5) if method in rounds else torch.equal(one, other)
+def close(one, other, settings, rounds=FUSED):
+    """Bitsandbytes multiplies its eight bits with their scales in another order than it does where it says what they are."""
+    rounded = settings.method in rounds or settings.quantization_bit == 8
+    return torch.allclose(one, other, atol=1e-4 if settings.method in DIVIDES else 2e-5) if rounded else torch.equal(one, other)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +63,20 @@ def folder(tmp_path_factory):
     return write_tiny_model(tmp_path_factory.mktemp("m") / "model")
 
 
-def base_of(folder):
+def base_of(folder, bits=None):
+    if bits:
+        return load(folder, dtype=torch.float32, device="cpu", quantised=Quantisation(bits=bits)).model
     return AutoModelForCausalLM.from_pretrained(folder).requires_grad_(requires_grad=False).eval()
 
 
 def loaded(here, folder, settings, predicted):
-    """Return what stock libraries make of what was exported: peft of an adapter, transformers of the base's own weights."""
+    """Return what stock libraries make of what was exported: peft of an adapter, transformers of the base's own weights or of a quantised base."""
     base = base_of(folder)
+    if settings.quantization_bit:  # as in training: elsewhere bitsandbytes rounds what is computed, too (docs/methods.md)
+        config = BitsAndBytesConfig(**HELD[settings.quantization_bit])
+        base = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, device_map={"": "cpu"})
+        (here / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
+        return PeftModel.from_pretrained(base, str(here)).train()
     if settings.is_whole:
         assert not base.load_state_dict(load_file(here / adapter.WEIGHTS), strict=False).unexpected_keys
         return base
@@ -80,11 +93,11 @@ def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
             TrainSettings(method=name, **VARIANTS[variant])
         return
     settings = TrainSettings(method=name, learning_rate=0.05, **VARIANTS[variant])
-    base = base_of(folder)
+    base = base_of(folder, settings.quantization_bit)
     before = {key: weight.clone() for key, weight in base.named_parameters()}
     untouched = base(IDS).logits
     trainer = Trainer(base, settings, hints=RuntimeHints(), padding=2, device="cpu")
-    assert close(trainer.model.eval()(IDS).logits, untouched, name, DIVIDES), "a fresh method answers like the base"
+    assert close(trainer.model.eval()(IDS).logits, untouched, settings, DIVIDES), "a fresh method answers like the base"
     rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
     for step in range(3):
         trainer.step(rows, step=step, steps=10)
@@ -101,15 +114,15 @@ def test_a_method_keeps_its_promises(tmp_path, folder, name, variant):
     save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
     adapter.check((tmp_path / adapter.WEIGHTS).read_bytes(), predicted)
     trained = trainer.model.eval()(IDS).logits
-    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trained, name)
+    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trained, settings)
     assert not torch.allclose(trained, untouched, atol=1e-3)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.names())
-@pytest.mark.parametrize("method", METHODS.names())
-def test_every_method_learns_by_every_objective_and_is_loaded_to_the_same_logits(tmp_path, folder, method, objective):
-    settings = TrainSettings(method=method, objective=objective, learning_rate=0.05, lora_rank=4)
-    trainer = Trainer(base_of(folder), settings, hints=RuntimeHints(), padding=2, device="cpu")
+@pytest.mark.parametrize(("method", "bits"), [*((name, None) for name in METHODS.names()), ("lora.v1", 4)])
+def test_every_method_learns_by_every_objective_and_is_loaded_to_the_same_logits(tmp_path, folder, method, bits, objective):
+    settings = TrainSettings(method=method, quantization_bit=bits, objective=objective, learning_rate=0.05, lora_rank=4)
+    trainer = Trainer(base_of(folder, bits), settings, hints=RuntimeHints(), padding=2, device="cpu")
     rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2, is_liked=n < 6) for n in (5, 8, 6)]
     if settings.reads == "preference":
         rows = [row._replace(other=Tokens(row.ids[::-1].copy(), row.learn)) for row in rows]
@@ -118,7 +131,7 @@ def test_every_method_learns_by_every_objective_and_is_loaded_to_the_same_logits
     assert losses[-1] < losses[0]
     exported, predicted = trainer.method.export(), adapter.predict(check_folder(folder), settings)
     save_file(exported, tmp_path / adapter.WEIGHTS, metadata={"format": "pt"})
-    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trainer.model.eval()(IDS).logits, method)
+    assert close(loaded(tmp_path, folder, settings, predicted)(IDS).logits, trainer.model.eval()(IDS).logits, settings)
 
 
 def factors_of(model):

@@ -44,8 +44,8 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     placement = choose(settings.hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     total = len(register.canaries)
     child.channel.progress(Progress(done=0, total=total, phase="load"))
-    dtype, prelude = getattr(torch, placement.dtype), settings.train.prelude
-    loaded = load(Path(order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude)
+    dtype, train = getattr(torch, placement.dtype), settings.train
+    loaded = load(Path(order.files["model"]), dtype=dtype, device=placement.device, prelude=train.prelude, quantised=train.quantised)
     forward = Forward(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)))
     scorer = CanaryScorer(forward, settings.train)
     scores = scorer.score(register.canaries, show=lambda done: child.channel.progress(Progress(done=done, total=total)))

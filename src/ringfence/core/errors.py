@@ -20,7 +20,7 @@ RingfenceError
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
-│                   RankLost
+│                   RankLost · LowMemoryMissing
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 └── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
                     ServerMissing · NoSuchRoute
@@ -1420,6 +1420,14 @@ class RankLost(TrainError):
         "137 mostly means that memory ran out: share the run among fewer (`--processes 1`)",
         "137 多半表示内存不足：减少分担的进程（`--processes 1`）",
     )
+
+
+class LowMemoryMissing(TrainError):
+    """A method that saves memory needs a library that is not installed. Said before any work starts."""
+
+    code, http_status, exit_code = "RF-TRAIN-020", 409, 2
+    what = Text("{key} needs {library}, which is not installed", "{key} 需要 {library}，而它未安装")
+    remedy = Text("install it: `pip install 'ringfence[low-memory]'`", "安装它：`pip install 'ringfence[low-memory]'`")
 
 
 # ── release ───────────────────────────────────────────────────────────────────────────────────────────────────────────

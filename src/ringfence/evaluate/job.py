@@ -39,8 +39,8 @@ def run(child: Child[EvalOrder]) -> EvalFigures:
     torch.set_num_threads(hints.threads or order.limits.threads)
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     child.channel.progress(Progress(done=0, total=0, phase="load"))
-    dtype, prelude = getattr(torch, placement.dtype), settings.train.prelude
-    loaded = load(Path(order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude)
+    dtype, train = getattr(torch, placement.dtype), settings.train
+    loaded = load(Path(order.files["model"]), dtype=dtype, device=placement.device, prelude=train.prelude, quantised=train.quantised)
     child.channel.progress(Progress(done=0, total=0, phase="read"))
     slot = order.inputs["rows"]
     source = SetReader(slot, child.keys.data[slot.slot])

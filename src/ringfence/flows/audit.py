@@ -14,6 +14,7 @@ from ringfence.core.lineage import last, ways
 from ringfence.core.order import Keys, Progress
 from ringfence.core.rules import tightened
 from ringfence.core.statement import Statement
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.guard import guard_of
@@ -61,13 +62,15 @@ def audit(
     auditor: the secret of the auditor's private key, which alone opens the register. sample: how many rows and identifiers are tried.
     with_guard: say also how many rows are replayed under a replay guard.
 
-    Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, AdapterUnexpected, SandboxError.
+    Raises: UnknownRun, NotReleasable, NotAudited, WrongPassphrase, RegisterBroken, AdapterUnexpected, LowMemoryMissing,
+    SandboxError.
     """
     run, adapter = adapter_of(space, name)
     chain = space.chain(adapter)
     made = _planted(space, chain, run.id)
     sample = sample or Sample()
     saved = Saved.model_validate(chain[-1].predicate.settings)
+    require_low_memory(saved.order.train.quantised)
     keyset = auditor_keyset(space.path / "keys", auditor)
     model = models.verify(saved.model)
     weights = space.input(adapter).slot

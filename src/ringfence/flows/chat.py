@@ -18,17 +18,21 @@ from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.deid.settings import DeidSettings, kinds
 from ringfence.flows.deid import Equipped, with_models
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_adapter, of_bundle, refuse_on
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
+from ringfence.models.settings import Quantisation
 from ringfence.models.store import ModelEntry
+from ringfence.release.chain import parts
+from ringfence.release.steps import Report
 from ringfence.release.verify import verify_bundle
 from ringfence.serve.filter import for_readers
 from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings
-from ringfence.train.settings import TrainSettings
+from ringfence.train.settings import TrainSettings, quantised_in
 from ringfence.workspace.entries import Opened
 from ringfence.workspace.space import Workspace
 
@@ -50,6 +54,7 @@ class Speaker:
 
     model: ModelEntry
     train: TrainSettings | None = None
+    quantised: Quantisation | None = None  # the base, as it was in training
     adapter: tuple[Input, bytes] | None = None  # and its data key
     bundle: Path | None = None
     guarding: Guarding = FROM_ELSEWHERE
@@ -58,11 +63,22 @@ class Speaker:
 def from_bundle(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Speaker:
     """Return a bundle that passed verification under `public`. There is no replay guard: it never leaves its vault.
 
-    Raises: GuardRefused where it is to be on; BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken.
+    Raises: GuardRefused where it is to be on; BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken, LowMemoryMissing.
     """
     refuse_on(guard)
     report = verify_bundle(folder, public)
-    return Speaker(models.verify(report.manifest.base.digest), bundle=folder)
+    quantised = quantised_of(report)
+    require_low_memory(quantised)
+    return Speaker(models.verify(report.manifest.base.digest), quantised=quantised, bundle=folder)
+
+
+def quantised_of(report: Report) -> Quantisation | None:
+    """Return how a verified bundle's base was held in training; None: as it was computed with.
+
+    Raises: BundleBroken.
+    """
+    order = parts(report.chain).train.predicate.settings.get("order", {})
+    return quantised_in(order.get("train", {}))
 
 
 def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Speaker:
@@ -70,20 +86,22 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
 
     guard: whether its answers pass a replay guard. show: how far the building of one is.
 
-    Raises: UnknownRun, NotReleasable, and what `from_bundle` and `of_adapter` raise.
+    Raises: UnknownRun, NotReleasable, LowMemoryMissing, and what `from_bundle` and `of_adapter` raise.
     """
     if target in space.state.releases or (target and Path(target).is_dir()):
         folder = space.path / "releases" / target if target in space.state.releases else Path(target)
         speaker = from_bundle(folder, space.public)
         return replace(speaker, guarding=of_bundle(space, folder, guard, show=show))
     run, thing = adapter_of(space, target)
+    saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+    train = saved.order.train
+    require_low_memory(train.quantised)
     passed = of_adapter(space, thing.made.digest, guard, show=show)
     source = space.input(thing)
-    saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     with space.locked():
         space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
-    return Speaker(models.verify(saved.model), train=saved.order.train, adapter=(source, key), guarding=passed)
+    return Speaker(models.verify(saved.model), train=train, quantised=train.quantised, adapter=(source, key), guarding=passed)
 
 
 def chat(
@@ -103,7 +121,9 @@ def chat(
     """
     used = with_filter(profile)
     chosen = used.settings if used else None
-    settings = ChatSettings(train=speaker.train, max_new_tokens=max_new_tokens, keep_history=keep_history, filter=chosen)
+    settings = ChatSettings(
+        train=speaker.train, quantised=speaker.quantised, max_new_tokens=max_new_tokens, keep_history=keep_history, filter=chosen
+    )
     work = work_for([speaker], "chat", settings, used=used)
 
     def pass_on(piece: str) -> None:

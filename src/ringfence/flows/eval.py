@@ -17,6 +17,7 @@ from ringfence.core.public_keys import PublicKeys
 from ringfence.core.statement import LABELS, Label, Predicate, Statement
 from ringfence.core.text import t
 from ringfence.evaluate.settings import LEAST_UNITS, EvalFigures, EvalOrder, EvalSettings
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
 from ringfence.flows.runs import adapter_of
@@ -88,10 +89,11 @@ def evaluate(
     No epsilon is charged for it: what is computed from rows of a private run, or of people on whom one was ever made, is marked as staying inside, and
     so is what is computed from a few people's rows.
 
-    Raises: UnknownRun, NotReleasable, UnknownName, WrongStage, BadArgument, ModelUnknown, ModelBroken, NothingToEvaluate, AdapterUnexpected, SandboxError,
-    and, of a bundle, what `verify_bundle` raises.
+    Raises: UnknownRun, NotReleasable, UnknownName, WrongStage, BadArgument, ModelUnknown, ModelBroken, NothingToEvaluate, AdapterUnexpected, LowMemoryMissing,
+    SandboxError, and, of a bundle, what `verify_bundle` raises.
     """
     asked, rows, tuned = asked or EvalSettings(), _rows(space, data), tuned_of(space, target, public)
+    require_low_memory(tuned.saved.order.train.quantised)
     _refuse_without_room(tuned.model, asked)
     slot = space.input(rows).slot
     if not len(read_index(slot, space.keys.data_key(slot.slot))):

@@ -13,6 +13,8 @@ _TELLING = (
     "torch",
     "transformers",
     "peft",
+    "bitsandbytes",
+    "galore-torch",
     "tokenizers",
     "sacrebleu",
     "rouge-score",

@@ -19,6 +19,7 @@ from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
 from ringfence.core.verdict import ON_ROWS, Verdict
 from ringfence.flows.eval import may_be_told
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.formats import Formed, form, refuse_unwritable
 from ringfence.flows.gate import refuse
@@ -83,7 +84,7 @@ def release(
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
     Raises: UnknownRun, NotReleasable, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, ModelUnsupported, FormatUnexpected, FormatUnfaithful,
-    PolicyChanged, SandboxError.
+    LowMemoryMissing, PolicyChanged, SandboxError.
     """
     _, thing = adapter_of(space, run_name)
     folder = space.path / "releases" / name
@@ -93,6 +94,8 @@ def release(
     saved = Saved.model_validate(space.statement(space.state.runs[thing.run].statement or "").predicate.settings)
     own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()  # there is no adapter: the model itself leaves
     settings = ReleaseSettings(name=name, guard=guard, formats=tuple(dict.fromkeys((*own, *formats))))
+    if settings.formats:
+        require_low_memory(saved.order.train.quantised)
     with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
         return _write(arrow, thing, settings, folder=folder, show=show)
 

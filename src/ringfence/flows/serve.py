@@ -32,10 +32,12 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
-from ringfence.flows.chat import Speaker, with_filter, work_for
+from ringfence.flows.chat import Speaker, quantised_of, with_filter, work_for
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
+from ringfence.models.settings import Quantisation
 from ringfence.models.store import ModelEntry
 from ringfence.release.manifest import CONFIG, Manifest
 from ringfence.release.verify import verify_bundle
@@ -69,6 +71,7 @@ class Bundle:
     alarm: Callable[[str], Callable[[str], int]] | None = None
     space: Workspace | None = None
     guarding: Guarding = FROM_ELSEWHERE
+    quantised: Quantisation | None = None  # the base, as it was in training
 
     def speaker(self, model: ModelEntry) -> Speaker:
         """Return what the engine opens, verified anew: an engine that is started again must not open what was altered or put there since.
@@ -77,7 +80,7 @@ class Bundle:
         """
         if verify_bundle(self.folder, self.public).manifest != self.manifest:
             raise BundleBroken(problem=t("another bundle lies in its folder now", "其文件夹中现在是另一个发布包"))
-        return Speaker(model, bundle=self.folder, guarding=self.guarding)
+        return Speaker(model, quantised=self.quantised, bundle=self.folder, guarding=self.guarding)
 
     def record(self, count: int) -> None:
         """Put an alarm on record, where there is a workspace.
@@ -111,13 +114,15 @@ def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice
 
     There is no canary alarm and no replay guard: their filters never leave their vault.
 
-    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner; NotTogether.
+    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner; NotTogether, LowMemoryMissing.
     """
     refuse_on(guard)
-    manifests = [verify_bundle(folder, public).manifest for folder in folders]
-    _refuse_strangers(manifests)
-    named = zip(folders, manifests, _names(manifests), strict=True)
-    return tuple(Bundle(folder, public, manifest, name) for folder, manifest, name in named)
+    reports = [verify_bundle(folder, public) for folder in folders]
+    manifests, held = [report.manifest for report in reports], [quantised_of(report) for report in reports]
+    _refuse_strangers(manifests, held)
+    require_low_memory(held[0])
+    named = zip(folders, manifests, _names(manifests), held, strict=True)
+    return tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in named)
 
 
 def from_workspace(
@@ -154,8 +159,8 @@ def _guarding(space: Workspace, bundle: Bundle, guard: Choice, show: Callable[[P
         raise GuardRefused(why=f"{bundle.name}: {cause.facts['why']}") from cause
 
 
-def _refuse_strangers(manifests: Sequence[Manifest]) -> None:
-    """Return when one base model carries all bundles.
+def _refuse_strangers(manifests: Sequence[Manifest], held: Sequence[Quantisation | None]) -> None:
+    """Return when one base model carries all bundles. held: how the base of each was held in training.
 
     Raises: NotTogether.
     """
@@ -169,6 +174,9 @@ def _refuse_strangers(manifests: Sequence[Manifest]) -> None:
                 name=one.name,
                 why=t("its base model is {base}, and that of {first} is {other}", "其基础模型为 {base}，而 {first} 的为 {other}", **told),
             )
+        if held[at] != held[0]:
+            why = t("its base is held in other bits than that of {first}", "其基础模型的位数与 {first} 的不同", first=first.name)
+            raise NotTogether(name=one.name, why=why)
     for one in manifests if others else ():
         if CONFIG not in {file.path for file in one.files}:
             why = t("it holds the weights of a whole model, which no other bundle can share", "它含有整个模型的权重，其他发布包无法共用")
@@ -388,9 +396,8 @@ def run_engine(bundles: Sequence[Bundle], desk: Desk, profile: DeidSettings | No
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     used = with_filter(profile)
     base = models.verify(bundles[0].manifest.base.digest)
-    work = work_for(
-        [one.speaker(base) for one in bundles], "serve", ServeSettings(filter=used.settings if used else None), threads=spared, used=used
-    )
+    settings = ServeSettings(quantised=bundles[0].quantised, filter=used.settings if used else None)
+    work = work_for([one.speaker(base) for one in bundles], "serve", settings, threads=spared, used=used)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
     except TimeoutError:

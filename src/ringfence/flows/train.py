@@ -31,6 +31,7 @@ from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
 from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
+from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.join import Sources, by_role, cut_of, join, label_of, names_of, refuse_cut, refuse_cut_again, refuse_empty, sources_of
@@ -135,11 +136,12 @@ def train(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, star
 def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: Callable[[str], None] = lambda _: None) -> Trained:
     """Continue an interrupted run from its last checkpoint, and return what was made.
 
-    Raises: NotResumable, PolicyRefused, PrivacyError, TrainError, SandboxError.
+    Raises: NotResumable, PolicyRefused, PrivacyError, TrainError (LowMemoryMissing before anything), SandboxError.
     """
     if run.intent.arrow != "train" or run.state != "interrupted" or run.checkpoint is None:
         raise NotResumable(run=run.id, state=state_of(space, run))
     saved = saved_of(space, run)
+    require_low_memory(saved.order.train.quantised, galore=saved.order.train.use_galore)
     inputs = {role: _thing(space, run, digest) for role, digest in run.intent.inputs.items()}
     inputs["checkpoint"] = _thing(space, run, run.checkpoint.digest)
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
@@ -199,9 +201,11 @@ def model_of(recipe: Recipe) -> ModelEntry:
 def ask(space: Workspace, recipe: Recipe) -> Asked:
     """Return what a run would begin with, when nothing but its budget can refuse it. Reads no rows and writes nothing.
 
-    Raises: RecipeLoosens, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap.
+    Raises: RecipeLoosens, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap,
+    LowMemoryMissing.
     """
     _refuse_looser(space, recipe)
+    require_low_memory(recipe.order.train.quantised, galore=recipe.order.train.use_galore)
     sources = sources_of(space, recipe)
     things = sources["set"]
     for role, found in sources.items():

@@ -32,7 +32,7 @@ def run(child: Child[FormatSettings]) -> FormatFigures:
 
     from ringfence.formats.parity import answers, compare
     from ringfence.models.folder import check_folder
-    from ringfence.models.load import load
+    from ringfence.models.load import dequantised, load
     from ringfence.train.adapter import WEIGHTS
     from ringfence.train.device import Capabilities, choose, cpu_flags
     from ringfence.train.restore import with_sealed
@@ -53,7 +53,9 @@ def run(child: Child[FormatSettings]) -> FormatFigures:
     model = check_folder(Path(child.order.files["model"]))._replace(prelude=settings.train.prelude)
     slot = child.order.inputs["adapter"]
     # float32 whatever the base is stored in: the sum of a weight and what was learned is rounded once, by the format itself.
-    base = load(model.path, dtype=torch.float32, device=device, prelude=model.prelude)
+    base = load(model.path, dtype=torch.float32, device=device, prelude=model.prelude, quantised=settings.train.quantised)
+    if settings.train.quantised:
+        base = base._replace(model=dequantised(base.model))  # what was learned belongs to these weights, and they can be added to
     loaded = with_sealed(base, settings.train, read_file(slot, child.keys.data[slot.slot], WEIGHTS))
     step("reference")
     reference = answers(loaded)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
 from ringfence.models.folder import PLAIN_TEMPLATE
 from ringfence.models.prelude import AS_IT_IS, Prelude
+from ringfence.models.settings import Quantisation
 
 Attention = Literal["auto", "eager", "sdpa"]
 _SHORT = 256  # tokens; up to this length the plain attention has the faster backward on a CPU (benchmarks/train_step.py)
@@ -48,33 +50,65 @@ def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: A
     return tokenizer
 
 
-def load_model(folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa") -> Any:  # noqa: ANN401
-    """Return the model of a checked folder, frozen and in evaluation mode: safetensors only, no remote code, no download."""
+def load_model(
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: str,
+    attention: Literal["eager", "sdpa"] = "sdpa",
+    quantised: Quantisation | None = None,
+) -> Any:  # noqa: ANN401
+    """Return the model of a checked folder, frozen and in evaluation mode: safetensors only, no remote code, no download.
+
+    dtype: that it is computed in. quantised: how its linear layers are held; None: in `dtype`, too.
+    """
     logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        attn_implementation=attention,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
+    options: dict[str, Any] = {
+        "attn_implementation": attention,
+        "use_safetensors": True,
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
+    if quantised is None:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options).to(device)
+    else:
+        from ringfence.models.quantised import open_quantised  # noqa: PLC0415  of an extra
+
+        model = open_quantised(folder, quantised, dtype=dtype, device=device, **options)
     model.requires_grad_(requires_grad=False)
     model.eval()
-    return model.to(device)
+    return model
 
 
 def load(
-    folder: Path, *, dtype: torch.dtype, device: str, attention: Literal["eager", "sdpa"] = "sdpa", prelude: Prelude = AS_IT_IS
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: str,
+    attention: Literal["eager", "sdpa"] = "sdpa",
+    prelude: Prelude = AS_IT_IS,
+    quantised: Quantisation | None = None,
 ) -> Loaded:
-    """Return model and tokeniser of a checked folder.
+    """Return model and tokeniser of a checked folder. prelude: see `load_tokenizer`.  quantised: see `load_model`.
 
     Raises: ModelUnsupported.
     """
-    return Loaded(load_model(folder, dtype=dtype, device=device, attention=attention), load_tokenizer(folder, prelude))
+    model = load_model(folder, dtype=dtype, device=device, attention=attention, quantised=quantised)
+    return Loaded(model, load_tokenizer(folder, prelude))
 
 
 def beside(loaded: Loaded) -> Loaded:
     """Return the model once more: layers of its own over the very same weights, and a tokeniser of its own, so that each can carry another adapter."""
     weights = {id(one): one for one in (*loaded.model.parameters(), *loaded.model.buffers())}
     return Loaded(copy.deepcopy(loaded.model, weights), copy.deepcopy(loaded.tokenizer))
+
+
+def numbers(weight: Tensor) -> int:
+    """Return how many numbers a weight stands for: of 4 bits two lie in a byte."""
+    state = getattr(weight, "quant_state", None)
+    return int(weight.numel() if state is None else state.shape.numel())
+
+
+def dequantised(model: Any) -> Any:  # noqa: ANN401
+    """Return a quantised model, frozen, with ordinary layers of the same values, in float32."""
+    return model.dequantize(torch.float32).requires_grad_(requires_grad=False)

@@ -66,10 +66,6 @@ _Rule = Callable[[Any, _Given], Outcome]
 _ASKED_NOT = Text("it asks for nothing", "未要求任何内容")
 _UNHEARD = Text("there are no held-out rows", "没有留出行")
 _UNWRITTEN = Text("not written: what Axolotl takes", "未写：取 Axolotl 的默认值")
-_QUANTISED = Text(
-    "a quantised base is not built yet; write adapter: lora, load_in_4bit: false",
-    "量化底座尚未实现；请写 adapter: lora、load_in_4bit: false",
-)
 _SAVES = Text(
     "a run writes a checkpoint whenever it is asked to stop; write save_steps for more",
     "运行被要求停止时总会写检查点；若要更多，请写 save_steps",
@@ -101,11 +97,12 @@ _PLUGINS = {
 }
 
 
-def _adapter(value: object, _: _Given) -> Outcome:
-    if value in ("lora", None, ""):  # without an adapter Axolotl trains the model itself
-        return _use(finetuning_type=value or "full")
-    why = _QUANTISED if value == "qlora" else Text("only lora is built so far", "目前只实现了 lora")
-    return _refuse(why.show())
+def _adapter(value: object, given: _Given) -> Outcome:
+    if value == "qlora" and not given.has("load_in_4bit"):  # as Axolotl itself does
+        return _refuse(t("write load_in_4bit: true beside it", "请在其旁写 load_in_4bit: true"))
+    if value in ("lora", "qlora", None, ""):  # without an adapter Axolotl trains the model itself
+        return _use(finetuning_type="lora" if value else "full")
+    return _refuse(t("only lora is built so far", "目前只实现了 lora"))
 
 
 def _rl(value: object, _: _Given) -> Outcome:
@@ -327,6 +324,8 @@ _TURNED: Mapping[str, _Rule] = {
     "dpo_loss_type": _dpo_loss_type,
     "lora_target_modules": _lora_target_modules,
     "lora_target_linear": _if_true(lora_target="all"),
+    "load_in_4bit": _if_true(quantization_bit=4),
+    "load_in_8bit": _if_true(quantization_bit=8),
     "optimizer": _optimizer,
     "lr_scheduler": _lr_scheduler,
     "cosine_min_lr_ratio": _cosine_min_lr_ratio,

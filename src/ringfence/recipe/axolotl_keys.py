@@ -127,7 +127,7 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     ),
 }
 _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
-    "load_in_4bit": "bnb_config_kwargs qlora_sharded_model_loading model_quantization_config_kwargs",
+    "load_in_4bit": "qlora_sharded_model_loading model_quantization_config_kwargs",
     "sample_packing": (
         "sample_packing_group_size sample_packing_bin_size sample_packing_sequentially sample_packing_mp_start_method sample_packing_eff_est "
         "pretrain_multipack_attn"
@@ -194,9 +194,13 @@ _NOTED: Mapping[Text, str] = {  # why: keys
 }
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
-        "a quantised base is not built yet; write load_in_4bit: false and adapter: lora",
-        "量化底座尚未实现；请写 load_in_4bit: false 与 adapter: lora",
-    ): ("load_in_4bit load_in_8bit gptq quantize_moe_experts model_quantization_config use_onebitllms quantization"),
+        "a base is quantised by bitsandbytes alone; write adapter: qlora and load_in_4bit: true",
+        "底座只由 bitsandbytes 量化；请写 adapter: qlora 与 load_in_4bit: true",
+    ): "gptq quantize_moe_experts model_quantization_config use_onebitllms quantization",
+    Text(
+        "write quantization_type and double_quantization into the recipe",
+        "请在配方中写 quantization_type 与 double_quantization",
+    ): "bnb_config_kwargs",
     Text("it would run code of its own", "它会运行自带的代码"): "trainer_cls",
     Text(
         "its steps count packed rows; here a step has the rows that micro_batch_size says, packed or not: write false, as many rows as its steps held, "

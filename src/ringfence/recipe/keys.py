@@ -22,13 +22,18 @@ class KeyRule:
     why: Text = _NOTHING
 
 
+def without(owner: str) -> KeyRule:
+    """Return how a key is treated that means something beside another one alone, where that is not there."""
+    return KeyRule("noted", Text(f"it means something beside {owner} alone", f"它只与 {owner} 一起才有意义"))
+
+
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history default_system per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
     "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
-    "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
+    "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter quantization_bit quantization_method quantization_type double_quantization use_galore galore_rank galore_target galore_update_interval galore_scale galore_proj_type neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
 ).split()
 
 _VAULT = Text("figures stay in the vault", "数据留在保险库中")
@@ -113,8 +118,6 @@ _NOTED: Mapping[Text, str] = {  # why: keys
 }
 
 _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
-    "quantization_bit": "quantization_method quantization_type double_quantization",
-    "use_galore": "galore_rank galore_target galore_update_interval galore_scale galore_proj_type galore_layerwise",
     "use_apollo": (
         "apollo_rank apollo_target apollo_update_interval apollo_scale apollo_proj apollo_proj_type apollo_scale_type apollo_layerwise "
         "apollo_scale_front"
@@ -142,6 +145,11 @@ _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alo
     "export_dir": "export_size export_device export_quantization_bit export_quantization_dataset export_quantization_nsamples export_quantization_maxlen",
 }
 
+BESIDE: Mapping[str, tuple[str, ...]] = {  # the same of keys that are used
+    "quantization_bit": ("quantization_method", "quantization_type", "double_quantization"),
+    "use_galore": ("galore_rank", "galore_target", "galore_update_interval", "galore_scale", "galore_proj_type", "galore_layerwise"),
+}
+
 _NOTHING_ASKED = Text("it asks for nothing", "未要求任何内容")
 _EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
 _DRAWN = Text(
@@ -161,6 +169,14 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "pickled weights can run code; releases hold safetensors alone", "pickle 权重可以执行代码；发布包只含 safetensors"
     ): "export_legacy_format",
+    Text(
+        "a layer would be stepped before the gradients of the others are there: they could neither be accumulated, nor clipped together, nor noised",
+        "某一层会在其他层的梯度算出之前就更新：梯度既无法累积，也无法一并裁剪或加噪",
+    ): "galore_layerwise",
+    Text(
+        "its only kept implementation, apollo-torch, is licensed CC BY-NC, not for commercial use; write use_galore: true",
+        "其唯一仍在维护的实现 apollo-torch 以 CC BY-NC 授权，不得用于商业；请写 use_galore: true",
+    ): "use_apollo",
     Text("a run goes on by its id: ringfence run resume RUN", "按编号续训：ringfence run resume RUN"): "resume_from_checkpoint",
     Text("a model is what its digest says; import the revision that is wanted", "模型由其摘要确定；请导入所需的版本"): "model_revision",
     Text(
@@ -180,7 +196,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "resize_vocab add_tokens add_special_tokens split_special_tokens"
     ),
     _LATER: (
-        "adapter_name_or_path rope_scaling quantization_bit additional_target use_galore use_apollo "
+        "adapter_name_or_path rope_scaling additional_target "
         "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy "
         "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
         "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "
@@ -227,11 +243,7 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used", _PACKED) for key in ("packing", "neat_packing", "padding_free")},
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for why, keys in _NOTED.items() for key in keys.split()},
-    **{
-        key: KeyRule("noted", Text(f"it means something beside {owner} alone", f"它只与 {owner} 一起才有意义"))
-        for owner, keys in _OWNED.items()
-        for key in keys.split()
-    },
+    **{key: without(owner) for owner, keys in _OWNED.items() for key in keys.split()},
     **{key: KeyRule("refused", why) for why, keys in _REFUSED.items() for key in keys.split()},
 }
 

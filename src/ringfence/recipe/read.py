@@ -19,7 +19,7 @@ from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
-from ringfence.recipe.keys import KEYS, Treatment, judged
+from ringfence.recipe.keys import BESIDE, KEYS, Treatment, judged, without
 from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
@@ -146,12 +146,18 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
         if key not in KEYS:
             nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
             raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
-        rule = judged(key, value)
+        owner = _missing_owner(key, document)
+        rule = without(owner) if owner else judged(key, value)
         treatment, why = rule.treatment, rule.why.show()
-        if reason := _refused_value(key, value):
+        if not owner and (reason := _refused_value(key, value)):
             treatment, why = "refused", reason.show()
         lines.append(Line(key, treatment, why))
     return lines
+
+
+def _missing_owner(key: str, document: Mapping[str, Any]) -> str | None:
+    """Return the key beside which alone this one means something, where it is not there; None where it means something."""
+    return next((owner for owner, keys in BESIDE.items() if key in keys and not document.get(owner)), None)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -240,6 +246,17 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
         lambda value: value not in _METHODS,
         Text("choose lora, oft, freeze or full", "请选择 lora、oft、freeze 或 full"),
     ),
+    "quantization_bit": (
+        lambda value: value not in (4, 8),
+        Text("bitsandbytes has 4 and 8 bits", "bitsandbytes 有 4 位与 8 位"),
+    ),
+    "quantization_method": (
+        lambda value: value not in ("bnb", "bitsandbytes"),
+        Text(
+            "write bnb: the other methods need weights that were quantised elsewhere, by the look of other rows",
+            "请写 bnb：其他方法需要在别处依据其他数据量化好的权重",
+        ),
+    ),
     "optim": (
         lambda value: value != "sgd" and value not in _ADAMW,
         Text("choose adamw_torch or sgd", "请选择 adamw_torch 或 sgd"),
@@ -306,8 +323,8 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
 
     Raises: BadValue.
     """
-    fields = {key: document[key] for key in TrainSettings.model_fields if key in document}
-    for key in ("lora_target", "oft_target", "freeze_trainable_modules", "freeze_extra_modules"):
+    fields = {key: document[key] for key in TrainSettings.model_fields if key in document and not _missing_owner(key, document)}
+    for key in ("lora_target", "oft_target", "galore_target", "freeze_trainable_modules", "freeze_extra_modules"):
         if isinstance(listed := fields.get(key), str):
             fields[key] = tuple(part.strip() for part in listed.split(","))
     if fields.get("freeze_extra_modules", ()) is None:

@@ -178,6 +178,8 @@ def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
     """Return what other tools can load, and how like the adapter each of it answers."""
     adapter = "The adapter itself is a folder that stock `peft` loads. " + _vllm(train.predicate.settings if train else {})
     lines_ = ["The weights are `merged/`, a folder that stock `transformers` and vLLM load." if _is_whole(train) else adapter]
+    if held := _held(train.predicate.settings if train else {}):
+        lines_ += ["", held.en]
     if parity:
         lines_ += [
             "",
@@ -192,7 +194,29 @@ def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
 
 def _formats_zh(parity: Sequence[Parity], train: Statement | None) -> str:
     told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与训练所得相同）" for one in parity]
-    return "；".join(["权重在 `merged/` 中，可由 transformers 直接加载" if _is_whole(train) else "适配器可由 peft 直接加载", *told]) + "。"
+    held = _held(train.predicate.settings if train else {})
+    adapter = "适配器可由 peft 直接加载" + (f"；{held.zh}" if held else "")
+    return "；".join(["权重在 `merged/` 中，可由 transformers 直接加载" if _is_whole(train) else adapter, *told]) + "。"
+
+
+_HELD = Text(
+    "It was learned beside the base in {bits} bits of bitsandbytes, and every figure here is of that base. Stock `transformers` holds it so with `{config}`; "
+    "beside the base as it is, the adapter answers a little otherwise. The merged and GGUF weights, where there are any, are of the base in {bits} bits.",
+    "适配器是在 bitsandbytes {bits} 位量化的基础模型上训练的，此处所有数字均以该模型为准。transformers 以 `{config}` 加载同样的模型；"
+    "与未量化的基础模型合用时，回答略有不同",
+)
+
+
+def _held(settings: Mapping[str, Any]) -> Text | None:
+    """Return how the base has to be loaded for the adapter, where it was quantised in training."""
+    bits = _found(settings, "quantization_bit")
+    if not bits:
+        return None
+    config = "BitsAndBytesConfig(load_in_8bit=True)"
+    if bits == 4:  # noqa: PLR2004  bits
+        kind, double = _found(settings, "quantization_type"), _found(settings, "double_quantization")
+        config = f'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{kind}", bnb_4bit_use_double_quant={double})'
+    return Text(*(_HELD.show(language, bits=bits, config=config) for language in ("en", "zh")))
 
 
 def _where(one: Parity) -> str:

@@ -106,8 +106,8 @@ def _loaded(child: Child[ChatSettings] | Child[ServeSettings], prelude: Prelude 
     hints = child.order.settings.hints
     torch.set_num_threads(hints.threads or child.order.limits.threads)
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
-    dtype = getattr(torch, placement.dtype)
-    return load(Path(child.order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude)
+    dtype, quantised = getattr(torch, placement.dtype), child.order.settings.quantised
+    return load(Path(child.order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude, quantised=quantised)
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:

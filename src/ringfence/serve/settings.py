@@ -9,6 +9,7 @@ from pydantic import Field
 from ringfence.core.order import Count, Counts, Figures
 from ringfence.core.settings import Settings
 from ringfence.deid.settings import DeidSettings
+from ringfence.models.settings import Quantisation
 from ringfence.train.settings import RuntimeHints, TrainSettings
 
 END_OF_TURN = "\x04"  # what the engine says after the last piece of an answer
@@ -18,6 +19,7 @@ class ChatSettings(Settings):
     """How a model answers."""
 
     train: TrainSettings | None = None  # of a sealed adapter: its shape; a bundle says it itself
+    quantised: Quantisation | None = None  # the base, as it was in training
     system: Annotated[str, Field(max_length=10_000)] | None = None
     max_new_tokens: Annotated[int, Field(gt=0)] = 256
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0  # 0: always the likeliest token
@@ -45,6 +47,7 @@ class ChatFigures(Figures):
 class ServeSettings(Settings):
     """How a bundle is served; what each request may choose comes with the request."""
 
+    quantised: Quantisation | None = None  # the base, as it was in training
     filter: DeidSettings | None = None  # what is masked in answers
     hints: RuntimeHints = RuntimeHints()
 

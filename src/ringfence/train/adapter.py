@@ -31,11 +31,7 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
 
     Raises: ModelUnsupported when a name or layer of the settings is not in the model.
     """
-    linear = [
-        name.removesuffix(".weight")
-        for name, shape in shapes.items()
-        if name.endswith(".weight") and len(shape) == _MATRIX and not _NOT_LINEAR.search(name)
-    ]
+    linear = _linear(shapes)
     target = settings.oft_target if settings.method == _OFT else settings.lora_target
     if target != ("all",):
         known = {_last(name) for name in linear}
@@ -57,6 +53,40 @@ def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) 
     if not linear:
         raise ModelUnsupported(problem=t("it has no linear layer to adapt", "没有可适配的线性层"))
     return sorted(linear)
+
+
+def _linear(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return the full names of the linear layers, the head left out."""
+    return [
+        name.removesuffix(".weight")
+        for name, shape in shapes.items()
+        if name.endswith(".weight") and len(shape) == _MATRIX and not _NOT_LINEAR.search(name)
+    ]
+
+
+def projected_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) -> list[str]:
+    """Return the names of the weights whose gradients GaLore projects, sorted; `shapes` maps trained weights to shapes.
+
+    `galore_target` names layers, or what they are parts of, such as `mlp`.
+
+    Raises: ModelUnsupported for a part that is not trained, or a rank that would leave a gradient as it is.
+    """
+    if not settings.use_galore:
+        return []
+    linear = _linear(shapes)
+    target = set(settings.galore_target) - {"all"}
+    _refuse_strangers(target, {part for name in linear for part in name.split(".")})
+    names = [f"{name}.weight" for name in linear if not target or target.intersection(name.split("."))]
+    if wide := next((name for name in names if min(shapes[name]) <= settings.galore_rank), None):
+        told = {"layer": _last(wide.removesuffix(".weight")), "side": min(shapes[wide]), "rank": settings.galore_rank}
+        raise ModelUnsupported(
+            problem=t(
+                "{layer} has a side of {side}: galore_rank {rank} would project nothing away",
+                "{layer} 的一边为 {side}：galore_rank {rank} 不会投影掉任何内容",
+                **told,
+            )
+        )
+    return sorted(names)
 
 
 def own_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) -> list[str]:
@@ -105,7 +135,9 @@ def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int,
     if settings.is_whole:
         if model.config.get("tie_word_embeddings"):
             shapes.pop("lm_head.weight", None)
-        return {name: shapes[name] for name in own_names(shapes, settings)}
+        trained = {name: shapes[name] for name in own_names(shapes, settings)}
+        projected_names(trained, settings)  # refused here, where it costs nothing
+        return trained
     predicted: dict[str, tuple[int, ...]] = {}
     for name in layer_names(shapes, settings):
         rows, columns = shapes[f"{name}.weight"]

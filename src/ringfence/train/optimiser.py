@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ringfence.train.settings import TrainSettings
 
+_WEIGHT = "weight"  # beside what the rule keeps of it
 _MOMENTS = {"adamw_torch": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
 
@@ -83,23 +84,33 @@ class Optimiser:
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that a resumed run needs beside its step: masters and moments."""
+        """Return everything that a resumed run needs beside its step: masters, and what the rule keeps of each."""
         found: dict[str, Tensor] = {}
         for name, master in self._masters.items():
-            moments = self._rule.state.get(master, {})
-            for part in ("weight", *self._moments):
-                value = master if part == "weight" else moments.get(part, torch.zeros_like(master))
+            for part, value in {_WEIGHT: master, **self._kept(name)}.items():
                 found[f"{part}/{name}"] = value.detach().cpu().contiguous()
         return found
 
     def restore(self, state: Mapping[str, Tensor], *, step: int) -> None:
         """Continue from what `state` returned after `step` steps."""
+        of_weight: dict[str, dict[str, Tensor]] = {name: {} for name in self._masters}
+        for key, value in state.items():
+            part, _, name = key.partition("/")
+            of_weight[name][part] = value.to(self._masters[name].device).clone()
         for name, master in self._masters.items():
             with torch.no_grad():
-                master.copy_(state[f"weight/{name}"])
-            self._rule.state[master] = {part: state[f"{part}/{name}"].to(master.device).clone() for part in self._moments}
-            self._rule.state[master]["step"] = torch.tensor(float(step))
+                master.copy_(of_weight[name].pop(_WEIGHT))
+            self._rule.state[master] = self._restored(of_weight[name], step=step)
         self.copy_down()
+
+    def _kept(self, name: str) -> dict[str, Tensor]:
+        """Return what the rule keeps of a weight between steps, by its part in a checkpoint."""
+        kept = self._rule.state.get(self._masters[name], {})
+        return {part: kept.get(part, torch.zeros_like(self._masters[name])) for part in self._moments}
+
+    def _restored(self, kept: dict[str, Tensor], *, step: int) -> dict[str, Any]:
+        """Return the rule's state of a weight after `step` steps. kept: what `_kept` returned."""
+        return {**kept, "step": torch.tensor(float(step))}
 
     def copy_down(self) -> None:
         """Write the masters to the weights that are narrower than they are."""

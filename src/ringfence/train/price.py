@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ringfence.core.order import Channel, Child, Progress
+from ringfence.models.load import numbers
 from ringfence.train.data import Corpus, Example, Pass, Tokens
 from ringfence.train.schedule import is_evaluated
 from ringfence.train.settings import PriceFigures, PriceOrder
@@ -143,7 +144,7 @@ def _cost(rows: Rows, trainer: Trainer) -> float:
     """
     config = trainer.model.config
     head = config.vocab_size * config.hidden_size
-    body = sum(weight.numel() for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
+    body = sum(numbers(weight) for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
 
     def of_share(share: Sequence[Pass]) -> float:
         total = 0.0

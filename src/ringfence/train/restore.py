@@ -39,4 +39,10 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Lo
         tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
-    return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), tokenizer)
+    model = PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False)
+    for weight in model.parameters():
+        if (
+            weight.is_floating_point()
+        ):  # beside a quantised base peft leaves the adapter in float32; a run of the vault has it as it learned
+            weight.data = weight.data.to(loaded.model.dtype)
+    return Loaded(model, tokenizer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from ringfence.core.order import Count, Figures, Number, Series
 from ringfence.core.settings import Name, PartName, Settings
 from ringfence.core.text import t
 from ringfence.models.prelude import Prelude
+from ringfence.models.settings import Quantisation
 from ringfence.privacy.plan import DPPlan
 
 Positive = Annotated[int, Field(gt=0)]
@@ -105,6 +106,9 @@ class TrainSettings(Settings):
     loraplus_lr_ratio: Annotated[float, Field(gt=0)] | None = None  # LoRA+ (arXiv:2402.12354): B learns at so many times the rate
     pissa_iter: Annotated[int, Field(ge=-1, le=1000)] = 16  # of pissa.v1: subspace iterations; -1: exact singular values
     lora_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
+    quantization_bit: Literal[4, 8] | None = None  # of the frozen base (QLoRA, arXiv:2305.14314); None: it is held as it is computed with
+    quantization_type: Literal["nf4", "fp4"] = "nf4"  # of 4 bits
+    double_quantization: bool = True  # of 4 bits
     layers_to_transform: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # None: every layer
     oft_block_size: Annotated[int, Field(ge=0, le=4096)] = 32  # of oft.v1: inputs that are rotated together
     oft_rank: Annotated[int, Field(ge=0, le=4096)] = 0  # or blocks of a layer; one of the two is 0
@@ -113,6 +117,12 @@ class TrainSettings(Settings):
     freeze_trainable_layers: int = 2  # of freeze.v1: the last ones; below zero: the first ones
     freeze_trainable_modules: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)  # in them
     freeze_extra_modules: tuple[Target, ...] = ()  # and outside of all layers
+    use_galore: bool = False  # of full.v1 and freeze.v1: AdamW on projected gradients (GaLore, arXiv:2403.03507)
+    galore_rank: Annotated[int, Field(gt=0, le=4096)] = 16  # directions that are kept
+    galore_target: Annotated[tuple[Target, ...], Field(min_length=1)] = ("all",)
+    galore_update_interval: Positive = 200  # steps after which the directions are found anew
+    galore_scale: Annotated[float, Field(gt=0)] = 2.0  # of what is projected back
+    galore_proj_type: Literal["std", "reverse_std", "right", "left", "full"] = "std"
     cutoff_len: Annotated[int, Field(ge=2)] = 2048  # tokens of a row
     pref_beta: Annotated[float, Field(gt=0)] = 0.1  # of objectives over two answers: how far the model may go from what it was
     pref_ftx: Annotated[float, Field(ge=0)] = 0.0  # the share of supervised fine-tuning on preferred answers
@@ -161,6 +171,11 @@ class TrainSettings(Settings):
         return self.method in WHOLE_METHODS
 
     @property
+    def quantised(self) -> Quantisation | None:
+        """Return how the base is held, in training and wherever the adapter is met again; None: as it is computed with."""
+        return quantised_in(dict(self))
+
+    @property
     def saved(self) -> Self:
         """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
         if self.method != "pissa.v1":
@@ -202,6 +217,37 @@ class TrainSettings(Settings):
             raise ValueError(t("oft_block_size or oft_rank is 0, and not both", "oft_block_size 与 oft_rank 之一为 0，且不同时为 0"))
         if not self.freeze_trainable_layers:
             raise ValueError(t("freeze_trainable_layers is not 0", "freeze_trainable_layers 不能为 0"))
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_the_base_alone(self) -> Self:
+        if self.quantization_bit and self.is_whole:
+            raise ValueError(
+                t(
+                    "quantization_bit needs finetuning_type: lora or oft; weights of 4 or 8 bits are too coarse to be trained themselves",
+                    "quantization_bit 需要 finetuning_type: lora 或 oft；4 位或 8 位的权重过于粗糙，无法直接训练",
+                )
+            )
+        if self.quantization_bit and self.method == "pissa.v1":
+            raise ValueError(
+                t(
+                    "pissa_init does not go with quantization_bit: it takes a part out of weights that are frozen in 4 or 8 bits",
+                    "pissa_init 不能与 quantization_bit 同用：它要从已冻结为 4 位或 8 位的权重中取出一部分",
+                )
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _projects_whole_gradients(self) -> Self:
+        if self.use_galore and not self.is_whole:
+            raise ValueError(
+                t(
+                    "use_galore needs finetuning_type: full or freeze; the gradients of an adapter are thin already",
+                    "use_galore 需要 finetuning_type: full 或 freeze；适配器的梯度本就很小",
+                )
+            )
+        if self.use_galore and self.optim != "adamw_torch":
+            raise ValueError(t("use_galore needs optim: adamw_torch", "use_galore 需要 optim: adamw_torch"))
         return self
 
     @model_validator(mode="after")
@@ -250,6 +296,13 @@ class TrainSettings(Settings):
         if self.learning_rate is None and self.optim != "sgd":
             raise ValueError(t("learning_rate is needed by adamw_torch", "adamw_torch 需要 learning_rate"))
         return self
+
+
+def quantised_in(train: Mapping[str, Any]) -> Quantisation | None:
+    """Return how the base is held under the settings of a training, as they were written down by whichever version; None: as it is computed with."""
+    if not (bits := train.get("quantization_bit")):
+        return None
+    return Quantisation(bits=bits, kind=train.get("quantization_type", "nf4"), double=train.get("double_quantization", True))
 
 
 class RuntimeHints(Settings):

@@ -91,7 +91,11 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
         torch.cuda.set_device(team.rank)
     attention = choose_attention(hints.attention, device=placement.device, longest=longest)
     model = load_model(
-        Path(child.order.files["model"]), dtype=getattr(torch, placement.dtype), device=placement.device, attention=attention
+        Path(child.order.files["model"]),
+        dtype=getattr(torch, placement.dtype),
+        device=placement.device,
+        attention=attention,
+        quantised=train.quantised,
     )
     common: dict[str, Any] = {"hints": hints, "padding": padding, "device": placement.device, "team": team}
     return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)

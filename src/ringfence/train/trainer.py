@@ -43,6 +43,14 @@ def _noised(embedding: torch.nn.Module, _: object, output: Tensor, *, alpha: flo
     return output + torch.empty_like(output).uniform_(-most, most)
 
 
+def _optimiser(weights: Mapping[str, Tensor], settings: TrainSettings) -> Optimiser:
+    if not settings.use_galore:
+        return Optimiser(weights, settings)
+    from ringfence.train.galore import Galore  # noqa: PLC0415  of an extra
+
+    return Galore(weights, settings)
+
+
 class Trainer:
     """A model with its method attached, ready to step.
 
@@ -70,7 +78,7 @@ class Trainer:
             self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         if settings.neftune_noise_alpha:
             self.model.get_input_embeddings().register_forward_hook(partial(_noised, alpha=settings.neftune_noise_alpha))
-        self.optimiser = Optimiser(self.method.parameters(), settings)
+        self.optimiser = _optimiser(self.method.parameters(), settings)
         self._head_chunk = hints.head_chunk
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)

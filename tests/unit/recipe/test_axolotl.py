@@ -133,6 +133,8 @@ def test_what_axolotl_takes_unasked_is_written_into_the_recipe():
 
 
 MAPPINGS = [
+    ({"adapter": "qlora", "load_in_4bit": True}, {"finetuning_type": "lora", "quantization_bit": 4}),
+    ({"load_in_8bit": True}, {"quantization_bit": 8}),
     ({"adapter": None}, {"finetuning_type": "full"}),
     ({"adapter": ""}, {"finetuning_type": "full"}),
     ({"base_model": "m"}, {"model_name_or_path": "m"}),
@@ -277,10 +279,10 @@ def test_what_is_noted_says_why_and_changes_nothing(key, value, why):
 
 
 REFUSED = [
-    ("adapter", "qlora", "quantised base"),
+    ("adapter", "qlora", "load_in_4bit: true"),
+    ("gptq", True, "bitsandbytes alone"),
+    ("bnb_config_kwargs", {"bnb_4bit_quant_type": "fp4"}, "quantization_type"),
     ("adapter", "llama-adapter", "only lora"),
-    ("load_in_4bit", True, "adapter: lora"),
-    ("load_in_8bit", True, "adapter: lora"),
     ("optimizer", "adamw_bnb_8bit", "write adamw_torch:"),
     ("optimizer", "adamw_torch_8bit", "write adamw_torch:"),
     ("optimizer", "paged_adamw_32bit", "write adamw_torch:"),
@@ -445,7 +447,7 @@ def test_what_is_not_carried_over_has_a_reason_in_both_languages(key):
 def test_reasons_are_told_in_the_readers_language():
     choose("zh")
     try:
-        assert "量化" in outcome("adapter", adapter="qlora").why
+        assert "请在其旁写" in outcome("adapter", adapter="qlora").why
         assert "保险库" in outcome("output_dir", output_dir="x").why
     finally:
         choose("en")

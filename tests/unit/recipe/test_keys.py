@@ -10,6 +10,7 @@ from transformers import Seq2SeqTrainingArguments
 
 from ringfence.core import text
 from ringfence.core.errors import BadValue, RefusedKey, UnknownKey
+from ringfence.models.settings import Quantisation
 from ringfence.recipe.keys import KEYS, judged
 from ringfence.recipe.read import judge, read, recipe_of
 
@@ -80,16 +81,20 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("quantization_bit", None),
+        ("use_badam", None),
         ("export_legacy_format", False),
         ("push_to_hub", False),
-        ("use_galore", False),
+        ("use_muon", False),
         ("model_revision", "main"),
         ("mix_strategy", "concat"),
         ("label_smoothing_factor", 0.0),
         ("resume_from_checkpoint", False),
         ("galore_rank", 128),
         ("quantization_method", "bnb"),
+        ("quantization_method", "gptq"),
+        ("galore_layerwise", True),
+        ("apollo_rank", 8),
+        ("double_quantization", False),
     ],
 )
 def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
@@ -111,7 +116,7 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("resume_from_checkpoint", "saves/x/checkpoint-10", "run resume"),
         ("model_revision", "v2", "digest"),
         ("resize_vocab", True, "vocabulary"),
-        ("quantization_bit", 4, "not built yet"),
+        ("quantization_bit", 3, "4 and 8 bits"),
         ("mix_strategy", "interleave_under", "not built yet"),
         ("use_mca", True, "of its own"),
         ("data_seed", 0, "by the seed"),
@@ -120,11 +125,57 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("default_system", "", "only replaced"),
         ("init_lora_weights", False, "before any noise"),
         ("ignore_pad_token_for_loss", False, "never learned"),
+        ("use_apollo", True, "not for commercial use"),
     ],
 )
 def test_what_is_refused_says_why(key, value, why):
     with pytest.raises(RefusedKey, match=why):
         recipe_of({**LEAST, key: value})
+
+
+def test_a_quantised_base_is_asked_for_as_in_llama_factory():
+    """The keys of its examples/train_qlora; of the two names of one method both are known."""
+    train = recipe_of({**LEAST, "quantization_bit": 4, "quantization_method": "bnb", "double_quantization": False}).order.train
+    assert train.quantised == Quantisation(bits=4, double=False)
+    train = recipe_of({**LEAST, "quantization_bit": 8, "quantization_method": "bitsandbytes", "use_dora": True}).order.train
+    assert (train.quantised, train.method) == (Quantisation(bits=8), "dora.v1")
+    assert recipe_of(LEAST).order.train.quantised is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"finetuning_type": "full"}, "lora or oft"),
+        ({"finetuning_type": "freeze"}, "lora or oft"),
+        ({"pissa_init": True}, "pissa_init does not go with"),
+        ({"quantization_type": "int4"}, "quantization_type"),
+    ],
+)
+def test_what_a_quantised_base_does_not_go_with_is_refused(keys, why):
+    with pytest.raises(BadValue, match=why):
+        recipe_of({**LEAST, "quantization_bit": 4, **keys})
+    with pytest.raises(RefusedKey, match="quantised elsewhere"):
+        recipe_of({**LEAST, "quantization_bit": 4, "quantization_method": "gptq"})
+
+
+def test_galore_is_asked_for_as_in_llama_factory():
+    """The keys of its examples/extras/galore."""
+    asked = {
+        "finetuning_type": "full",
+        "use_galore": True,
+        "galore_layerwise": False,
+        "galore_target": "mlp,self_attn",
+        "galore_rank": 128,
+        "galore_scale": 2.0,
+    }
+    train = recipe_of({**LEAST, **asked}).order.train
+    assert (train.use_galore, train.galore_rank, train.galore_target) == (True, 128, ("mlp", "self_attn"))
+    assert recipe_of({**LEAST, "use_galore": False, "galore_rank": 4}).order == recipe_of(LEAST).order
+    with pytest.raises(RefusedKey, match="before the gradients"):
+        recipe_of({**LEAST, **asked, "galore_layerwise": True})
+    for changes in ({"finetuning_type": "lora"}, {"optim": "sgd"}, {"galore_proj_type": "random"}):
+        with pytest.raises(BadValue, match="galore"):
+            recipe_of({**LEAST, **asked, **changes})
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -24,6 +24,7 @@ from ringfence.train.trainer import Trainer
 from ringfence.vault.files import file_names, read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair, pairs
 
+GALORE = {"method": "full.v1", "use_galore": True, "galore_update_interval": 3}
 FAST = TrainSettings(
     max_steps=6, per_device_train_batch_size=3, gradient_accumulation_steps=2, learning_rate=1e-2, lora_rank=4, cutoff_len=96
 )
@@ -125,7 +126,16 @@ def compared(record):
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"lora_dropout": 0.3}, {"lora_freeze_a": True}, {"method": "dora.v1"}, {"method": "pissa.v1"}, {"objective": "dpo.v1"}],
+    [
+        {},
+        {"lora_dropout": 0.3},
+        {"lora_freeze_a": True},
+        {"method": "dora.v1"},
+        {"method": "pissa.v1"},
+        {"objective": "dpo.v1"},
+        {"quantization_bit": 4},
+        GALORE,
+    ],
     ids=str,
 )
 def test_a_resumed_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path, tiny_folder, more):

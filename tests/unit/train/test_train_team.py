@@ -526,3 +526,15 @@ def test_few_rows_are_shared_row_by_row():
 )
 def test_there_is_one_process_for_each_gpu_unless_the_hints_say_otherwise(hints, gpus, wanted):
     assert processes(RuntimeHints(**hints), gpus) == wanted
+
+
+@pytest.mark.full
+def test_a_run_of_galore_shared_by_two_learns_what_one_does(tmp_path, tiny_folder):
+    """Rank 0 alone finds directions and keeps moments. Directions of nearly the same length are found in another order where sums round otherwise."""
+    galore = {"method": "full.v1", "use_galore": True, "galore_rank": 16, "galore_update_interval": 2, "learning_rate": 1e-3}
+    settings = ORDINARY.model_copy(update={"max_steps": 5, "lora_dropout": 0.0, **galore})
+    made = [start(tmp_path / str(size), tiny_folder, settings, size=size)[0] for size in (1, 2)]
+    one, two = map(job.run, made)
+    assert two.processes == 2
+    assert two.losses == pytest.approx(one.losses, abs=2e-2)
+    assert one.losses[-1] < one.losses[0]

@@ -19,7 +19,7 @@ from ringfence.train.settings import TrainSettings
 
 @METHODS.add("lora.v1")
 class Lora:
-    """Adapters in the precision of the base; the optimiser keeps float32 masters. With `lora_freeze_a`, A stays as it was drawn (arXiv:2403.12313)."""
+    """Adapters in the precision that the base is computed in; the optimiser keeps float32 masters. With `lora_freeze_a`, A stays as it was drawn (arXiv:2403.12313)."""
 
     use_dora = False
 
@@ -35,6 +35,8 @@ class Lora:
         attached = get_peft_model(model, self._config(names), autocast_adapter_dtype=False)
         found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
         self._factors = dict(sorted(found.items()))
+        for weight in self._factors.values():
+            weight.data = weight.data.to(model.dtype)  # beside a quantised base peft draws them in float32
         if self._settings.lora_freeze_a:
             for name, weight in self._factors.items():
                 weight.requires_grad_(".lora_A." not in name)
