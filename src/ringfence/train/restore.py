@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from peft import PeftModel
@@ -10,6 +11,7 @@ from safetensors.torch import load as load_tensors
 from ringfence.models.load import Loaded
 from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.method import METHODS
+from ringfence.train.reward import add_head
 from ringfence.train.settings import TrainSettings
 from ringfence.train.whole import from_folder
 
@@ -26,13 +28,16 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
     return Loaded(model, loaded.tokenizer)
 
 
-def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Loaded:
+def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed: int = 0) -> Loaded:
     """Return the model with what a bundle holds, which the host has verified: a plain peft adapter, or weights in place of the base's own.
 
     keeps_base: the model is to be asked without what was learned, too; in place of its own weights that takes the memory of both.
+    seed: of the training; what the head of a reward model was before it.
 
     Raises: AdapterUnexpected.
     """
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), loaded.tokenizer)
+    if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
+        add_head(loaded.model, seed=seed)
     return Loaded(PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False), loaded.tokenizer)

@@ -37,7 +37,16 @@ SHAPES: Mapping[str, frozenset[Shape]] = {  # what lr_scheduler_kwargs of a sche
 }
 
 _OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
-_OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
+_OF_REWARDS = ("rm.v1",)  # objectives that learn to score texts
+_OF_PAIRS = (
+    *_OF_REWARDS,
+    "dpo.v1",
+    "hinge.v1",
+    "ipo.v1",
+    "apo-zero.v1",
+    "orpo.v1",
+    "simpo.v1",
+)  # a test compares it with the parts: the host loads none
 
 
 class Cut(Settings):
@@ -157,6 +166,11 @@ class TrainSettings(Settings):
         return self.method in WHOLE_METHODS
 
     @property
+    def is_reward(self) -> bool:
+        """Return whether what is trained scores texts and writes none: a head of its own is learned beside the adapter."""
+        return self.objective in _OF_REWARDS
+
+    @property
     def saved(self) -> Self:
         """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
         if self.method != "pissa.v1":
@@ -193,6 +207,13 @@ class TrainSettings(Settings):
             raise ValueError(t("oft_block_size or oft_rank is 0, and not both", "oft_block_size 与 oft_rank 之一为 0，且不同时为 0"))
         if not self.freeze_trainable_layers:
             raise ValueError(t("freeze_trainable_layers is not 0", "freeze_trainable_layers 不能为 0"))
+        return self
+
+    @model_validator(mode="after")
+    def _scores_beside_the_base(self) -> Self:
+        if self.is_reward and self.is_whole:
+            problem = "stage: rm trains a head and an adapter beside the base; write finetuning_type: lora or oft"
+            raise ValueError(t(problem, "stage: rm 在基础模型之旁训练打分头与适配器；请写 finetuning_type: lora 或 oft"))
         return self
 
     @model_validator(mode="after")
