@@ -15,7 +15,11 @@ from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import TrainSettings
 
-_READS = ("sft.v1", "pt.v1")  # objectives that read a row as one sequence; what others compare is evaluated by the better answer
+_READS = (
+    "sft.v1",
+    "pt.v1",
+    "rm.v1",
+)  # objectives that read a row in a way of their own; what others compare is evaluated by the better answer
 
 
 class Question(NamedTuple):
@@ -41,7 +45,7 @@ def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> 
     found: list[tuple[str, tuple[NDArray[np.int32], str] | None]] = []
 
     def look(record: Record) -> Example | None:
-        found.append((record.unit, question_of(record, tokenizer)))
+        found.append((record.unit, None if settings.is_reward else question_of(record, tokenizer)))  # nobody answers
         return objective.read(record, tokenizer)
 
     corpus = read_corpus(records, look, cutoff=settings.cutoff_len)

@@ -29,7 +29,7 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
-from ringfence.flows.chat import Speaker, with_filter, work_for
+from ringfence.flows.chat import Speaker, refuse_reward, with_filter, work_for
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
@@ -99,11 +99,12 @@ class Bundle:
 def from_elsewhere(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Bundle:
     """Return a bundle that passed verification under its owner's public keys. There is no canary alarm and no replay guard: their filters never leave their vault.
 
-    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner.
+    Raises: GuardRefused where a guard is to be on; OnlyScores, BundleUnreadable, BundleBroken, WrongSigner.
     """
     refuse_on(guard)
-    manifest = verify_bundle(folder, public).manifest
-    return Bundle(folder, public, manifest.name, manifest.run)
+    report = verify_bundle(folder, public)
+    refuse_reward(report.chain, name=str(folder))
+    return Bundle(folder, public, report.manifest.name, report.manifest.run)
 
 
 def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None) -> Bundle:
