@@ -24,7 +24,7 @@ from ringfence.release.verify import verify_bundle
 from ringfence.train.adapter import CONFIG
 from ringfence.train.restore import with_bundle
 from ringfence.train.reward import Judge
-from tests.flows.conftest import FEW_CANARIES, PRIVATE, import_notes, masked, notes
+from tests.flows.conftest import FEW_CANARIES, PRIVATE, import_notes, masked, notes, ungated
 from tests.flows.test_preference import SECRET, compared
 
 RM = {"stage": "rm", "learning_rate": 1.0e-2, "max_steps": 12, "lora_rank": 4}
@@ -32,7 +32,6 @@ RM = {"stage": "rm", "learning_rate": 1.0e-2, "max_steps": 12, "lora_rank": 4}
 
 def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_as_its_card_says(space, tmp_path, recipe, capsys):
     masked(space, tmp_path, compared())
-    import_notes(space, tmp_path, [{**row, "patient_id": f"W{n}"} for n, row in enumerate(compared(30))], name="ward")
     set_policy(space, Policy.model_validate({**FEW_CANARIES, "train": DEFAULT.train.model_dump()}))
     trained = train(space, read(recipe(**RM, **PRIVATE)))
     run = trained.committed.run
@@ -43,14 +42,6 @@ def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_a
     assert (found.validity, found.spans_state, found.rows_tried + found.rows_short) == ("valid", "tried", 40)
     told = {one.rule: one.outcome for one in judge(space, run).verdicts}
     assert told["G5 replay"] == told["G6 spans"] == "pass"  # tried under the base's own head
-
-    judged = evaluate(space, run, "ward").figures
-    assert (judged.rows_scored, judged.units_scored, judged.perplexity, judged.rouge_l, judged.rows_answered) == (30, 30, None, None, 0)
-    assert judged.accuracy.tuned.lower <= judged.accuracy.tuned.value <= judged.accuracy.tuned.upper <= 1
-    assert judged.margin.tuned.value == pytest.approx(judged.margin.base.value + judged.margin.difference.value, rel=1e-4)
-    import_notes(space, tmp_path, notes(4), name="plain")
-    with pytest.raises(BadArgument, match="pairs"):
-        evaluate(space, run, "plain")
 
     for asked in ({"formats": ["merged"]}, {"guard": True}):
         with pytest.raises(BadArgument, match="reward model"):
@@ -65,10 +56,6 @@ def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_a
     ):
         with pytest.raises(OnlyScores, match="reward model"):
             open_()
-    again = evaluate(space, "judge", "ward").figures
-    assert again.margin.tuned.value == pytest.approx(judged.margin.tuned.value, rel=1e-3)
-    assert again.margin.base.value == pytest.approx(judged.margin.base.value, rel=1e-3)  # the head with which training began
-
     config = json.loads((bundle / CONFIG).read_text())
     assert (config["task_type"], config["modules_to_save"]) == ("SEQ_CLS", ["score"])
     card = (bundle / "README.md").read_text(encoding="utf-8")
@@ -83,6 +70,34 @@ def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_a
     assert float(ours.rewards([said])[0]) == pytest.approx(names["reward"], abs=1e-5)
     assert names["reward"] != 0
     capsys.readouterr()
+
+
+@pytest.mark.full
+def test_run_and_bundle_are_evaluated_as_judges_and_the_card_tells_how_well_they_judge(space, tmp_path, recipe, cli):
+    masked(space, tmp_path, compared())
+    import_notes(space, tmp_path, [{**row, "patient_id": f"W{n}"} for n, row in enumerate(compared(30))], name="ward")
+    set_policy(space, ungated())
+    trained = train(space, read(recipe(**RM, eval_dataset="ward")))
+    run, figures = trained.committed.run, trained.figures
+    assert figures.eval_after < figures.eval_before
+    judged = evaluate(space, run, "ward").figures
+    assert (judged.rows_scored, judged.units_scored, judged.perplexity, judged.rouge_l, judged.rows_answered) == (30, 30, None, None, 0)
+    assert judged.loss.tuned.value == pytest.approx(figures.eval_after, rel=1e-3)
+    assert judged.loss.base.value == pytest.approx(figures.eval_before, rel=1e-3)  # the head with which training began
+    assert judged.accuracy.tuned.lower <= judged.accuracy.tuned.value <= judged.accuracy.tuned.upper <= 1
+    code, told = cli("eval", run, "--data", "ward", workspace=space.path)
+    assert code == 0, told
+    assert "pairs in order" in told
+    import_notes(space, tmp_path, notes(4), name="plain")
+    with pytest.raises(BadArgument, match="pairs"):
+        evaluate(space, run, "plain")
+    bundle = release(space, run, name="judge").path
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    assert "| pairs whose preferred answer scores higher |" in card
+    assert "loss per pair" in card
+    again = evaluate(space, "judge", "ward").figures
+    assert again.margin.tuned.value == pytest.approx(judged.margin.tuned.value, rel=1e-3)
+    assert again.margin.base.value == pytest.approx(judged.margin.base.value, rel=1e-3)
 
 
 def test_a_recipe_that_makes_no_sense_for_a_reward_model_is_refused_before_work(space, tmp_path, recipe):
