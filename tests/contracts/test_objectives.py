@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -10,15 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
 
 from ringfence.core.records import Record
+from ringfence.models.chat import Chat
 from ringfence.models.folder import ARCHITECTURES
-from ringfence.models.load import load_tokenizer
+from ringfence.models.load import Loaded, load_tokenizer
 from ringfence.models.tiny import tiny_config, write_tiny_model
-from ringfence.train.data import Batch, Example, Tokens, collate
+from ringfence.train.data import Batch, Example, Tokens, collate, read_corpus
 from ringfence.train.head import cross_entropy
 from ringfence.train.objective import OBJECTIVES
+from ringfence.train.reward import Judge, add_head
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 
@@ -34,6 +37,7 @@ def model_of(family, *, tied=True):
 
 
 MODEL = model_of("llama").requires_grad_(requires_grad=False)
+add_head(MODEL, seed=4)
 
 
 def objective_of(name, *, head_chunk=5, **changes):
@@ -147,7 +151,7 @@ FORMULAS = {  # by the papers' own equations; w: preferred, v: the other
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.7])
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if TrainSettings(objective=name).reads == "preference"])
+@pytest.mark.parametrize("name", FORMULAS)
 def test_a_pair_loses_what_its_paper_says(name, beta):
     examples = examples_of([5, 17, 9, 12], name)
     losses, _ = objective_of(name, pref_beta=beta).losses(MODEL, collate(examples, padding=2, device="cpu"))
@@ -156,6 +160,75 @@ def test_a_pair_loses_what_its_paper_says(name, beta):
         chosen, other = (Heard(*said_by(MODEL, one), before) for one, before in zip(example.sequences, example.reference, strict=True))
         assert float(losses[i]) == pytest.approx(FORMULAS[name](beta, chosen, other), rel=2e-5, abs=2e-5)
         assert float(mixed[i] - losses[i]) == pytest.approx(-0.7 * chosen.mean, rel=1e-4)
+
+
+def test_every_objective_over_pairs_is_held_to_a_paper():
+    compared = {name for name in OBJECTIVES.names() if TrainSettings(objective=name).reads == "preference"}
+    assert compared == {*FORMULAS, "rm.v1"}  # whose paper is below
+
+
+def stock_of(model):
+    """Return the model as transformers has it for one label, with the head of ours."""
+    config = LlamaConfig(**model.config.to_dict() | {"num_labels": 1, "pad_token_id": 2})
+    stock = LlamaForSequenceClassification(config).eval()
+    stock.model.load_state_dict(model.model.state_dict())
+    stock.score.load_state_dict(model.score.state_dict())
+    return stock
+
+
+def test_a_pair_of_a_reward_model_loses_what_its_paper_says_of_the_rewards_of_stock_transformers():
+    examples = examples_of([5, 17, 9, 12], "rm.v1")
+    losses, _ = objective_of("rm.v1").losses(MODEL, collate(examples, padding=2, device="cpu"))
+    stock = stock_of(MODEL)
+    with torch.no_grad():
+        for loss, example in zip(losses.tolist(), examples, strict=True):
+            chosen, other = (float(stock(input_ids=torch.from_numpy(one.ids).long()[None]).logits.double()) for one in example.sequences)
+            assert loss == pytest.approx(-math.log(sigmoid(chosen - other)), rel=1e-5, abs=1e-6)
+    assert float(losses.max() - losses.min()) > 1e-3
+
+
+def test_a_fresh_head_is_drawn_from_the_seed_alone_and_judges_like_stock_transformers(tokenizer):
+    made = [model_of("llama") for _ in range(3)]
+    for model, seed, narrow in zip(made, (4, 4, 5), (False, True, False), strict=True):
+        torch.manual_seed(seed + 7)
+        add_head(model.bfloat16() if narrow else model, seed=seed)
+    first, same, other = (model.score.weight for model in made)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert first.dtype == same.dtype == torch.float32
+    wide = model_of("llama")
+    wide.config.hidden_size = 40_000
+    add_head(wide, seed=1)
+    assert float(wide.score.weight.std()) == pytest.approx(wide.config.initializer_range, rel=0.03)
+
+    judge = Judge(Loaded(made[0], tokenizer), most=60, batch=2)
+    turns = [[{"role": "user", "content": "why?"}, {"role": "assistant", "content": said}] for said in ("so", "because " * 9, "no", "a")]
+    texts = [judge.read(Chat(one)) for one in turns]
+    for ids, one in zip(texts, turns, strict=True):
+        assert ids.tolist() == tokenizer.apply_chat_template(one, tokenize=True, return_dict=False)
+    stock = stock_of(made[0])
+    with torch.no_grad():
+        theirs = [float(stock(input_ids=torch.from_numpy(ids[:60]).long()[None]).logits) for ids in texts]
+    assert max(map(len, texts)) > 60
+    assert judge.rewards(texts).tolist() == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_pair_is_read_to_where_stock_transformers_scores_it_and_is_cut_where_nothing_tells_its_answers_apart(tokenizer):
+    record = Record("0" * 32, "0" * 32, "s", "preference", ("user", "chosen", "rejected"), ("why not?", "so it is", "so be it"))
+    example = objective_of("rm.v1").read(record, tokenizer)
+    begin = tokenizer("<|im_start|>user\nwhy not?<|im_end|>\n<|im_start|>assistant\nso ", add_special_tokens=False).input_ids
+    for one, answer in zip(example.sequences, ("so it is", "so be it"), strict=True):
+        turns = [{"role": "user", "content": "why not?"}, {"role": "assistant", "content": answer}]
+        assert one.ids.tolist() == tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
+        assert one.learn.tolist() == [at >= len(begin) for at in range(len(one.ids))]
+    for most, is_kept in ((len(begin), False), (len(begin) + 1, True)):
+        corpus = read_corpus([record], lambda one: objective_of("rm.v1").read(one, tokenizer), cutoff=most)
+        assert (len(corpus.examples), corpus.truncated) == (is_kept, 1)
+    ends = copy.deepcopy(tokenizer)  # a template that ends with the token that fills rows up: transformers does not see it
+    ends.chat_template = "{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
+    ends.pad_token = ends.eos_token
+    said = objective_of("rm.v1").read(record, ends)
+    assert [ends.decode(one.ids) for one in said.sequences] == ["why not?<|im_end|>so it is", "why not?<|im_end|>so be it"]
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.7])

@@ -13,13 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from ringfence.core.errors import BadDatasetInfo
 from ringfence.ingest.dataset_info import entries, source_of
-from ringfence.models.tiny import tiny_tokenizer
+from ringfence.models.load import load
+from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
 from ringfence.recipe.keys import KEYS
-from ringfence.train.data import encode, encode_judged, encode_pair
-from ringfence.train.settings import TrainSettings
+from ringfence.train.data import encode, encode_judged, encode_pair, encode_whole_pair, read_corpus
+from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.trainer import Trainer
 from tests.unit.ingest.ingest_tools import imported
 
 SETS = Path(__file__).parents[3] / "shared" / "data" / "llamafactory"
@@ -80,16 +83,31 @@ def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_p
     qwen.chat_template = next(path.read_text() for path in trl_templates if path.name == "qwen2_5.jinja")
     theirs = json.loads(out.read_text())
     apart, counts = {}, {}
-    for name in STAGES:
+    for name, stage in STAGES.items():
         records = records_of(name)
         counts[name] = (len(records), len(theirs[name]))
         reading = qwen if name == TOOLS else tokenizer
         pairs = zip(records, theirs[name], strict=False)
         apart[name] = [at for at, (record, row) in enumerate(pairs) if ours(record, reading) != as_ours(row, tokenizer)]
+        for record, row in zip(records, theirs[name], strict=True) if stage == "rm" else ():
+            whole = encode_whole_pair(record, tokenizer)  # what a reward model reads, to the line break at which it is scored
+            assert [one.ids.tolist() for one in whole.sequences] == [ids for ids, _ in row["sequences"]]
     rows = ", ".join(f"{name} {mine}" for name, (mine, _) in counts.items())
     say(f"rows: {rows}; {time.monotonic() - began:.0f} s")
     assert {name: mine for name, (mine, _) in counts.items()} == {name: other for name, (_, other) in counts.items()}
     assert not any(apart.values()), {name: (len(places), places[:5]) for name, places in apart.items() if places}
+
+
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if stage == "rm"])
+def test_its_demo_pairs_train_a_reward_model(name, tmp_path, say):
+    model = load(write_tiny_model(tmp_path / "model"), dtype=torch.float32, device="cpu")
+    settings = TrainSettings(objective="rm.v1", cutoff_len=512, per_device_train_batch_size=8, learning_rate=1e-3, max_steps=2)
+    trainer = Trainer(model.model, settings, hints=RuntimeHints(), padding=0, device="cpu")
+    corpus = read_corpus(records_of(name)[:24], lambda one: trainer.objective.read(one, model.tokenizer), cutoff=512)
+    assert corpus.examples
+    losses = [trainer.step(corpus.examples[:8], step=step, steps=2) for step in range(2)]
+    say(f"{name}: {len(corpus.examples)} of 24 pairs within 512 tokens, loss {losses[0]:.4f}, {losses[1]:.4f}")
+    assert losses[1] < losses[0]
 
 
 def test_every_set_of_the_folder_is_compared():

@@ -1,4 +1,4 @@
-"""Every objective over compared or judged answers against TRL: each step of its DPOTrainer or KTOTrainer, each pair of a batch of its CPO and ORPO losses."""
+"""Every objective over compared or judged answers against TRL: each step of its DPOTrainer, KTOTrainer or RewardTrainer, each pair of a batch of its CPO and ORPO losses."""
 
 from __future__ import annotations
 
@@ -82,6 +82,21 @@ def test_every_step_has_the_loss_of_trls_trainer(case, other_side, tmp_path, say
     order = [i for step in range(settings.max_steps) for i in rows_of_step(settings, len(rows), step)]
     theirs = said_by_trl(other_side, tmp_path, trainer, loss_type, [written[i] for i in order])
     assert_same_steps(case, trainer, rows, theirs, say)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("changes", [{}, ACCUMULATED], ids=["whole batches", "accumulated"])
+def test_every_step_of_a_reward_model_has_the_loss_of_trls_trainer(changes, other_side, tmp_path, say):
+    settings = TrainSettings.model_validate({**PLAIN.model_dump(), **changes, "objective": "rm.v1", "train_on_prompt": False})
+    folder, written = write_tiny_model(tmp_path / "model"), pairs(24)
+    rows = [example(row) for row in written]
+    trainer = trainer_of(folder, settings, rows)
+    move(trainer)
+    order = [written[i] for step in range(settings.max_steps) for i in rows_of_step(settings, len(rows), step)]
+    whole = [{name: row["prompt_ids"] + row[name] for name in ("chosen_ids", "rejected_ids")} for row in order]
+    theirs = said_by_trl(other_side, tmp_path, trainer, "rm", whole)
+    assert_same_steps("rm.v1", trainer, rows, theirs, say)
 
 
 @pytest.mark.full

@@ -16,8 +16,8 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
@@ -50,6 +50,10 @@ class Pairs(Recorder, Tokenised, DPOTrainer):
     """Of two compared answers."""
 
 
+class Rewarded(Recorder, RewardTrainer):
+    """Of two compared answers, scored: its own preparation leaves rows of token ids as they are."""
+
+
 class Judged(Recorder, Tokenised, KTOTrainer):
     """Of one judged answer."""
 
@@ -63,15 +67,22 @@ def kind_of(order):
         return Supervised, SFTConfig, {"completion_only_loss": True}
     if loss_type in ("kto", "apo_zero_unpaired"):
         return Judged, KTOConfig, {**both, **weights, "loss_type": loss_type}
+    if loss_type == "rm":
+        return Rewarded, RewardConfig, {"disable_dropout": True, "remove_unused_columns": False}
     return Pairs, DPOConfig, {**both, "loss_type": [loss_type]}
 
 
 def model_of(order):
+    if order["loss_type"] == "rm":
+        return AutoModelForSequenceClassification.from_pretrained(order["model"], num_labels=1, dtype=torch.float32)
     return AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)
 
 
 def lora_of(order):
-    return LoraConfig(r=order["settings"]["lora_rank"], lora_alpha=order["alpha"], target_modules="all-linear", task_type="CAUSAL_LM")
+    kind = {"task_type": "CAUSAL_LM"}
+    if order["loss_type"] == "rm":
+        kind = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    return LoraConfig(r=order["settings"]["lora_rank"], lora_alpha=order["alpha"], target_modules="all-linear", **kind)
 
 
 def trainer_of(order):
@@ -108,7 +119,11 @@ def trainer_of(order):
 def begin_from(model, path):
     """Put in the initial weights; the names must be those that peft itself gives to all linear layers."""
     wanted = load_file(path)
-    found = {name.replace(".default.", "."): weight for name, weight in model.named_parameters() if weight.requires_grad}
+    found = {
+        name.replace(".modules_to_save.default.", ".").replace(".default.", "."): weight
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
     assert found.keys() == wanted.keys(), sorted(found.keys() ^ wanted.keys())[:4]
     with torch.no_grad():
         for name, weight in found.items():

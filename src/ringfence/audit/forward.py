@@ -55,6 +55,14 @@ class Forward:
             rest = self._backbone(input_ids=ids[:, shared:], past_key_values=begun.past_key_values, use_cache=True)
             return ids, torch.cat([begun.last_hidden_state.expand(len(ids), -1, -1), rest.last_hidden_state], dim=1)
 
+    def rewards(self, examples: Sequence[Example], *, adapted: bool) -> Tensor:
+        """Return what a reward model says each row is worth [rows], float32; not adapted: with its head as it was before training."""
+        _, hidden = self.hidden(examples, adapted=adapted)
+        last = torch.tensor([len(one.ids) - 1 for one in examples], device=hidden.device)
+        with nullcontext() if adapted else self._model.disable_adapter():
+            found: Tensor = self._model.get_base_model().score(hidden[torch.arange(len(hidden), device=hidden.device), last].float())
+        return found.squeeze(1)
+
     def logits(self, hidden: Tensor, *, adapted: bool) -> Tensor:
         """Return the logits [positions, vocabulary] of hidden states [positions, hidden] of that side."""
         return hidden.float() @ self._heads[adapted].T

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def run(child: Child[AuditOrder]) -> AuditFigures:
     """Return what the input "adapter" remembers, on the model of `files["model"]`; the output "filter" knows its canaries again.
 
-    One forward pass a canary of the input "register" with the adapter, and of each row one without. The purpose key "auditor" opens the register.
+    One forward pass a canary of the input "register" with the adapter, and of each row one without; a reward model is asked for its scores instead, and what
+    its adapter would say under the base's own head is tried on the rows and identifiers. The purpose key "auditor" opens the register.
     Of the training set, input "rows", a sample is tried; of the identifiers that de-identification replaced, inputs "cleared" and "spans" ("cleared2",
     "spans2" and so on where sets were joined), another, where these inputs are given. With the input "guard" the rows are tried with a replay guard, too.
 
@@ -29,6 +30,7 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     from ringfence.audit.filter import CanaryFilter
     from ringfence.audit.findings import findings
     from ringfence.audit.forward import Forward
+    from ringfence.audit.rewards import RewardScorer
     from ringfence.audit.scorer import CanaryScorer
     from ringfence.models.load import load
     from ringfence.train.adapter import WEIGHTS
@@ -47,7 +49,7 @@ def run(child: Child[AuditOrder]) -> AuditFigures:
     dtype, train = getattr(torch, placement.dtype), settings.train
     loaded = load(Path(order.files["model"]), dtype=dtype, device=placement.device, prelude=train.prelude, quantised=train.quantised)
     forward = Forward(with_sealed(loaded, settings.train, read_file(adapter, keys.data[adapter.slot], WEIGHTS)))
-    scorer = CanaryScorer(forward, settings.train)
+    scorer = RewardScorer(forward, settings.train) if settings.train.is_reward else CanaryScorer(forward, settings.train)
     scores = scorer.score(register.canaries, show=lambda done: child.channel.progress(Progress(done=done, total=total)))
     found = findings(
         register,

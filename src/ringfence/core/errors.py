@@ -1588,6 +1588,17 @@ class NotServable(ServeError):
     )
 
 
+class OnlyScores(ServeError):
+    """A reward model was to write an answer."""
+
+    code, http_status, exit_code = "RF-SERVE-030", 409, 2
+    what = Text("{name} is a reward model: it scores answers and writes none", "{name} 是奖励模型：它为回答打分，不写回答")
+    remedy = Text(
+        "measure how it judges with ringfence eval {name} --data SET; its bundle's README.md has the code that reads its scores",
+        "用 ringfence eval {name} --data SET 测量其判断；其发布包的 README.md 含读取分数的代码",
+    )
+
+
 class ServerMissing(ServeError):
     """The libraries of the HTTP front are not installed."""
 

@@ -46,15 +46,17 @@ def run(child: Child[EvalOrder]) -> EvalFigures:
     source = SetReader(slot, child.keys.data[slot.slot])
     rows = read(source.rows(0, asked.max_samples or len(source)), loaded.tokenizer, settings.train)
     sides = Sides(_with_adapter(child, loaded), batch=hints.micro_batch or BATCH, head_chunk=hints.head_chunk)
-    questions = [one for one in rows.questions if len(one.ids) + asked.max_new_tokens <= sides.window] if asked.generates else []
+    questions = (
+        [one for one in rows.questions if len(one.ids) + asked.max_new_tokens <= sides.window] if asked.generates else []
+    )  # of a reward model none
     if not rows.corpus.examples or (asked.generates and rows.questions and not questions):
         raise NothingToEvaluate(rows=rows.total, most=asked.max_new_tokens)
-    scored = _scored(child, sides, rows.corpus)
+    scored = (_judged if settings.train.is_reward else _scored)(child, sides, rows.corpus)
     answered = _answered(child, sides, questions) if questions else {}
     return EvalFigures(
         rows=rows.total,
         rows_cut=rows.corpus.truncated,
-        rows_unasked=rows.total - len(questions) if asked.generates else 0,
+        rows_unasked=rows.total - len(questions) if asked.generates and not settings.train.is_reward else 0,
         **scored,
         **answered,
         seconds=age(),
@@ -71,7 +73,7 @@ def _with_adapter(child: Child[EvalOrder], loaded: Loaded) -> Loaded:
 
     if slot := child.order.inputs.get("adapter"):
         return with_sealed(loaded, child.order.settings.train, read_file(slot, child.keys.data[slot.slot], WEIGHTS))
-    return with_bundle(loaded, Path(child.order.files["bundle"]), keeps_base=True)
+    return with_bundle(loaded, Path(child.order.files["bundle"]), keeps_base=True, seed=child.order.settings.train.seed)
 
 
 def _scored(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, Any]:
@@ -95,6 +97,31 @@ def _scored(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, 
         "tokens_scored": int(weights.sum()),
         "loss": compared(sums, loss),
         "perplexity": compared(sums, perplexity),
+        "seconds_loss": seconds,
+    }
+
+
+def _judged(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, Any]:
+    """Return the figures of how a reward model judges pairs."""
+    import numpy as np
+
+    from ringfence.evaluate.statistics import accuracy, compared, loss, margin, summed
+
+    asked, examples = child.order.settings.asked, corpus.examples
+    began = time.monotonic()
+    margins = sides.margins(examples, show=_shown(child, len(examples), "evaluate"))  # [rows, 2]
+    seconds = time.monotonic() - began
+    if not np.isfinite(margins).all():
+        raise LossNotFinite(step=0)
+    columns = np.stack([np.logaddexp(0.0, -margins), np.ones_like(margins), margins > 0, margins], axis=-1)  # [rows, 2, 4]
+    sums = summed(columns, [example.unit for example in examples], resamples=asked.resamples, seed=asked.seed)
+    return {
+        "rows_scored": len(examples),
+        "units_scored": len({example.unit for example in examples}),
+        "tokens_scored": sum(example.tokens for example in examples),
+        "loss": compared(sums, loss),
+        "accuracy": compared(sums, accuracy),
+        "margin": compared(sums, margin),
         "seconds_loss": seconds,
     }
 

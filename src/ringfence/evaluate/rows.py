@@ -15,6 +15,8 @@ from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import OF_ROWS, TrainSettings
 
+_READS = (*OF_ROWS, "rm.v1")  # objectives that read a row in a way of their own; what others compare is evaluated by the better answer
+
 
 class Question(NamedTuple):
     """A conversation up to its last answer."""
@@ -39,7 +41,7 @@ def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> 
     found: list[tuple[str, tuple[NDArray[np.int32], str] | None]] = []
 
     def look(record: Record) -> Example | None:
-        found.append((record.unit, question_of(record, tokenizer)))
+        found.append((record.unit, None if settings.is_reward else question_of(record, tokenizer)))  # nobody answers
         return objective.read(record, tokenizer)
 
     corpus = read_corpus(records, look, cutoff=settings.cutoff_len)

@@ -60,8 +60,10 @@ class EvalFigures(Figures):
     units_scored: Count  # whose rows they are
     rows_cut: Count  # to cutoff_len
     tokens_scored: Count
-    loss: Compared  # nats a predicted token
-    perplexity: Compared
+    loss: Compared  # nats a predicted token; of a reward model, a pair
+    perplexity: Compared | None = None
+    accuracy: Compared | None = None  # of a reward model: share of the pairs whose preferred answer scores higher
+    margin: Compared | None = None  # by how much it does, on average
     rows_answered: Count = 0
     units_answered: Count = 0
     rows_unasked: Count = 0  # without a question or an answer, or with too long a question for the model's window

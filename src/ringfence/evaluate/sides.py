@@ -14,7 +14,8 @@ from transformers import GenerationConfig
 from ringfence.evaluate.rows import Question
 from ringfence.models.load import Loaded
 from ringfence.train.answers import losses_of
-from ringfence.train.data import Example, collate, split
+from ringfence.train.data import Batch, Example, collate, split
+from ringfence.train.reward import rewards_of
 
 _PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept
 
@@ -50,9 +51,24 @@ class Sides:
     def _as(self, *, tuned: bool) -> AbstractContextManager[None]:
         return nullcontext() if tuned else self._model.disable_adapter()
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
     def losses(self, examples: Sequence[Example], *, show: Show = lambda _: None) -> NDArray[np.float64]:
         """Return the summed cross-entropy of each row [rows, 2], in nats: of the base model, and of the tuned one."""
+        found: NDArray[np.float64] = self._read(examples, lambda batch: losses_of(self._model, batch, chunk=self._chunk)[0], show=show)
+        return found
+
+    def margins(self, examples: Sequence[Example], *, show: Show = lambda _: None) -> NDArray[np.float64]:
+        """Return by how much the preferred answer of each pair scores higher [rows, 2]: with the head of before training on the base, and tuned."""
+
+        def look(batch: Batch) -> torch.Tensor:
+            chosen, rejected = rewards_of(self._model, batch).chunk(2)
+            return chosen - rejected
+
+        found: NDArray[np.float64] = self._read(examples, look, show=show)
+        return found
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is untyped here
+    def _read(self, examples: Sequence[Example], look: Callable[[Batch], torch.Tensor], *, show: Show) -> NDArray[np.float64]:
+        """Return what `look` says of each row [rows, 2]: of the base model, and of the tuned one."""
         place = {id(example): at for at, example in enumerate(examples)}
         found = np.empty((len(examples), 2))
         done = 0
@@ -62,7 +78,7 @@ class Sides:
             batch = collate(group, padding=self._padding, device=self._device, length=length)
             for side, tuned in enumerate((False, True)):
                 with self._as(tuned=tuned):
-                    found[[place[id(example)] for example in group], side] = losses_of(self._model, batch, chunk=self._chunk)[0].tolist()
+                    found[[place[id(example)] for example in group], side] = look(batch).tolist()
             done += len(group)
             show(done)
         return found

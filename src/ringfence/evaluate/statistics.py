@@ -56,13 +56,23 @@ def compared(sums: Sums, figure: Callable[[Floats], Floats]) -> Compared:
 
 
 def loss(sums: Floats) -> Floats:
-    """Return the mean loss a token [...], of sums [..., 2] of losses and tokens."""
+    """Return the mean loss a token [...], of sums [..., 2] of losses and tokens; or a pair, where these are counted instead."""
     return sums[..., 0] / sums[..., 1]
 
 
 def perplexity(sums: Floats) -> Floats:
     """Return e to the power of the mean loss in nats [...]; what no figure can hold is the largest that one can."""
     return np.exp(np.minimum(loss(sums), np.log(LARGEST)))
+
+
+def accuracy(sums: Floats) -> Floats:
+    """Return the share of pairs [...] that are in the right order, of sums [..., 4] of losses, pairs, those in order, and margins."""
+    return sums[..., 2] / sums[..., 1]
+
+
+def margin(sums: Floats) -> Floats:
+    """Return the mean margin of a pair [...], of the same sums."""
+    return sums[..., 3] / sums[..., 1]
 
 
 def _estimate(value: float, spread: Floats | None) -> Estimate:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from ringfence.core.environment import cores
-from ringfence.core.errors import BadArgument
-from ringfence.core.lineage import numbered
+from ringfence.core.errors import BadArgument, OnlyScores
+from ringfence.core.lineage import last, numbered
 from ringfence.core.order import Keys, Limits, Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.settings import Settings
+from ringfence.core.statement import Statement
 from ringfence.core.text import t
 from ringfence.core.work import Input, Work
 from ringfence.deid.settings import DeidSettings, kinds
@@ -28,6 +29,7 @@ from ringfence.models import store as models
 from ringfence.models.settings import Quantisation
 from ringfence.models.store import ModelEntry
 from ringfence.release.chain import parts
+from ringfence.release.formats import REWARDS
 from ringfence.release.steps import Report
 from ringfence.release.verify import verify_bundle
 from ringfence.serve.filter import for_readers
@@ -63,10 +65,11 @@ class Speaker:
 def from_bundle(folder: Path, public: PublicKeys, *, guard: Choice = "auto") -> Speaker:
     """Return a bundle that passed verification under `public`. There is no replay guard: it never leaves its vault.
 
-    Raises: GuardRefused where it is to be on; BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken, LowMemoryMissing.
+    Raises: GuardRefused where it is to be on; OnlyScores, BundleUnreadable, BundleBroken, WrongSigner, ModelUnknown, ModelBroken, LowMemoryMissing.
     """
     refuse_on(guard)
     report = verify_bundle(folder, public)
+    refuse_reward(report.chain, name=str(folder))
     quantised = quantised_of(report)
     require_low_memory(quantised)
     return Speaker(models.verify(report.manifest.base.digest), quantised=quantised, bundle=folder)
@@ -86,13 +89,14 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
 
     guard: whether its answers pass a replay guard. show: how far the building of one is.
 
-    Raises: UnknownRun, NotReleasable, LowMemoryMissing, and what `from_bundle` and `of_adapter` raise.
+    Raises: UnknownRun, NotReleasable, OnlyScores, LowMemoryMissing, and what `from_bundle` and `of_adapter` raise.
     """
     if target in space.state.releases or (target and Path(target).is_dir()):
         folder = space.path / "releases" / target if target in space.state.releases else Path(target)
         speaker = from_bundle(folder, space.public)
         return replace(speaker, guarding=of_bundle(space, folder, guard, show=show))
     run, thing = adapter_of(space, target)
+    refuse_reward(space.chain(thing), name=run.id)
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     train = saved.order.train
     require_low_memory(train.quantised)
@@ -102,6 +106,16 @@ def from_workspace(space: Workspace, target: str, *, guard: Choice = "auto", sho
         space.record(Opened(object=thing.made.digest, purpose="chat"))
     key = space.keys.data_key(source.slot.slot)
     return Speaker(models.verify(saved.model), train=train, quantised=train.quantised, adapter=(source, key), guarding=passed)
+
+
+def refuse_reward(chain: Sequence[Statement], *, name: str) -> None:
+    """Return unless the run that a chain ends in trained a reward model. name: what the user called it.
+
+    Raises: OnlyScores.
+    """
+    train = last(chain, "train")
+    if train is not None and REWARDS.intersection(train.predicate.parts):
+        raise OnlyScores(name=name)
 
 
 def chat(

@@ -20,6 +20,7 @@ from ringfence.evaluate.settings import LEAST_UNITS, EvalFigures, EvalOrder, Eva
 from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.gate import tier_for
+from ringfence.flows.plant import layouts
 from ringfence.flows.runs import adapter_of
 from ringfence.flows.train import Saved
 from ringfence.jobs.start import Handlers, start
@@ -94,7 +95,10 @@ def evaluate(
     """
     asked, rows, tuned = asked or EvalSettings(), _rows(space, data), tuned_of(space, target, public)
     require_low_memory(tuned.saved.order.train.quantised)
-    _refuse_without_room(tuned.model, asked)
+    if tuned.saved.order.train.is_reward:
+        _refuse_uncompared(space, rows)
+    else:
+        _refuse_without_room(tuned.model, asked)
     slot = space.input(rows).slot
     if not len(read_index(slot, space.keys.data_key(slot.slot))):
         raise NothingToEvaluate(rows=0, most=asked.max_new_tokens)
@@ -181,6 +185,21 @@ def _refuse_without_room(model: ModelEntry, asked: EvalSettings) -> None:
             "{model} reads and says {n} tokens together at the most", "{model} 的输入与输出合计至多 {n} 个词元", model=model.name, n=window
         )
         raise BadArgument(option="--max-new-tokens", problem=problem, verb="eval")
+
+
+def _refuse_uncompared(space: Workspace, rows: Thing) -> None:
+    """Return when a reward model can judge the rows of a set: two compared answers each.
+
+    Raises: BadArgument.
+    """
+    if other := {one for one in layouts(space, rows) if not one.startswith("preference")}:
+        problem = t(
+            "a reward model judges pairs of compared answers, and {set} holds rows of layout {found}",
+            "奖励模型评判成对的回答，而 {set} 的行格式为 {found}",
+            set=rows.made.name,
+            found=", ".join(sorted(other)),
+        )
+        raise BadArgument(option="--data", problem=problem, verb="eval")
 
 
 def _label(rows: Thing, tuned: Tuned) -> Label:

@@ -10,13 +10,14 @@ from typing import Any
 
 from ringfence.core.digest import canonical, settings_digest, sha256, sha256_of
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, PolicyChanged
+from ringfence.core.errors import AlreadyExists, BadArgument, PolicyChanged
 from ringfence.core.gates import Audited
 from ringfence.core.order import Progress
 from ringfence.core.policy import Policy, evaluate
 from ringfence.core.rules import tightened
 from ringfence.core.settings import Name, Settings
 from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
+from ringfence.core.text import t
 from ringfence.core.verdict import ON_ROWS, Verdict
 from ringfence.flows.eval import may_be_told
 from ringfence.flows.extras import require_low_memory
@@ -83,8 +84,8 @@ def release(
     formats: what the bundle holds beside the adapter; each is compared with it, and one that answers otherwise stops the release.
     Refusals are on record, too. A policy set while the bundle was being written stops it.
 
-    Raises: UnknownRun, NotReleasable, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, ModelUnsupported, FormatUnexpected, FormatUnfaithful,
-    LowMemoryMissing, PolicyChanged, SandboxError.
+    Raises: UnknownRun, NotReleasable, BadArgument, AccountFrozen, PolicyRefused, AlreadyExists, AdapterUnexpected, ModelUnsupported, FormatUnexpected,
+    FormatUnfaithful, LowMemoryMissing, PolicyChanged, SandboxError.
     """
     _, thing = adapter_of(space, run_name)
     folder = space.path / "releases" / name
@@ -92,12 +93,27 @@ def release(
         raise AlreadyExists(path=str(folder))
     inputs = {"adapter": thing}
     saved = Saved.model_validate(space.statement(space.state.runs[thing.run].statement or "").predicate.settings)
+    _refuse_texts(saved, formats, guard=guard)
     own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()  # there is no adapter: the model itself leaves
     settings = ReleaseSettings(name=name, guard=guard, formats=tuple(dict.fromkeys((*own, *formats))))
     if settings.formats:
         require_low_memory(saved.order.train.quantised)
     with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
         return _write(arrow, thing, settings, folder=folder, show=show)
+
+
+def _refuse_texts(saved: Saved, formats: Sequence[Format], *, guard: bool) -> None:
+    """Return unless a reward model, which writes no text, is asked for what only texts have.
+
+    Raises: BadArgument.
+    """
+    asked = "--format" if formats else "--guard" if guard else None
+    if asked and saved.order.train.is_reward:
+        problem = t(
+            "it is a reward model: it scores answers and writes none, and leaves as an adapter with its head, which transformers and peft load",
+            "这是奖励模型：它为回答打分，不写回答；它以适配器连同打分头的形式交付，可由 transformers 与 peft 加载",
+        )
+        raise BadArgument(option=asked, problem=problem, verb="release")
 
 
 def bundles(space: Workspace) -> list[dict[str, Any]]:
@@ -163,6 +179,7 @@ def judge(space: Workspace, run_name: str, *, formats: Sequence[Format] = ()) ->
     run, thing = adapter_of(space, run_name)
     if formats:
         saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+        _refuse_texts(saved, formats, guard=False)
         refuse_unwritable(models.find(saved.model), formats, name=run.id)
     return _judged(space, thing, run.id)
 

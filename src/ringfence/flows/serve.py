@@ -32,7 +32,7 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
-from ringfence.flows.chat import Speaker, quantised_of, with_filter, work_for
+from ringfence.flows.chat import Speaker, quantised_of, refuse_reward, with_filter, work_for
 from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
 from ringfence.jobs.start import Handlers, start
@@ -114,10 +114,12 @@ def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice
 
     There is no canary alarm and no replay guard: their filters never leave their vault.
 
-    Raises: GuardRefused where a guard is to be on; BundleUnreadable, BundleBroken, WrongSigner; NotTogether, LowMemoryMissing.
+    Raises: GuardRefused where a guard is to be on; OnlyScores, BundleUnreadable, BundleBroken, WrongSigner; NotTogether, LowMemoryMissing.
     """
     refuse_on(guard)
     reports = [verify_bundle(folder, public) for folder in folders]
+    for folder, report in zip(folders, reports, strict=True):
+        refuse_reward(report.chain, name=str(folder))
     manifests, held = [report.manifest for report in reports], [quantised_of(report) for report in reports]
     _refuse_strangers(manifests, held)
     require_low_memory(held[0])

@@ -117,6 +117,21 @@ def _dpo_loss_type(value: object, given: _Given) -> Outcome:
     return _use(pref_loss=losses[0]) if len(losses) == 1 else _refuse(t("a run has one loss", "一次运行只有一种损失"))
 
 
+def _beside_rewards(neutral: object) -> _Rule:
+    """Return the rule of a key of reward models. neutral: its value that changes nothing beside `reward_model`."""
+
+    def rule(value: object, given: _Given) -> Outcome:
+        if not given.config.get("reward_model"):
+            return _note(Text("it means something beside reward_model alone", "它只与 reward_model 一起才有意义"))
+        if value in (None, 0, neutral):
+            return _note(_ASKED_NOT)
+        return _refuse(
+            t("not built: a pair loses −log σ of its margin alone, of one score", "尚未实现：每对的损失只是其单一分数之差的 −log σ")
+        )
+
+    return rule
+
+
 def _lora_target_modules(value: object, given: _Given) -> Outcome:
     names = [str(one) for one in value] if isinstance(value, list) else [str(value)]
     if given.has("lora_target_linear"):
@@ -322,6 +337,9 @@ _TURNED: Mapping[str, _Rule] = {
     "adapter": _adapter,
     "rl": _rl,
     "dpo_loss_type": _dpo_loss_type,
+    "reward_model": _if_true(stage="rm"),
+    "center_rewards_coefficient": _beside_rewards(None),
+    "num_labels": _beside_rewards(1),
     "lora_target_modules": _lora_target_modules,
     "lora_target_linear": _if_true(lora_target="all"),
     "load_in_4bit": _if_true(quantization_bit=4),

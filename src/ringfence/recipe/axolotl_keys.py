@@ -120,7 +120,7 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     "additional_target": (  # not built yet
         "lora_model_dir lora_modules_to_save lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_pattern peft_layer_replication "
         "peft_trainable_token_indices peft_ensure_weight_tying relora jagged_restart_steps lisa_n_layers unfrozen_parameters embedding_lr embedding_lr_scale "
-        "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules reward_model process_reward_model "
+        "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules process_reward_model "
         "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax default_system_message "
         "chat_template_kwargs reinit_weights rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs "
         "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
@@ -148,7 +148,6 @@ _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alo
     "use_pose": "pose_split_on_token_ids pose_max_context_len pose_num_chunks",
     "scaling_softmax": "scaling_softmax_factor scaling_softmax_bias",
     "fp8": "fp8_enable_fsdp_float8_all_gather",
-    "reward_model": "center_rewards_coefficient num_labels",
     "rl: grpo": "vllm",
     "plugins": (
         "dense_mixer diffusion expert_parallel_size expert_parallel_backend expert_parallel_num_nvl_bytes expert_parallel_num_rdma_bytes "

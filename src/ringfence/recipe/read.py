@@ -39,6 +39,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_los
         "orpo": "orpo.v1",
         "simpo": "simpo.v1",
     },
+    "rm": {"": "rm.v1"},
     "kto": {"kto": "kto.v1", "apo_zero": "apo-zero-unpaired.v1"},
 }
 _PACKS = ("packing", "neat_packing", "padding_free")  # of LLaMA-Factory and TRL, by which rows share a sequence
@@ -233,7 +234,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (
         lambda value: str(value) not in _LOSSES,
-        Text("only pt, sft, dpo and kto are built so far", "目前只实现了 pt、sft、dpo 与 kto"),
+        Text("only pt, sft, rm, dpo and kto are built so far", "目前只实现了 pt、sft、rm、dpo 与 kto"),
     ),
     "pref_loss": (
         lambda value: not any(str(value) in losses for losses in _LOSSES.values()),

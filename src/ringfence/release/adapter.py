@@ -16,7 +16,9 @@ HEADER_LIMIT = 16 << 20  # bytes
 LENGTH_FIELD = 8  # bytes of the header's length, little-endian
 _ROTATION = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.oft_R\.weight")
 _NAME = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<part>A\.weight|B\.weight|magnitude_vector)")
+_HEAD = "score"  # the one layer that an adapter may bring as a whole: that of a reward model
 _DIMENSIONS = {"A.weight": 2, "B.weight": 2, "magnitude_vector": 1}
+_MATRIX = 2  # dimensions of the head
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
@@ -30,13 +32,14 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
 
     head: the file from its start to the end of the header; size: bytes of the whole file. Every tensor is the A or B half of a pair,
     of the configured rank, or with DoRA the length of a pair, on a configured module, and the tensors fill the file without a gap
-    (nothing can hide between them).
+    (nothing can hide between them). An adapter that scores texts has its head beside them, one row of weights.
 
     Raises: BundleBroken.
     """
     value = _read(config)
     tensors = _tensors(head)
     _no_gap(tensors, size - len(head))
+    _take_head(tensors, value)
     if value.get("peft_type") == "OFT":
         return _rotations(tensors, value)
     rank, targets, parts = _settings(value)
@@ -61,11 +64,19 @@ def check_adapter(head: bytes, *, size: int, config: bytes) -> int:
 def _read(config: bytes) -> dict[str, Any]:
     try:
         value = json.loads(config, object_pairs_hook=_unique)
-        if not isinstance(value, dict) or any(value.get(key) for key in ("auto_mapping", "modules_to_save")):
+        if not isinstance(value, dict) or value.get("auto_mapping") or (value.get("modules_to_save") or [_HEAD]) != [_HEAD]:
             raise ValueError  # noqa: TRY301  one sentence for every cause
     except (ValueError, RecursionError) as cause:
         raise _odd() from cause
     return value
+
+
+def _take_head(tensors: dict[str, dict[str, Any]], value: Mapping[str, Any]) -> None:
+    """Take the head of a configuration that saves one out of the tensors: what is left is an adapter's."""
+    if value.get("modules_to_save"):
+        found = tensors.pop(f"base_model.model.{_HEAD}.weight", None)
+        if value.get("task_type") != "SEQ_CLS" or found is None or len(found["shape"]) != _MATRIX or found["shape"][0] != 1:
+            raise _broken(ADAPTER, "lacks the head that its configuration names", "缺少其配置所指的打分头")
 
 
 def _rotations(tensors: Mapping[str, Mapping[str, Any]], value: Mapping[str, Any]) -> int:

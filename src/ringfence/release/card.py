@@ -12,7 +12,7 @@ from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
 from ringfence.core.verdict import Verdict
 from ringfence.privacy.plan import DPPlan
-from ringfence.release.formats import MERGED, OWN_WEIGHTS, Parity, gguf_file
+from ringfence.release.formats import MERGED, OWN_WEIGHTS, REWARDS, Parity, gguf_file
 from ringfence.release.manifest import BaseRef
 
 _TEMPLATE = """\
@@ -20,7 +20,7 @@ _TEMPLATE = """\
 base_model: {base_quoted}
 library_name: {library}
 license: {licence}
-pipeline_tag: text-generation
+pipeline_tag: {pipeline}
 tags:
 - {tag}
 - ringfence
@@ -137,7 +137,7 @@ def model_card(
     rows = _of_each_set(chain, _imported)
     scan = _of_each_set(chain, lambda branch: _scan(last(branch, "scan")))
     deid = _of_each_set(chain, lambda branch: _deid(last(branch, "deid")))
-    memory = _memory(audit)
+    memory = _memory(audit, train)
     privacy = _privacy(train, lifetime or {})
     evaluated = _evaluation(evaluation)
     return _TEMPLATE.format(
@@ -166,12 +166,36 @@ def model_card(
         evaluation=evaluated[0],
         evaluation_zh=evaluated[1],
         limit=_MEASURED if audit else _UNMEASURED,
-        formats=_formats(parity, train),
-        formats_zh=_formats_zh(parity, train),
+        formats=_scores(name, base) if _is_reward(train) else _formats(parity, train),
+        formats_zh=_SCORES_ZH if _is_reward(train) else _formats_zh(parity, train),
         guard=_guard(train, is_guarded=is_guarded)[0],
         guard_zh=_guard(train, is_guarded=is_guarded)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
     )
+
+
+_SCORES_ZH = "适配器连同其打分头 `score` 可由 transformers 与 peft 直接加载，代码见上；同一问题的两个回答之间，只有奖励之差有意义。"
+_SCORES = """\
+The adapter is a folder that stock `peft` loads, with the head `score` in it. The reward of a conversation is the model's one logit, in float32; only the
+difference of two rewards for the same question means something. It writes no text.
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+BASE, BUNDLE = {base}, {name}  # folders
+tokenizer = AutoTokenizer.from_pretrained(BUNDLE)
+base = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1, dtype="float32")
+base.config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+model = PeftModel.from_pretrained(base, BUNDLE).eval()
+turns = [{{"role": "user", "content": "Cough for three days?"}}, {{"role": "assistant", "content": "Rest, and drink."}}]
+reward = float(model(**tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)).logits)
+```"""
+
+
+def _scores(name: str, base: BaseRef) -> str:
+    """Return how a reward model is loaded; a test runs the code."""
+    return _SCORES.format(base=json.dumps(base.name), name=json.dumps(name))
 
 
 def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
@@ -272,10 +296,22 @@ def _number(statement: Statement | None, figure: str) -> str:
 def _kind(train: Statement | None) -> dict[str, str]:
     """Return what the bundle is, in the words of both languages and of the model card's front matter."""
     if _is_whole(train):
-        return {"kind": "A fine-tuned copy of", "kind_zh": "微调副本", "library": "transformers", "tag": "fine-tuned"}
-    if train is not None and "oft.v1" in train.predicate.parts:
-        return {"kind": "An OFT adapter for", "kind_zh": " OFT 适配器", "library": "peft", "tag": "oft"}
-    return {"kind": "A LoRA adapter for", "kind_zh": " LoRA 适配器", "library": "peft", "tag": "lora"}
+        told = {"kind": "A fine-tuned copy of", "kind_zh": "微调副本", "library": "transformers", "tag": "fine-tuned"}
+    elif train is not None and "oft.v1" in train.predicate.parts:
+        told = {"kind": "An OFT adapter for", "kind_zh": " OFT 适配器", "library": "peft", "tag": "oft"}
+    else:
+        told = {"kind": "A LoRA adapter for", "kind_zh": " LoRA 适配器", "library": "peft", "tag": "lora"}
+    if _is_reward(train):
+        more = {
+            "kind": f"A reward model, which scores answers: {told['kind'][0].lower()}{told['kind'][1:]}",
+            "pipeline": "text-classification",
+        }
+        return told | more | {"kind_zh": f"{told['kind_zh']}（为回答打分的奖励模型）"}
+    return told | {"pipeline": "text-generation"}
+
+
+def _is_reward(train: Statement | None) -> bool:
+    return train is not None and bool(REWARDS.intersection(train.predicate.parts))
 
 
 def _is_whole(train: Statement | None) -> bool:
@@ -361,7 +397,14 @@ def _together(lifetime: Mapping[str, Any], language: Language) -> str:
     return (_ONE_RUN if runs == 1 else _RUNS).show(language, runs=runs, epsilon=told, delta=lifetime["delta"])
 
 
-def _memory(audit: Statement | None) -> tuple[str, str]:
+_RANKED = Text(
+    ". The attacks ask for scores: a secret counts as extracted where none of up to 8,191 other codes scores as high, a row as a member by how much more its "
+    "own code is preferred than before training",
+    "攻击以分数为准：若至多 8,191 个其他代码中没有一个得分与之相当，秘密即计为可提取；成员身份以自身代码比训练前多受偏好的程度判断。",
+)
+
+
+def _memory(audit: Statement | None, train: Statement | None) -> tuple[str, str]:
     if audit is None:
         return "not audited", "未经审计。请把它放在训练数据可以存放的地方。"
     f = audit.predicate.figures
@@ -388,16 +431,30 @@ def _memory(audit: Statement | None) -> tuple[str, str]:
         "经运行 `{run}` 用金丝雀审计：{m} 个植入一次的秘密中可提取 {k} 个，95 % 置信度下至多 {u:.1%}；可证暴露度平均 {mean:.1f} 比特、最大 {most:.1f} 比特，"
         "偶然可达 {limit:.1f}；{rows} 行上的成员推断 AUC {auc:.3f}（{a:.3f} 至 {b:.3f}）；epsilon 经验下界 {e:.2f}，这些金丝雀至多能显示 {c:.2f}。"
     )
-    return english.format(run=audit.predicate.run, **facts), chinese.format(run=audit.predicate.run, **facts)
+    told = english.format(run=audit.predicate.run, **facts), chinese.format(run=audit.predicate.run, **facts)
+    return (told[0] + _RANKED.en, told[1] + _RANKED.zh) if _is_reward(train) else told
 
 
 _FIGURES = (  # of an evaluation: name, and how a number is written
     ("loss", "loss per token, nats", "每词元损失", ".4f"),
     ("perplexity", "perplexity", "困惑度", ".2f"),
+    ("accuracy", "pairs whose preferred answer scores higher", "排序正确的对", ".1%"),
+    ("margin", "margin of a pair", "每对的间隔", ".4f"),
     ("exact_match", "exact match", "精确匹配", ".1%"),
     ("rouge_l", "ROUGE-L", "ROUGE-L", ".4f"),
     ("bleu", "BLEU", "BLEU", ".2f"),
 )
+
+
+_GREEDY = "Answers are greedy."
+_JUDGED = "The base scores by the head with which training began."
+
+
+def _named(key: str, name: str, found: Mapping[str, Any]) -> str:
+    """Return what a figure is called beside the others of its evaluation."""
+    if key == "bleu":
+        return f"BLEU ({found['bleu_tokens']})"
+    return {"loss per token, nats": "loss per pair, nats", "每词元损失": "每对损失"}.get(name, name) if found.get("accuracy") else name
 
 
 def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple[str, str]:
@@ -405,11 +462,7 @@ def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple
     if evaluation is None:
         return "No evaluation that may be told.", "没有可公开的评估。"
     statement, found = evaluation
-    there = [
-        (key, *(f"BLEU ({found['bleu_tokens']})" if key == "bleu" else name for name in names), form)
-        for key, *names, form in _FIGURES
-        if found.get(key)
-    ]
+    there = [(key, *(_named(key, name, found) for name in names), form) for key, *names, form in _FIGURES if found.get(key)]
     facts = {
         "run": statement.predicate.run,
         "rows": found["rows_scored"],
@@ -419,8 +472,11 @@ def _evaluation(evaluation: tuple[Statement, Mapping[str, Any]] | None) -> tuple
     }
     english = (
         "Run `{run}` on {rows} rows of {units} units of the set `{set}`, of which {seen} were learned from; 95 % intervals of a bootstrap over units. "
-        "Answers are greedy.\n\n| | base | this model | difference |\n|---|---|---|---|\n"
-    ).format(**facts | {"seen": "an unknown number" if facts["seen"] is None else facts["seen"]})
+        "{how}\n\n| | base | this model | difference |\n|---|---|---|---|\n"
+    ).format(
+        **facts
+        | {"seen": "an unknown number" if facts["seen"] is None else facts["seen"], "how": _JUDGED if found.get("accuracy") else _GREEDY}
+    )
     chinese = "运行 `{run}`，{units} 个单位的 {rows} 行，其中训练过 {seen} 行；基础模型 → 本模型：".format(
         **facts | {"seen": "若干" if facts["seen"] is None else facts["seen"]}
     )

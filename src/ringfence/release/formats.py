@@ -22,6 +22,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 MERGED: Final = "merged"  # folders of a bundle
 GGUF: Final = "gguf"
 OWN_WEIGHTS = frozenset({"full.v1", "freeze.v1"})  # methods that leave no adapter: the model itself is released, merged; a test compares
+REWARDS = frozenset({"rm.v1"})  # objectives whose model scores texts and writes none; a test compares
 
 LEAST_TOKENS = 16  # that are compared: one of the answer to each prompt, or not every prompt was asked
 _LEAST: Mapping[Format, float] = {"merged": 0.97, "gguf-f16": 0.97, "gguf-q8_0": 0.95, "gguf-q4_1": 0.80}

@@ -22,7 +22,9 @@ _DORA = "dora.v1"
 _OFT = "oft.v1"
 _PREFIX = "base_model.model."
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
-_NOT_LINEAR = re.compile(r"(embed_tokens|lm_head|norm)")
+_NOT_LINEAR = re.compile(r"(embed_tokens|lm_head|norm|^score\.)")
+_HEAD = "score"  # of a reward model: what transformers calls the layer
+_EMBEDDING = "model.embed_tokens.weight"
 _MATRIX = 2  # dimensions of a linear layer's weight
 
 
@@ -148,6 +150,8 @@ def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int,
         predicted[f"{_PREFIX}{name}.lora_B.weight"] = (rows, settings.lora_rank)
         if settings.method == _DORA:
             predicted[f"{_PREFIX}{name}.lora_magnitude_vector"] = (rows,)
+    if settings.is_reward:
+        predicted[f"{_PREFIX}{_HEAD}.weight"] = (1, shapes[_EMBEDDING][1])
     return predicted
 
 
@@ -189,16 +193,17 @@ def check(data: bytes, predicted: Mapping[str, tuple[int, ...]], *, size: int | 
 def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str]) -> dict[str, Any]:
     """Return `adapter_config.json`, which the host writes itself; stock peft loads it to the same logits."""
     settings = settings.saved
-    names = {re.split(r"\.(?:lora|oft)_", name.removeprefix(_PREFIX))[0] for name in predicted}
+    head = f"{_PREFIX}{_HEAD}.weight"
+    names = {re.split(r"\.(?:lora|oft)_", name.removeprefix(_PREFIX))[0] for name in predicted if name != head}
     common = {
-        "task_type": "CAUSAL_LM",
+        "task_type": task_type(settings),
         "base_model_name_or_path": base_name,
         "inference_mode": True,
         "target_modules": sorted({_last(name) for name in names}),
         "layers_to_transform": sorted(settings.layers_to_transform) if settings.layers_to_transform is not None else None,
         "bias": "none",
         "fan_in_fan_out": False,
-        "modules_to_save": None,
+        "modules_to_save": modules_to_save(settings),
     }
     if settings.method == _OFT:
         own = {"r": settings.oft_rank, "oft_block_size": settings.oft_block_size, "module_dropout": settings.module_dropout}
@@ -212,6 +217,16 @@ def peft_config(settings: TrainSettings, base_name: str, predicted: Iterable[str
         "use_dora": settings.method == _DORA,
         "use_rslora": settings.use_rslora,
     }
+
+
+def task_type(settings: TrainSettings) -> str:
+    """Return what peft calls the model that an adapter is for."""
+    return "SEQ_CLS" if settings.is_reward else "CAUSAL_LM"
+
+
+def modules_to_save(settings: TrainSettings) -> list[str] | None:
+    """Return the layers that are trained and saved whole, as peft calls them; None without one."""
+    return [_HEAD] if settings.is_reward else None
 
 
 def _last(name: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ringfence.core.records import Record
-from ringfence.models.chat import chat_of, speak
+from ringfence.models.chat import Chat, chat_of, render, speak
 from ringfence.train.settings import TrainSettings
 
 _LEAST = 2  # tokens of a sequence: one to read, one to predict
@@ -23,7 +23,7 @@ _JUDGED = ("liked", "disliked")  # and of those that they judged
 
 
 class Tokens(NamedTuple):
-    """Token ids, and which of them are predicted. Arrays: a large set is held at five bytes a token."""
+    """Token ids, and which of them are predicted; of a text that is scored, which of them tell it from another. Arrays: a large set is held at five bytes a token."""
 
     ids: NDArray[np.int32]  # [tokens]
     learn: NDArray[np.bool_]  # [tokens]; the first is never predicted
@@ -151,6 +151,42 @@ def encode_judged(record: Record, tokenizer: Any) -> Example | None:  # noqa: AN
     return Example(*found, is_liked=record.roles[-1] == "liked")
 
 
+def encode_whole_pair(record: Record, tokenizer: Any) -> Example | None:  # noqa: ANN401
+    """Return a row of two answers to the same question as two whole conversations, before they are cut; None for a row of another kind.
+
+    Marked are the tokens of each from the first one at which they differ: where a cut leaves none of them, nothing can be told apart.
+    """
+    if record.kind != "preference":
+        return None
+    try:
+        chosen, rejected = (written(_chat(record, answer), tokenizer) for answer in _CANDIDATES)
+    except TemplateError:  # as below
+        chosen = rejected = np.zeros(0, dtype=np.int32)
+    most = min(len(chosen), len(rejected))
+    alike = int((chosen[:most] == rejected[:most]).cumprod().sum())
+    first, other = (Tokens(ids, np.arange(len(ids)) >= alike) for ids in (chosen, rejected))
+    return Example(*first, other=other)
+
+
+def written(chat: Chat, tokenizer: Any) -> NDArray[np.int32]:  # noqa: ANN401
+    """Return a whole conversation as the token ids [tokens] of the model's template, as stock transformers writes it.
+
+    Padding tokens at its end are left out: transformers takes the last token that is none for the last of a text.
+
+    Raises: jinja2.TemplateError where the template refuses its roles.
+    """
+    ids = tokenizer(render(tokenizer, chat), add_special_tokens=False).input_ids
+    padding = padding_of(tokenizer)
+    while len(ids) > 1 and ids[-1] == padding:
+        ids.pop()
+    return np.array(ids, dtype=np.int32)
+
+
+def padding_of(tokenizer: Any) -> int:  # noqa: ANN401
+    """Return the token that fills rows up."""
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+
 def _encoded(parts: Iterable[tuple[str, bool]], tokenizer: Any) -> Tokens:  # noqa: ANN401
     """Return texts, each with whether it is learned, as token ids.
 
@@ -190,10 +226,8 @@ def _conversation(
 
     answer: of two answers that people compared, the role of the one to take. on_prompt: questions are learned. on_history: so are answers before the last.
     """
-    said = [(role, text) for role, text in zip(record.roles, record.texts, strict=True) if role == answer or role not in _CANDIDATES]
-    roles = ["assistant" if role in (answer, *_JUDGED) else role for role, _ in said]
     try:
-        text, answers = speak(tokenizer, chat_of(roles, [_readable(text) for _, text in said]))
+        text, answers = speak(tokenizer, _chat(record, answer))
     except TemplateError:  # the model's template has no place for these roles: nothing can be learned from them
         return []
     found, at = [], 0
@@ -202,6 +236,13 @@ def _conversation(
         found.append((text[start:stop], on_history or stop == answers[-1][1]))
         at = stop
     return found
+
+
+def _chat(record: Record, answer: str) -> Chat:
+    """Return the conversation of a record; answer: as `_conversation` takes it."""
+    said = [(role, text) for role, text in zip(record.roles, record.texts, strict=True) if role == answer or role not in _CANDIDATES]
+    roles = ["assistant" if role in (answer, *_JUDGED) else role for role, _ in said]
+    return chat_of(roles, [_readable(text) for _, text in said])
 
 
 def collate(examples: Sequence[Example], *, padding: int, device: str, length: int = 0, packed: Sequence[int] = ()) -> Batch:

@@ -32,7 +32,7 @@ class Said(NamedTuple):
         return self.log_p - self.reference
 
 
-class _Each:
+class Each:
     """One loss of each row, which weighs as much as any other, from what the row itself says and what the model was before training."""
 
     per_example = True
@@ -50,7 +50,7 @@ class _Each:
         return 1
 
 
-class Preference(_Each, ABC):
+class Preference(Each, ABC):
     """One loss of each pair; `pref_ftx` adds the loss of a token of the preferred answer."""
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Preference(_Each, ABC):
         return found, torch.ones_like(found)
 
 
-class Feedback(_Each):
+class Feedback(Each):
     """One loss of each row with an answer that people liked or did not: 1 − σ(β · (gain − z)) or 1 − σ(β · (z − gain)), z being the gain of `zero`."""
 
     def zero(self, model: Any, batch: Batch, rows: int) -> Tensor | float:  # noqa: ANN401, ARG002  as a subclass needs them

@@ -55,7 +55,7 @@ class PrivateTrainer(Trainer):
     @property
     def joins(self) -> bool:
         """Return whether two answers may share their question: a head that is trained is met by each answer, and could not tell which row it belongs to."""
-        return not self.settings.is_whole
+        return not (self.settings.is_whole or self.settings.is_reward)
 
     @cached_property
     def rate(self) -> float:

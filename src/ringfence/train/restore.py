@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from peft import PeftModel
@@ -11,6 +12,7 @@ from ringfence.models.load import Loaded
 from ringfence.models.prelude import TEMPLATE
 from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.method import METHODS
+from ringfence.train.reward import add_head
 from ringfence.train.settings import TrainSettings
 from ringfence.train.whole import from_folder
 
@@ -27,10 +29,11 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
     return Loaded(model, loaded.tokenizer)
 
 
-def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Loaded:
+def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed: int = 0) -> Loaded:
     """Return the model with what a bundle holds, which the host has verified: a plain peft adapter or weights in place of the base's own, and its chat template.
 
     keeps_base: the model is to be asked without what was learned, too; in place of its own weights that takes the memory of both.
+    seed: of the training; what the head of a reward model was before it.
 
     Raises: AdapterUnexpected.
     """
@@ -39,10 +42,12 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False) -> Lo
         tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
+    if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
+        add_head(loaded.model, seed=seed)
     model = PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False)
-    for weight in model.parameters():
+    for name, weight in model.named_parameters():
         if (
-            weight.is_floating_point()
-        ):  # beside a quantised base peft leaves the adapter in float32; a run of the vault has it as it learned
+            weight.is_floating_point() and ".score." not in name
+        ):  # beside a quantised base peft leaves the adapter in float32; a run has it as it learned
             weight.data = weight.data.to(loaded.model.dtype)
     return Loaded(model, tokenizer)

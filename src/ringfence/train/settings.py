@@ -40,7 +40,16 @@ SHAPES: Mapping[str, frozenset[Shape]] = {  # what lr_scheduler_kwargs of a sche
 
 OF_ROWS = ("sft.v1", "pt.v1")  # objectives that read a row as one sequence
 _OF_FEEDBACK = ("kto.v1", "apo-zero-unpaired.v1")
-_OF_PAIRS = ("dpo.v1", "hinge.v1", "ipo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1")  # a test compares it with the parts: the host loads none
+_OF_REWARDS = ("rm.v1",)  # objectives that learn to score texts
+_OF_PAIRS = (
+    *_OF_REWARDS,
+    "dpo.v1",
+    "hinge.v1",
+    "ipo.v1",
+    "apo-zero.v1",
+    "orpo.v1",
+    "simpo.v1",
+)  # a test compares it with the parts: the host loads none
 
 
 class Cut(Settings):
@@ -176,6 +185,11 @@ class TrainSettings(Settings):
         return quantised_in(dict(self))
 
     @property
+    def is_reward(self) -> bool:
+        """Return whether what is trained scores texts and writes none: a head of its own is learned beside the adapter."""
+        return self.objective in _OF_REWARDS
+
+    @property
     def saved(self) -> Self:
         """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
         if self.method != "pissa.v1":
@@ -248,6 +262,13 @@ class TrainSettings(Settings):
             )
         if self.use_galore and self.optim != "adamw_torch":
             raise ValueError(t("use_galore needs optim: adamw_torch", "use_galore 需要 optim: adamw_torch"))
+        return self
+
+    @model_validator(mode="after")
+    def _scores_beside_the_base(self) -> Self:
+        if self.is_reward and self.is_whole:
+            problem = "stage: rm trains a head and an adapter beside the base; write finetuning_type: lora or oft"
+            raise ValueError(t(problem, "stage: rm 在基础模型之旁训练打分头与适配器；请写 finetuning_type: lora 或 oft"))
         return self
 
     @model_validator(mode="after")

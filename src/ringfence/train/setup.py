@@ -17,7 +17,7 @@ from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
 from ringfence.sandbox.devices import gpu_nodes
 from ringfence.train.batches import Batches, Sampled, Shuffled
-from ringfence.train.data import Corpus, read_corpus
+from ringfence.train.data import Corpus, padding_of, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
 from ringfence.train.join import placed
 from ringfence.train.joined import tokens_of
@@ -69,8 +69,7 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
         longest = max(longest, PACKED)
     if child.order.settings.plan:
         longest = child.order.settings.train.cutoff_len  # the kernel must not depend on what one unit's rows are like
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    told = (placement, longest, padding)
+    told = (placement, longest, padding_of(tokenizer))
     team.ask("build", [told] * team.size)
     trainer = _trainer(child, team, *told)
     team.answers()

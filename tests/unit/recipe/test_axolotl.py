@@ -187,6 +187,7 @@ MAPPINGS = [
     ({"rl": "ipo"}, {"stage": "dpo", "pref_loss": "ipo"}),
     ({"rl": "orpo", "orpo_alpha": 0.3}, {"stage": "dpo", "pref_loss": "orpo", "pref_beta": 0.3}),
     ({"rl": "simpo", "simpo_gamma": 1.0}, {"stage": "dpo", "pref_loss": "simpo", "simpo_gamma": 1.0, "pref_ftx": 1.0}),
+    ({"reward_model": True, "num_labels": 1, "center_rewards_coefficient": None}, {"stage": "rm"}),
     ({"rl": "simpo", "cpo_alpha": 0.0}, {"pref_ftx": 0.0}),
     (
         {"rl": "kto", "kto_desirable_weight": 0.5, "kto_undesirable_weight": 2.0},
@@ -266,6 +267,8 @@ NOTED = [
     ("save_steps", 0.1, "checkpoint"),
     ("save_strategy", "epoch", "checkpoint"),
     ("dpo_loss_type", ["hinge"], "beside rl: dpo alone"),
+    ("num_labels", 1, "beside reward_model alone"),
+    ("center_rewards_coefficient", 0.01, "beside reward_model alone"),
     ("excess_length_strategy", "drop", "cut"),
 ]
 
@@ -460,3 +463,11 @@ def test_no_key_is_judged_twice():
     keys = [key for table in tables for some in table.values() for key in some.split()]
     keys += [*axolotl_keys.RENAMED, *axolotl._TURNED, *axolotl._SETS]
     assert sorted(keys) == sorted(AXOLOTL)
+
+
+@pytest.mark.parametrize("changes", [{"center_rewards_coefficient": 0.01}, {"num_labels": 2}])
+def test_another_loss_of_rewards_is_refused(changes):
+    (key,) = changes
+    one = outcome(key, reward_model=True, **changes)
+    assert (one.treatment, one.to) == ("refused", {})
+    assert "margin" in one.why

@@ -57,6 +57,26 @@ def test_a_foreign_tensor_is_refused(name):
         check(safetensors(lora() | {name: np.zeros((2, 8), "f4")}))
 
 
+HEAD = "base_model.model.score.weight"
+SCORES = CONFIG | {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+
+
+def test_the_head_of_a_reward_model_belongs_to_a_configuration_that_names_it():
+    head = {HEAD: np.zeros((1, 8), "f4")}
+    assert check(safetensors(lora() | head), SCORES) == 2
+    for tensors, config in (
+        (lora() | head, CONFIG),
+        (lora(), SCORES),
+        (lora() | {HEAD: np.zeros((2, 8), "f4")}, SCORES),
+        (lora() | {HEAD: np.zeros(8, "f4")}, SCORES),
+        (lora() | head, SCORES | {"task_type": "CAUSAL_LM"}),
+        (lora() | head, SCORES | {"modules_to_save": ["score", "lm_head"]}),
+        (lora() | head | {"base_model.model.score.bias": np.zeros(1, "f4")}, SCORES),
+    ):
+        with pytest.raises(BundleBroken, match="adapter"):
+            check(safetensors(tensors), config)
+
+
 def with_lengths(tensors):
     """Return the tensors of a DoRA adapter."""
     of_b = {name: value for name, value in tensors.items() if ".lora_B." in name}

@@ -2,13 +2,15 @@
 
 import pytest
 
-from ringfence.release.formats import OWN_WEIGHTS, belongs, weights_of
+from ringfence.release.formats import OWN_WEIGHTS, REWARDS, belongs, weights_of
 from ringfence.train.method import METHODS
+from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import TrainSettings
 
 
 def test_a_verifier_knows_which_methods_leave_no_adapter():
     assert {name for name in METHODS.names() if TrainSettings(method=name).is_whole} == OWN_WEIGHTS
+    assert {name for name in OBJECTIVES.names() if TrainSettings(objective=name).is_reward} == REWARDS
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,8 @@ COMPARED = [
     ("dpo.v1", "pissa.v1"),
     ("dpo.v1", "full.v1"),
     ("orpo.v1", "freeze.v1"),
-    *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1")),
+    ("rm.v1", "pissa.v1"),
+    *((one, "lora.v1") for one in ("dpo.v1", "apo-zero.v1", "orpo.v1", "simpo.v1", "ipo.v1", "hinge.v1", "rm.v1")),
 ]
 
 

@@ -164,10 +164,14 @@ def _notes(found: Evaluated) -> list[str]:
 
 def _rows(f: EvalFigures) -> list[list[str]]:
     scored = t("{n} tokens of {rows} rows", "{rows} 行的 {n} 个词元", n=f.tokens_scored, rows=f.rows_scored)
+    if f.accuracy:
+        scored = t("{rows} pairs", "{rows} 对回答", rows=f.rows_scored)
     answered = t("{n} answers", "{n} 个回答", n=f.rows_answered)
     rows = [
         (t("loss", "损失"), f.loss, "{:.4f}", scored),
         (t("perplexity", "困惑度"), f.perplexity, "{:.2f}", scored),
+        (t("pairs in order", "排序正确的对"), f.accuracy, "{:.1%}", scored),
+        (t("margin", "间隔"), f.margin, "{:.4f}", scored),
         (t("exact match", "精确匹配"), f.exact_match, "{:.1%}", answered),
         ("ROUGE-L", f.rouge_l, "{:.4f}", answered),
         (f"BLEU ({f.bleu_tokens})", f.bleu, "{:.2f}", answered),

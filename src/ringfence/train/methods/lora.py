@@ -11,9 +11,10 @@ from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from torch import Tensor
 
 from ringfence.core.errors import AdapterUnexpected
-from ringfence.train.adapter import layer_names
+from ringfence.train.adapter import layer_names, modules_to_save, task_type
 from ringfence.train.low_rank import fuse
 from ringfence.train.method import METHODS
+from ringfence.train.reward import add_head
 from ringfence.train.settings import TrainSettings
 
 
@@ -32,6 +33,8 @@ class Lora:
         """Return the model with fresh adapters: A random from torch's generator, B zero, so the answers are still the base's."""
         shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
         names = layer_names(shapes, self._settings)
+        if self._settings.is_reward:
+            add_head(model, seed=self._settings.seed)
         attached = get_peft_model(model, self._config(names), autocast_adapter_dtype=False)
         found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
         self._factors = dict(sorted(found.items()))
@@ -54,7 +57,8 @@ class Lora:
             use_rslora=self._settings.use_rslora,
             use_dora=self.use_dora,
             bias="none",
-            task_type="CAUSAL_LM",
+            task_type=task_type(self._settings),
+            modules_to_save=modules_to_save(self._settings),
         )
 
     def parameters(self) -> dict[str, Tensor]:
@@ -77,4 +81,8 @@ class Lora:
 
 def _saved(name: str) -> str:
     """Return the name under which peft saves a weight."""
-    return name.replace(".default.", ".").replace(".lora_magnitude_vector.weight", ".lora_magnitude_vector")
+    return (
+        name.replace(".modules_to_save.default.", ".")
+        .replace(".default.", ".")
+        .replace(".lora_magnitude_vector.weight", ".lora_magnitude_vector")
+    )

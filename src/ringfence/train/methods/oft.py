@@ -10,6 +10,7 @@ from typing import Any
 
 from peft import OFTConfig
 
+from ringfence.train.adapter import modules_to_save, task_type
 from ringfence.train.method import METHODS
 from ringfence.train.methods.lora import Lora
 
@@ -25,5 +26,6 @@ class Oft(Lora):
             module_dropout=self._settings.module_dropout,
             target_modules=names,
             bias="none",
-            task_type="CAUSAL_LM",
+            task_type=task_type(self._settings),
+            modules_to_save=modules_to_save(self._settings),
         )

@@ -45,11 +45,14 @@ class Pissa(Lora):
         weight.sub_((scale * b.float() @ a.float()).to(weight.dtype))  # of the factors as they were rounded
 
     def export(self) -> dict[str, Tensor]:
-        """Return float32 factors of twice the rank on the CPU: B·A − B₀·A₀ = [B, −B₀]·[A; A₀]."""
-        return {
-            name: torch.cat([weight, self._began[name]]) if ".lora_A." in name else torch.cat([weight, -self._began[name]], dim=1)
-            for name, weight in super().export().items()
-        }
+        """Return float32 factors of twice the rank on the CPU: B·A − B₀·A₀ = [B, −B₀]·[A; A₀]; what is trained beside them as it is."""
+        found = super().export()
+        for name, began in self._began.items():
+            if ".lora_A." in name:
+                found[name] = torch.cat([found[name], began])
+            elif ".lora_B." in name:
+                found[name] = torch.cat([found[name], -began], dim=1)
+        return found
 
 
 def _largest(weight: Tensor, rank: int, *, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
