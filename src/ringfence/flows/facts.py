@@ -13,6 +13,8 @@ _TELLING = (
     "torch",
     "transformers",
     "peft",
+    "trl",
+    "datasets",
     "tokenizers",
     "sacrebleu",
     "rouge-score",

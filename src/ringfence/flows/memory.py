@@ -66,7 +66,7 @@ def audited_runs(space: Workspace, *, like: TrainSettings) -> list[Seen]:
         if training and plant and audit.predicate.figures["validity"] == "valid" and audit.predicate.figures["secrets"]:
             statement = space.statement(training)
             train = TrainOrder.model_validate(statement.predicate.settings["order"]).train
-            if (train.reads, train.is_whole) == (like.reads, like.is_whole):
+            if (train.reads, train.is_whole, train.drawn is None) == (like.reads, like.is_whole, like.drawn is None):
                 found[adapter] = _on_record(statement, audit, rows=space.statement(plant).predicate.figures["rows"])
     return list(found.values())
 

@@ -19,7 +19,8 @@ from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
-from ringfence.recipe.keys import KEYS, Treatment, judged
+from ringfence.recipe.drawn import DRAWING, SHARED, drawn, refuse_beside, refused_of_stage
+from ringfence.recipe.keys import KEYS, KeyRule, Treatment, judged
 from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
@@ -40,6 +41,8 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_los
         "simpo": "simpo.v1",
     },
     "kto": {"kto": "kto.v1", "apo_zero": "apo-zero-unpaired.v1"},
+    "grpo": {"": "grpo.v1"},
+    "rloo": {"": "rloo.v1"},
 }
 _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that have a key, and the loss that alone has it
     "pref_loss": (("dpo", "kto"), None),
@@ -144,7 +147,7 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
         if key not in KEYS:
             nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
             raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
-        rule = judged(key, value)
+        rule = KeyRule("used") if key in SHARED and document.get("stage") in DRAWING else judged(key, value)
         treatment, why = rule.treatment, rule.why.show()
         if reason := _refused_value(key, value):
             treatment, why = "refused", reason.show()
@@ -207,6 +210,8 @@ _METHODS = {"lora": "lora.v1", "oft": "oft.v1", "full": "full.v1", "freeze": "fr
 
 def _refused_value(key: str, value: object) -> Text | None:
     """Return why a value of a known key cannot stand, if it cannot."""
+    if key == "stage" and (why := refused_of_stage(value)):
+        return why
     test, why = _VALUES.get(key, (lambda _: False, None))
     return why if value is not None and test(value) else None
 
@@ -225,7 +230,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (
         lambda value: str(value) not in _LOSSES,
-        Text("only pt, sft, dpo and kto are built so far", "目前只实现了 pt、sft、dpo 与 kto"),
+        Text("only pt, sft, dpo, kto, grpo and rloo are built so far", "目前只实现了 pt、sft、dpo、kto、grpo 与 rloo"),
     ),
     "pref_loss": (
         lambda value: not any(str(value) in losses for losses in _LOSSES.values()),
@@ -304,6 +309,9 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     if fields.get("freeze_extra_modules", ()) is None:
         del fields["freeze_extra_modules"]
     fields["objective"] = _objective(document)
+    fields["drawn"] = drawn(document)
+    if fields["drawn"]:
+        refuse_beside(document)
     fields["method"] = _method(document)
     fields["eval"] = has_held_out and document.get("do_eval") is not False
     if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no

@@ -98,7 +98,7 @@ def watch(run: RUN) -> None:
     with progress(t("train", "训练")) as bar:
         while (answer := status(space, run)) is not None:
             if answer != last and "done" in answer:
-                bar(Progress(done=answer["done"], total=answer["total"], loss=answer.get("loss")))
+                bar(Progress(done=answer["done"], total=answer["total"], loss=answer.get("loss"), reward=answer.get("reward")))
             last = answer
             time.sleep(_TICK)
     space.refresh()
