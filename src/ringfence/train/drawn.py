@@ -108,6 +108,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
 
     def __init__(self, channel: Channel, log: Log, rewards: Sequence[str]) -> None:
         self._channel, self._log, self._rewards = channel, log, rewards
+        self._of_answers: dict[str, float] = {}  # what was logged when answers were drawn last
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002  transformers' signature
         """Note the time, and ask whether to go on."""
@@ -126,13 +127,15 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
             raise LossNotFinite(step=step)
         log.losses.append(logs["loss"])
-        log.rewards.append(logs["reward"])
-        log.lengths.append(logs["completions/mean_length"])
-        log.each.append([logs[f"rewards/{name}/mean"] for name in self._rewards])
-        if "kl" in logs:
-            log.kls.append(logs["kl"])
         log.tokens.append(int(state.num_input_tokens_seen))
-        self._channel.progress(Progress(done=step, total=state.max_steps, loss=logs["loss"], reward=logs["reward"]))
+        if "reward" in logs:  # else the answers are those of the step before
+            self._of_answers = logs
+        log.rewards.append(self._of_answers["reward"])
+        log.lengths.append(self._of_answers["completions/mean_length"])
+        log.each.append([self._of_answers[f"rewards/{name}/mean"] for name in self._rewards])
+        if (kl := logs.get("kl", self._of_answers.get("kl"))) is not None:
+            log.kls.append(kl)
+        self._channel.progress(Progress(done=step, total=state.max_steps, loss=logs["loss"], reward=log.rewards[-1]))
 
 
 def train(child: Child[TrainOrder]) -> TrainFigures:
