@@ -13,12 +13,11 @@ from ringfence.flows.audit import audit
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.run_export import export_run
-from ringfence.flows.runs import sealed_bytes
+from ringfence.flows.runs import request_stop, sealed_bytes
 from ringfence.flows.train import price, resume, train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.vault.keys import Passphrase
-from ringfence.workspace.control import ask
 from tests.flows.conftest import FEW_CANARIES, PASSPHRASE, PRIVATE, masked, ungated
 
 GRPO = {
@@ -79,7 +78,7 @@ def test_a_run_that_is_stopped_is_over(space, tmp_path, recipe):
 
     def show(progress):
         if progress.done:
-            ask(space.path / "runs" / begun[0], "stop")
+            assert request_stop(space, begun[0]) == (begun[0], False)
 
     with pytest.raises(NotKept, match="keep no checkpoint"):
         train(space, read(recipe(**{**GRPO, "max_steps": 500})), show=show, started=begun.append)

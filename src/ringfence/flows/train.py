@@ -448,7 +448,7 @@ def _run(
             tier=_tier(space, sources),
         )
         with Control(arrow.folder) as control, _ctrl_c(control):
-            control.update(run=arrow.run, done=0, total=0)
+            control.update(run=arrow.run, done=0, total=0, keeps=saved.order.train.drawn is None)
 
             def follow(progress: Progress) -> None:
                 told = {"loss": None} if plan else {}  # whoever may ask how far a run is need not be told of its rows

@@ -39,6 +39,10 @@ _PROMISE = Text(
     "只能在没有隐私保证的情况下运行：TRL 给出的是一步中所有行的合并梯度，其中没有裁剪任何人的部分，行也不是按泊松抽样抽取，且损失除以全部回答的词元总数；"
     "隐私运行请写 stage: sft，或以成对回答写 dpo",
 )
+_JUDGE = Text(
+    "a run of stage: rm is not asked yet what an answer is worth; name rewards instead, reward: [rouge-l.v1]",
+    "尚不能询问 stage: rm 的运行某个回答的价值；请改写奖励，reward: [rouge-l.v1]",
+)
 _BESIDE: Mapping[str, Text] = {
     "privacy": _PROMISE,
     "eval_dataset": _LOOKS,
@@ -50,6 +54,7 @@ _BESIDE: Mapping[str, Text] = {
     "save_steps": _KEEPS,
     "loraplus_lr_ratio": _ONE_RATE,
     "neftune_noise_alpha": _CLEAN,
+    "reward_model": _JUDGE,
 }
 
 

@@ -98,7 +98,7 @@ class Log:
     kls: list[float] = field(default_factory=list)
     lengths: list[float] = field(default_factory=list)  # tokens of an answer
     each: list[list[float]] = field(default_factory=list)  # the mean of every reward
-    seconds: list[float] = field(default_factory=list)  # since some moment, at the end of each step
+    seconds: list[float] = field(default_factory=list)  # since some moment, before the first step and at the end of each
     tokens: list[int] = field(default_factory=list)  # read and drawn so far
     is_stopped: bool = False
 
@@ -110,7 +110,11 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         self._channel, self._log, self._rewards = channel, log, rewards
         self._of_answers: dict[str, float] = {}  # what was logged when answers were drawn last
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002  transformers' signature
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002  transformers' signature
+        """Note the time."""
+        self._log.seconds.append(time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Note the time, and ask whether to go on."""
         self._log.seconds.append(time.perf_counter())
         if self._channel.should_stop():
@@ -145,14 +149,14 @@ def train(child: Child[TrainOrder]) -> TrainFigures:
     """
     ready = prepared(child)
     settings = child.order.settings.train
-    steps, log, began = steps_of(settings, len(ready.questions)), Log(), time.perf_counter()
+    steps, log = steps_of(settings, len(ready.questions)), Log()
     make_steps(child, ready, ready.questions, steps=steps, log=log)
-    if log.is_stopped and len(log.seconds) < steps:
-        raise NotKept(step=len(log.seconds))
+    if log.is_stopped and len(log.losses) < steps:
+        raise NotKept(step=len(log.losses))
     child.channel.progress(Progress(done=steps, total=steps, phase="write"))
     slot = child.order.outputs["adapter"]
     write_files(slot, child.keys.data[slot.slot], {WEIGHTS: saved(ready.method)})
-    return _figures(settings, ready, log, seconds_per_step=(log.seconds[-1] - began) / steps)
+    return _figures(settings, ready, log, seconds_per_step=(log.seconds[-1] - log.seconds[0]) / steps)
 
 
 def price(child: Child[PriceOrder]) -> PriceFigures:
@@ -169,7 +173,8 @@ def price(child: Child[PriceOrder]) -> PriceFigures:
     by_length = sorted(ready.questions, key=lambda question: question.tokens, reverse=True)
     middle = (len(by_length) - size) // 2
     make_steps(child, ready, [*by_length[:size], *by_length[middle : middle + size]], steps=2 * train.updates, log=log, shuffle=False)
-    seconds, tokens = ((series[-1] - series[train.updates - 1]) / train.updates for series in (log.seconds, log.tokens))
+    seconds = (log.seconds[-1] - log.seconds[train.updates]) / train.updates
+    tokens = (log.tokens[-1] - log.tokens[train.updates - 1]) / train.updates
     return PriceFigures(
         seconds=ready.seconds_load + steps * seconds + _WRITE,
         seconds_load=ready.seconds_load,
@@ -247,7 +252,6 @@ def make_steps(child: Child[Orders], ready: Ready, questions: Sequence[Question]
     drawn = _drawn(settings.train)
     datasets.disable_caching()
     datasets.disable_progress_bars()
-    trained = {id(weight) for weight in ready.method.parameters().values()}
     trainer_of, config_of, more = _TRAINERS[settings.train.objective]
     with tempfile.TemporaryDirectory() as folder:  # TRL makes one, and puts nothing into it
         config = config_of(
@@ -272,8 +276,6 @@ def make_steps(child: Child[Orders], ready: Ready, questions: Sequence[Question]
             callbacks=[_Watch(child.channel, log, drawn.reward)],
         )
         trainer.remove_callback(PrinterCallback)
-        for weight in ready.model.parameters():  # the reference that TRL adds to an adapter lets peft thaw what is frozen
-            weight.requires_grad_(id(weight) in trained)
         trainer.train()
 
 

@@ -49,6 +49,7 @@ def test_keys_of_answering_are_used_where_answers_are_drawn_and_noted_elsewhere(
         ({"save_steps": 100}, "pickles"),
         ({"loraplus_lr_ratio": 16}, "one rate"),
         ({"neftune_noise_alpha": 5}, "answers that it draws"),
+        ({"reward_model": "train-0123456789ab"}, "name rewards instead"),
         ({"reward": None}, "at least one reward"),
         ({"reward": []}, "at least one reward"),
         ({"reward": "rouge"}, "no reward is called rouge; choose of concise.v1"),

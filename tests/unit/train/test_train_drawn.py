@@ -6,17 +6,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ringfence.core.errors import NothingToTrain, NotKept, TooFewQuestions
 from ringfence.models.folder import check_folder
-from ringfence.train import adapter, job, price
+from ringfence.models.load import load_tokenizer
+from ringfence.train import adapter, job, price, questions
+from ringfence.train.data import encode
 from ringfence.train.settings import DrawnSettings, PriceOrder, RuntimeHints, TrainSettings
 from ringfence.vault.files import read_file
 from tests.unit.train.train_parts import Memory, Vault, child, pair
@@ -32,12 +36,12 @@ def asked(count):
     return [pair(f"number {i}?", f"yes {i}") for i in range(count)]
 
 
-def start(tmp_path, tiny_folder, settings=FAST, *, records=None, stop_at=None):
+def start(tmp_path, tiny_folder, settings=FAST, *, records=None, stop_at=None, hints=PLAIN):
     vault = Vault(tmp_path)
     channel = Memory(vault, stop_at=stop_at)
     inputs = {"set": vault.write_set(asked(6) if records is None else records)}
     outputs = {"adapter": vault.output("adapter")}
-    order = PriceOrder(train=settings, hints=PLAIN)
+    order = PriceOrder(train=settings, hints=hints)
     return child(vault, channel, order, inputs=inputs, outputs=outputs, files={"model": str(tiny_folder)}), channel
 
 
@@ -222,6 +226,28 @@ def test_the_same_answers_are_learned_from_again(tmp_path, tiny_folder):
         assert figures.rewards[0] == figures.rewards[1]
         found.append(learned(made))
     assert any(not torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_question_is_read_as_any_other_run_reads_it(tiny_folder):
+    """A tokeniser that puts a start token before every text must not put a second one before what the template wrote."""
+    from ringfence.train.drawn import _Ours
+
+    tokenizer = load_tokenizer(tiny_folder)
+    start_of = tokenizer.bos_token
+    tokenizer._tokenizer.post_processor = TemplateProcessing(single=f"{start_of} $A", special_tokens=[(start_of, tokenizer.bos_token_id)])
+    assert tokenizer("hi").input_ids[0] == tokenizer.bos_token_id
+    record = asked(1)[0]
+    read = encode(record, tokenizer, TrainSettings())
+    (ids,), _, _ = _Ours._tokenize_prompts(SimpleNamespace(processing_class=tokenizer), [questions.asked(record, tokenizer).question])
+    assert ids == read.ids[~read.learn][: len(ids)].tolist()
+    assert read.learn[len(ids)]  # the answer begins where the question ends
+
+
+def test_what_is_learned_is_float32_where_the_base_is_not(tmp_path, tiny_folder):
+    made, _ = start(tmp_path, tiny_folder, hints=RuntimeHints(device="cpu", dtype="bfloat16"))
+    assert job.run(made).dtype == "bfloat16"
+    changed = [weight for name, weight in learned(made).items() if ".lora_B." in name]
+    assert any(not torch.equal(weight, weight.bfloat16().float()) for weight in changed)
 
 
 WATCHED = """
