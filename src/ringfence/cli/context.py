@@ -275,8 +275,11 @@ def progress(title: str) -> Iterator[Callable[[Progress], None]]:
         task = bars.add_task(title, total=None, note="")
 
         def show(step: Progress) -> None:
-            loss = "" if step.loss is None else t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss)
-            note = loss or _PHASES[step.phase].show()
+            note = _PHASES[step.phase].show()
+            if step.reward is not None:  # the loss of who learns from answers of its own is about zero at every step
+                note = t("reward {reward:.3f}", "奖励 {reward:.3f}", reward=step.reward)
+            elif step.loss is not None:
+                note = t("loss {loss:.3f}", "损失 {loss:.3f}", loss=step.loss)
             bars.update(task, completed=step.done, total=step.total or None, note=note)
 
         yield show

@@ -40,7 +40,7 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
     """
     from ringfence.flows.train import resume, train
 
-    started = announcing(announce)
+    started = announcing(announce, is_kept=plan is None or plan.order.train.drawn is None)
     if plan is not None:
         bring_sets(space, plan)
         note_before(space, plan)
@@ -55,8 +55,11 @@ def follow(space: Workspace, *, plan: Recipe | None = None, again: Run | None = 
     show_trained(trained, is_planted="planted" in planted, needs_audit=space.policy().release.needs_audit)
 
 
-def announcing(announce: int | None) -> Callable[[str], None]:
-    """Return what is called with the id of each run that begins: it tells the person, or the first one on the descriptor `announce`."""
+def announcing(announce: int | None, *, is_kept: bool = True) -> Callable[[str], None]:
+    """Return what is called with the id of each run that begins: it tells the person, or the first one on the descriptor `announce`.
+
+    is_kept: a run that is stopped leaves a checkpoint.
+    """
     waiting = [] if announce is None else [announce]
 
     def started(run: str) -> None:
@@ -64,7 +67,9 @@ def announcing(announce: int | None) -> Callable[[str], None]:
             with contextlib.suppress(BrokenPipeError), os.fdopen(waiting.pop(), "wb") as pipe:  # whoever asked may be gone; the run goes on
                 pipe.write(f"{run}\n".encode())
         elif not options().quiet:
-            line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
+            line = t("run {run} (Ctrl-C stops, and nothing of it is kept)", "运行 {run}（Ctrl-C 停止，不保留任何内容）", run=run)
+            if is_kept:
+                line = t("run {run} (Ctrl-C saves a checkpoint and stops)", "运行 {run}（Ctrl-C 保存检查点并停止）", run=run)
             print(line, file=sys.stderr, flush=True)
 
     return started
@@ -114,19 +119,23 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
     figures, run = trained.figures, trained.committed.run
 
     def show() -> None:
+        a, b = (figures.rewards[0], figures.rewards[-1]) if figures.rewards else (figures.loss_first, figures.loss_last)
         say(
             t(
-                "✔ {run}  {steps} steps, loss {a:.3f} → {b:.3f}, {s:.2f} s a step on {device} ({dtype})",
-                "✔ {run}  {steps} 步，损失 {a:.3f} → {b:.3f}，每步 {s:.2f} 秒，{device}（{dtype}）",
+                "✔ {run}  {steps} steps, {what} {a:.3f} → {b:.3f}, {s:.2f} s a step on {device} ({dtype})",
+                "✔ {run}  {steps} 步，{what} {a:.3f} → {b:.3f}，每步 {s:.2f} 秒，{device}（{dtype}）",
                 run=run,
                 steps=figures.steps,
-                a=figures.loss_first if figures.loss_first is not None else math.nan,
-                b=figures.loss_last if figures.loss_last is not None else math.nan,
+                what=t("reward", "奖励") if figures.rewards else t("loss", "损失"),
+                a=math.nan if a is None else a,
+                b=math.nan if b is None else b,
                 s=figures.seconds_per_step,
                 device=_devices(figures),
                 dtype=figures.dtype,
             )
         )
+        if figures.rewards:
+            say(_drew(figures))
         if plan := trained.plan:
             say(f"  {plan.statement()}")
             if figures.steps < plan.steps:
@@ -154,6 +163,12 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
         if figures.dropped or figures.truncated:
             say(
                 t(
+                    "  {dropped} rows had no question within cutoff_len and were left out",
+                    "  {dropped} 行在 cutoff_len 内没有问题，未使用",
+                    dropped=figures.dropped,
+                )
+                if figures.rewards
+                else t(
                     "  {dropped} rows had no answer within cutoff_len and were left out; {cut} were cut",
                     "  {dropped} 行在 cutoff_len 内没有回答，未使用；{cut} 行被截断",
                     dropped=figures.dropped,
@@ -173,6 +188,17 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
     if is_planted or not needs_audit:
         advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")
+
+
+def _drew(figures: TrainFigures) -> str:
+    """Return the line of a run that learned from answers of its own: how long they are, how far it went, and what it does not promise."""
+    far = t(", KL {kl:.4f}", "，KL {kl:.4f}", kl=figures.kls[-1]) if figures.kls else ""
+    return t(
+        "  answers of {n:.0f} tokens{far}; learned by TRL, without a privacy guarantee",
+        "  回答 {n:.0f} 词元{far}；由 TRL 训练，没有隐私保证",
+        n=figures.answer_tokens[-1],
+        far=far,
+    )
 
 
 def foretell(space: Workspace, plan: Recipe) -> None:
@@ -215,6 +241,13 @@ def _show_price(plan: Recipe, price: Price) -> None:
         )
         say(_learns(plan, figures.learning_rate))
         say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
+        if plan.order.train.drawn:
+            say(
+                t(
+                    "           as long as answers stay as long as they are now; without a privacy guarantee",
+                    "           前提是回答的长度与现在相当；没有隐私保证",
+                )
+            )
         say(t("  RAM      about {gb:.1f} GiB", "  内存     约 {gb:.1f} GiB", gb=figures.peak_memory / 2**30))
         for line in _promise(price, promised):
             say(line)

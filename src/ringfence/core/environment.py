@@ -32,6 +32,16 @@ def use_threads(count: int) -> None:
         os.environ[name] = str(count)
 
 
+def use_one_gpu() -> None:
+    """Let libraries that are imported later see the first GPU alone: some share a run among all that they see."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+
+
+def keep_caches_in(folder: Path) -> None:
+    """Let the libraries of Hugging Face that are imported later write into this folder alone, whatever they keep."""
+    os.environ.update({"HF_HOME": str(folder), "HF_DATASETS_CACHE": str(folder / "datasets"), "HF_MODULES_CACHE": str(folder / "modules")})
+
+
 def use_loopback() -> None:
     """Let the processes of one run talk to each other inside this machine alone: the only interface that a sandbox has."""
     os.environ.update({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})

@@ -20,7 +20,7 @@ RingfenceError
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
 ├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
-│                   RankLost · LowMemoryMissing
+│                   RankLost · LowMemoryMissing · NotKept · EngineMissing · TooFewQuestions
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
 └── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
                     ServerMissing · NoSuchRoute
@@ -1425,9 +1425,42 @@ class RankLost(TrainError):
 class LowMemoryMissing(TrainError):
     """A method that saves memory needs a library that is not installed. Said before any work starts."""
 
-    code, http_status, exit_code = "RF-TRAIN-020", 409, 2
+    code, http_status, exit_code = "RF-TRAIN-011", 409, 2
     what = Text("{key} needs {library}, which is not installed", "{key} 需要 {library}，而它未安装")
     remedy = Text("install it: `pip install 'ringfence[low-memory]'`", "安装它：`pip install 'ringfence[low-memory]'`")
+
+
+class NotKept(TrainError):
+    """A run whose engine keeps no checkpoint was asked to stop."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-020", 499, 130, True
+    what = Text(
+        "stopped at your request after {step} steps; grpo and rloo keep no checkpoint, so nothing of the run is left",
+        "已按要求在 {step} 步后停止；grpo 与 rloo 不保存检查点，因此该运行没有留下任何内容",
+    )
+    remedy = Text(
+        "start it anew with ringfence train RECIPE; max_steps makes a run shorter",
+        "用 ringfence train RECIPE 重新开始；max_steps 可缩短运行",
+    )
+
+
+class EngineMissing(TrainError):
+    """A stage is asked for whose engine is not installed. Said before any work starts."""
+
+    code, http_status, exit_code = "RF-TRAIN-021", 409, 2
+    what = Text("stage: {stage} needs what is not installed: {libraries}", "stage: {stage} 所需的库未安装：{libraries}")
+    remedy = Text("install it: `pip install 'ringfence[rl]'`", "安装它：`pip install 'ringfence[rl]'`")
+
+
+class TooFewQuestions(TrainError):
+    """A step of a run that draws answers needs more questions than the set has."""
+
+    code, http_status, exit_code, crosses = "RF-TRAIN-022", 422, 2, True
+    what = Text("a step asks {needed} questions, and the set has {rows}", "每步需要 {needed} 个问题，而数据集只有 {rows} 个")
+    remedy = Text(
+        "lower per_device_train_batch_size or gradient_accumulation_steps: a step asks their product / num_generations",
+        "降低 per_device_train_batch_size 或 gradient_accumulation_steps：每步的问题数为二者之积除以 num_generations",
+    )
 
 
 # ── release ───────────────────────────────────────────────────────────────────────────────────────────────────────────

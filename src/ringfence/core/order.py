@@ -168,6 +168,7 @@ class Progress(Settings):
     done: Count
     total: Count
     loss: Number | None = None
+    reward: Number | None = None  # of the answers of a step, where a model learns from its own; as the loss
     phase: Literal["load", "read", "work", "rows", "spans", "reference", "evaluate", "answer", "write"] = "work"
 
 

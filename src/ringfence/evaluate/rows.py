@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from ringfence.core.records import Record
-from ringfence.models.chat import Chat, answer_of, chat_of, render
 from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
+from ringfence.train.questions import asked
 from ringfence.train.settings import OF_ROWS, TrainSettings
 
 _READS = (*OF_ROWS, "rm.v1")  # objectives that read a row in a way of their own; what others compare is evaluated by the better answer
@@ -52,17 +51,7 @@ def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> 
 
 def question_of(record: Record, tokenizer: Any) -> tuple[NDArray[np.int32], str] | None:  # noqa: ANN401
     """Return a row's question as token ids and its last answer; None for plain text, a disliked answer, and what the model's template refuses."""
-    if record.kind == "text" or "disliked" in record.roles:
-        return None
-    roles = [
-        "assistant" if role in ("chosen", "liked") else role for role in record.roles
-    ]  # a rejected answer stands behind the chosen one
-    chat = chat_of(roles, [text.encode("utf-8", "replace").decode() for text in record.texts])
-    last = max((at for at, turn in enumerate(chat.turns) if turn["role"] == "assistant"), default=0)
-    if not last:  # nobody asked
-        return None
-    try:
-        text = render(tokenizer, Chat(chat.turns[:last], chat.tools), prompts=True)
-    except TemplateError:
-        return None
-    return np.array(tokenizer(text, add_special_tokens=False).input_ids, dtype=np.int32), answer_of(tokenizer, chat.turns[last])
+    found = asked(record, tokenizer)
+    return (
+        None if found is None else (np.array(tokenizer(found.question, add_special_tokens=False).input_ids, dtype=np.int32), found.answer)
+    )

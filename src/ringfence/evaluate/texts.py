@@ -1,4 +1,4 @@
-"""An answer against what the row says: exact match, ROUGE-L and BLEU. Child halves only: sacrebleu and rouge-score are imported here."""
+"""An answer against what the row says: exact match, ROUGE-L and BLEU. Child halves only: sacrebleu is imported here."""
 
 from __future__ import annotations
 
@@ -7,31 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import Tokenizer
 from sacrebleu.metrics.bleu import BLEU
 
 from ringfence.evaluate.settings import Bleu
+from ringfence.train.words import HAN, rouge
 
 Floats = NDArray[np.float64]
 
 _ROWS, _EXACT, _ROUGE = 0, 1, 2  # columns of `counted`
 _LENGTHS, _AGREE, _TOTAL = slice(3, 5), slice(5, 9), slice(9, 13)
 _COLUMNS = 13
-_HAN = "\u2e80-\u2fdf\u3005\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_OF_HAN = re.compile(f"[{_HAN}]")
-_WORD = re.compile(rf"[{_HAN}]|(?:(?![{_HAN}])[^\W_])+")
-
-
-class Words(Tokenizer):  # type: ignore[misc]  # rouge-score is untyped
-    """Cuts a text into lower-case words of letters and digits, and Chinese characters one by one.
-
-    rouge-score's own tokeniser keeps a to z and 0 to 9 alone: of a Chinese text it leaves nothing. On ASCII both say the same.
-    """
-
-    def tokenize(self, text: str) -> list[str]:
-        """Return the words."""
-        return _WORD.findall(text.lower())
+_OF_HAN = re.compile(f"[{HAN}]")
 
 
 def tokens_for(answers: Sequence[str]) -> Bleu:
@@ -49,12 +35,12 @@ def counted(said: Sequence[str], answers: Sequence[str], *, tokens: Bleu) -> Flo
     The columns: 1; whether both texts are the same but for white space; ROUGE-L's F-measure, with as much weight on precision as on recall; of BLEU
     the lengths of both texts in words, and of one to four words in a row how many agree, and of how many.
     """
-    rouge, bleu = RougeScorer(["rougeL"], tokenizer=Words()), BLEU(tokenize=tokens, effective_order=True)  # which changes no count
+    scorer, bleu = rouge(), BLEU(tokenize=tokens, effective_order=True)  # which changes no count
     found = np.ones((len(said), _COLUMNS))
     for row, text, answer in zip(found, said, answers, strict=True):
         score = bleu.sentence_score(text, [answer])
         row[_EXACT] = text.split() == answer.split()
-        row[_ROUGE] = rouge.score(answer, text)["rougeL"].fmeasure
+        row[_ROUGE] = scorer.score(answer, text)["rougeL"].fmeasure
         row[_LENGTHS], row[_AGREE], row[_TOTAL] = (score.sys_len, score.ref_len), score.counts, score.totals
     return found
 

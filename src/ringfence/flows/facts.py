@@ -15,6 +15,8 @@ _TELLING = (
     "peft",
     "bitsandbytes",
     "galore-torch",
+    "trl",
+    "datasets",
     "tokenizers",
     "sacrebleu",
     "rouge-score",

@@ -66,9 +66,14 @@ def audited_runs(space: Workspace, *, like: TrainSettings) -> list[Seen]:
         if training and plant and audit.predicate.figures["validity"] == "valid" and audit.predicate.figures["secrets"]:
             statement = space.statement(training)
             train = TrainOrder.model_validate(statement.predicate.settings["order"]).train
-            if (train.reads, train.is_whole, train.is_reward) == (like.reads, like.is_whole, like.is_reward):
+            if _alike(train) == _alike(like):
                 found[adapter] = _on_record(statement, audit, rows=space.statement(plant).predicate.figures["rows"])
     return list(found.values())
+
+
+def _alike(train: TrainSettings) -> tuple[object, ...]:
+    """Return what runs have in common whose audits tell something of each other."""
+    return train.reads, train.is_whole, train.is_reward, train.drawn is None
 
 
 def _on_record(training: Statement, audit: Statement, *, rows: int) -> Seen:

@@ -79,5 +79,10 @@ def log_in(space: Workspace, name: str) -> tuple[Log, float]:
         steps=figures.steps,
         steps_per_epoch=steps_per_epoch(settings, figures.rows),
         seconds_per_step=figures.seconds_per_step,
+        drawn={
+            name: series
+            for name, series in (("reward", figures.rewards), ("kl", figures.kls), ("completions/mean_length", figures.answer_tokens))
+            if series
+        },
     )
     return log, datetime.fromisoformat(run.intent.time).timestamp()

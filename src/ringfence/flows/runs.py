@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from ringfence.core.errors import Interrupted, NotClosable, NotReleasable, RunNotRunning
 from ringfence.core.interrupts import uninterrupted
@@ -145,12 +145,20 @@ def status(space: Workspace, name: str) -> dict[str, Any] | None:
     return ask(space.path / "runs" / space.state.run(name).id, "status")
 
 
-def request_stop(space: Workspace, name: str) -> str:
-    """Ask a run to save a checkpoint and stop, and return its id.
+class Stopping(NamedTuple):
+    """A run that was asked to stop."""
+
+    run: str
+    keeps: bool  # a checkpoint, from which it can go on
+
+
+def request_stop(space: Workspace, name: str) -> Stopping:
+    """Ask a run to stop, after it saved a checkpoint where it keeps any, and return which one it is.
 
     Raises: UnknownRun, RunNotRunning.
     """
     run = space.state.run(name)
-    if ask(space.path / "runs" / run.id, "stop") is None:
+    answer = ask(space.path / "runs" / run.id, "stop")
+    if answer is None:
         raise RunNotRunning(run=run.id, state=state_of(space, run))
-    return run.id
+    return Stopping(run.id, keeps=answer.get("keeps", True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ringfence.core.environment import cores
 from ringfence.core.errors import (
     BadValue,
     BudgetMissing,
+    EngineMissing,
     NotResumable,
     PlanImpossible,
     RecipeLoosens,
@@ -50,6 +52,7 @@ from ringfence.recipe.read import Recipe
 from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
 from ringfence.train import adapter
+from ringfence.train.engine import LIBRARIES
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
 from ringfence.vault.index import RowIndex, read_index, units_together
@@ -175,7 +178,9 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         delta = order.plan.delta if order.plan else DELTA
         found = reach(recipe.audit, control=order.plan is None, delta=delta)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
-    memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps, rate=figures.learning_rate)
+    memory = None  # of what a model says itself no audit is on record, or few
+    if order.train.drawn is None:
+        memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps, rate=figures.learning_rate)
     common = {"reach": found, "missing": missing, "memory": memory}
     if asked.reserve is None:
         return Price(figures, **common)  # type: ignore[arg-type]  # fields of Price
@@ -201,10 +206,11 @@ def model_of(recipe: Recipe) -> ModelEntry:
 def ask(space: Workspace, recipe: Recipe) -> Asked:
     """Return what a run would begin with, when nothing but its budget can refuse it. Reads no rows and writes nothing.
 
-    Raises: RecipeLoosens, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible, CanariesOverCap,
-    LowMemoryMissing.
+    Raises: RecipeLoosens, EngineMissing, LowMemoryMissing, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible,
+    CanariesOverCap.
     """
     _refuse_looser(space, recipe)
+    _refuse_engine(recipe)
     require_low_memory(recipe.order.train.quantised, galore=recipe.order.train.use_galore)
     sources = sources_of(space, recipe)
     things = sources["set"]
@@ -219,6 +225,22 @@ def ask(space: Workspace, recipe: Recipe) -> Asked:
     if recipe.audit:
         refuse_too_many(space, things, recipe.audit, control=recipe.privacy is None, cut=recipe.cut)
     return Asked(sources, order, _reserve(space, things, order.plan))
+
+
+def _refuse_engine(recipe: Recipe) -> None:
+    """Return when what steps the run is installed, and is not asked for what it cannot do: to share a run among processes.
+
+    Raises: EngineMissing, BadValue.
+    """
+    if recipe.order.train.drawn is None:
+        return
+    stage = recipe.order.train.objective.partition(".")[0]
+    if absent := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise EngineMissing(stage=stage, libraries=", ".join(absent))
+    if (recipe.order.hints.processes or 1) > 1:
+        raise BadValue(
+            key="stage", problem=t("{stage} runs in one process, on one GPU", "{stage} 只在单个进程、单块 GPU 上运行", stage=stage)
+        )
 
 
 _WANTED = {
@@ -430,7 +452,7 @@ def _run(
             tier=_tier(space, sources),
         )
         with Control(arrow.folder) as control, _ctrl_c(control):
-            control.update(run=arrow.run, done=0, total=0)
+            control.update(run=arrow.run, done=0, total=0, keeps=saved.order.train.drawn is None)
 
             def follow(progress: Progress) -> None:
                 told = {"loss": None} if plan else {}  # whoever may ask how far a run is need not be told of its rows
@@ -447,7 +469,7 @@ def _run(
         slot, key = arrow.output("adapter")
         adapter.check(read_file(slot, key, adapter.WEIGHTS), predicted)
         facts = Facts(
-            parts=(saved.order.train.method, saved.order.train.objective),
+            parts=(saved.order.train.method, saved.order.train.objective, *(drawn.reward if (drawn := saved.order.train.drawn) else ())),
             software=software(),
             figures=_promise(space, arrow.run, plan),
             inputs={"model": model.digest},

@@ -33,7 +33,7 @@ _USED = (
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
     "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
-    "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter quantization_bit quantization_method quantization_type double_quantization use_galore galore_rank galore_target galore_update_interval galore_scale galore_proj_type neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight privacy audit release"
+    "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter quantization_bit quantization_method quantization_type double_quantization use_galore galore_rank galore_target galore_update_interval galore_scale galore_proj_type neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight reward reward_weights num_generations max_completion_length beta num_iterations epsilon loss_type privacy audit release"
 ).split()
 
 _VAULT = Text("figures stay in the vault", "数据留在保险库中")

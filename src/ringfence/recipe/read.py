@@ -19,7 +19,8 @@ from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
-from ringfence.recipe.keys import BESIDE, KEYS, Treatment, judged, without
+from ringfence.recipe.drawn import DRAWING, SHARED, drawn, refuse_beside, refused_of_stage
+from ringfence.recipe.keys import BESIDE, KEYS, KeyRule, Treatment, judged, without
 from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
@@ -41,6 +42,8 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_los
     },
     "rm": {"": "rm.v1"},
     "kto": {"kto": "kto.v1", "apo_zero": "apo-zero-unpaired.v1"},
+    "grpo": {"": "grpo.v1"},
+    "rloo": {"": "rloo.v1"},
 }
 _PACKS = ("packing", "neat_packing", "padding_free")  # of LLaMA-Factory and TRL, by which rows share a sequence
 _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that have a key, and the loss that alone has it
@@ -149,6 +152,8 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
             raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
         owner = _missing_owner(key, document)
         rule = without(owner) if owner else judged(key, value)
+        if key in SHARED and document.get("stage") in DRAWING:
+            rule = KeyRule("used")
         treatment, why = rule.treatment, rule.why.show()
         if not owner and (reason := _refused_value(key, value)):
             treatment, why = "refused", reason.show()
@@ -216,6 +221,8 @@ _METHODS = {"lora": "lora.v1", "oft": "oft.v1", "full": "full.v1", "freeze": "fr
 
 def _refused_value(key: str, value: object) -> Text | None:
     """Return why a value of a known key cannot stand, if it cannot."""
+    if key == "stage" and (why := refused_of_stage(value)):
+        return why
     test, why = _VALUES.get(key, (lambda _: False, None))
     return why if value is not None and test(value) else None
 
@@ -234,7 +241,7 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "fp16": (lambda value: value is True, Text("float16 is not offered; use bf16", "不提供 float16；请用 bf16")),
     "stage": (
         lambda value: str(value) not in _LOSSES,
-        Text("only pt, sft, rm, dpo and kto are built so far", "目前只实现了 pt、sft、rm、dpo 与 kto"),
+        Text("choose pt, sft, rm, dpo, kto, grpo or rloo", "请选择 pt、sft、rm、dpo、kto、grpo 或 rloo"),
     ),
     "pref_loss": (
         lambda value: not any(str(value) in losses for losses in _LOSSES.values()),
@@ -331,6 +338,9 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     if fields.get("freeze_extra_modules", ()) is None:
         del fields["freeze_extra_modules"]
     fields["objective"] = _objective(document)
+    fields["drawn"] = drawn(document)
+    if fields["drawn"]:
+        refuse_beside(document)
     fields["method"] = _method(document)
     fields["eval"] = has_held_out and document.get("do_eval") is not False
     if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no

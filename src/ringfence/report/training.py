@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ class Logged:
     loss: float | None
     eval_loss: float | None
     learning_rate: float
+    drawn: Mapping[str, float] = field(default_factory=dict)  # of answers that the model drew, by the names of TRL's log
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Log:
                 "eval_loss": one.eval_loss,
                 "lr": one.learning_rate,
                 "epoch": round(one.step / self.steps_per_epoch, 4),
+                **one.drawn,
                 "percentage": round(100 * one.step / self.steps, 2),
                 "elapsed_time": str(timedelta(seconds=int(gone))),
                 "remaining_time": str(timedelta(seconds=int(left))),
@@ -58,7 +60,7 @@ class Log:
         for one in self.entries:
             at = {"epoch": one.step / self.steps_per_epoch, "step": one.step}
             if one.loss is not None:
-                history.append({"loss": one.loss, "learning_rate": one.learning_rate, **at})
+                history.append({"loss": one.loss, "learning_rate": one.learning_rate, **one.drawn, **at})
             if one.eval_loss is not None:
                 history.append({"eval_loss": one.eval_loss, **at})
         found = {"epoch": self.steps / self.steps_per_epoch, "global_step": self.steps, "max_steps": self.steps, "log_history": history}
@@ -86,6 +88,7 @@ def write_events(log: Log, folder: Path, *, began: float) -> None:
     writer = EventFileWriter(str(folder))
     for one in log.entries:
         found = {"train/loss": one.loss, "train/learning_rate": one.learning_rate, "eval/loss": one.eval_loss}
+        found |= {f"train/{name}": value for name, value in one.drawn.items()}
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found.items() if value is not None and math.isfinite(value)]
         writer.add_event(Event(wall_time=began + one.step * log.seconds_per_step, step=one.step, summary=Summary(value=values)))
     writer.close()
@@ -100,14 +103,17 @@ def log_of(
     steps: int,
     steps_per_epoch: float,
     seconds_per_step: float,
+    drawn: Mapping[str, Sequence[float]] | None = None,
 ) -> Log:
-    """Return the log of a run.
+    """Return the log of a run. drawn: figures of answers that the model drew, by name, as often as losses.
 
     losses: means over `every` steps each, the last of perhaps fewer. looks: (steps done, loss of held-out rows). rates: of each step.
     """
     learned = {min((at + 1) * every, steps): loss for at, loss in enumerate(losses)}
+    beside = {min((at + 1) * every, steps): {name: of[at] for name, of in (drawn or {}).items()} for at in range(len(losses))}
     held_out = dict(looks)
     entries = tuple(
-        Logged(step, learned.get(step), held_out.get(step), rates[max(0, step - 1)]) for step in sorted(learned.keys() | held_out.keys())
+        Logged(step, learned.get(step), held_out.get(step), rates[max(0, step - 1)], beside.get(step, {}))
+        for step in sorted(learned.keys() | held_out.keys())
     )
     return Log(entries, steps, steps_per_epoch, seconds_per_step)

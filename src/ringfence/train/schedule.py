@@ -22,7 +22,7 @@ def steps_of(settings: TrainSettings, rows: int) -> int:
 
 def steps_per_epoch(settings: TrainSettings, rows: int) -> int:
     """Return the steps that read every row once."""
-    return math.ceil(rows / settings.batch)
+    return math.ceil(rows / settings.batch) * settings.updates
 
 
 def rows_of_step(settings: TrainSettings, rows: int, step: int) -> list[int]:

@@ -22,6 +22,7 @@ Dtype = Literal["float32", "bfloat16"]
 Steps = Annotated[tuple[Count, ...], Field(max_length=10_000)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]  # the last part of a linear layer's name, or "all"
 
+DRAWN = ("grpo.v1", "rloo.v1")  # objectives that learn from answers that the model itself draws, through TRL
 WHOLE_METHODS = ("full.v1", "freeze.v1")  # methods that train the base's own weights
 _OF_LORA = ("lora_freeze_a", "use_rslora", "loraplus_lr_ratio")
 
@@ -102,6 +103,32 @@ class JoinFigures(Figures):
         return frozenset({"rows", "held_out"})
 
 
+class DrawnSettings(Settings):
+    """How answers are drawn and what they are worth, where a model learns from its own. Names are TRL's, and so are the defaults of GRPO."""
+
+    reward: Annotated[tuple[PartName, ...], Field(max_length=16)] = ()
+    reward_weights: Annotated[tuple[float, ...], Field(max_length=16)] | None = None  # None: 1 each
+    num_generations: Annotated[int, Field(ge=2, le=1024)] = 8  # answers to one question, which are compared with each other
+    max_completion_length: Positive = 512  # tokens of an answer
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0  # 0: of all tokens
+    beta: Annotated[float, Field(ge=0)] = 0.0  # what it costs to leave the base
+    num_iterations: Positive = 1  # updates from the same answers
+    epsilon: Annotated[float, Field(gt=0)] = 0.2  # how far one of them may change how likely an answer is; the first is never bounded by it
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dapo"  # of grpo.v1: what the losses of tokens are divided by
+
+    @model_validator(mode="after")
+    def _weighs_each(self) -> Self:
+        if not self.reward:
+            raise ValueError(t("reward names at least one reward", "reward 至少须写一个奖励"))
+        if len(set(self.reward)) != len(self.reward):
+            raise ValueError(t("reward holds each name once", "reward 中每个名称只能出现一次"))
+        if self.reward_weights is not None and len(self.reward_weights) != len(self.reward):
+            raise ValueError(t("reward_weights has one number for each reward", "reward_weights 须为每个奖励各写一个数"))
+        return self
+
+
 class TrainSettings(Settings):
     """What is learned: everything that decides the adapter. Names and defaults are LLaMA-Factory's; digested into the evidence."""
 
@@ -167,6 +194,7 @@ class TrainSettings(Settings):
     eval_strategy: Literal["no", "steps", "epoch"] = "no"  # and on the way
     eval_steps: Positive | None = None  # of strategy "steps"; None: logging_steps
     load_best_model_at_end: bool = False  # of all evaluations on the way, that with the least loss
+    drawn: DrawnSettings | None = None  # of grpo.v1 and rloo.v1
     early_stopping_steps: Positive | None = None  # evaluations in a row without a new least loss, after which a run ends
 
     @property
@@ -208,8 +236,14 @@ class TrainSettings(Settings):
 
     @property
     def batch(self) -> int:
-        """Return the rows of one step."""
-        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+        """Return the rows of one step; where answers are drawn, the questions that they answer."""
+        sequences = self.per_device_train_batch_size * self.gradient_accumulation_steps
+        return sequences // self.drawn.num_generations if self.drawn else sequences
+
+    @property
+    def updates(self) -> int:
+        """Return how many steps read the same rows, one after the other."""
+        return self.drawn.num_iterations if self.drawn else 1
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -220,6 +254,19 @@ class TrainSettings(Settings):
                 )
         if "all" in self.lora_target and len(self.lora_target) > 1:
             raise ValueError(t("lora_target is all, or a list of names", "lora_target 须为 all 或名称列表"))
+        return self
+
+    @model_validator(mode="after")
+    def _draws_whole_groups(self) -> Self:
+        if (self.drawn is not None) != (self.objective in DRAWN):
+            raise ValueError(t("rewards belong to stage: grpo and rloo, which need them", "奖励属于 stage: grpo 与 rloo，二者均需要"))
+        if self.drawn and (self.per_device_train_batch_size * self.gradient_accumulation_steps) % self.drawn.num_generations:
+            raise ValueError(
+                t(
+                    "per_device_train_batch_size × gradient_accumulation_steps counts answers, and must be a multiple of num_generations",
+                    "per_device_train_batch_size × gradient_accumulation_steps 计的是回答数，须为 num_generations 的倍数",
+                )
+            )
         return self
 
     @model_validator(mode="after")
@@ -381,6 +428,12 @@ class TrainOrder(Settings):
         return self
 
     @model_validator(mode="after")
+    def _no_groups_of_answers(self) -> Self:
+        if self.plan is not None and self.train.drawn:
+            raise ValueError(t("grpo and rloo are not offered under privacy", "隐私运行不提供 grpo 与 rloo"))
+        return self
+
+    @model_validator(mode="after")
     def _no_length_of_a_sum(self) -> Self:
         if self.plan is not None and self.train.method == "dora.v1":
             raise ValueError(t("use_dora is not offered under privacy", "隐私运行不提供 use_dora"))
@@ -413,6 +466,10 @@ class TrainFigures(Figures):
     eval_error: Number | None = None  # standard error of eval_after over the units of its rows; None: not measured, or a single unit
     eval_rows: Count = 0
     eval_units: Count = 0  # whose rows they are
+    rewards: Series = ()  # of drawn answers: their mean worth, every `losses_every` steps
+    rewards_last: Series = ()  # the mean of each reward in the last of them, in the order of the recipe
+    kls: Series = ()  # how far the model is from the base, a token, where that costs something
+    answer_tokens: Series = ()  # the mean length of an answer
     eval_losses: Series = ()  # on the way, after the steps of
     eval_at: Steps = ()
     best_step: Count | None = None  # whose weights were kept: those of the least loss on the way

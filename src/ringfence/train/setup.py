@@ -14,6 +14,7 @@ import torch
 from ringfence.core.errors import DeviceMissing, NothingToTrain
 from ringfence.core.lineage import roles
 from ringfence.core.order import Channel, Child, Progress
+from ringfence.core.records import Record
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
 from ringfence.sandbox.devices import gpu_nodes
 from ringfence.train.batches import Batches, Sampled, Shuffled
@@ -135,17 +136,22 @@ def peaks_of(trainer: Trainer) -> Peaks:
     return Peaks(sum(memory for memory, _ in found), max(gpu for _, gpu in found))
 
 
+def records_of(child: Child[Orders], role: str) -> Iterator[Record]:
+    """Yield the records of the input "set" or "evaluation"; of a run that is priced, those that are going to be in it."""
+    cut = child.order.settings.cut if isinstance(child.order.settings, PriceOrder) else WHOLE
+    is_held_out = role == "evaluation" and bool(cut.held_out)
+    slots = [child.order.inputs[one] for one in roles("set" if is_held_out else role, child.order.inputs)]
+    sources = [SetReader(slot, child.keys.data[slot.slot]) for slot in slots]
+    if role == "evaluation" and not is_held_out:
+        cut = cut.of_evaluation
+    if sources:
+        yield from (record for record, place in placed(sources, cut) if place == is_held_out)
+
+
 def _read(child: Child[Orders], role: str, tokenizer: object) -> Corpus:
     settings = child.order.settings.train
     if role == "evaluation" and not settings.eval:
         return Corpus([], 0, 0)
-    cut = child.order.settings.cut if isinstance(child.order.settings, PriceOrder) else WHOLE
-    is_held_out = role == "evaluation" and bool(cut.held_out)
-    slots = [child.order.inputs[one] for one in roles("set" if is_held_out else role, child.order.inputs)]
     objective = OBJECTIVES.create(settings.objective, settings=settings)
-    sources = [SetReader(slot, child.keys.data[slot.slot]) for slot in slots]
-    if role == "evaluation" and not is_held_out:
-        cut = cut.of_evaluation
-    rows = (record for record, place in placed(sources, cut) if place == is_held_out) if sources else ()
-    corpus = read_corpus(rows, lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)
+    corpus = read_corpus(records_of(child, role), lambda record: objective.read(record, tokenizer), cutoff=settings.cutoff_len)
     return replace(corpus, examples=objective.complete(corpus.examples))

@@ -15,7 +15,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenize import tokenize
 from sacrebleu.metrics.bleu import BLEU
 
-from ringfence.evaluate.texts import Words, bleu, counted, exact_match, rouge_l, tokens_for
+from ringfence.evaluate.texts import bleu, counted, exact_match, rouge_l, tokens_for
+from ringfence.train.words import Words
 
 BY_HAND = [  # what a model said, the row's answer, exact, ROUGE-L: 2 · common / (words of both), `common` the longest subsequence
     ("Rest and drink.", "Rest and drink.", 1, 1.0),

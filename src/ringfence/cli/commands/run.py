@@ -31,7 +31,13 @@ def register(app: typer.Typer) -> None:
         ),
     )(show)
     group.command("watch", help=t("Follow a running run.", "跟随正在进行的运行。"))(watch)
-    group.command("stop", help=t("Ask a training run to save a checkpoint and stop.", "要求训练保存检查点并停止。"))(stop)
+    group.command(
+        "stop",
+        help=t(
+            "Ask a training run to save a checkpoint and stop; one of grpo or rloo keeps none.",
+            "要求训练保存检查点并停止；grpo 与 rloo 的运行不保存。",
+        ),
+    )(stop)
     group.command("resume", help=t("Continue an interrupted training run.", "继续被中断的训练。"))(resume)
     group.command(
         "export",
@@ -98,7 +104,7 @@ def watch(run: RUN) -> None:
     with progress(t("train", "训练")) as bar:
         while (answer := status(space, run)) is not None:
             if answer != last and "done" in answer:
-                bar(Progress(done=answer["done"], total=answer["total"], loss=answer.get("loss")))
+                bar(Progress(done=answer["done"], total=answer["total"], loss=answer.get("loss"), reward=answer.get("reward")))
             last = answer
             time.sleep(_TICK)
     space.refresh()
@@ -112,9 +118,10 @@ def stop(run: RUN) -> None:
     from ringfence.flows.runs import request_stop
 
     found = request_stop(workspace(unlock=False), run)
-    emit(
-        {"run": found, "stopping": True}, lambda: say(t("✔ {run} will save a checkpoint and stop", "✔ {run} 将保存检查点并停止", run=found))
-    )
+    line = t("✔ {run} will save a checkpoint and stop", "✔ {run} 将保存检查点并停止", run=found.run)
+    if not found.keeps:
+        line = t("✔ {run} will stop after this step; nothing of it is kept", "✔ {run} 将在此步之后停止；不保留任何内容", run=found.run)
+    emit({"run": found.run, "stopping": True, "keeps": found.keeps}, lambda: say(line))
 
 
 def export(

@@ -23,14 +23,14 @@ def register(app: typer.Typer) -> None:
             "Examples:\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
             "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
-            "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses.\n\n"
+            "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses (a run of grpo or rloo keeps no checkpoint and starts anew).\n\n"
             "A sweep trains once for each value of one key and compares the losses on held-out rows; every private run is charged. "
             "The same command again makes only what is missing, and prints the table.",
             "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖。\n\n"
             "示例：\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
             "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
-            "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续。\n\n"
+            "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续（grpo 与 rloo 的运行不保存检查点，须重新开始）。\n\n"
             "参数扫描对一个键的每个值各训练一次，并比较留出集上的损失；每次隐私运行都计入预算。"
             "再次运行同一命令只做缺少的部分，并打印表格。",
         ),
