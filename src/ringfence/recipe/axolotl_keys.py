@@ -117,14 +117,6 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     "dataloader_drop_last": "dataloader_drop_last",
     "disable_shuffling": "shuffle_merged_datasets curriculum_sampling",
     "resize_vocab": "tokens added_tokens_overrides resize_token_embeddings_to_32x shrink_embeddings fix_untrained_tokens",
-    "additional_target": (  # not built yet
-        "lora_model_dir lora_modules_to_save lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_pattern peft_layer_replication "
-        "peft_trainable_token_indices peft_ensure_weight_tying relora jagged_restart_steps lisa_n_layers unfrozen_parameters embedding_lr embedding_lr_scale "
-        "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules process_reward_model "
-        "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax default_system_message "
-        "chat_template_kwargs reinit_weights rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs "
-        "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
-    ),
 }
 _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
     "load_in_4bit": "qlora_sharded_model_loading model_quantization_config_kwargs",
@@ -191,6 +183,8 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "strict is_preprocess total_num_tokens total_supervised_tokens axolotl_config_path capabilities env_capabilities"
     ),
 }
+_NOT_YET = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
+_LATER = KeyRule("refused", _NOT_YET)
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "a base is quantised by bitsandbytes alone; write adapter: qlora and load_in_4bit: true",
@@ -207,6 +201,14 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "其一步按打包后的行计数；此处无论是否打包，一步的行数都由 micro_batch_size 决定：请写 false，把行数写成其一步所含的行数，并在配方中写 packing: true",
     ): "sample_packing batch_flattening dpo_padding_free max_packed_sequence_len pretraining_sample_concatenation",
     Text("write bf16: true; float16 is not offered", "请写 bf16: true；不提供 float16"): "fp16 float16",
+    _NOT_YET: (
+        "lora_model_dir lora_modules_to_save lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_pattern peft_layer_replication "
+        "peft_trainable_token_indices peft_ensure_weight_tying relora jagged_restart_steps lisa_n_layers unfrozen_parameters embedding_lr embedding_lr_scale "
+        "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules process_reward_model "
+        "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax default_system_message "
+        "chat_template_kwargs reinit_weights rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs "
+        "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
+    ),
     Text("write gradient_accumulation_steps", "请写 gradient_accumulation_steps"): "batch_size",
     Text("write rl_beta; its other keys belong to grpo, which is not built yet", "请写 rl_beta；其余键属于尚未实现的 grpo"): "trl",
     Text("import the rows that are wanted: ringfence import FILE --rows 1:N", "请只导入所需的行：ringfence import FILE --rows 1:N"): (
@@ -260,6 +262,6 @@ OF_SETS: Mapping[str, KeyRule] = {  # keys of an entry of `datasets`, but path a
     **{key: KeyRule("refused", _TURNS) for key in ("roles_to_train", "train_on_eos", "train_on_eot")},
     **dict.fromkeys(
         ("input_transform", "message_field_training", "message_field_training_detail", "drop_system_message", "split_thinking"),
-        KEYS["additional_target"],
+        _LATER,
     ),
 }

@@ -31,7 +31,7 @@ _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
     "train_on_prompt mask_history default_system per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
-    "eval_strategy eval_steps load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
+    "eval_strategy eval_steps eval_delay load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
     "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter quantization_bit quantization_method quantization_type double_quantization use_galore galore_rank galore_target galore_update_interval galore_scale galore_proj_type neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight reward reward_weights num_generations max_completion_length beta num_iterations epsilon loss_type privacy audit release"
 ).split()
@@ -66,9 +66,10 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "dataloader_in_order remove_unused_columns label_names accelerator_config"
     ),
     Text("evaluation uses the training batch", "评估使用训练的批大小"): "per_device_eval_batch_size",
+    Text("held-out rows are always evaluated before the first step, too", "留出行总是在第一步之前也评估一次"): "eval_on_start",
     _EVALUATING: (
         "eval_on_each_dataset prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics "
-        "batch_eval_metrics bf16_full_eval fp16_full_eval sortish_sampler"
+        "batch_eval_metrics bf16_full_eval fp16_full_eval sortish_sampler compute_accuracy"
     ),
     Text("an arrow of its own, after training: ringfence eval RUN --data SET", "训练之后的单独步骤：ringfence eval RUN --data SET"): (
         "do_predict predict_with_generate"
@@ -131,7 +132,6 @@ _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alo
         "reward_model_quantization_bit reward_model_type"
     ),
     "ref_model": "ref_model_adapters ref_model_quantization_bit",
-    "mix_strategy": "interleave_probs",
     "use_swanlab": (
         "swanlab_project swanlab_mode swanlab_workspace swanlab_run_name swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret swanlab_api_key"
     ),
@@ -156,7 +156,6 @@ _DRAWN = Text(
     "the adapter could begin with what private rows say, before any noise; its factors are always drawn from the seed",
     "适配器的初值可能取自隐私行，且未加任何噪声；其因子一律由种子抽取",
 )
-_LATER = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
 _REFERENCE = Text(
     "the reference is the model as it was before training, which needs no copy of its own",
     "参照即训练前的模型本身，无需另外的副本",
@@ -195,13 +194,35 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text("it would change the vocabulary of the model, which an adapter cannot carry", "它会改变模型的词表，而适配器无法携带"): (
         "resize_vocab add_tokens add_special_tokens split_special_tokens"
     ),
-    _LATER: (
-        "adapter_name_or_path rope_scaling additional_target "
-        "use_badam use_llama_pro use_adam_mini use_muon use_dft_loss use_asft_loss use_eaft_loss mix_strategy "
-        "eval_delay eval_on_start early_stopping_patience compute_accuracy mask_history_loss fp8 label_smoothing_factor "
-        "ld_alpha pref_bco_weight moe_aux_loss_coef mixture_of_depths shift_attn train_from_scratch block_diag_attn optim_args optim_target_modules "
-        "model_max_length task task_dir batch_size lang n_shot save_dir download_mode"
-    ),
+    Text(
+        "a released adapter belongs to its base as that is, and does not carry another configuration: change config.json in a copy of the model's folder, "
+        "ringfence model import the copy, and name it",
+        "放行的适配器属于原样的基础模型，不携带另外的配置：请在模型文件夹的副本中修改 config.json，用 ringfence model import 导入副本并以其名称使用",
+    ): "rope_scaling mixture_of_depths shift_attn use_llama_pro train_from_scratch model_max_length",
+    Text(
+        "the new adapter would know the rows of the earlier run, too, of which its evidence, audit and budget would say nothing: release that run with "
+        "--format merged, ringfence model import its merged folder, and name it",
+        "新适配器也会知道先前运行的数据行，而其证据、审计与预算对此只字不提：请以 --format merged 放行该运行，用 ringfence model import 导入其 merged 文件夹并以其名称使用",
+    ): "adapter_name_or_path",
+    Text(
+        "they would be trained whole, beside the factors that the host expects of an adapter: write finetuning_type: freeze and freeze_extra_modules",
+        "它们会整体参与训练，而主机只接受适配器应有的因子：请写 finetuning_type: freeze 与 freeze_extra_modules",
+    ): "additional_target",
+    Text(
+        "it changes the loss; those that are offered equal TRL's and bound what one row adds: choose stage and pref_loss",
+        "它会改变损失；所提供的各损失与 TRL 相等，且单行的贡献有界：请选择 stage 与 pref_loss",
+    ): "use_dft_loss use_asft_loss use_eaft_loss label_smoothing_factor ld_alpha pref_bco_weight mask_history_loss",
+    Text("no model with several experts is supported", "不支持含多个专家的模型"): "moe_aux_loss_coef",
+    Text("write neat_packing: true", "请写 neat_packing: true"): "block_diag_attn",
+    Text("write early_stopping_steps", "请写 early_stopping_steps"): "early_stopping_patience",
+    Text("float8 is not offered; use bf16", "不提供 float8；请用 bf16"): "fp8",
+    Text(
+        "write adamw_torch or sgd: a resumed run keeps the state of these alone", "请写 adamw_torch 或 sgd：续训的运行只保留这两者的状态"
+    ): ("use_badam use_adam_mini use_muon optim_args optim_target_modules"),
+    Text(
+        "it belongs to a benchmark of fixed tasks; ringfence eval RUN --data SET evaluates a run on rows of your own",
+        "它属于固定任务的基准测试；请用 ringfence eval RUN --data SET 以自己的数据行评估运行",
+    ): "task task_dir batch_size lang n_shot save_dir download_mode",
 }
 _EMPTY = (None, False, 0, "")  # values of refused keys that ask for nothing
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have others
@@ -209,7 +230,6 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have ot
     "data_seed": (None,),
     "train_sampling_strategy": (None, "random"),
     "init_lora_weights": (None, True),
-    "mix_strategy": (None, "concat"),
 }
 
 _FOUND = Text(
@@ -228,6 +248,10 @@ _THOUGHTS = Text(
     "for a template that knows enable_thinking, as Qwen3's; another one has no thoughts to leave out; no value means true",
     "用于识别 enable_thinking 的模板，如 Qwen3；其他模板没有可省略的思考；未写值即为 true",
 )
+_MIXED = Text(
+    "concat and interleave_once take every row once, which the seed shuffles anyway; interleave_under takes the first rows of each set until one has ended",
+    "concat 与 interleave_once 每行取一次，反正由种子打乱；interleave_under 取各数据集的前若干行，直至其中一个取完",
+)
 _PACKED = Text(
     "short rows share a sequence and never read each other; a step has the rows that it has without, so that only its time differs",
     "短行共用一个序列，彼此互不可读；一步所含的行与不打包时相同，差别只在用时",
@@ -240,6 +264,7 @@ KEYS: Mapping[str, KeyRule] = {
     "dataset_dir": KeyRule("used", _FOLDER),
     "template": KeyRule("used", _TEMPLATE),
     "enable_thinking": KeyRule("used", _THOUGHTS),
+    **{key: KeyRule("used", _MIXED) for key in ("mix_strategy", "interleave_probs")},
     **{key: KeyRule("used", _PACKED) for key in ("packing", "neat_packing", "padding_free")},
     **{key: KeyRule("used", _FOUND) for key in ("optim", "learning_rate")},
     **{key: KeyRule("noted", why) for why, keys in _NOTED.items() for key in keys.split()},

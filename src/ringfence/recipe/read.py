@@ -59,6 +59,7 @@ _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that hav
     "mask_history": (("sft",), None),
 }
 _ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")  # that differ in speed alone
+_CUT_KEYS = {"most": "max_samples", "held_out": "val_size", "seed": "seed", "shares": "interleave_probs"}  # by the fields of a cut
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -280,6 +281,13 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
     "greater_is_better": (lambda value: value is not False, Text("the least loss is the best", "损失最小者为佳")),
     "ignore_pad_token_for_loss": (lambda value: value is False, Text("padding is never learned", "从不学习填充")),
     "do_train": (lambda value: value is False, _NO_TRAINING),
+    "mix_strategy": (
+        lambda value: value not in ("concat", "interleave_under", "interleave_once"),
+        Text(
+            "choose concat, interleave_under or interleave_once; interleave_over learns rows several times, of which an audit and the account of their people know one",
+            "请选择 concat、interleave_under 或 interleave_once；interleave_over 会多次学习同一行，而审计与这些人的账户只计一次",
+        ),
+    ),
     "default_system": (
         lambda value: value == "",
         Text(
@@ -411,7 +419,8 @@ def _cut(document: Mapping[str, Any]) -> Cut:
 
     Raises: BadValue.
     """
-    asked = next((key for key in ("max_samples", "val_size") if document.get(key)), None)
+    mix = _mix(document)
+    asked = next((key for key in ("max_samples", "val_size") if document.get(key)), "mix_strategy" if mix else None)
     if asked and "privacy" in document:
         raise BadValue(
             key=asked,
@@ -422,16 +431,39 @@ def _cut(document: Mapping[str, Any]) -> Cut:
         )
     if document.get("val_size") and document.get("eval_dataset"):
         raise BadValue(key="val_size", problem=t("name eval_dataset or val_size, not both", "eval_dataset 与 val_size 只能写一个"))
-    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0)}
-    if found["held_out"]:  # it draws nothing else
+    found = {"most": document.get("max_samples"), "held_out": document.get("val_size", 0.0), **mix}
+    if found["held_out"] or found.get("shares"):  # nothing else is drawn
         found["seed"] = document.get("seed", WHOLE.seed)
     try:
         return Cut.model_validate(found)
     except ValidationError as cause:
         where, problem = first_problem(cause)
         raise BadValue(
-            key={"most": "max_samples", "held_out": "val_size", "seed": "seed"}.get(where[0] if where else "", "val_size"), problem=problem
+            key=_CUT_KEYS.get(where[0], "val_size") if where else "interleave_probs" if mix else "val_size", problem=problem
         ) from cause
+
+
+def _mix(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a cut has of interleaved sets; nothing where every row is taken.
+
+    Raises: BadValue.
+    """
+    shares, names = document.get("interleave_probs"), _names(document["dataset"])
+    strategy = document.get("mix_strategy", "concat")
+    if shares is not None and strategy == "concat":
+        raise BadValue(key="interleave_probs", problem=t("it needs mix_strategy: interleave_under", "需要 mix_strategy: interleave_under"))
+    try:
+        listed = shares.split(",") if isinstance(shares, str) else shares or ()
+        found = tuple(map(float, listed if isinstance(listed, list | tuple) else (listed,)))
+    except (TypeError, ValueError) as cause:
+        raise BadValue(
+            key="interleave_probs", problem=t("write one share for each set: 0.7,0.3", "请为每个数据集写一个比例：0.7,0.3")
+        ) from cause
+    if found and len(found) != len(names):
+        raise BadValue(key="interleave_probs", problem=t("write one share for each set: 0.7,0.3", "请为每个数据集写一个比例：0.7,0.3"))
+    if strategy != "interleave_under" or len(names) == 1:
+        return {}
+    return {"is_mixed": True, "shares": found}
 
 
 def _objective(document: Mapping[str, Any]) -> str:

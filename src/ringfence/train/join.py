@@ -16,6 +16,7 @@ from ringfence.vault.index import RowIndex
 from ringfence.vault.sets import SetReader, SetWriter
 
 _EVERY = 5_000  # rows between two words to the host
+_BLOCK = 1_000  # draws at once
 _PLACES = ("set", "evaluation")  # outputs, in the order of the numbers in `places`
 
 
@@ -60,6 +61,8 @@ def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:
     that have more rows than are still wanted; where all have, the first of the smallest ones is.
     """
     taken = [index.unit_ids[: cut.most] for index in indexes]  # [rows, 16] each
+    if cut.is_mixed and len(taken) > 1:
+        taken = [one[:rows] for one, rows in zip(taken, mixed([len(one) for one in taken], cut), strict=True)]
     if not cut.held_out:
         return [np.zeros(len(one), dtype=np.int8) for one in taken]
     rows = np.concatenate(taken)
@@ -75,3 +78,18 @@ def places(indexes: Sequence[RowIndex], cut: Cut) -> list[NDArray[np.int8]]:
         chosen = [int(drawn[np.argmin(counts[drawn])])]
     is_held_out = np.isin(of_row.reshape(-1), chosen).astype(np.int8)
     return np.split(is_held_out, np.cumsum([len(one) for one in taken])[:-1])
+
+
+def mixed(lengths: Sequence[int], cut: Cut) -> list[int]:
+    """Return how many first rows of each set are taken until one has ended: in turns, or as draws with shares fall.
+
+    They are those of `datasets.interleave_datasets` with "first_exhausted" (datasets 5.2, `_interleave_map_style_datasets`): draws come in blocks.
+    """
+    if not cut.shares or not min(length for length, share in zip(lengths, cut.shares, strict=True) if share):
+        return [min(lengths)] * len(lengths)
+    drawn, counts = np.random.default_rng(cut.seed), [0] * len(lengths)
+    while True:
+        for one in drawn.choice(len(lengths), size=_BLOCK, p=cut.shares).tolist():
+            counts[one] += 1
+            if counts[one] == lengths[one]:
+                return counts

@@ -117,7 +117,10 @@ def is_evaluated(settings: TrainSettings, step: int, *, steps: int, epoch: int) 
     """
     if settings.eval_strategy == "no" or (step == steps and not settings.load_best_model_at_end):
         return False
-    every = epoch if settings.eval_strategy == "epoch" else settings.eval_steps or settings.logging_steps
+    by_epoch = settings.eval_strategy == "epoch"
+    if step < min(steps, settings.eval_delay * (epoch if by_epoch else 1)):
+        return False
+    every = epoch if by_epoch else settings.eval_steps or settings.logging_steps
     return step % every == 0 or step == steps
 
 

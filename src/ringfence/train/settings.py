@@ -57,13 +57,15 @@ class Cut(Settings):
     """Which rows of the sets a run learns from, and which it only evaluates. Ordinary runs only: a plan counts the units of whole sets."""
 
     most: Positive | None = None  # rows of each set, its first ones
+    is_mixed: bool = False  # of several sets no more than drawing from them takes until one has ended
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()  # of the draws, one of each set; none: they take turns
     held_out: Annotated[float, Field(ge=0)] = 0.0  # of all that is left: below 1 a share, else a number of rows
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42  # that draws the units whose rows are held out
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42  # that draws from sets with shares, and the units whose rows are held out
 
     @property
     def is_whole(self) -> bool:
         """Return whether all rows are learned from."""
-        return self.most is None and not self.held_out
+        return self.most is None and not self.held_out and not self.is_mixed
 
     def rows_held_out(self, rows: int) -> int:
         """Return how many of so many rows are to be held out: all rows of a unit go together, so that a few less may be."""
@@ -78,6 +80,12 @@ class Cut(Settings):
     def _counts_rows(self) -> Self:
         if self.held_out > 1 and self.held_out != int(self.held_out):
             raise ValueError(t("val_size is a share below 1, or a whole number of rows", "val_size 须为小于 1 的比例，或整数行数"))
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_all(self) -> Self:
+        if self.shares and not math.isclose(sum(self.shares), 1.0, abs_tol=1e-8):
+            raise ValueError(t("interleave_probs add up to 1", "interleave_probs 之和须为 1"))
         return self
 
 
@@ -193,6 +201,7 @@ class TrainSettings(Settings):
     eval: bool = False  # loss on the "evaluation" input, before and after
     eval_strategy: Literal["no", "steps", "epoch"] = "no"  # and on the way
     eval_steps: Positive | None = None  # of strategy "steps"; None: logging_steps
+    eval_delay: Annotated[float, Field(ge=0)] = 0.0  # steps, or epochs of strategy "epoch", before the first evaluation on the way
     load_best_model_at_end: bool = False  # of all evaluations on the way, that with the least loss
     drawn: DrawnSettings | None = None  # of grpo.v1 and rloo.v1
     early_stopping_steps: Positive | None = None  # evaluations in a row without a new least loss, after which a run ends

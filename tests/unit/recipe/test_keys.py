@@ -13,6 +13,7 @@ from ringfence.core.errors import BadValue, RefusedKey, UnknownKey
 from ringfence.models.settings import Quantisation
 from ringfence.recipe.keys import KEYS, judged
 from ringfence.recipe.read import judge, read, recipe_of
+from ringfence.train.settings import Cut
 
 LEAST = {"model_name_or_path": "smollm2", "dataset": "notes"}
 EXAMPLE = """
@@ -86,7 +87,6 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
         ("push_to_hub", False),
         ("use_muon", False),
         ("model_revision", "main"),
-        ("mix_strategy", "concat"),
         ("label_smoothing_factor", 0.0),
         ("resume_from_checkpoint", False),
         ("galore_rank", 128),
@@ -117,7 +117,7 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("model_revision", "v2", "digest"),
         ("resize_vocab", True, "vocabulary"),
         ("quantization_bit", 3, "4 and 8 bits"),
-        ("mix_strategy", "interleave_under", "not built yet"),
+        ("mix_strategy", "interleave_over", "several times"),
         ("use_mca", True, "of its own"),
         ("data_seed", 0, "by the seed"),
         ("group_by_length", True, "by the seed"),
@@ -198,6 +198,59 @@ def test_how_conversations_begin_reaches_the_run():
     assert train.prelude == ("Be brief.", False)
     assert recipe_of({**LEAST, "default_system": None, "enable_thinking": True}).order == recipe_of(LEAST).order
     assert recipe_of(LEAST).order.train.prelude == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("adapter_name_or_path", "saves/x", "--format merged"),
+        ("rope_scaling", "yarn", "config.json"),
+        ("additional_target", "embed_tokens", "freeze_extra_modules"),
+        ("use_dft_loss", True, "pref_loss"),
+        ("early_stopping_patience", 3, "early_stopping_steps"),
+        ("use_muon", True, "adamw_torch"),
+        ("task", "mmlu_test", "ringfence eval"),
+        ("fp8", True, "bf16"),
+        ("block_diag_attn", True, "neat_packing"),
+    ],
+)
+def test_what_is_not_offered_names_what_is(key, value, remedy):
+    (line,) = judge({key: value})
+    assert (line.treatment, remedy in line.why) == ("refused", True)
+    assert remedy in KEYS[key].why.zh
+
+
+def test_evaluation_begins_when_it_is_told_to():
+    assert [line.treatment for line in judge({"eval_on_start": True, "compute_accuracy": True})] == ["noted", "noted"]
+    keys = {"val_size": 0.1, "eval_strategy": "steps", "eval_steps": 5, "eval_delay": 8}
+    assert recipe_of({**LEAST, **keys}).order.train.eval_delay == 8
+
+
+def test_sets_are_mixed_as_the_recipe_says():
+    two = {**LEAST, "dataset": "notes,ward"}
+    assert recipe_of({**two, "mix_strategy": "interleave_under"}).cut == Cut(is_mixed=True)
+    found = recipe_of({**two, "mix_strategy": "interleave_under", "interleave_probs": "0.7,0.3", "seed": 7}).cut
+    assert found == Cut(is_mixed=True, shares=(0.7, 0.3), seed=7)
+    for same in (
+        {**two, "mix_strategy": "concat"},
+        {**two, "mix_strategy": "interleave_once"},
+        {**LEAST, "mix_strategy": "interleave_under"},
+    ):
+        assert recipe_of(same).cut.is_whole
+    private = {**two, "mix_strategy": "interleave_under", "privacy": {"epsilon": 8, "delta": 1e-5}}
+    with pytest.raises(BadValue, match=r"(?s)mix_strategy.*whole sets"):
+        recipe_of(private)
+    for shares, why in (
+        ("0.7", "one share"),
+        ("a,b", "one share"),
+        (0.5, "one share"),
+        ("0.7,0.7", "add up"),
+        ("1.5,-0.5", "interleave_probs"),
+    ):
+        with pytest.raises(BadValue, match=why):
+            recipe_of({**two, "mix_strategy": "interleave_under", "interleave_probs": shares})
+    with pytest.raises(BadValue, match="mix_strategy: interleave_under"):
+        recipe_of({**two, "interleave_probs": "0.5,0.5"})
 
 
 def test_a_key_that_nobody_knows_is_an_error_with_the_nearest_one():

@@ -9,7 +9,7 @@ import pytest
 from ringfence.core.lineage import numbered
 from ringfence.core.order import Child, Keys, Order
 from ringfence.core.records import Record
-from ringfence.train.join import run
+from ringfence.train.join import mixed, run
 from ringfence.train.settings import Cut, JoinFigures, JoinSettings
 from ringfence.vault.index import units_together
 from ringfence.vault.sets import SetReader, SetWriter
@@ -117,3 +117,26 @@ def test_somebody_with_most_of_the_rows_is_learned_from_and_where_all_have_too_m
     folder.mkdir()
     figures, _, _ = joined(folder, [big[:36] + [replace(one, unit="f" * 32) for one in big[36:]]], cut=Cut(held_out=1, seed=seed))
     assert figures == JoinFigures(rows=36, held_out=4)
+
+
+MIXES = [  # sets' lengths, shares, seed, rows of each: what datasets 5.2 takes (tests/oracles/test_interleave.py)
+    ((3, 4, 5), (), 42, [3, 3, 3]),
+    ((3, 4, 5), (0.7, 0.2, 0.1), 42, [3, 2, 0]),
+    ((40, 1, 9), (0.5, 0.0, 0.5), 7, [8, 0, 9]),
+    ((3_000, 2_000, 1_500), (0.7, 0.2, 0.1), 42, [3_000, 847, 435]),
+]
+
+
+@pytest.mark.parametrize(("lengths", "shares", "seed", "taken"), MIXES, ids=str)
+def test_a_mix_ends_with_the_first_set_that_does(lengths, shares, seed, taken):
+    assert mixed(lengths, Cut(is_mixed=True, shares=shares, seed=seed)) == taken
+
+
+def test_a_mix_takes_the_first_rows_of_each_set(tmp_path):
+    figures, made, _ = joined(tmp_path, ROWS[:2], cut=Cut(is_mixed=True))
+    assert list(made) == [*ROWS[0][:3], *ROWS[1][:3]]
+    assert figures == JoinFigures(rows=6)
+    few = joined(tmp_path, ROWS[:2], cut=Cut(is_mixed=True, most=2))[1]
+    assert list(few) == [*ROWS[0][:2], *ROWS[1][:2]]
+    assert not Cut(is_mixed=True).is_whole
+    assert not len(joined(tmp_path, [ROWS[0], ROWS[2]], cut=Cut(is_mixed=True, shares=(0.5, 0.5)))[1])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from transformers import TrainingArguments, get_scheduler
 
-from ringfence.train.schedule import learning_rate, rows_of_step, steps_of, steps_per_epoch
+from ringfence.train.schedule import is_evaluated, learning_rate, rows_of_step, steps_of, steps_per_epoch
 from ringfence.train.settings import SHAPES, Schedule, TrainSettings
 
 
@@ -92,3 +92,19 @@ def test_every_schedule_is_compared():
 def test_a_schedule_without_that_shape_is_refused(kind, shape):
     with pytest.raises(ValidationError):
         TrainSettings(lr_scheduler_type=kind, lr_scheduler_kwargs=shape, learning_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "evaluated"),
+    [
+        ({"eval_strategy": "steps", "eval_steps": 2}, [2, 4, 6, 8]),
+        ({"eval_strategy": "steps", "eval_steps": 2, "eval_delay": 5}, [6, 8]),
+        ({"eval_strategy": "epoch"}, [3, 6, 9]),
+        ({"eval_strategy": "epoch", "eval_delay": 2}, [6, 9]),
+        ({"eval_strategy": "epoch", "eval_delay": 99, "load_best_model_at_end": True}, [10]),  # there must be one to choose
+    ],
+    ids=str,
+)
+def test_held_out_rows_are_read_from_eval_delay_on(keys, evaluated):
+    settings = TrainSettings(eval=True, **keys)
+    assert [step for step in range(1, 11) if is_evaluated(settings, step, steps=10, epoch=3)] == evaluated
