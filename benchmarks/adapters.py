@@ -215,7 +215,7 @@ def main() -> None:
         case = "tiny" if chosen.quick else "smollm2"
         adapters = write_adapters(case, folder, CONVERSATIONS)
         for count in (1, 2, 4):
-            speed(case, case, adapters[:count], tokens=8 if chosen.quick else 24, rounds=3 if chosen.quick else 5)
+            speed(case, case, adapters[:count], tokens=12, rounds=3)
         for count in (2, 4):
             memory(case, case, adapters[:count])
 

@@ -248,7 +248,7 @@ def _where(one: Parity) -> str:
 
 
 def _vllm(settings: Mapping[str, Any]) -> str:
-    """Return whether vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vllm/config/lora.py, vllm/lora/peft_helper.py)."""
+    """Return whether vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vLLM 0.33, config/lora.py and lora/peft_helper.py)."""
     if _found(settings, "method") == "dora.v1":
         return "vLLM does not load DoRA; it serves the merged weights."
     if _found(settings, "method") == "oft.v1":
