@@ -171,7 +171,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     found = None
     if recipe.audit:
         delta = order.plan.delta if order.plan else DELTA
-        found = reach(recipe.audit, control=order.plan is None, delta=delta)
+        found = reach(recipe.audit, control=order.plan is None, delta=delta, ranks=order.train.is_reward)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
     memory = foretell_memory(space, things, order, rows=figures.rows, steps=figures.steps, rate=figures.learning_rate)
     common = {"reach": found, "missing": missing, "memory": memory}
