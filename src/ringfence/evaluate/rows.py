@@ -15,11 +15,8 @@ from ringfence.train.data import Corpus, Example, read_corpus
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import TrainSettings
 
-_READS = (
-    "sft.v1",
-    "pt.v1",
-    "rm.v1",
-)  # objectives that read a row in a way of their own; what others compare is evaluated by the better answer
+# Objectives that read a row in a way of their own; what others compare is evaluated by the better answer.
+_READS = ("sft.v1", "pt.v1", "rm.v1")
 
 
 class Question(NamedTuple):
