@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.audit.settings import CONTROLS, DIGITS, EACH_SIDE, AuditSettings
+from ringfence.audit.settings import CODES, CONTROLS, DEEP_CODES, DIGITS, EACH_SIDE, MOST_DEEP, AuditSettings
 from ringfence.audit.statistics import one_run_epsilon, rate
 from ringfence.core.rules import LEAST_SECRETS, ReleaseRules, canaries, chance_auc, least_rows, least_tries
 from ringfence.core.text import t
@@ -45,8 +45,12 @@ def _least(key: Literal["secrets", "in_out"], need: int | None) -> str:
     return canaries(key, need) or t("no number of canaries is enough", "任何数量的金丝雀都不够")
 
 
-def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0, spans: int = 0) -> Reach:
-    """Return what an audit of these canaries can show. rows, spans: real rows and replaced identifiers that are tried beside them."""
+def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0, spans: int = 0, ranks: bool = False) -> Reach:
+    """Return what an audit of these canaries can show. rows, spans: real rows and replaced identifiers that are tried beside them.
+
+    ranks: of a reward model, that scores codes.
+    """
+    codes = 2 * settings.secrets + (CONTROLS if control else 0)
     n = settings.in_out
     guesses = 2 * (2 * n // EACH_SIDE)
     return Reach(
@@ -57,7 +61,8 @@ def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0
         auc_upper=chance_auc(n),
         has_tpr=n >= _LEAST_OUT,
         epsilon_ceiling=one_run_epsilon(canaries=2 * n, guesses=guesses, right=guesses, delta=delta),
-        forwards=2 * settings.secrets + (CONTROLS if control else 0) + 2 * 2 * n + rows + spans,  # of a code the base model is not asked
+        # Of a code the base model is not asked; of a row both, and a reward model of either answer.
+        forwards=(codes * CODES + MOST_DEEP * (DEEP_CODES - CODES) + 4 * 2 * n if ranks else codes + 2 * 2 * n) + rows + spans,
     )
 
 

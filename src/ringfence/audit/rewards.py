@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 from ringfence.audit.canaries import record_of
 from ringfence.audit.findings import BITS, Score
 from ringfence.audit.forward import Forward
-from ringfence.audit.settings import DIGITS, Canary
+from ringfence.audit.settings import CODES, DEEP_CODES, DIGITS, MOST_DEEP, Canary
 from ringfence.models.chat import chat_of
 from ringfence.train.data import Example, written
 from ringfence.train.settings import TrainSettings
 
 _BETTER = 8  # other codes that score as high, after which no more are drawn
-_FIRST, _DEEP = 1_023, 8_191  # codes that are drawn for a secret, and for one that was still the best of all
-_MOST_DEEP = 4  # secrets that are looked at so deeply; by chance one of 1,024 is
 _LEAST_BATCH, _MOST_BATCH = 16, 256  # codes of one canary at once: how they begin is computed once for all
 
 
@@ -58,19 +56,19 @@ class RewardScorer:
         logarithm that makes its exposure what its rank says, and `is_greedy` whether no other code scored as high.
         """
         found: list[Score] = []
-        drawn: dict[int, list[str]] = {}
-        ranks: dict[int, Rank] = {}
+        best: dict[int, list[str]] = {}  # secrets that no code reached so far, and the codes that are left to try
         for at, one in enumerate(canaries):
             if one.kind == "row":
                 found.append(Score(self._margin(one, adapted=True), self._margin(one, adapted=False), constrained=math.nan))
             else:
-                drawn[at] = _codes(one)
-                ranks[at] = self._rank(one, drawn[at][:_FIRST])
-                found.append(_of_secret(ranks[at]))
+                codes = _codes(one)
+                rank = self._rank(one, codes[:CODES])
+                found.append(_of_secret(rank))
+                if not rank.better and one.kind == "secret" and len(best) < MOST_DEEP:  # of more of them chance is no explanation
+                    best[at] = codes[CODES:]
             show(at + 1)
-        suspects = [at for at, rank in ranks.items() if not rank.better and canaries[at].kind == "secret"]
-        for at in suspects[:_MOST_DEEP]:  # of more of them chance is no explanation: they are what they seem
-            found[at] = _of_secret(self._rank(canaries[at], drawn[at][_FIRST:], before=_FIRST))
+        for at, codes in best.items():
+            found[at] = _of_secret(self._rank(canaries[at], codes, before=CODES))
         return found
 
     def is_cut(self, canary: Canary) -> bool:
@@ -116,5 +114,5 @@ def _of_secret(rank: Rank) -> Score:
 
 def _codes(canary: Canary) -> list[str]:
     """Return codes that are drawn as the canary's own was, all different and none of them its own."""
-    numbers = random.SystemRandom().sample(range(10**DIGITS), _DEEP + 1)
-    return [code for code in (f"{number:0{DIGITS}}" for number in numbers) if code != canary.secret][:_DEEP]
+    numbers = random.SystemRandom().sample(range(10**DIGITS), DEEP_CODES + 1)
+    return [code for code in (f"{number:0{DIGITS}}" for number in numbers) if code != canary.secret][:DEEP_CODES]

@@ -16,6 +16,9 @@ EACH_SIDE = 8  # guesses of the one-run test on each side: one in so many of the
 DELTA = 1e-5  # of the claim that an ordinary run is put to: it makes none
 DIGITS = 6  # of a secret and of a row's unpredictable end
 
+CODES, DEEP_CODES = 1_023, 8_191  # that a secret is ranked among by a reward model, and by one for which it stayed the best
+MOST_DEEP = 4  # secrets that are looked at so deeply; by chance one of 1,024 is
+
 Kind = Literal["secret", "row", "control"]
 Language = Literal["en", "zh"]
 

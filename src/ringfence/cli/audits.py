@@ -47,7 +47,7 @@ def show_reach(reach: Reach, missing: Sequence[str]) -> None:
             e=reach.epsilon_ceiling,
         )
     )
-    say(t("  work        {n} forward passes over one row", "  工作量      {n} 次单行前向计算", n=reach.forwards))
+    say(t("  work        {n} forward passes over one row at the most", "  工作量      至多 {n} 次单行前向计算", n=reach.forwards))
     for line in missing:
         say(t("  ✘ too few for {line}", "  ✘ 不足以通过 {line}", line=line))
     if not missing:

@@ -46,9 +46,7 @@ def run(child: Child[EvalOrder]) -> EvalFigures:
     source = SetReader(slot, child.keys.data[slot.slot])
     rows = read(source.rows(0, asked.max_samples or len(source)), loaded.tokenizer, settings.train)
     sides = Sides(_with_adapter(child, loaded), batch=hints.micro_batch or BATCH, head_chunk=hints.head_chunk)
-    questions = (
-        [one for one in rows.questions if len(one.ids) + asked.max_new_tokens <= sides.window] if asked.generates else []
-    )  # of a reward model none
+    questions = [one for one in rows.questions if len(one.ids) + asked.max_new_tokens <= sides.window] if asked.generates else []
     if not rows.corpus.examples or (asked.generates and rows.questions and not questions):
         raise NothingToEvaluate(rows=rows.total, most=asked.max_new_tokens)
     scored = (_judged if settings.train.is_reward else _scored)(child, sides, rows.corpus)

@@ -111,7 +111,8 @@ def foretell(space: Workspace, name: str, *, sample: Sample | None = None) -> tu
     settings = PlantSettings.model_validate(plant.predicate.settings)
     saved = Saved.model_validate(chain[-1].predicate.settings)
     plan, sample = saved.order.plan, sample or Sample()
-    found = reach(settings.audit, control=settings.control, delta=plan.delta if plan else DELTA, rows=sample.rows, spans=sample.spans)
+    ranks, delta = saved.order.train.is_reward, plan.delta if plan else DELTA
+    found = reach(settings.audit, control=settings.control, delta=delta, rows=sample.rows, spans=sample.spans, ranks=ranks)
     return run.id, found, found.missing(tightened(space.policy().release, saved.release))
 
 

@@ -176,7 +176,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
     found = None
     if recipe.audit:
         delta = order.plan.delta if order.plan else DELTA
-        found = reach(recipe.audit, control=order.plan is None, delta=delta)
+        found = reach(recipe.audit, control=order.plan is None, delta=delta, ranks=order.train.is_reward)
     missing = found.missing(tightened(space.policy().release, recipe.release)) if found else []
     memory = None  # of what a model says itself no audit is on record, or few
     if order.train.drawn is None:

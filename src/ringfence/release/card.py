@@ -398,9 +398,9 @@ def _together(lifetime: Mapping[str, Any], language: Language) -> str:
 
 
 _RANKED = Text(
-    ". The attacks ask for scores: a secret counts as extracted where none of up to 8,191 other codes scores as high, a row as a member by how much more its "
+    ". The attacks ask for scores: a secret counts as extracted where none of 1,023 other codes (of 8,191 for the first four such secrets) scores as high, a row as a member by how much more its "
     "own code is preferred than before training",
-    "攻击以分数为准：若至多 8,191 个其他代码中没有一个得分与之相当，秘密即计为可提取；成员身份以自身代码比训练前多受偏好的程度判断。",
+    "攻击以分数为准：若 1,023 个其他代码（最先四个这样的秘密为 8,191 个）中没有一个得分与之相当，秘密即计为可提取；成员身份以自身代码比训练前多受偏好的程度判断。",
 )
 
 

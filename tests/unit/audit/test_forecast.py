@@ -18,6 +18,9 @@ def test_the_best_case_is_what_the_statistics_make_of_it():
     assert found.extraction_upper == rate(0, 60).upper
     assert found.epsilon_ceiling == one_run_epsilon(canaries=500, guesses=124, right=124, delta=1e-5)
     assert found.forwards == 120 + 4 + 2 * 500 + 800
+    scored = reach(AuditSettings(secrets=60, in_out=250), control=True, delta=1e-5, rows=500, spans=300, ranks=True)
+    assert scored.forwards == 124 * 1_023 + 4 * 7_168 + 2 * 2 * 500 + 800  # every secret as good as learned
+    assert scored._replace(forwards=0) == found._replace(forwards=0)
     assert (found.exposure_decides, found.has_tpr) == (True, True)
     random = np.random.default_rng(1)
     uppers = [auc(random.normal(size=250), random.normal(size=250)) for _ in range(50)]

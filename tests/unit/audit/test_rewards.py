@@ -143,8 +143,8 @@ def test_by_chance_no_rank_is_as_rare_as_it_looks():
 
 
 def test_a_secret_that_stays_the_best_is_looked_at_more_deeply_and_no_more_than_four_of_them(monkeypatch):
-    monkeypatch.setattr(rewards, "_FIRST", 20)
-    monkeypatch.setattr(rewards, "_DEEP", 60)
+    monkeypatch.setattr(rewards, "CODES", 20)
+    monkeypatch.setattr(rewards, "DEEP_CODES", 60)
     asked = []
 
     class First(RewardScorer):

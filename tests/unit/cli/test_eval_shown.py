@@ -69,6 +69,14 @@ def test_figures_stand_with_their_bounds_and_a_difference_with_its_sign(capsys):
     assert "BLEU" not in shown(capsys)  # nobody asked for answers
 
 
+def test_a_reward_model_has_pairs_and_no_perplexity(capsys):
+    lines = shown(capsys, perplexity=None, accuracy=compared(0.5, 0.75, 0.125), margin=compared(0.25, 1.5))
+    for part in ("48 pairs", "pairs in order", "75.0% [62.5%, 87.5%]", "+25.0%", "+1.2500"):
+        assert part in lines
+    assert "perplexity" not in lines
+    assert "tokens of" not in lines
+
+
 @pytest.mark.parametrize(
     ("more", "en", "zh"),
     [
