@@ -97,8 +97,8 @@ def refuse_cut(space: Workspace, things: Sequence[Thing]) -> None:
             cut = one.predicate.settings.get("cut") if one.step == "join" else None
             if cut and not Cut.model_validate(cut).is_whole:
                 problem = t(
-                    "{set}@{stage} holds what a recipe took of a set (max_samples, val_size); a promise counts the people of whole sets",
-                    "{set}@{stage} 只含配方从某数据集取出的部分（max_samples、val_size）；隐私承诺按整个数据集的人数计算",
+                    "{set}@{stage} holds what a recipe took of a set (max_samples, val_size, mix_strategy); a promise counts the people of whole sets",
+                    "{set}@{stage} 只含配方从某数据集取出的部分（max_samples、val_size、mix_strategy）；隐私承诺按整个数据集的人数计算",
                     set=thing.made.name,
                     stage=thing.made.stage,
                 )
@@ -113,8 +113,8 @@ def refuse_cut_again(things: Sequence[Thing], cut: Cut) -> None:
     for thing in things if not cut.is_whole else ():
         if thing.made.stage in ("joined", "held-out"):
             problem = t(
-                "{set}@{stage} was joined or cut already; name the sets themselves, or leave max_samples and val_size out",
-                "{set}@{stage} 已经合并或截取过；请写出各数据集本身，或不写 max_samples 与 val_size",
+                "{set}@{stage} was joined or cut already; name the sets themselves, or leave max_samples, val_size and mix_strategy out",
+                "{set}@{stage} 已经合并或截取过；请写出各数据集本身，或不写 max_samples、val_size 与 mix_strategy",
                 set=thing.made.name,
                 stage=thing.made.stage,
             )

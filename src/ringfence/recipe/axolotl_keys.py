@@ -34,6 +34,7 @@ RENAMED: Mapping[str, tuple[str, Text]] = {  # Axolotl's key: the recipe's, and 
         ).split()
     },
     "base_model": ("model_name_or_path", _MODEL),
+    "default_system_message": ("default_system", _SAME),
     "lora_r": ("lora_rank", _SAME),
     "peft_use_dora": ("use_dora", _SAME),
     "peft_use_rslora": ("use_rslora", _SAME),
@@ -205,7 +206,7 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "lora_model_dir lora_modules_to_save lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_pattern peft_layer_replication "
         "peft_trainable_token_indices peft_ensure_weight_tying relora jagged_restart_steps lisa_n_layers unfrozen_parameters embedding_lr embedding_lr_scale "
         "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules process_reward_model "
-        "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax default_system_message "
+        "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax "
         "chat_template_kwargs reinit_weights rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs "
         "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
     ),

@@ -64,7 +64,7 @@ def _gradient(left: Tensor, right: Tensor, batch: int, teller: Told | None) -> T
 def fuse(model: nn.Module) -> None:
     """Let every LoRA layer of a model be computed in one step, as long as it is what `_LowRank` says; peft's own forward stays for whatever else it is."""
     for layer in model.modules():
-        if isinstance(layer, Linear) and not layer.lora_variant:
+        if isinstance(layer, Linear):
             layer.forward = _forward(layer)
 
 
@@ -74,18 +74,21 @@ def _forward(layer: Any) -> Callable[..., Tensor]:  # noqa: ANN401  peft is unty
     def forward(x: Tensor, *args: object, **kwargs: object) -> Tensor:
         if args or kwargs or not _is_low_rank(layer, x):
             return cast("Tensor", plain(x, *args, **kwargs))
-        a, b = layer.lora_A["default"], layer.lora_B["default"]
-        return cast("Tensor", _LowRank.apply(x, layer.base_layer, a.weight, b.weight, layer.scaling["default"], (told(a), told(b))))
+        (name,) = layer.active_adapters
+        a, b = layer.lora_A[name], layer.lora_B[name]
+        return cast("Tensor", _LowRank.apply(x, layer.base_layer, a.weight, b.weight, layer.scaling[name], (told(a), told(b))))
 
     return forward
 
 
 def _is_low_rank(layer: Any, x: Tensor) -> bool:  # noqa: ANN401
     """Return whether a layer adds one pair of matrices to a frozen one, of the type of x, and drops nothing."""
-    base = layer.base_layer
+    base, active = layer.base_layer, layer.active_adapters
     is_plain = type(base) is nn.Linear and not base.weight.requires_grad and not layer.disable_adapters and not layer.merged
-    drops = layer.training and not isinstance(layer.lora_dropout["default"], nn.Identity)
-    return is_plain and not drops and x.dtype == base.weight.dtype == layer.lora_A["default"].weight.dtype and not _casts(x)
+    if not is_plain or len(active) != 1 or active[0] not in layer.lora_A or active[0] in layer.lora_variant:
+        return False
+    drops = layer.training and not isinstance(layer.lora_dropout[active[0]], nn.Identity)
+    return not drops and x.dtype == base.weight.dtype == layer.lora_A[active[0]].weight.dtype and not _casts(x)
 
 
 def _casts(x: Tensor) -> bool:

@@ -171,6 +171,7 @@ MAPPINGS = [
     ({"seed": 7, "neftune_noise_alpha": 5, "logging_steps": 2}, {"seed": 7, "neftune_noise_alpha": 5, "logging_steps": 2}),
     ({"noisy_embedding_alpha": 5}, {"neftune_noise_alpha": 5}),
     ({"train_on_inputs": True}, {"train_on_prompt": True}),
+    ({"default_system_message": "Be brief."}, {"default_system": "Be brief."}),
     ({"val_set_size": 20, "evals_per_epoch": 1}, {"val_size": 20, "eval_strategy": "epoch"}),
     ({**HELD_OUT, "eval_steps": 5}, {"eval_strategy": "steps", "eval_steps": 5}),
     ({**HELD_OUT, "eval_steps": 0.1, "max_steps": 25}, {"eval_strategy": "steps", "eval_steps": 3}),

@@ -107,6 +107,31 @@ def test_a_layer_without_its_adapter_or_with_another_base_is_computed_by_peft(mo
     assert len(calls) == 2
 
 
+def test_the_adapter_that_is_active_is_the_one_that_answers(monkeypatch):
+    """TRL adds one of its own, as the reference of what is trained."""
+    model = adapted()
+    fuse(model)
+    x = torch.randn(2, 5, 12, dtype=torch.float64)
+    calls, first = counted(monkeypatch), model(x)
+    model.add_adapter("ref", LoraConfig(r=2, target_modules=["first", "second"]), autocast_adapter_dtype=False)
+    model.set_adapter("ref")
+    model.double()
+    alike([model(x)], [copy.deepcopy(model).unload()(x)])  # it is fresh
+    model.set_adapter("default")
+    alike([model(x)], [first])
+    assert len(calls) == 6
+    model.base_model.set_adapter(["default", "ref"])
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if ".lora_B.ref." in name:
+                weight.fill_(0.5)
+    both = copy.deepcopy(model)
+    for layer in both.modules():
+        layer.__dict__.pop("forward", None)
+    alike([model(x)], [both(x)])
+    assert len(calls) == 6
+
+
 def test_where_autocast_chooses_the_type_peft_computes(monkeypatch):
     model = adapted(torch.float32)
     fuse(model)
