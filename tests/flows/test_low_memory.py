@@ -63,6 +63,7 @@ def test_the_bundle_says_on_which_base_it_answers_and_its_merged_weights_are_of_
     card = (made.path / "README.md").read_text(encoding="utf-8")
     config = 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)'
     assert card.count(config) == 2  # in English and in Chinese
+    assert "Let vLLM serve the merged weights" in card
     told = with_stock_libraries(made.path, load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     merged = AutoModelForCausalLM.from_pretrained(made.path / "merged")
     ids = AutoTokenizer.from_pretrained(made.path / "merged")("patient: rest?", return_tensors="pt").input_ids

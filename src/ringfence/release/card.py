@@ -225,9 +225,9 @@ def _formats_zh(parity: Sequence[Parity], train: Statement | None) -> str:
 
 _HELD = Text(
     "It was learned beside the base in {bits} bits of bitsandbytes, and every figure here is of that base. Stock `transformers` holds it so with `{config}`; "
-    "beside the base as it is, the adapter answers a little otherwise. The merged and GGUF weights, where there are any, are of the base in {bits} bits.",
+    "beside the base as it is, the adapter answers otherwise. The merged and GGUF weights, where there are any, are of the base in {bits} bits.",
     "适配器是在 bitsandbytes {bits} 位量化的基础模型上训练的，此处所有数字均以该模型为准。transformers 以 `{config}` 加载同样的模型；"
-    "与未量化的基础模型合用时，回答略有不同",
+    "与未量化的基础模型合用时，回答会不同",
 )
 
 
@@ -253,6 +253,8 @@ def _vllm(settings: Mapping[str, Any]) -> str:
         return "vLLM does not load DoRA; it serves the merged weights."
     if _found(settings, "method") == "oft.v1":
         return "vLLM does not load OFT; it serves the merged weights."
+    if _found(settings, "quantization_bit"):
+        return "Let vLLM serve the merged weights: it would put the adapter beside the base as it is."
     rank = _rank(settings)
     if rank is None:
         return ""
