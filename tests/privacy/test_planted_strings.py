@@ -237,7 +237,7 @@ def serve(command, environment, kept):
         while not out.stat().st_size and server.poll() is None:
             time.sleep(0.05)
         ready = json.loads(out.read_text())
-        assert ready["alarm"]
+        assert ready["models"][0]["alarm"]
 
         def ask(body, token=SECRETS["token"]):
             headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
