@@ -1433,7 +1433,7 @@ class LowMemoryMissing(TrainError):
 class NotKept(TrainError):
     """A run whose engine keeps no checkpoint was asked to stop."""
 
-    code, http_status, exit_code, crosses = "RF-TRAIN-040", 499, 130, True
+    code, http_status, exit_code, crosses = "RF-TRAIN-012", 499, 130, True
     what = Text(
         "stopped at your request after {step} steps; grpo and rloo keep no checkpoint, so nothing of the run is left",
         "已按要求在 {step} 步后停止；grpo 与 rloo 不保存检查点，因此该运行没有留下任何内容",
@@ -1447,7 +1447,7 @@ class NotKept(TrainError):
 class EngineMissing(TrainError):
     """A stage is asked for whose engine is not installed. Said before any work starts."""
 
-    code, http_status, exit_code = "RF-TRAIN-041", 409, 2
+    code, http_status, exit_code = "RF-TRAIN-013", 409, 2
     what = Text("stage: {stage} needs what is not installed: {libraries}", "stage: {stage} 所需的库未安装：{libraries}")
     remedy = Text("install it: `pip install 'ringfence[rl]'`", "安装它：`pip install 'ringfence[rl]'`")
 
@@ -1455,7 +1455,7 @@ class EngineMissing(TrainError):
 class TooFewQuestions(TrainError):
     """A step of a run that draws answers needs more questions than the set has."""
 
-    code, http_status, exit_code, crosses = "RF-TRAIN-042", 422, 2, True
+    code, http_status, exit_code, crosses = "RF-TRAIN-014", 422, 2, True
     what = Text("a step asks {needed} questions, and the set has {rows}", "每步需要 {needed} 个问题，而数据集只有 {rows} 个")
     remedy = Text(
         "lower per_device_train_batch_size or gradient_accumulation_steps: a step asks their product / num_generations",
@@ -1624,7 +1624,7 @@ class NotServable(ServeError):
 class OnlyScores(ServeError):
     """A reward model was to write an answer."""
 
-    code, http_status, exit_code = "RF-SERVE-030", 409, 2
+    code, http_status, exit_code = "RF-SERVE-013", 409, 2
     what = Text("{name} is a reward model: it scores answers and writes none", "{name} 是奖励模型：它为回答打分，不写回答")
     remedy = Text(
         "measure how it judges with ringfence eval {name} --data SET; its bundle's README.md has the code that reads its scores",
