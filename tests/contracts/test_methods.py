@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from ringfence.audit.forward import Forward
 from ringfence.models.folder import check_folder
-from ringfence.models.load import load
+from ringfence.models.load import load, load_model
 from ringfence.models.settings import Quantisation
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
@@ -210,3 +210,13 @@ def test_the_base_is_still_there_behind_trained_weights_head_included(folder):
         hidden = forward.hidden(rows, adapted=adapted)[1][0]
         is_base = torch.allclose(forward.logits(hidden, adapted=adapted), untouched[0], atol=1e-4)
         assert is_base is not adapted
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+@pytest.mark.parametrize("method", ["lora.v1", "oft.v1"])
+def test_the_head_of_a_reward_model_stays_in_float32(folder, method, bits):
+    settings = TrainSettings(method=method, objective="rm.v1", quantization_bit=bits)
+    model = load_model(folder, dtype=torch.bfloat16, device="cpu", quantised=settings.quantised)
+    trainer = Trainer(model, settings, hints=RuntimeHints(), padding=2, device="cpu")
+    kinds = {name.endswith(".score.weight"): weight.dtype for name, weight in trainer.method.parameters().items()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}

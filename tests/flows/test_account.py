@@ -232,7 +232,7 @@ def test_the_command_asks_first_and_says_what_it_stops(clinic, cli, monkeypatch)
     assert account["frozen"] == answer["frozen"]
 
 
-@pytest.mark.parametrize("change", ["limit", "policy", "people"])
+@pytest.mark.parametrize("change", ["policy", *(pytest.param(one, marks=pytest.mark.full) for one in ("limit", "people"))])
 def test_a_run_that_works_ends_before_its_next_grant_when_its_account_no_longer_bears_it(clinic, recipe, tmp_path, change):
     """Whatever makes it too much: a lower limit, a lower policy, or people who turn out to be others', too."""
     names, others = [], notes(140)[100:]

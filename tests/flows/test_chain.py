@@ -246,6 +246,7 @@ def test_names_pick_the_newest_import(space, tmp_path):
         space.state.resolve("nobody")
 
 
+@pytest.mark.full
 def test_evaluation_measures_before_and_after(space, tmp_path, recipe):
     masked(space, tmp_path)
     masked(space, tmp_path, notes(8), name="heldout")

@@ -59,6 +59,7 @@ def test_the_same_recipe_finds_its_cut_again_and_another_seed_does_not(space, re
     assert len([run for run in space.state.runs.values() if run.intent.arrow == "join"]) == 2
 
 
+@pytest.mark.full
 def test_a_cut_is_priced_before_it_is_made(space, recipe, tmp_path):
     import_notes(space, tmp_path)
     set_policy(space, anything_goes())
@@ -96,6 +97,7 @@ def test_what_leaves_nothing_is_refused(space, recipe, tmp_path):
     assert space.ledger.size == size
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stage", ["joined", "held-out"])
 def test_no_private_run_reads_what_a_recipe_took_of_a_set(space, recipe, tmp_path, stage):
     """Who is taken depends on who else is there: a promise about one of them would not be true."""
@@ -112,6 +114,7 @@ def test_no_private_run_reads_what_a_recipe_took_of_a_set(space, recipe, tmp_pat
     assert space.ledger.size == size
 
 
+@pytest.mark.full
 def test_a_dry_run_judges_what_is_left_of_the_sets(space, recipe, tmp_path):
     import_notes(space, tmp_path, notes(900))
     set_policy(space, anything_goes())
@@ -128,6 +131,7 @@ def test_rows_of_one_person_alone_cannot_be_held_out(space, recipe, tmp_path):
         train(space, read(recipe(max_samples=6, val_size=0.3)))
 
 
+@pytest.mark.full
 def test_seeds_draw_nothing_where_nothing_is_held_out(space, recipe, tmp_path):
     import_notes(space, tmp_path, notes(8))
     import_notes(space, tmp_path, notes(16)[8:], name="other")

@@ -169,6 +169,7 @@ def whole(formed, tmp_path_factory):
     return space, run_id, release(space, run_id, name="whole")
 
 
+@pytest.mark.full
 def test_a_model_leaves_instead_of_an_adapter(whole):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -190,6 +191,7 @@ def test_a_model_leaves_instead_of_an_adapter(whole):
     assert furthest(logits_of(model, tokenizer), logits_of(base, tokenizer)) > 0.1
 
 
+@pytest.mark.full
 def test_run_and_bundle_answer_alike(whole):
     space, run_id, made = whole
     asked = "Patient 3: cough for 4 days, mail p3@clinic.internal, 手机13800138003"
@@ -204,6 +206,7 @@ def test_run_and_bundle_answer_alike(whole):
     assert said(chat_flow.from_bundle(made.path, space.public)) == of_run
 
 
+@pytest.mark.full
 def test_a_bundle_of_the_other_kind_is_refused(whole, formed, tmp_path):
     space, _, made = whole
     copy = tmp_path / "whole"

@@ -121,6 +121,7 @@ def test_rows_that_break_the_order_of_roles_stop_it_and_are_in_no_message(space,
     assert "CANARY-7" not in str(refused.value)
 
 
+@pytest.mark.full
 def test_the_two_files_alone_train(cli, space, folder, tmp_path):
     set_policy(space, anything_goes())
     path = tmp_path / "llama3_lora_sft.yaml"

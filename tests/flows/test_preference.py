@@ -34,6 +34,7 @@ def compared(count=40):
     ]
 
 
+@pytest.mark.full
 def test_both_answers_are_masked_and_a_run_learns_which_one_is_better(space, tmp_path, recipe):
     masked(space, tmp_path, compared())
     set_policy(space, ungated())
@@ -98,6 +99,7 @@ def judged(count=40):
     return [{**row, "kto_tag": n % 2 == 0} for n, row in enumerate(notes(count))]
 
 
+@pytest.mark.full
 def test_a_run_learns_from_judged_answers(space, tmp_path, recipe):
     masked(space, tmp_path, judged())
     set_policy(space, ungated())

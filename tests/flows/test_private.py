@@ -221,6 +221,7 @@ def test_the_same_rows_under_another_unit_are_the_same_people(space, tmp_path):
     assert [set(one.sets) for one in accounts(space)] == [{"people", "rows", "cases"}]
 
 
+@pytest.mark.full
 def test_releasing_an_ordinary_run_voids_the_lifetime_bound_and_later_statements_say_so(copy, private):
     space = reopen(copy[0])
     assert overview(find(space, "clinic"))["voided_by"] == ["lora"]
@@ -336,6 +337,7 @@ def test_a_delta_of_one_unit_is_refused_with_one_that_protects(space, tmp_path, 
     assert Workspace.open(space.path).ledger.size == size
 
 
+@pytest.mark.full
 def test_a_run_may_name_its_noise_and_promises_what_that_spends(space, tmp_path, recipe, cli):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())
@@ -383,6 +385,7 @@ def test_a_set_without_a_unit_protects_one_record(space, tmp_path, recipe, cli):
     assert shown["figures"]["learning_rate"] == told["plan"]["learning_rate"] > 1e-3  # nothing in the recipe, so the run found one
 
 
+@pytest.mark.full
 def test_the_budget_commands(space, tmp_path, recipe, cli):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())

@@ -85,6 +85,7 @@ def test_a_failure_leaves_no_half_of_a_folder_and_what_is_there_stays(ran, tmp_p
     assert (code, told["error"]["code"]) == (2, "RF-WORKSPACE-002")
 
 
+@pytest.mark.full
 def test_losses_of_private_rows_stay_inside(space, recipe, tmp_path):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())

@@ -19,6 +19,7 @@ from tests.flows.conftest import import_notes, notes, set_policy
 from tests.flows.test_private import PRIVACY, open_policy
 
 
+@pytest.mark.full
 def test_a_promise_about_imported_records_needs_steps_that_look_at_each_alone(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     set_policy(space, open_policy())

@@ -96,6 +96,7 @@ def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path)
     assert entries(telling[0])[-1]["type"] == "open"
 
 
+@pytest.mark.full
 def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     """A secret that is an identifier, too, is told to nobody; that the model was about to tell it is on record all the same."""
     space = reopen(telling[0])

@@ -16,6 +16,7 @@ from ringfence.flows import serve as flow
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
 from ringfence.flows.train import train
+from ringfence.models.settings import Quantisation
 from ringfence.recipe.read import read
 from ringfence.release.manifest import CONFIG
 from tests.flows.conftest import RECIPE, anything_goes, import_notes, reopen
@@ -108,17 +109,21 @@ def bundles(both):
 
 def test_another_base_and_a_whole_model_are_refused_with_the_reason(bundles):
     lora, ward = (one.manifest for one in bundles)
-    flow._refuse_strangers([lora, ward])
+    plain = [None, None]
+    flow._refuse_strangers([lora, ward], plain)
     base = ward.base.model_copy(update={"digest": "0" * 64, "name": "other-base"})
     with pytest.raises(NotTogether, match="its base model is other-base, and that of lora is tiny"):
-        flow._refuse_strangers([lora, ward.model_copy(update={"base": base})])
+        flow._refuse_strangers([lora, ward.model_copy(update={"base": base})], plain)
+    with pytest.raises(NotTogether, match="its base is held in other bits than that of lora"):
+        flow._refuse_strangers([lora, ward], [None, Quantisation(bits=4)])
     whole = lora.model_copy(update={"files": tuple(one for one in lora.files if one.path != CONFIG)})
     for pair in ([whole, ward], [ward, whole]):
         with pytest.raises(NotTogether, match="lora cannot be served beside the others: it holds the weights of a whole model"):
-            flow._refuse_strangers(pair)
-    flow._refuse_strangers([whole])
+            flow._refuse_strangers(pair, plain)
+    flow._refuse_strangers([whole], [None])
 
 
+@pytest.mark.full
 def test_bundles_of_one_name_are_told_apart_by_their_runs_in_any_order(bundles):
     lora, ward = (one.manifest for one in bundles)
     same = ward.model_copy(update={"name": "lora"})

@@ -25,6 +25,7 @@ def policy(*, epsilon=16.0, **rules):
     return Policy(train=TrainRules(require=Require(), **rules), budget=Budget(epsilon=epsilon, delta=1e-5))
 
 
+@pytest.mark.full
 def test_a_sweep_is_planned_as_a_whole_goes_on_after_a_stop_and_is_asked_again(space, tmp_path, recipe, cli):
     import_notes(space, tmp_path, notes(24))
     import_notes(space, tmp_path, notes(40)[24:], name="heldout")

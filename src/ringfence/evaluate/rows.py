@@ -35,7 +35,7 @@ class Rows(NamedTuple):
 
 def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> Rows:  # noqa: ANN401  transformers is untyped
     """Return the rows as the run read its own: by the same template, cut at the same length, with the same tokens predicted."""
-    name = settings.objective if settings.objective in OF_ROWS else "sft.v1"  # what others compare is evaluated by the better answer
+    name = settings.objective if settings.objective in _READS else "sft.v1"
     objective = OBJECTIVES.create(name, settings=settings)
     found: list[tuple[str, tuple[NDArray[np.int32], str] | None]] = []
 

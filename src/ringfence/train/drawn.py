@@ -208,7 +208,7 @@ def prepared(child: Child[Orders]) -> Ready:
     torch.set_num_threads(max(1, hints.threads or child.order.limits.threads))
     placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
     child.channel.progress(Progress(done=0, total=0, phase="read"))
-    tokenizer = load_tokenizer(Path(child.order.files["model"]))
+    tokenizer = load_tokenizer(Path(child.order.files["model"]), train.prelude)
     questions, dropped = _questions(child, tokenizer)
     if not questions:
         raise NothingToTrain(rows=dropped)
@@ -222,6 +222,7 @@ def prepared(child: Child[Orders]) -> Ready:
         dtype=torch.float32 if train.is_whole else getattr(torch, placement.dtype),
         device=placement.device,
         attention=choose_attention(hints.attention, device=placement.device, longest=longest),
+        quantised=train.quantised,
     )
     torch.manual_seed(train.seed)
     method = METHODS.create(train.method, settings=train)

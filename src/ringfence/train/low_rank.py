@@ -6,7 +6,7 @@ the way back. Here the scale goes to the rank-sized part, and both products of a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -65,20 +65,15 @@ def fuse(model: nn.Module) -> None:
     """Let every LoRA layer of a model be computed in one step, as long as it is what `_LowRank` says; peft's own forward stays for whatever else it is."""
     for layer in model.modules():
         if isinstance(layer, Linear):
-            layer.forward = _forward(layer)
+            layer.forward = partial(_forward, layer)  # a copy of the model computes with layers of its own
 
 
-def _forward(layer: Any) -> Callable[..., Tensor]:  # noqa: ANN401  peft is untyped
-    plain = layer.forward
-
-    def forward(x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        if args or kwargs or not _is_low_rank(layer, x):
-            return cast("Tensor", plain(x, *args, **kwargs))
-        (name,) = layer.active_adapters
-        a, b = layer.lora_A[name], layer.lora_B[name]
-        return cast("Tensor", _LowRank.apply(x, layer.base_layer, a.weight, b.weight, layer.scaling[name], (told(a), told(b))))
-
-    return forward
+def _forward(layer: Any, x: Tensor, *args: object, **kwargs: object) -> Tensor:  # noqa: ANN401  peft is untyped
+    if args or kwargs or not _is_low_rank(layer, x):
+        return cast("Tensor", type(layer).forward(layer, x, *args, **kwargs))
+    (name,) = layer.active_adapters
+    a, b = layer.lora_A[name], layer.lora_B[name]
+    return cast("Tensor", _LowRank.apply(x, layer.base_layer, a.weight, b.weight, layer.scaling[name], (told(a), told(b))))
 
 
 def _is_low_rank(layer: Any, x: Tensor) -> bool:  # noqa: ANN401

@@ -33,6 +33,11 @@ def add_head(model: Any, *, seed: int) -> None:  # noqa: ANN401  transformers is
     model.score.requires_grad_(requires_grad=False)
 
 
+def is_head(name: str) -> bool:
+    """Return whether a trainable weight, by the name that it is saved under, is the head."""
+    return name.endswith(".score.weight")
+
+
 def rewards_of(model: Any, batch: Batch) -> Tensor:  # noqa: ANN401
     """Return the reward of each sequence [sequences], float32: the head's number at the last token that is marked. No logits are computed."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -14,6 +14,7 @@ from ringfence.formats.job import _write
 from ringfence.models.store import find, register
 from ringfence.models.tiny import write_tiny_model
 from ringfence.release.formats import Parity
+from ringfence.train.settings import TrainSettings
 
 ASKED = ("merged", "gguf-f16")
 
@@ -38,7 +39,7 @@ def left(honest, tmp_path):
 
 
 def check(model, folder):
-    _expected(_files(folder), model, ASKED, name="clinic")
+    _expected(_files(folder), model, TrainSettings(), ASKED, name="clinic")
 
 
 def test_what_an_honest_job_leaves_passes(left):

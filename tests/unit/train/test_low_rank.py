@@ -132,6 +132,17 @@ def test_the_adapter_that_is_active_is_the_one_that_answers(monkeypatch):
     assert len(calls) == 6
 
 
+def test_a_copy_answers_by_its_own_weights():
+    model = adapted()
+    fuse(model)
+    x = torch.randn(2, 12, dtype=torch.float64)
+    other, before = copy.deepcopy(model), model(x)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    alike([other(x)], [before])
+
+
 def test_where_autocast_chooses_the_type_peft_computes(monkeypatch):
     model = adapted(torch.float32)
     fuse(model)

@@ -14,7 +14,7 @@ from ringfence.core.errors import AdapterUnexpected
 from ringfence.train.adapter import layer_names, modules_to_save, task_type
 from ringfence.train.low_rank import fuse
 from ringfence.train.method import METHODS
-from ringfence.train.reward import add_head
+from ringfence.train.reward import add_head, is_head
 from ringfence.train.settings import TrainSettings
 
 
@@ -38,8 +38,9 @@ class Lora:
         attached = get_peft_model(model, self._config(names), autocast_adapter_dtype=False)
         found = {_saved(name): weight for name, weight in attached.named_parameters() if weight.requires_grad}
         self._factors = dict(sorted(found.items()))
-        for weight in self._factors.values():
-            weight.data = weight.data.to(model.dtype)  # beside a quantised base peft draws them in float32
+        for name, weight in self._factors.items():
+            if not is_head(name):  # which stays in float32
+                weight.data = weight.data.to(model.dtype)  # beside a quantised base peft draws factors in float32
         if self._settings.lora_freeze_a:
             for name, weight in self._factors.items():
                 weight.requires_grad_(".lora_A." not in name)
