@@ -54,7 +54,7 @@ def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_a
     for open_ in (
         lambda: chat.from_workspace(space, run),
         lambda: chat.from_workspace(space, "judge"),
-        lambda: serve.from_workspace(space, "judge"),
+        lambda: serve.from_workspace(space, ["judge"]),
     ):
         with pytest.raises(OnlyScores, match="reward model"):
             open_()
