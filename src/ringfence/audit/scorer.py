@@ -75,7 +75,7 @@ class CanaryScorer:
     def is_cut(self, canary: Canary) -> bool:
         """Return whether training read the row only up to a place before the end of its unpredictable part."""
         span = self.span(canary)
-        return span.first + len(span.digits) > self._settings.cutoff_len
+        return span.first + len(span.digits) > self._settings.most_tokens
 
     def span(self, canary: Canary) -> Span:
         """Return where the unpredictable tokens of a canary stand."""

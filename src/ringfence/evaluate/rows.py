@@ -43,7 +43,7 @@ def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> 
         found.append((record.unit, None if settings.is_reward else question_of(record, tokenizer)))  # nobody answers
         return objective.read(record, tokenizer)
 
-    corpus = read_corpus(records, look, cutoff=settings.cutoff_len)
+    corpus = read_corpus(records, look, cutoff=settings.most_tokens)
     units = {unit: place for place, unit in enumerate(dict.fromkeys(unit for unit, _ in found))}  # as `read_corpus` numbers them
     questions = [Question(*asked, units[unit]) for unit, asked in found if asked]
     return Rows(corpus, questions, len(found))

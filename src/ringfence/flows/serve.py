@@ -123,7 +123,10 @@ def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice
     manifests, held = [report.manifest for report in reports], [quantised_of(report) for report in reports]
     _refuse_strangers(manifests, held)
     require_low_memory(held[0])
-    named = zip(folders, manifests, _names(manifests), held, strict=True)
+    names = _names(manifests)
+    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
+        raise NotTogether(name=twice, why=t("another one has its name and its run", "另有一个与其同名且属于同一运行"))
+    named = zip(folders, manifests, names, held, strict=True)
     return tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in named)
 
 
@@ -265,22 +268,32 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def with_tokens(bundles: Sequence[Bundle], files: Sequence[str]) -> tuple[tuple[Bundle, ...], str | None]:
-    """Return the bundles with those tokens of their own that files hold, and the token of the others.
+def read_tokens(files: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the tokens that files hold, each with the name of the bundle whose own it is, or with nothing. Asked for before anything is opened.
 
-    files: NAME=FILE for the bundle that clients call NAME, or FILE; the last one counts.
+    files: NAME=FILE, or FILE; a file that is there by the whole of it is one.
 
     Raises: BadArgument.
     """
-    own: dict[str, str] = {}
-    shared = None
-    names = {one.name for one in bundles}
+    found = []
     for given in files:
         name, is_named, path = given.partition("=")
-        if is_named and name in names:
-            own[name] = read_token(Path(path))
-        else:
-            shared = read_token(Path(given))
+        is_own = bool(is_named) and not Path(given).exists()
+        found.append((name if is_own else "", read_token(Path(path if is_own else given))))
+    return tuple(found)
+
+
+def with_tokens(bundles: Sequence[Bundle], tokens: Sequence[tuple[str, str]]) -> tuple[tuple[Bundle, ...], str | None]:
+    """Return the bundles with tokens of their own, and the token of the others. tokens: as `read_tokens` returns them; the last one counts.
+
+    Raises: BadArgument for a name that no bundle has.
+    """
+    own = dict(tokens)
+    shared = own.pop("", None)
+    if strange := sorted(own.keys() - {one.name for one in bundles}):
+        raise BadArgument(
+            option="--token-file", problem=t("no served bundle is called {name}", "提供服务的发布包中没有 {name}", name=strange[0])
+        )
     return tuple(replace(one, token=own.get(one.name)) for one in bundles), shared
 
 

@@ -102,12 +102,20 @@ def _adapter(value: object, given: _Given) -> Outcome:
         return _refuse(t("write load_in_4bit: true beside it", "请在其旁写 load_in_4bit: true"))
     if value in ("lora", "qlora", None, ""):  # without an adapter Axolotl trains the model itself
         return _use(finetuning_type="lora" if value else "full")
-    return _refuse(t("only lora is built so far", "目前只实现了 lora"))
+    return _refuse(t("write lora or qlora", "请写 lora 或 qlora"))
 
 
 def _rl(value: object, _: _Given) -> Outcome:
     found, known = _STAGES.get(str(value)), ", ".join(_STAGES)
-    return _use(**found) if found else _refuse(t("only {known} are built so far", "目前只实现了 {known}", known=known))
+    if value in ("grpo", "rloo"):
+        return _refuse(
+            t(
+                "write a recipe with stage: {value} and reward by hand (docs/objectives.md)",
+                "请手写含 stage: {value} 与 reward 的配方（docs/objectives.md）",
+                value=value,
+            )
+        )
+    return _use(**found) if found else _refuse(t("choose one of {known}", "请选择 {known} 之一", known=known))
 
 
 def _dpo_loss_type(value: object, given: _Given) -> Outcome:

@@ -211,7 +211,10 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
     ),
     Text("write gradient_accumulation_steps", "请写 gradient_accumulation_steps"): "batch_size",
-    Text("write rl_beta; its other keys belong to grpo, which is not built yet", "请写 rl_beta；其余键属于尚未实现的 grpo"): "trl",
+    Text(
+        "write rl_beta; its other keys belong to grpo, whose recipe is written by hand (docs/objectives.md)",
+        "请写 rl_beta；其余键属于 grpo，其配方须手写（docs/objectives.md）",
+    ): "trl",
     Text("import the rows that are wanted: ringfence import FILE --rows 1:N", "请只导入所需的行：ringfence import FILE --rows 1:N"): (
         "dataset_shard_num dataset_shard_idx"
     ),

@@ -32,6 +32,11 @@ _KEEPS = Text(
     "此类运行不保存检查点：TRL 的检查点含 pickle，可能执行代码；被停止的运行须重新开始",
 )
 _ONE_RATE = Text("TRL steps all weights at one rate", "TRL 以同一学习率更新所有权重")
+_ADAM = Text("TRL steps by AdamW alone", "TRL 只以 AdamW 更新")
+_COARSE = Text(
+    "TRL holds what is learned beside such a base in bfloat16, in which small steps are rounded away",
+    "TRL 在这样的基础模型之旁以 bfloat16 保存所学内容，小步更新会被舍入掉",
+)
 _CLEAN = Text("the noise would be in the answers that it draws, too", "噪声也会进入所抽取的回答")
 _PROMISE = Text(
     "without a privacy guarantee only: TRL hands over one gradient of all rows of a step, in which no person's part is clipped, rows are not drawn by "
@@ -53,6 +58,8 @@ _BESIDE: Mapping[str, Text] = {
     "early_stopping_steps": _LOOKS,
     "save_steps": _KEEPS,
     "loraplus_lr_ratio": _ONE_RATE,
+    "use_galore": _ADAM,
+    "quantization_bit": _COARSE,
     "neftune_noise_alpha": _CLEAN,
     "reward_model": _JUDGE,
 }

@@ -198,7 +198,11 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "a released adapter belongs to its base as that is, and does not carry another configuration: change config.json in a copy of the model's folder, "
         "ringfence model import the copy, and name it",
         "放行的适配器属于原样的基础模型，不携带另外的配置：请在模型文件夹的副本中修改 config.json，用 ringfence model import 导入副本并以其名称使用",
-    ): "rope_scaling mixture_of_depths shift_attn use_llama_pro train_from_scratch model_max_length",
+    ): "rope_scaling model_max_length",
+    Text(
+        "it changes what a model computes, or its weights before training: an adapter would belong to a model that nobody else can load",
+        "它改变模型的计算方式，或训练之前的权重：适配器将属于别人无法加载的模型",
+    ): "mixture_of_depths shift_attn use_llama_pro train_from_scratch",
     Text(
         "the new adapter would know the rows of the earlier run, too, of which its evidence, audit and budget would say nothing: release that run with "
         "--format merged, ringfence model import its merged folder, and name it",

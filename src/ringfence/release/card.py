@@ -166,8 +166,8 @@ def model_card(
         evaluation=evaluated[0],
         evaluation_zh=evaluated[1],
         limit=_MEASURED if audit else _UNMEASURED,
-        formats=_scores(name, base) if _is_reward(train) else _formats(parity, train),
-        formats_zh=_SCORES_ZH if _is_reward(train) else _formats_zh(parity, train),
+        formats=_scores(name, base, train) if _is_reward(train) else _formats(parity, train),
+        formats_zh=_scores_zh(train) if _is_reward(train) else _formats_zh(parity, train),
         guard=_guard(train, is_guarded=is_guarded)[0],
         guard_zh=_guard(train, is_guarded=is_guarded)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
@@ -181,11 +181,11 @@ difference of two rewards for the same question means something. It writes no te
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer{imports}
 
 BASE, BUNDLE = {base}, {name}  # folders
 tokenizer = AutoTokenizer.from_pretrained(BUNDLE)
-base = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1, dtype="float32")
+base = AutoModelForSequenceClassification.from_pretrained(BASE, num_labels=1, dtype="float32"{held})
 base.config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 model = PeftModel.from_pretrained(base, BUNDLE).eval()
 turns = [{{"role": "user", "content": "Cough for three days?"}}, {{"role": "assistant", "content": "Rest, and drink."}}]
@@ -193,9 +193,18 @@ reward = float(model(**tokenizer.apply_chat_template(turns, return_tensors="pt",
 ```"""
 
 
-def _scores(name: str, base: BaseRef) -> str:
+def _scores(name: str, base: BaseRef, train: Statement | None) -> str:
     """Return how a reward model is loaded; a test runs the code."""
-    return _SCORES.format(base=json.dumps(base.name), name=json.dumps(name))
+    settings = train.predicate.settings if train else {}
+    config, held = _config(settings), _held(settings)
+    imports, asked = (", BitsAndBytesConfig", f", quantization_config={config}") if config else ("", "")
+    code = _SCORES.format(base=json.dumps(base.name), name=json.dumps(name), imports=imports, held=asked)
+    return code + (f"\n\n{held.en}" if held else "")
+
+
+def _scores_zh(train: Statement | None) -> str:
+    held = _held(train.predicate.settings if train else {})
+    return _SCORES_ZH + (f"{held.zh}。" if held else "")
 
 
 def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
@@ -233,14 +242,18 @@ _HELD = Text(
 
 def _held(settings: Mapping[str, Any]) -> Text | None:
     """Return how the base has to be loaded for the adapter, where it was quantised in training."""
-    bits = _found(settings, "quantization_bit")
-    if not bits:
+    if not (config := _config(settings)):
         return None
-    config = "BitsAndBytesConfig(load_in_8bit=True)"
+    return Text(*(_HELD.show(language, bits=_found(settings, "quantization_bit"), config=config) for language in ("en", "zh")))
+
+
+def _config(settings: Mapping[str, Any]) -> str:
+    """Return what stock transformers is told of a base that was quantised in training; nothing where it was not."""
+    bits = _found(settings, "quantization_bit")
     if bits == 4:  # noqa: PLR2004  bits
         kind, double = _found(settings, "quantization_type"), _found(settings, "double_quantization")
-        config = f'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{kind}", bnb_4bit_use_double_quant={double})'
-    return Text(*(_HELD.show(language, bits=bits, config=config) for language in ("en", "zh")))
+        return f'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{kind}", bnb_4bit_use_double_quant={double})'
+    return "BitsAndBytesConfig(load_in_8bit=True)" if bits else ""
 
 
 def _where(one: Parity) -> str:

@@ -227,6 +227,11 @@ class TrainSettings(Settings):
         return self.objective in _OF_REWARDS
 
     @property
+    def most_tokens(self) -> int:
+        """Return the tokens of a row whose answer is read: of a run that draws its answers, `cutoff_len` is of the question alone."""
+        return self.cutoff_len + (self.drawn.max_completion_length if self.drawn else 0)
+
+    @property
     def saved(self) -> Self:
         """Return the settings of the adapter as it is saved and loaded: PiSSA leaves plain LoRA of twice the rank, at the same scale alpha / rank."""
         if self.method != "pissa.v1":
@@ -379,6 +384,8 @@ def quantised_in(train: Mapping[str, Any]) -> Quantisation | None:
     """Return how the base is held under the settings of a training, as they were written down by whichever version; None: as it is computed with."""
     if not (bits := train.get("quantization_bit")):
         return None
+    if bits == 8:  # noqa: PLR2004  bits, of which there is one kind
+        return Quantisation(bits=bits)
     return Quantisation(bits=bits, kind=train.get("quantization_type", "nf4"), double=train.get("double_quantization", True))
 
 

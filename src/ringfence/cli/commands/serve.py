@@ -80,7 +80,7 @@ def serve(
     from ringfence.flows import serve as flow
 
     profile = settings_for(filter_) if filter_ is not None else None
-    choice = guard_choice(guard, "serve")
+    choice, tokens = guard_choice(guard, "serve"), flow.read_tokens(token_file or ())
     with flow.listen(host, port) as listener:
         if keys is not None:
             opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice)
@@ -88,7 +88,7 @@ def serve(
             space = owner_space("serve")
             with progress(t("replay guard", "复现防护")) as bar:
                 opened = flow.from_workspace(space, bundles, guard=choice, show=bar)
-        opened, given = flow.with_tokens(opened, token_file or ())
+        opened, given = flow.with_tokens(opened, tokens)
         is_drawn = given is None and not all(one.token for one in opened)
         token = flow.new_token() if is_drawn else given
 

@@ -64,7 +64,8 @@ class Lora:
 
     def parameters(self) -> dict[str, Tensor]:
         """Return lora_A, unless it is frozen, and lora_B of every adapted layer, by the name that peft saves them under."""
-        return {name: weight for name, weight in self._factors.items() if weight.requires_grad}
+        frozen = ".lora_A." if self._settings.lora_freeze_a else None  # whatever another library makes of their flags
+        return {name: weight for name, weight in self._factors.items() if frozen is None or frozen not in name}
 
     def export(self) -> dict[str, Tensor]:
         """Return float32 copies of the factors on the CPU."""
