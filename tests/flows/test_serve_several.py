@@ -148,8 +148,8 @@ def test_a_token_is_that_of_the_bundle_whose_name_stands_before_it(bundles, tmp_
         (tmp_path / name).write_text(f"{name}-0123456789abcdef")
     files = [f"ward={tmp_path / 'own'}", str(tmp_path / "shared=1")]
     for given in (files, files[::-1]):
-        opened, shared = flow.with_tokens(bundles, given)
+        opened, shared = flow.with_tokens(bundles, flow.read_tokens(given))
         assert ([one.token for one in opened], shared) == ([None, "own-0123456789abcdef"], "shared=1-0123456789abcdef")
     assert flow.with_tokens(bundles, [])[1] is None
     with pytest.raises(BadArgument):
-        flow.with_tokens(bundles, [f"strange={tmp_path / 'own'}"])
+        flow.with_tokens(bundles, flow.read_tokens([f"strange={tmp_path / 'own'}"]))

@@ -1156,14 +1156,17 @@ class AccountFrozen(PrivacyError):
 
 
 class RowsMeet(PrivacyError):
-    """The model is a mixture of experts: what one row does depends on the rows that it is batched with."""
+    """What the model computes of one row depends on the rows that it is batched with: a mixture of experts, or rotary tables by the longest row."""
 
     code, http_status, exit_code = "RF-DP-010", 422, 2
     what = Text(
-        "the model's config.json sets {key}: a router shares the tokens of a batch out among experts, so clipping one row would bound nothing",
-        "模型的 config.json 设有 {key}：路由器在专家之间分配一批中的词元，裁剪单行无从界定",
+        "the model's config.json sets {key}: one row changes what is computed of the others in its batch, so clipping it would bound nothing",
+        "模型的 config.json 设有 {key}：一行会改变同批其他行的计算结果，裁剪单行无从界定",
     )
-    remedy = Text("use a dense model, or leave out the privacy: block", "请使用稠密模型，或去掉 privacy: 块")
+    remedy = Text(
+        "use a dense model without dynamic or longrope rotary scaling, or leave out the privacy: block",
+        "请使用没有 dynamic 或 longrope 旋转缩放的稠密模型，或去掉 privacy: 块",
+    )
 
 
 class RecipeError(RingfenceError):

@@ -47,7 +47,7 @@ from ringfence.jobs.table import JOBS
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
 from ringfence.privacy.plan import DPPlan
-from ringfence.privacy.router import router_key
+from ringfence.privacy.router import rotary_key, router_key
 from ringfence.recipe.read import Recipe
 from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
@@ -198,7 +198,7 @@ def model_of(recipe: Recipe) -> ModelEntry:
     model = models.verify(recipe.model, kind="decoder")
     if recipe.template:
         refuse_other(recipe.template, model.open().chat_template())
-    if recipe.privacy and (key := router_key(model.open().config)):
+    if recipe.privacy and (key := router_key(model.open().config) or rotary_key(model.open().config)):
         raise RowsMeet(key=key)
     return model
 

@@ -171,8 +171,9 @@ def cover(layer: Any, names: Mapping[str, str], collector: Collector) -> bool:  
     how = _how(layer)
     if how is None:
         return False
-    layer.told = Told(layer, names, collector)
-    plain, private = layer.forward, how(layer.told)
+    one = Told(layer, names, collector)
+    plain, private = layer.forward, how(one)  # before the layer knows the collector: what copies the layer must not copy that
+    layer.told = one
 
     def forward(x: Tensor) -> Tensor:
         return private(x) if torch.is_grad_enabled() else cast("Tensor", plain(x))

@@ -1,4 +1,4 @@
-"""Models whose rows meet: mixtures of experts."""
+"""Models whose rows meet: mixtures of experts, and rotary tables that follow the longest row of a batch."""
 
 from __future__ import annotations
 
@@ -13,3 +13,18 @@ def router_key(config: Mapping[str, object]) -> str | None:
     A router's balance loss is a mean over the batch, and an expert that is full turns tokens away: either way one row changes what others add.
     """
     return next((key for key in _KEYS if config.get(key)), None)
+
+
+def rotary_key(config: Mapping[str, object]) -> str | None:
+    """Return the key of a model's config.json that makes its rotary tables follow the longest row of a batch; None: they are the same for every batch.
+
+    transformers chooses those of `dynamic` and `longrope` by the largest position in the batch (modeling_rope_utils, dynamic_rope_update).
+    """
+    return next((key for key in ("rope_parameters", "rope_scaling") if _follows(config.get(key))), None)
+
+
+def _follows(told: object) -> bool:
+    if not isinstance(told, Mapping):
+        return False
+    kinds = (told.get("rope_type"), told.get("type"))
+    return any("dynamic" in str(kind) or kind in ("longrope", "su") for kind in kinds) or any(map(_follows, told.values()))

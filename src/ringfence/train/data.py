@@ -309,20 +309,22 @@ def pack(bundles: Sequence[tuple[Example, ...]], size: int) -> list[list[tuple[E
 
 
 def fill(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
-    """Return the rows of one step as groups of at most `tokens` tokens, or of one longer row, with little room left: first fit, the longest first.
+    """Return the rows of one step as groups of at most `tokens` tokens, or of one longer row, with little room left: best fit, the longest first.
 
     Like `split` it changes no sum. Source: Johnson 1973, "Near-optimal bin packing algorithms", at most 11/9 of the fewest groups and one.
     """
     groups: list[list[Example]] = []
-    room: list[int] = []  # that is left in each
-    for example in sorted(examples, key=lambda row: row.tokens, reverse=True):
-        fits = next((at for at, left in enumerate(room) if example.tokens <= left), None)
-        if fits is None:
+    with_room: list[list[int]] = [[] for _ in range(tokens + 1)]  # groups, by the tokens that still fit
+    for size, example in sorted(((row.tokens, row) for row in examples), key=lambda one: one[0], reverse=True):
+        room = next((left for left in range(size, tokens + 1) if with_room[left]), None)
+        if room is None:
             groups.append([example])
-            room.append(tokens - example.tokens)
+            room, at = tokens, len(groups) - 1
         else:
-            groups[fits].append(example)
-            room[fits] -= example.tokens
+            at = with_room[room].pop()
+            groups[at].append(example)
+        if room > size:
+            with_room[room - size].append(at)
     return groups
 
 

@@ -149,6 +149,7 @@ def _cost(rows: Rows, trainer: Trainer) -> float:
     """
     config = trainer.model.config
     head = config.vocab_size * config.hidden_size
+    met = 0 if trainer.settings.is_reward else head  # a reward model computes no logits
     body = sum(numbers(weight) for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
 
     def of_share(share: Sequence[Pass]) -> float:
@@ -156,7 +157,7 @@ def _cost(rows: Rows, trainer: Trainer) -> float:
         for one in share:
             count, tokens = trainer.shape(one)
             total += 4.0 * body * count * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * count * tokens * tokens
-            total += 4.0 * head * sum(example.weight for example in one.rows)
+            total += 4.0 * met * sum(example.weight for example in one.rows)
         return total
 
     return max(map(of_share, trainer.shares(rows)))

@@ -51,6 +51,10 @@ def _optimiser(weights: Mapping[str, Tensor], settings: TrainSettings) -> Optimi
     return Galore(weights, settings)
 
 
+def _tokens(rows: Sequence[Example]) -> int:
+    return sum(row.tokens for row in rows)
+
+
 class Trainer:
     """A model with its method attached, ready to step.
 
@@ -110,14 +114,27 @@ class Trainer:
         """Return the micro batches of these rows."""
         if not self._packs:
             return [Pass(rows, list(range(len(rows))), len(rows)) for rows in split(examples, self.most_rows(examples))]
+        return [self._packed(shared) for shared in self._shared(examples)]
+
+    def _shared(self, examples: Sequence[Example]) -> list[list[list[Example]]]:
+        """Return the rows of each sequence of each pass: no more tokens than without packing, and none padded to a row that is longer than `PACKED`."""
         total, longest = sum(example.tokens for example in examples), max((example.tokens for example in examples), default=0)
-        shared = fill(examples, min(PACKED, -(-total // self.team.size)))
-        most = max(1, min(self._micro_batch * longest // PACKED, -(-len(shared) // self.team.size)))  # no more tokens than without packing
-        found = []
-        for at in range(0, len(shared), most):
-            rows = [row for sequence in shared[at : at + most] for row in sequence]
-            found.append(Pass(rows, list(range(len(rows))), len(rows), packed=tuple(map(len, shared[at : at + most]))))
+        sequences = fill(examples, min(PACKED, -(-total // self.team.size)))
+        found: list[list[list[Example]]] = []
+        width = 0  # tokens of the longest sequence of the pass that is filling
+        for rows in sorted(sequences, key=_tokens, reverse=True):
+            tokens = _tokens(rows)
+            is_fitting = found and (len(found[-1]) + 1) * width <= max(self._micro_batch * longest, width)
+            if is_fitting and len(found[-1]) < -(-len(sequences) // self.team.size) and not tokens <= PACKED < width:
+                found[-1].append(rows)
+            else:
+                found.append([rows])
+                width = tokens
         return found
+
+    def _packed(self, shared: Sequence[Sequence[Example]]) -> Pass:
+        rows = [row for sequence in shared for row in sequence]
+        return Pass(rows, list(range(len(rows))), len(rows), packed=tuple(map(len, shared)))
 
     def shares(self, examples: Sequence[Example]) -> list[list[Pass]]:
         """Return what each rank does of a step or an evaluation."""

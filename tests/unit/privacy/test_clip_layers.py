@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from ringfence.core.errors import LAYER_KINDS, NotCovered
@@ -371,3 +372,13 @@ def test_a_weight_that_is_used_around_its_layer_is_an_error():
     (layer(torch.randn(2, 3)).sum() + layer.weight.sum()).backward()
     with pytest.raises(RuntimeError, match="outside"):
         sums.gather(torch.arange(2), units=2)
+
+
+def test_covering_a_whole_model_copies_nothing_but_the_norms():
+    config = LlamaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32)
+    model = LlamaForCausalLM(config)
+    before = {id(one) for one in gc.get_objects() if isinstance(one, nn.Parameter)}
+    sums = UnitSums(model, dict(model.named_parameters()), clip_norm=1.0)
+    new = sum(one.numel() for one in gc.get_objects() if isinstance(one, nn.Parameter) and id(one) not in before)
+    assert new == sum(weight.numel() for name, weight in model.named_parameters() if "norm" in name)
+    del sums

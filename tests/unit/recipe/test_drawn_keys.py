@@ -48,6 +48,8 @@ def test_keys_of_answering_are_used_where_answers_are_drawn_and_noted_elsewhere(
         ({"val_size": 0.1}, "ringfence eval RUN"),
         ({"save_steps": 100}, "pickles"),
         ({"loraplus_lr_ratio": 16}, "one rate"),
+        ({"finetuning_type": "full", "use_galore": True}, "AdamW alone"),
+        ({"quantization_bit": 4}, "rounded away"),
         ({"neftune_noise_alpha": 5}, "answers that it draws"),
         ({"reward_model": "train-0123456789ab"}, "name rewards instead"),
         ({"reward": None}, "at least one reward"),

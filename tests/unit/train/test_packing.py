@@ -113,6 +113,15 @@ def test_a_pass_holds_no_more_tokens_than_without_packing_or_one_sequence(tiny_f
     assert [trainer.shape(one) for one in trainer.passes([row(PACKED + 90)])] == [(1, PACKED + 90)]
 
 
+def test_long_rows_make_no_larger_passes_and_pad_no_others(tiny_folder):
+    trainer = Trainer(model_of(tiny_folder), TrainSettings(), hints=PACKS.model_copy(update={"micro_batch": 2}), padding=2, device="cpu")
+    long, short = PACKED + 300, [row(n, seed=n) for n in range(20, 121)]
+    shapes = [trainer.shape(one) for one in trainer.passes([row(long), row(long, 1), row(long, 2), *short])]
+    assert sorted(count for count, tokens in shapes if tokens == long) == [1, 2]
+    assert all(count * tokens <= 2 * long for count, tokens in shapes)
+    assert sum(count * tokens for count, tokens in shapes) < 1.05 * (3 * long + sum(one.tokens for one in short))
+
+
 @pytest.mark.parametrize(
     "change", [{"objective": "kto.v1"}, {"objective": "dpo.v1"}, {"neftune_noise_alpha": 5.0}], ids=["kto", "dpo", "neftune"]
 )
