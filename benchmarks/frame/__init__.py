@@ -13,10 +13,11 @@ _FLAGS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # of a CPU, the fastest
 
 def tell(row: dict[str, Any]) -> None:
     """Print one result as a line of JSON, with the machine that it was measured on."""
-    print(json.dumps(row | _machine(), ensure_ascii=False), flush=True)
+    print(json.dumps(row | machine(), ensure_ascii=False), flush=True)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what a result says of the machine, and how busy it is."""
     told = Path("/proc/cpuinfo").read_text()
     name = re.search(r"^model name\s*: (.*)$", told, re.MULTILINE)
     flags = next((flag for flag in _FLAGS if f" {flag} " in told), "")
@@ -36,6 +37,14 @@ def tiny_model(folder: Path) -> str:
 def clinic(space: Any, folder: Path, *, rows: int, name: str = "clinic") -> None:
     """Bring generated clinic notes into a workspace, the product's way: import by patient, scan, de-identify."""
     from ringfence.clinic.notes import write_jsonl
+
+    notes = folder / f"{name}.jsonl"
+    write_jsonl(notes, rows, seed=rows)
+    masked(space, notes)
+
+
+def masked(space: Any, path: Path) -> None:
+    """Bring a file of rows with a patient_id into a workspace, under its own name: import, scan, de-identify."""
     from ringfence.deid.profile import settings_for
     from ringfence.flows.deid import deidentify
     from ringfence.flows.import_ import import_file
@@ -43,8 +52,6 @@ def clinic(space: Any, folder: Path, *, rows: int, name: str = "clinic") -> None
     from ringfence.ingest.settings import ImportSettings
     from ringfence.scan.settings import ScanSettings
 
-    notes = folder / f"{name}.jsonl"
-    write_jsonl(notes, rows, seed=rows)
-    import_file(space, notes, name=name, settings=ImportSettings(source=notes.name, unit="patient_id"))
-    scan(space, name, settings=ScanSettings())
-    deidentify(space, name, settings=settings_for("default"))
+    import_file(space, path, name=path.stem, settings=ImportSettings(source=path.name, unit="patient_id"))
+    scan(space, path.stem, settings=ScanSettings())
+    deidentify(space, path.stem, settings=settings_for("default"))

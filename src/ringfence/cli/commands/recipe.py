@@ -1,14 +1,17 @@
-"""`ringfence recipe check` and `import`."""
+"""`ringfence recipe check`, `import` and `preset`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ringfence.cli.context import advise, emit, say, table
+from ringfence.cli.context import advise, clock, emit, say, table
 from ringfence.core.text import t
+
+if TYPE_CHECKING:
+    from ringfence.recipe.presets import Preset, PresetFigures
 
 ORDER = 120
 
@@ -34,6 +37,17 @@ def register(app: typer.Typer) -> None:
             "不写 --out 时打印配方。不会获取任何数据集：请自行逐一导入。",
         ),
     )(import_)
+    group.command(
+        "preset",
+        help=t(
+            "List ready recipes with the time, memory and loss that each was measured to take, or write one of them.\n\n"
+            "Examples:\n\n  ringfence recipe preset\n\n  ringfence recipe preset sft-lora --model smollm2 --dataset clinic --out clinic.yaml\n\n"
+            "Without --out the recipe is printed. --json gives every figure.",
+            "列出现成的配方及其实测的时间、内存与损失，或写出其中一个。\n\n"
+            "示例：\n\n  ringfence recipe preset\n\n  ringfence recipe preset sft-lora --model smollm2 --dataset clinic --out clinic.yaml\n\n"
+            "不写 --out 时打印配方。--json 给出全部数据。",
+        ),
+    )(preset)
     app.add_typer(group, name="recipe")
 
 
@@ -112,6 +126,94 @@ def import_(
     written = None if found.refused or target is None else str(target)
     emit({"keys": keys, "ok": not found.refused, "recipe": None if found.refused else found.recipe, "written": written}, show)
     return 2 if found.refused else 0
+
+
+def preset(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help=t("Preset; without it all are listed.", "预设；不写则列出全部。"))
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help=t("Base model of the recipe.", "配方的基础模型。"))] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAMES", help=t("Imported sets: one, or a,b.", "已导入的数据集：一个，或 a,b。"))
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RECIPE", help=t("Write the recipe here; a new file.", "把配方写入此处；须为新文件。"))
+    ] = None,
+) -> None:
+    """List ready recipes, or write one."""
+    from ringfence.cli.parse import new_path
+    from ringfence.core.durable import write_atomic
+    from ringfence.core.errors import BadArgument
+    from ringfence.recipe.presets import filled, presets
+    from ringfence.recipe.presets import preset as find
+    from ringfence.recipe.read import strict_yaml
+
+    if name is None:
+        given = {"--model": model, "--dataset": dataset, "--out": out}
+        if needless := next((option for option, value in given.items() if value is not None), None):
+            raise BadArgument(option=needless, problem=t("name the preset that it is for", "请写明它用于哪个预设"), verb="recipe preset")
+        _list(presets())
+        return
+    text = filled(find(name), model=model, dataset=dataset)
+    target = new_path(out, "--out", "recipe preset") if out else None
+    if target:
+        write_atomic(target, text.encode(), mode=0o644)
+
+    def show() -> None:
+        if target:
+            say(t("✔ {path} is written", "✔ 已写入 {path}", path=target))
+            advise(f"ringfence train {target} --dry-run")
+        else:
+            say(text.rstrip("\n"))
+
+    emit({"preset": name, "recipe": strict_yaml(text), "written": None if target is None else str(target)}, show)
+
+
+def _list(known: tuple[Preset, ...]) -> None:
+    def show() -> None:
+        columns = [
+            t("preset", "预设"),
+            t("for", "用途"),
+            t("rows", "行数"),
+            t("steps", "步数"),
+            t("time", "时间"),
+            t("memory", "内存"),
+            t("tokens/s", "词元/秒"),
+            t("load", "负载"),
+            t("before → after", "前 → 后"),
+        ]
+        table("", columns, [preset_row(one) for one in known], right=tuple(range(2, 8)))
+        say("")
+        for line in dict.fromkeys(preset_machine(one.figures) for one in known if one.figures):
+            say(line)
+        advise("ringfence recipe preset NAME --model NAME --dataset NAME --out RECIPE")
+
+    told = [{"name": one.name, "for": one.purpose.show(), "figures": one.figures and one.figures.model_dump(mode="json")} for one in known]
+    emit({"presets": told}, show)
+
+
+def preset_row(one: Preset) -> list[str]:
+    """Return the cells of a preset: its name, its purpose, and what it was measured to take."""
+    purpose, found = one.purpose.show(), one.figures
+    if found is None:
+        return [one.name, purpose, *["-"] * 6, t("not measured", "未测量")]
+    learned = "-"
+    if found.loss:
+        learned = t("held-out loss", "留出集损失") + f" {found.loss[0]:.3f} → {found.loss[1]:.3f}"
+    elif found.reward:
+        learned = t("reward", "奖励") + f" {found.reward[0]:.2f} → {found.reward[1]:.2f}"
+    cost = [clock(found.seconds), f"{found.peak_memory / 2**30:.1f} GiB", f"{found.tokens_per_second:.0f}", f"{found.load:.1f}"]
+    return [one.name, purpose, str(found.rows), str(found.steps), *cost, learned]
+
+
+def preset_machine(found: PresetFigures) -> str:
+    """Return the line that says what a preset was measured on, and with."""
+    return t(
+        "Measured by ringfence train: {model}, rows of at most 64 tokens, {device} {dtype}, {threads} of {cores} cores of {cpu}; {date}, {versions}",
+        "由 ringfence train 实测：{model}，每行至多 64 词元，{device} {dtype}，{cpu} {cores} 核中的 {threads} 核；{date}，{versions}",
+        versions=", ".join(f"{name} {version}" for name, version in found.versions.items()),
+        **found.model_dump(include={"model", "threads", "cores", "cpu", "device", "dtype", "date"}),
+    )
 
 
 def _words() -> dict[str, str]:
