@@ -358,6 +358,7 @@ def test_too_many_canaries_are_refused_before_anything_is_planted(space, tmp_pat
     assert space.ledger.size == size
 
 
+@pytest.mark.full
 def test_canaries_of_a_private_run_are_units_of_their_own(space, tmp_path, recipe):
     import_notes(space, tmp_path)
     rules = ReleaseRules(replay=Replay(max_rate=0.1), epsilon_audit=EpsilonAudit())

@@ -314,6 +314,7 @@ def interrupted(space, tmp_path, recipe):
     return run
 
 
+@pytest.mark.full
 def test_a_deletion_ends_unfinished_trainings_on_the_set_and_takes_their_checkpoints(space, tmp_path, recipe):
     run = interrupted(space, tmp_path, recipe)
     done = delete(space, [space.state.resolve("clinic@sealed")], with_derived=True)

@@ -36,6 +36,7 @@ def small(monkeypatch, model_store):
     monkeypatch.setattr(module, "RECIPES", small)
 
 
+@pytest.mark.full
 def test_the_demo_goes_the_whole_way_and_tells_what_it_measured(small, tmp_path, capsys):
     told = []
     secret = module.Passphrase(b"correct horse battery staple")

@@ -116,6 +116,7 @@ def test_chat_passes_it_and_one_guard_is_built_for_all(replaying, cli):
     assert [one["arrow"] for one in entries(folder) if one["type"] == "outcome"].count("guard") == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verb", ["serve", "chat"])
 def test_another_choice_is_refused(replaying, cli, verb):
     code, answer = cli(verb, "lora", "--guard", "perhaps", workspace=replaying[0])

@@ -197,6 +197,7 @@ def test_an_interrupted_run_holds_its_plan_until_it_ends_or_is_given_up(space, t
     assert not (space.path / "runs" / given_up.id).exists()
 
 
+@pytest.mark.full
 def test_sets_with_common_units_share_one_account_which_outlives_them(space, tmp_path, private):
     set_policy(space, open_policy())
     rows = notes(24)

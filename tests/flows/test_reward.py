@@ -32,6 +32,7 @@ EXACT = RuntimeHints(dtype="float32")
 RM = {"stage": "rm", "learning_rate": 1.0e-2, "max_steps": 12, "lora_rank": 4}
 
 
+@pytest.mark.full
 def test_a_private_reward_model_goes_through_audit_gate_and_bundle_and_is_read_as_its_card_says(space, tmp_path, recipe, capsys):
     masked(space, tmp_path, compared())
     set_policy(space, Policy.model_validate({**FEW_CANARIES, "train": DEFAULT.train.model_dump()}))
