@@ -20,10 +20,10 @@ from ringfence.models.settings import Quantisation
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
 from ringfence.train.data import Batch, Example, Tokens
+from ringfence.train.judge import rewards_of
 from ringfence.train.method import METHODS
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.restore import with_sealed
-from ringfence.train.reward import rewards_of
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 

@@ -20,8 +20,8 @@ from ringfence.models.load import Loaded, load_tokenizer
 from ringfence.models.tiny import tiny_config, write_tiny_model
 from ringfence.train.data import Batch, Example, Tokens, collate, read_corpus
 from ringfence.train.head import cross_entropy
+from ringfence.train.judge import Judge, add_head
 from ringfence.train.objective import OBJECTIVES
-from ringfence.train.reward import Judge, add_head
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 

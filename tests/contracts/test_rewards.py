@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.train.answer_reward import REWARDS
+from ringfence.train.reward import REWARDS
 
 TEXTS = st.one_of(
     st.text(), st.text("0123456789.,-+ "), st.text('{}[]":, 1a'), st.sampled_from(["[" * 100_000, "9" * 6_000, "NaN", "\ud800"])

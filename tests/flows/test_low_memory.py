@@ -6,8 +6,11 @@ import pytest
 import yaml
 
 from ringfence.core.errors import LowMemoryMissing
+from ringfence.flows import audit as audit_flow
 from ringfence.flows import chat as chat_flow
+from ringfence.flows import eval as eval_flow
 from ringfence.flows import extras
+from ringfence.flows import train as train_flow
 from ringfence.flows.audit import audit
 from ringfence.flows.chat import chat
 from ringfence.flows.eval import evaluate
@@ -91,17 +94,32 @@ def test_a_run_is_audited_evaluated_and_asked_on_the_base_that_it_learned_beside
     monkeypatch.setattr(chat_flow, "start", lambda work, *rest, **more: asked.append(work.settings) or real(work, *rest, **more))
     assert answered(chat_flow.from_workspace(space, run_id)) == answered(chat_flow.from_workspace(space, "q"))
     assert [one.quantised for one in asked] == [Quantisation(bits=4)] * 2
+    ordered = spied(monkeypatch, audit_flow, eval_flow)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(QLORA | CANARIES))
     audited = train(space, read(tmp_path / "recipe.yaml")).committed.run
     assert audit(space, audited, Passphrase(PASSPHRASE.encode())).figures.secrets == 6
     found = evaluate(space, run_id, "clinic@sealed").figures
     assert found.loss.tuned.value < found.loss.base.value
+    assert [one.train.quantised for one in ordered] == [Quantisation(bits=4)] * 2
+
+
+def spied(monkeypatch, *flows):
+    """Return the list in which the settings of every job of these flows will stand."""
+    ordered = []
+    for flow in flows:
+        real = flow.start
+        monkeypatch.setattr(
+            flow, "start", lambda work, *rest, _real=real, **more: ordered.append(work.settings) or _real(work, *rest, **more)
+        )
+    return ordered
 
 
 @pytest.mark.full
-def test_its_price_is_measured_on_the_same_base(quantised):
+def test_its_price_is_measured_on_the_same_base(quantised, monkeypatch):
     space, _, _, recipe = quantised
+    ordered = spied(monkeypatch, train_flow)
     assert price(space, read(recipe)).figures.peak_memory > 0
+    assert [one.train.quantised for one in ordered] == [Quantisation(bits=4)]
 
 
 def test_what_is_missing_is_said_before_any_work(quantised, monkeypatch):

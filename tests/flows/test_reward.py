@@ -22,8 +22,8 @@ from ringfence.models.load import load
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
 from ringfence.train.adapter import CONFIG
+from ringfence.train.judge import Judge
 from ringfence.train.restore import with_bundle
-from ringfence.train.reward import Judge
 from ringfence.train.settings import RuntimeHints
 from tests.flows.conftest import FEW_CANARIES, PRIVATE, import_notes, masked, notes, ungated
 from tests.flows.test_preference import SECRET, compared

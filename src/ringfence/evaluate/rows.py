@@ -45,13 +45,12 @@ def read(records: Iterable[Record], tokenizer: Any, settings: TrainSettings) -> 
 
     corpus = read_corpus(records, look, cutoff=settings.most_tokens)
     units = {unit: place for place, unit in enumerate(dict.fromkeys(unit for unit, _ in found))}  # as `read_corpus` numbers them
-    questions = [Question(*asked, units[unit]) for unit, asked in found if asked]
+    questions = [Question(*one, units[unit]) for unit, one in found if one]
     return Rows(corpus, questions, len(found))
 
 
 def question_of(record: Record, tokenizer: Any) -> tuple[NDArray[np.int32], str] | None:  # noqa: ANN401
     """Return a row's question as token ids and its last answer; None for plain text, a disliked answer, and what the model's template refuses."""
-    found = asked(record, tokenizer)
-    return (
-        None if found is None else (np.array(tokenizer(found.question, add_special_tokens=False).input_ids, dtype=np.int32), found.answer)
-    )
+    if (found := asked(record, tokenizer)) is None:
+        return None
+    return np.array(tokenizer(found.question, add_special_tokens=False).input_ids, dtype=np.int32), found.answer

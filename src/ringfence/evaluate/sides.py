@@ -15,7 +15,7 @@ from ringfence.evaluate.rows import Question
 from ringfence.models.load import Loaded
 from ringfence.train.answers import losses_of
 from ringfence.train.data import Batch, Example, collate, split
-from ringfence.train.reward import rewards_of
+from ringfence.train.judge import rewards_of
 
 _PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept
 

@@ -198,8 +198,10 @@ def model_of(recipe: Recipe) -> ModelEntry:
     model = models.verify(recipe.model, kind="decoder")
     if recipe.template:
         refuse_other(recipe.template, model.open().chat_template())
-    if recipe.privacy and (key := router_key(model.open().config) or rotary_key(model.open().config)):
-        raise RowsMeet(key=key)
+    if recipe.privacy:
+        config = model.open().config
+        if key := router_key(config) or rotary_key(config):
+            raise RowsMeet(key=key)
     return model
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ringfence.core.errors import BadValue
 from ringfence.core.problems import first_problem
 from ringfence.core.text import Text, t
-from ringfence.train.answer_reward import REWARDS
+from ringfence.train.reward import REWARDS
 from ringfence.train.settings import DrawnSettings
 
 DRAWING = ("grpo", "rloo")  # stages

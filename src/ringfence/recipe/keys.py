@@ -221,7 +221,8 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text("write early_stopping_steps", "请写 early_stopping_steps"): "early_stopping_patience",
     Text("float8 is not offered; use bf16", "不提供 float8；请用 bf16"): "fp8",
     Text(
-        "write adamw_torch or sgd: a resumed run keeps the state of these alone", "请写 adamw_torch 或 sgd：续训的运行只保留这两者的状态"
+        "write adamw_torch, sgd or use_galore: a resumed run keeps the state of these alone",
+        "请写 adamw_torch、sgd 或 use_galore：续训的运行只保留这些优化器的状态",
     ): ("use_badam use_adam_mini use_muon optim_args optim_target_modules"),
     Text(
         "it belongs to a benchmark of fixed tasks; ringfence eval RUN --data SET evaluates a run on rows of your own",

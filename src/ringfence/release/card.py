@@ -236,7 +236,7 @@ _HELD = Text(
     "It was learned beside the base in {bits} bits of bitsandbytes, and every figure here is of that base. Stock `transformers` holds it so with `{config}`; "
     "beside the base as it is, the adapter answers otherwise. The merged and GGUF weights, where there are any, are of the base in {bits} bits.",
     "适配器是在 bitsandbytes {bits} 位量化的基础模型上训练的，此处所有数字均以该模型为准。transformers 以 `{config}` 加载同样的模型；"
-    "与未量化的基础模型合用时，回答会不同",
+    "与未量化的基础模型合用时，回答会不同。合并权重与 GGUF 权重（若有）均取自该 {bits} 位的基础模型",
 )
 
 

@@ -159,13 +159,19 @@ def encode_whole_pair(record: Record, tokenizer: Any) -> Example | None:  # noqa
     if record.kind != "preference":
         return None
     try:
-        chosen, rejected = (written(_chat(record, answer), tokenizer) for answer in _CANDIDATES)
+        chosen, rejected = (written(conversation_of(record, answer), tokenizer) for answer in _CANDIDATES)
     except TemplateError:  # as below
         chosen = rejected = np.zeros(0, dtype=np.int32)
-    most = min(len(chosen), len(rejected))
-    alike = int((chosen[:most] == rejected[:most]).cumprod().sum())
-    first, other = (Tokens(ids, np.arange(len(ids)) >= alike) for ids in (chosen, rejected))
+    shared = alike(chosen, rejected)
+    first, other = (Tokens(ids, np.arange(len(ids)) >= shared) for ids in (chosen, rejected))
     return Example(*first, other=other)
+
+
+def alike(first: NDArray[np.int32], second: NDArray[np.int32]) -> int:
+    """Return the number of tokens that two sequences begin with."""
+    shorter = min(len(first), len(second))
+    differs = first[:shorter] != second[:shorter]
+    return int(differs.argmax()) if differs.any() else shorter
 
 
 def written(chat: Chat, tokenizer: Any) -> NDArray[np.int32]:  # noqa: ANN401
@@ -227,7 +233,7 @@ def _conversation(
     answer: of two answers that people compared, the role of the one to take. on_prompt: questions are learned. on_history: so are answers before the last.
     """
     try:
-        text, answers = speak(tokenizer, _chat(record, answer))
+        text, answers = speak(tokenizer, conversation_of(record, answer))
     except TemplateError:  # the model's template has no place for these roles: nothing can be learned from them
         return []
     found, at = [], 0
@@ -238,8 +244,8 @@ def _conversation(
     return found
 
 
-def _chat(record: Record, answer: str) -> Chat:
-    """Return the conversation of a record; answer: as `_conversation` takes it."""
+def conversation_of(record: Record, answer: str) -> Chat:
+    """Return the conversation of a record; answer: of two answers that people compared, the role of the one to take."""
     said = [(role, text) for role, text in zip(record.roles, record.texts, strict=True) if role == answer or role not in _CANDIDATES]
     roles = ["assistant" if role in (answer, *_JUDGED) else role for role, _ in said]
     return chat_of(roles, [_readable(text) for _, text in said])

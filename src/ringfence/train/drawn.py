@@ -27,10 +27,10 @@ from ringfence.core.errors import LossNotFinite, NothingToTrain, NotKept, TooFew
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
 from ringfence.train.adapter import WEIGHTS
-from ringfence.train.answer_reward import REWARDS, Reward
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
 from ringfence.train.method import METHODS, Method
 from ringfence.train.questions import asked
+from ringfence.train.reward import REWARDS, Reward
 from ringfence.train.schedule import steps_of, warmup_of
 from ringfence.train.settings import DrawnSettings, PriceFigures, PriceOrder, TrainFigures, TrainOrder, TrainSettings
 from ringfence.train.setup import Orders, records_of

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ringfence.train.answers import states_of
-from ringfence.train.data import Example, Packed, collate
+from ringfence.train.data import Example, Packed, alike, collate
 
 _MOST = 2_048  # tokens: every one of them has a place in the mask for every other
 _WORTH = 0.9  # of the tokens that two padded sequences have; above it the longer attention costs what is saved
@@ -22,10 +22,7 @@ _PROBE = 6  # tokens: two of the question, two of each answer
 
 def beginning(row: Example) -> int:
     """Return the number of tokens that both sequences of a row begin with."""
-    first, second = (one.ids for one in row.sequences)
-    shorter = min(len(first), len(second))
-    differs = first[:shorter] != second[:shorter]
-    return int(differs.argmax()) if differs.any() else shorter
+    return alike(*(one.ids for one in row.sequences))
 
 
 def tokens_of(row: Example) -> int:
@@ -50,12 +47,16 @@ def join(rows: Sequence[Example], *, padding: int, dtype: torch.dtype, device: s
     whose = np.full((len(rows), length), 3)  # 0: both read it; 1, 2: the first, the second; 3: it fills up
     places = np.zeros((2, len(rows), longest), dtype=np.int64)
     for at, row in enumerate(rows):
-        stop = alike = beginning(row)
-        ids[at, :alike], positions[at, :alike], whose[at, :alike] = row.ids[:alike], np.arange(alike), 0
+        stop = shared = beginning(row)
+        ids[at, :shared], positions[at, :shared], whose[at, :shared] = row.ids[:shared], np.arange(shared), 0
         for number, one in enumerate(row.sequences, 1):
-            start, stop = stop, stop + len(one.ids) - alike
-            ids[at, start:stop], positions[at, start:stop], whose[at, start:stop] = one.ids[alike:], np.arange(alike, len(one.ids)), number
-            own = np.concatenate([np.arange(alike), np.arange(start, stop)])
+            start, stop = stop, stop + len(one.ids) - shared
+            ids[at, start:stop], positions[at, start:stop], whose[at, start:stop] = (
+                one.ids[shared:],
+                np.arange(shared, len(one.ids)),
+                number,
+            )
+            own = np.concatenate([np.arange(shared), np.arange(start, stop)])
             places[number - 1, at, : len(own)] = own
         places[:, at] += at * length
     reader, read = whose[:, :, None], whose[:, None, :]

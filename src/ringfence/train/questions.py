@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError
 
 from ringfence.core.records import Record
-from ringfence.models.chat import Chat, answer_of, chat_of, render
+from ringfence.models.chat import Chat, answer_of, render
+from ringfence.train.data import conversation_of
 
 
 class Asked(NamedTuple):
@@ -24,10 +25,7 @@ def asked(record: Record, tokenizer: Any) -> Asked | None:  # noqa: ANN401  tran
     """
     if record.kind == "text" or "disliked" in record.roles:
         return None
-    roles = [
-        "assistant" if role in ("chosen", "liked") else role for role in record.roles
-    ]  # a rejected answer stands behind the chosen one
-    chat = chat_of(roles, [text.encode("utf-8", "replace").decode() for text in record.texts])
+    chat = conversation_of(record, "chosen")
     last = max((at for at, turn in enumerate(chat.turns) if turn["role"] == "assistant"), default=0)
     if not last:  # nobody asked
         return None

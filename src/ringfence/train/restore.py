@@ -11,8 +11,8 @@ from safetensors.torch import load as load_tensors
 from ringfence.models.load import Loaded
 from ringfence.models.prelude import TEMPLATE
 from ringfence.train.adapter import CONFIG, MERGED
+from ringfence.train.judge import add_head
 from ringfence.train.method import METHODS
-from ringfence.train.reward import add_head
 from ringfence.train.settings import TrainSettings
 from ringfence.train.whole import from_folder
 
@@ -45,9 +45,7 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
     if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
         add_head(loaded.model, seed=seed)
     model = PeftModel.from_pretrained(loaded.model, str(folder), autocast_adapter_dtype=False)
-    for name, weight in model.named_parameters():
-        if (
-            weight.is_floating_point() and ".score." not in name
-        ):  # beside a quantised base peft leaves the adapter in float32; a run has it as it learned
+    for name, weight in model.named_parameters():  # beside a quantised base peft leaves the adapter in float32; a run has it as it learned
+        if weight.is_floating_point() and ".score." not in name:
             weight.data = weight.data.to(loaded.model.dtype)
     return Loaded(model, tokenizer)

@@ -20,7 +20,7 @@ from ringfence.models.chat import chat_of
 from ringfence.models.load import Loaded, load
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train.data import read_corpus
-from ringfence.train.reward import Judge
+from ringfence.train.judge import Judge
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.trainer import Trainer
 

@@ -17,8 +17,8 @@ from ringfence.models.chat import chat_of
 from ringfence.models.load import Loaded, load
 from ringfence.models.tiny import write_tiny_model
 from ringfence.train import adapter
+from ringfence.train.judge import Judge
 from ringfence.train.method import METHODS
-from ringfence.train.reward import Judge
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.vault.files import write_files
 from tests.unit.train.train_parts import Memory, Vault, child, pair

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ringfence.core.errors import AdapterUnexpected
 from ringfence.train.adapter import layer_names, modules_to_save, task_type
+from ringfence.train.judge import add_head, is_head
 from ringfence.train.low_rank import fuse
 from ringfence.train.method import METHODS
-from ringfence.train.reward import add_head, is_head
 from ringfence.train.settings import TrainSettings
 
 

@@ -13,9 +13,9 @@ from torch.nn.functional import logsigmoid
 
 from ringfence.core.records import Record
 from ringfence.train.data import Batch, Example, encode_whole_pair
+from ringfence.train.judge import rewards_of
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.preference import Each
-from ringfence.train.reward import rewards_of
 
 
 @OBJECTIVES.add("rm.v1")

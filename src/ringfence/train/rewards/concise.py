@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringfence.train.answer_reward import REWARDS, Case
+from ringfence.train.reward import REWARDS, Case
 
 
 @REWARDS.add("concise.v1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from ringfence.train.answer_reward import REWARDS, Case
+from ringfence.train.reward import REWARDS, Case
 
 
 @REWARDS.add("exact-match.v1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ringfence.train.answer_reward import REWARDS, Case
+from ringfence.train.reward import REWARDS, Case
 
 _PARSES = 0.5  # the worth of JSON that has another shape
 _BROKEN = object()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from ringfence.train.answer_reward import REWARDS, Case
+from ringfence.train.reward import REWARDS, Case
 
 _NUMBER = re.compile(r"(?<!\d)[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 

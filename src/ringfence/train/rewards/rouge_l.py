@@ -5,7 +5,7 @@ Source: Lin 2004, ROUGE: A Package for Automatic Evaluation of Summaries.
 
 from __future__ import annotations
 
-from ringfence.train.answer_reward import REWARDS, Case
+from ringfence.train.reward import REWARDS, Case
 
 
 @REWARDS.add("rouge-l.v1")
