@@ -5,6 +5,7 @@ Run: python benchmarks/dp_step.py [--model FOLDER] [--ranks 8,16,64] [--tokens 1
 LoRA on all linear layers, 8 rows, float32, one thread, a process a side, steps interleaved; with and without activation checkpointing. With so
 little noise and so large a clip norm that neither matters, both sides must see the same losses, step after step, before anything is believed.
 Processes are started anew several times: where memory happens to lie makes one faster than another by some per cent, whichever side it is.
+With --pass-rows the loop without privacy runs in passes as small, too ("split"): what they cost is not privacy's.
 Where our sides do not fit beside each other, freed memory is given back between steps, and both pay for getting it again.
 The interval is of the medians of the starts: steps of one start are no independent ones.
 Memory is that of two steps in another process whose allocator gives back what is freed: what C's keeps for later scatters by some 4 %.
@@ -64,7 +65,10 @@ class Case(NamedTuple):
 
 
 def worker(side: str, model: str, case: Case, pass_rows: int | None = None, *, trims: bool = False) -> None:
-    """Make a step for each line of the input; a line is the number of the step. pass_rows: of the private side; None: as many as it chooses."""
+    """Make a step for each line of the input; a line is the number of the step.
+
+    side: "private", "plain", or "split", which is plain in passes of `pass_rows`. pass_rows: of the private side; None: as many as it chooses.
+    """
     from ringfence.core.environment import silence_libraries
 
     silence_libraries()
@@ -85,9 +89,10 @@ def worker(side: str, model: str, case: Case, pass_rows: int | None = None, *, t
     attention = choose_attention("auto", device="cpu", longest=case.tokens)
     base = load_model(Path(model), dtype=torch.float32, device="cpu", attention=attention)
     settings = TrainSettings(per_device_train_batch_size=ROWS, learning_rate=1e-4, max_grad_norm=0.0, **case.settings)
-    common = {"hints": RuntimeHints(checkpointing=case.checkpointing), "padding": 0, "device": "cpu"}
+    hints = RuntimeHints(checkpointing=case.checkpointing, micro_batch=pass_rows if side == "split" else None)
+    common = {"hints": hints, "padding": 0, "device": "cpu"}
     clock = {"noise": 0.0}
-    if side == "plain":
+    if side != "private":
         trainer = Trainer(base, settings, **common)
     else:
         plan = DPPlan(
@@ -250,7 +255,7 @@ def main() -> None:
         help="rows of a private pass, in place of what the trainer chooses",
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--worker", choices=("plain", "private"))
+    parser.add_argument("--worker", choices=("plain", "private", "split"))
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--trims", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -267,10 +272,9 @@ def main() -> None:
     steps, starts = (3, 1) if options.quick else (options.steps, options.starts)
     own = [] if options.peers_only else cases
     rows = options.pass_rows
+    sides = ("private", "split", "plain") if rows else ("private", "plain")
     met = [
-        compared(
-            case, [Side(name, options.model, case, pass_rows=rows) for name in ("private", "plain")], steps, starts=starts, pass_rows=rows
-        )
+        compared(case, [Side(name, options.model, case, pass_rows=rows) for name in sides], steps, starts=starts, pass_rows=rows)
         for case in own
     ]
     names = [*LIBRARIES, *(["fastDP"] if options.fastdp else []), "plain"]
