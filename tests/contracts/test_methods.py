@@ -222,6 +222,19 @@ def test_the_head_of_a_reward_model_stays_in_float32(folder, method, bits):
     assert kinds == {True: torch.float32, False: torch.bfloat16}
 
 
+@pytest.mark.parametrize("name", METHODS.names())
+def test_merged_weights_answer_as_the_method_did(folder, name):
+    settings = TrainSettings(method=name, learning_rate=0.05, lora_rank=4)
+    trainer = Trainer(base_of(folder), settings, hints=RuntimeHints(), padding=2, device="cpu")
+    rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
+    for step in range(3):
+        trainer.step(rows, step=step, steps=10)
+    tuned = with_sealed(load(folder, dtype=torch.float32, device="cpu"), settings, save(trainer.method.export())).model.eval()
+    told = tuned(IDS).logits
+    assert torch.allclose(tuned.merge_and_unload()(IDS).logits, told, atol=1e-4)
+    assert not torch.allclose(base_of(folder)(IDS).logits, told, atol=1e-3)
+
+
 def test_peft_never_drops_a_rotation(folder):
     """docs/methods/oft.md says so of this version; one that does drop has to be said there, and to repeat what it dropped when a run is resumed."""
     method = METHODS.create("oft.v1", settings=TrainSettings(method="oft.v1", oft_block_size=16, module_dropout=0.5))
