@@ -153,8 +153,10 @@ def test_every_command_in_a_remedy_exists(cls):
 
 # ── the same documentation in both languages ──────────────────────────────────────────────────────────────────────────
 
-ENGLISH = {path.name: path for path in DOCS.glob("*.md")}
-CHINESE = {path.name: path for path in (DOCS / "zh").glob("*.md")}
+MIRRORED = ("*.md", "deid/*.md", "methods/*.md")  # below docs/ and below docs/zh/
+ENGLISH, CHINESE = (
+    {str(path.relative_to(top)): path for pages_of in MIRRORED for path in top.glob(pages_of)} for top in (DOCS, DOCS / "zh")
+)
 PAIRS = [(ENGLISH[name], CHINESE[name]) for name in sorted(ENGLISH.keys() & CHINESE.keys())]
 README = (ROOT / "README.md", ROOT / "README.zh.md")
 if all(path.is_file() and path.stat().st_size for path in README):
@@ -173,16 +175,26 @@ def test_the_page_tree_is_the_same_in_both_languages():
     assert set(ENGLISH) == set(CHINESE)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: str(pair[0].relative_to(ROOT)))
 def test_a_page_has_the_same_shape_in_both_languages(pair):
     english, chinese = pair
     assert shape(english) == shape(chinese)
 
 
+@cache
+def anchors(path):
+    """Return what the headings of a page are called in links, as GitHub and GitLab call them."""
+    document = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+?) *$", document, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(path):
-    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
-    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?", path.read_text(encoding="utf-8"))
+    inside = [(path.parent / link if link else path, anchor) for link, anchor in links if "://" not in link]
+    assert [str(target) for target, _ in inside if not target.exists()] == []
+    assert [f"{target}#{anchor}" for target, anchor in inside if anchor and anchor not in anchors(target.resolve())] == []
 
 
 # ── nothing names a machine ───────────────────────────────────────────────────────────────────────────────────────────

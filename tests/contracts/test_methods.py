@@ -75,7 +75,7 @@ def loaded(here, folder, settings, predicted):
     """Return what stock libraries make of what was exported: peft of an adapter, transformers of the base's own weights or of a quantised base."""
     kind = AutoModelForSequenceClassification if settings.is_reward else AutoModelForCausalLM
     head = {"num_labels": 1} if settings.is_reward else {}
-    if settings.quantization_bit:  # as in training: elsewhere bitsandbytes rounds what is computed, too (docs/methods.md)
+    if settings.quantization_bit:  # as in training: elsewhere bitsandbytes rounds what is computed, too (docs/methods/qlora.md)
         config = BitsAndBytesConfig(**HELD[settings.quantization_bit])
         base = kind.from_pretrained(folder, quantization_config=config, device_map={"": "cpu"}, **head)
         (here / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "base", predicted)))
@@ -220,3 +220,26 @@ def test_the_head_of_a_reward_model_stays_in_float32(folder, method, bits):
     trainer = Trainer(model, settings, hints=RuntimeHints(), padding=2, device="cpu")
     kinds = {name.endswith(".score.weight"): weight.dtype for name, weight in trainer.method.parameters().items()}
     assert kinds == {True: torch.float32, False: torch.bfloat16}
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_merged_weights_answer_as_the_method_did(folder, name):
+    settings = TrainSettings(method=name, learning_rate=0.05, lora_rank=4)
+    trainer = Trainer(base_of(folder), settings, hints=RuntimeHints(), padding=2, device="cpu")
+    rows = [Example(np.arange(9, 9 + n, dtype=np.int32), np.arange(n) > 2) for n in (5, 8)]
+    for step in range(3):
+        trainer.step(rows, step=step, steps=10)
+    tuned = with_sealed(load(folder, dtype=torch.float32, device="cpu"), settings, save(trainer.method.export())).model.eval()
+    told = tuned(IDS).logits
+    assert torch.allclose(tuned.merge_and_unload()(IDS).logits, told, atol=1e-4)
+    assert not torch.allclose(base_of(folder)(IDS).logits, told, atol=1e-3)
+
+
+def test_peft_never_drops_a_rotation(folder):
+    """docs/methods/oft.md says so of this version; one that does drop has to be said there, and to repeat what it dropped when a run is resumed."""
+    method = METHODS.create("oft.v1", settings=TrainSettings(method="oft.v1", oft_block_size=16, module_dropout=0.5))
+    model = method.attach(base_of(folder)).train()
+    with torch.no_grad():
+        for weight in method.parameters().values():
+            weight.normal_(std=0.1)
+    assert torch.equal(model(IDS).logits, model(IDS).logits)
