@@ -1212,7 +1212,7 @@ class BadValue(RecipeError):
 
 
 class RefusedKey(RecipeError):
-    """A key that would let data out, run foreign code, or that is not built yet."""
+    """A key that would let data out, run foreign code, or ask for what is not offered."""
 
     code, http_status, exit_code = "RF-RECIPE-003", 422, 2
     what = Text("the recipe's {key} is refused: {reason}", "配方的 {key} 被拒绝：{reason}")
