@@ -472,6 +472,7 @@ class TrainFigures(Figures):
     rows: Count  # rows with an answer, in the set
     dropped: Count  # rows without an answer within cutoff_len
     truncated: Count
+    longest: Count = 0  # tokens of the longest row, or question where answers are drawn; 0 in runs of before it was told
     tokens: Count  # read in all steps, padding left out
     losses: Series  # mean loss per answer token, every `losses_every` steps
     losses_every: Count

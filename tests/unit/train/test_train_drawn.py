@@ -195,6 +195,9 @@ def test_rows_without_a_question_are_left_out_and_too_few_are_refused(tmp_path, 
     made, _ = start(tmp_path / "some", tiny_folder, records=[*asked(2), text, long])
     figures = job.run(made)
     assert (figures.rows, figures.dropped) == (2, 2)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    told = [questions.asked(record, tokenizer).question for record in asked(2)]
+    assert figures.longest == max(len(tokenizer(one, add_special_tokens=False).input_ids) for one in told)
     made, _ = start(tmp_path / "few", tiny_folder, records=[*asked(1), text])
     with pytest.raises(TooFewQuestions, match="asks 2 questions, and the set has 1"):
         job.run(made)

@@ -311,6 +311,9 @@ def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path
     made, _ = start(tmp_path / "a", tiny_folder, records=[*pairs(6), *long])
     figures = job.run(made)
     assert (figures.rows, figures.dropped, figures.truncated) == (6, 1, 1)
+    assert 0 < figures.longest < FAST.cutoff_len
+    made, _ = start(tmp_path / "cut", tiny_folder, records=[*pairs(6), pair("why?", "a" * 200)])
+    assert job.run(made).longest == FAST.cutoff_len
     made, _ = start(tmp_path / "b", tiny_folder, records=long)
     with pytest.raises(NothingToTrain) as caught:
         job.run(made)
@@ -372,7 +375,7 @@ def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):
     priced = price.run(made)
     ran, _ = start(tmp_path / "b", tiny_folder, settings, records=records, evaluation=pairs(4))
     figures = job.run(ran)
-    assert (priced.steps, priced.rows, priced.tokens) == (20, 20, figures.tokens)
+    assert (priced.steps, priced.rows, priced.tokens, priced.longest) == (20, 20, figures.tokens, figures.longest)
     assert priced.seconds > priced.seconds_load
     assert (
         0.1 < priced.seconds_per_step / figures.seconds_per_step < 10
