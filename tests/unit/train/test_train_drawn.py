@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file
@@ -160,6 +161,23 @@ def test_every_method_learns_what_it_says_and_leaves_the_rest(changes, tmp_path,
     if settings.is_whole:
         base = load_file(tiny_folder / "model.safetensors")
         assert any(not torch.equal(weight, base[name]) for name, weight in found.items())
+
+
+def test_a_frozen_factor_has_no_part_in_the_norm_that_is_clipped(tmp_path, tiny_folder, monkeypatch):
+    """To ask the base what it would say, TRL switches the adapter off and on again, and peft then lets all of it learn."""
+    seen = []
+    real = Accelerator.clip_grad_norm_
+
+    def clip(self, parameters, *args, **more):
+        weights = list(parameters)
+        names = {id(weight): name for name, weight in self._models[0].named_parameters()}
+        seen.append({names[id(weight)].split(".lora_")[1][0] for weight in weights if weight.grad is not None})
+        return real(self, weights, *args, **more)
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", clip)
+    settings = FAST.model_copy(update={"lora_freeze_a": True, "drawn": DRAWN.model_copy(update={"beta": 0.1}), "max_steps": 3})
+    job.run(start(tmp_path, tiny_folder, settings)[0])
+    assert seen == [{"B"}] * 3
 
 
 def test_a_worthwhile_answer_becomes_likelier(tmp_path, tiny_folder):
