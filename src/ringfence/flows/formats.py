@@ -40,15 +40,17 @@ class Formed:
     sandbox: SandboxReport
 
 
-def refuse_unwritable(model: ModelEntry, formats: Sequence[Format], *, name: str) -> None:
-    """Return when the base model can be said in each of the formats; nothing is written that stays.
+def foretell_sizes(model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str) -> dict[Format, int]:
+    """Return the bytes that each format will take on the disk, from the shapes of the base model's tensors; nothing is written that stays.
 
-    Raises: ModelUnsupported.
+    Raises: ModelUnsupported where the model cannot be said in one of them.
     """
-    folder = model.open()
-    for format_ in formats:
-        if format_ != MERGED:
-            _head(folder, format_, name=name)
+    folder = model.open()._replace(prelude=train.prelude)
+    taken = {*beside(folder.names), *filter(is_weights, folder.names)}
+    merged = {file.name: file.size for file in model.files if file.name in taken}
+    if template := folder.written_template():
+        merged[TEMPLATE] = len(template.encode())
+    return {one: sum(merged.values()) if one == MERGED else _head(folder, one, name=name)[1] for one in formats}
 
 
 def form(
