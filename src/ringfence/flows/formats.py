@@ -22,7 +22,6 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import read_header
-from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
 from ringfence.release.formats import LEAST_TOKENS, MERGED, Format, Parity, beside, gguf_file, is_weights, least
 from ringfence.train.settings import TrainSettings
@@ -48,8 +47,7 @@ def foretell_sizes(model: ModelEntry, train: TrainSettings, formats: Sequence[Fo
     folder = model.open()._replace(prelude=train.prelude)
     taken = {*beside(folder.names), *filter(is_weights, folder.names)}
     merged = {file.name: file.size for file in model.files if file.name in taken}
-    if template := folder.written_template():
-        merged[TEMPLATE] = len(template.encode())
+    merged |= {path: len(data) for path, data in folder.written_templates().items()}
     return {one: sum(merged.values()) if one == MERGED else _head(folder, one, name=name)[1] for one in formats}
 
 
@@ -125,8 +123,8 @@ def _expected(files: Mapping[str, Path], model: ModelEntry, train: TrainSettings
     folder = model.open()._replace(prelude=train.prelude)
     digests = {file.name: file.sha256 for file in model.files}
     taken = {f"{MERGED}/{one}": digests[one] for one in beside(folder.names)} if MERGED in formats else {}
-    if taken and (template := folder.written_template()):
-        taken[f"{MERGED}/{TEMPLATE}"] = sha256(template.encode())
+    if MERGED in formats:
+        taken |= {f"{MERGED}/{one}": sha256(data) for one, data in folder.written_templates().items()}
     weights = {f"{MERGED}/{one}" for one in folder.names if is_weights(one)} if MERGED in formats else set()
     written = {gguf_file(one): one for one in formats if one != MERGED}
     if files.keys() != taken.keys() | weights | written.keys():

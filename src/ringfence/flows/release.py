@@ -28,7 +28,6 @@ from ringfence.flows.runs import adapter_of, audits_of, evaluations_of, sealed_b
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
-from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
@@ -393,8 +392,7 @@ def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Eviden
 
 
 def _travels(model: ModelEntry, train: TrainSettings) -> dict[str, bytes]:
-    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat template of the run."""
+    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat templates of the run."""
     folder = model.open()._replace(prelude=train.prelude)
     found = {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
-    template = folder.written_template()
-    return found | {TEMPLATE: template.encode()} if template else found
+    return found | folder.written_templates()
