@@ -3,7 +3,7 @@
 Run: python benchmarks/presets.py [--only NAME,NAME] [--quick] >> benchmarks/results.jsonl
 
 The recipes are those of the package but for the keys that `CHANGED` names, which keep each run short; the figures say them. Rows are generated clinic notes
-in English and Chinese (at most 64 tokens), imported by patient, scanned and de-identified; an answer that was given to another patient stands in for one
+in English and Chinese, imported by patient, scanned and de-identified; an answer that was given to another patient stands in for one
 that people rejected. Time is that of the whole command, memory that of the training process by its own figures. One thread where it is pinned to one core (taskset -c 0).
 Figures go into `recipe/presets/figures.json`, which the command reads, and into one line a preset; `--quick` trains a two-layer model for two steps and
 writes none. Needs the registered smollm2 otherwise.
@@ -93,6 +93,7 @@ def measured(model: str, changed: dict[str, Any], seconds: float, told: dict[str
     return PresetFigures(
         model=MODELS[model],
         rows=told["rows"],
+        longest=told["longest"],
         held_out=told["eval_rows"],
         changed=changed,
         steps=told["steps"],

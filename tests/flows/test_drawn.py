@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.core.errors import BadValue, EngineMissing, NotKept, NotResumable, PolicyRefused
 from ringfence.core.policy import DEFAULT, Policy
-from ringfence.flows import train as flow
+from ringfence.flows import extras
 from ringfence.flows.audit import audit
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
@@ -63,7 +63,7 @@ def test_what_is_missing_is_said_before_any_work(space, tmp_path, recipe, monkey
     plan = read(recipe(**GRPO))
     with pytest.raises(BadValue, match="one process, on one GPU"):
         train(space, plan.shared_by(2))
-    monkeypatch.setattr(flow, "find_spec", lambda name: None if name == "datasets" else object())
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "datasets" else object())
     for work in (train, price):
         with pytest.raises(EngineMissing, match=r"stage: grpo needs .* datasets\n.*ringfence\[rl\]"):
             work(space, plan)

@@ -114,6 +114,20 @@ def test_the_bundle_says_how_each_format_compares(formed, capsys):
     assert not list(space.path.glob("vault/incoming/*"))
 
 
+def test_a_dry_run_says_what_the_formats_will_take_on_the_disk(formed, cli, tmp_path, capsys):
+    space, run_id, made = formed
+    command = ("release", run_id, "--name", "门诊", "--dry-run", "--format", "merged", "--format", "gguf-f16")
+    code, told = cli(*command, workspace=space.path)
+    foretold = told["bytes"]
+    assert code == 0
+    assert foretold["gguf-f16"] == (made.path / "gguf" / "model-f16.gguf").stat().st_size
+    assert foretold["merged"] == pytest.approx(sum(one.stat().st_size for one in (made.path / "merged").iterdir()), rel=0.001)
+    assert run(["-w", str(space.path), "--passphrase-file", str(tmp_path / "passphrase"), *command]) == 0
+    said = capsys.readouterr().out
+    assert [f"  {name} takes {size / 2**20:.1f} MiB on the disk" in said for name, size in foretold.items()] == [True, True]
+    assert f"  together {sum(foretold.values()) / 2**20:.1f} MiB" in said
+
+
 def altered(path):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1

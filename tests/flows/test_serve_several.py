@@ -101,6 +101,22 @@ def test_a_bundle_named_twice_is_refused_before_anything_is_opened(both, cli):
     assert reopen(folder).ledger.size == before
 
 
+def test_a_token_of_a_bundle_that_is_not_served_is_refused_before_any_is_verified_or_put_on_record(finished, cli, tmp_path):
+    folder = tmp_path / "ws"
+    shutil.copytree(finished[0], folder)
+    (tmp_path / "own").write_text(TOKEN)
+    before = reopen(folder).ledger.size
+    shutil.copytree(folder / "releases" / "lora", tmp_path / "altered")
+    (tmp_path / "altered" / "README.md").write_text("altered")
+    for bundle in ("lora", tmp_path / "altered"):  # verification would refuse the second
+        code, answer = cli("serve", bundle, "--port", "0", "--token-file", f"ward={tmp_path / 'own'}", workspace=folder)
+        assert (code, answer["error"]["code"]) == (2, "RF-CORE-004")
+        assert "ward" in answer["error"]["message"]
+    assert reopen(folder).ledger.size == before
+    (tmp_path / "altered" / "manifest.json").write_text("{}")
+    assert cli("serve", tmp_path / "altered", "--port", "0", "--token-file", f"ward={tmp_path / 'own'}", workspace=folder)[0] == 12
+
+
 @pytest.fixture
 def bundles(both):
     folder, _ = both

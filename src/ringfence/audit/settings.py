@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from ringfence.core.order import Count, Figures, Number
 from ringfence.core.rules import MOST_CANARIES
@@ -141,6 +141,11 @@ class AuditOrder(Settings):
     spans: Annotated[int, Field(ge=0, le=1 << 20)] = 300  # replaced identifiers to be tried, or all there are
     looks_for_spans: bool = False  # the set was de-identified; of joined sets, every one
     hints: RuntimeHints = RuntimeHints()
+
+    @field_serializer("train", when_used="json")
+    def _as_it_was_written(self, train: TrainSettings) -> dict[str, Any]:
+        """Return the settings as the run's statement has them: the gate compares both, and an earlier version's run knew fewer fields."""
+        return train.model_dump(mode="json", exclude_unset=True)
 
 
 class Interval(Figures):

@@ -241,6 +241,16 @@ def _show_price(plan: Recipe, price: Price) -> None:
         )
         say(_learns(plan, figures.learning_rate))
         say(t("  time     about {time}", "  时间     约 {time}", time=clock(figures.seconds)))
+        if figures.directions:
+            say(
+                t(
+                    "           of it {time} for the directions of GaLore: {n} × {s:.1f} s",
+                    "           其中 {time} 用于寻找 GaLore 的方向：{n} × {s:.1f} 秒",
+                    time=clock(figures.directions * figures.seconds_directions),
+                    n=figures.directions,
+                    s=figures.seconds_directions,
+                )
+            )
         if plan.order.train.drawn:
             say(
                 t(

@@ -178,6 +178,8 @@ _CHINESE: Mapping[str, str] = {
     "seconds_load": "加载（秒）",
     "seconds_per_step": "每步（秒）",
     "seconds_evaluation": "评估（秒）",
+    "seconds_directions": "寻找方向用时（秒）",
+    "directions": "寻找方向次数",
     "seconds_clip": "裁剪（秒）",
     "seconds_of_controls": "各项用时（秒）",
     "seconds_noise": "噪声（秒）",

@@ -25,6 +25,8 @@ RingfenceError
 └── ServeError      TokenRefused · RequestTooLarge · UnknownServedModel · RequestInvalid · QueueFull · EngineLost · NotLoopback · NotServable ·
                     ServerMissing · NoSuchRoute
 
+ExtraMissing is a second family of those that an extra of the package mends: ParquetMissing · LibraryMissing · LowMemoryMissing · EngineMissing · ServerMissing.
+
 A class has a code, an exit code and two sentences, in English and Chinese: what happened and what to do now. They are filled with
 facts: numbers, names that the user chose, paths, codes; never the text of a record. `docs/errors/{en,zh}/<code>.md` says more, or a test fails.
 An error raised in a sandbox crosses as its class name and numeric facts (`Failure` in core/order.py), so `crosses` marks those whose sentences need no more.
@@ -78,11 +80,25 @@ class RingfenceError(Exception):
         return f"[{self.code}] {what}\n  do: {remedy}"
 
 
+class ExtraMissing(RingfenceError):
+    """What was asked for needs libraries that are not installed, which an extra of the package brings; beside the family that it belongs to."""
+
+    http_status, exit_code = 409, 2
+    extra: ClassVar[str] = ""  # its name; empty: a fact of each error
+    what = Text("{part} needs what is not installed: {libraries}", "{part} 所需的库未安装：{libraries}")
+    remedy = Text("install it: `pip install 'ringfence[{extra}]'`", "安装它：`pip install 'ringfence[{extra}]'`")
+
+    def __init__(self, **facts: Fact) -> None:
+        super().__init__(**facts | ({"extra": self.extra} if self.extra else {}))
+
+
 def error_classes() -> Iterator[type[RingfenceError]]:
-    """Yield every concrete error class (those with a code of their own)."""
-    families = [RingfenceError]
-    while families:
-        for cls in families.pop().__subclasses__():
+    """Yield every concrete error class (those with a code of their own), each once."""
+    families: list[type[RingfenceError]] = [RingfenceError]
+    for family in families:
+        for cls in family.__subclasses__():
+            if cls in families:  # it has two families
+                continue
             families.append(cls)
             if "code" in vars(cls):
                 yield cls
@@ -558,12 +574,11 @@ class DocumentBroken(IngestError):
     remedy = Text("repair the file there: a bracket, comma or quote is missing", "修复该处：缺少括号、逗号或引号")
 
 
-class ParquetMissing(IngestError):
+class ParquetMissing(ExtraMissing, IngestError):
     """The library that reads Parquet is not installed."""
 
-    code, http_status, exit_code, crosses = "RF-INGEST-012", 409, 2, True
+    code, crosses, extra = "RF-INGEST-012", True, "parquet"
     what = Text("Parquet files need a library that is not installed", "读取 Parquet 文件需要未安装的库")
-    remedy = Text("install it: `pip install 'ringfence[parquet]'`", "安装它：`pip install 'ringfence[parquet]'`")
 
 
 class ParquetBroken(IngestError):
@@ -677,11 +692,10 @@ class TaggerNotInstalled(DeidError):
     )
 
 
-class LibraryMissing(DeidError):
+class LibraryMissing(ExtraMissing, DeidError):
     """A part that was asked for needs libraries that are not installed. Said before any work starts."""
 
-    code, http_status, exit_code = "RF-DEID-060", 409, 2
-    what = Text("{part} needs what is not installed: {libraries}", "{part} 所需的库未安装：{libraries}")
+    code = "RF-DEID-060"
     remedy = Text(
         "install it: `pip install 'ringfence[{extra}]'`; a tagger can also be left out (`--without TAGGER`), which the evidence then says",
         "安装它：`pip install 'ringfence[{extra}]'`；标注器也可以不用（`--without TAGGER`），证据中会写明",
@@ -1198,7 +1212,7 @@ class BadValue(RecipeError):
 
 
 class RefusedKey(RecipeError):
-    """A key that would let data out, run foreign code, or that is not built yet."""
+    """A key that would let data out, run foreign code, or ask for what is not offered."""
 
     code, http_status, exit_code = "RF-RECIPE-003", 422, 2
     what = Text("the recipe's {key} is refused: {reason}", "配方的 {key} 被拒绝：{reason}")
@@ -1425,12 +1439,10 @@ class RankLost(TrainError):
     )
 
 
-class LowMemoryMissing(TrainError):
+class LowMemoryMissing(ExtraMissing, TrainError):
     """A method that saves memory needs a library that is not installed. Said before any work starts."""
 
-    code, http_status, exit_code = "RF-TRAIN-011", 409, 2
-    what = Text("{key} needs {library}, which is not installed", "{key} 需要 {library}，而它未安装")
-    remedy = Text("install it: `pip install 'ringfence[low-memory]'`", "安装它：`pip install 'ringfence[low-memory]'`")
+    code, extra = "RF-TRAIN-011", "low-memory"
 
 
 class NotKept(TrainError):
@@ -1447,12 +1459,10 @@ class NotKept(TrainError):
     )
 
 
-class EngineMissing(TrainError):
+class EngineMissing(ExtraMissing, TrainError):
     """A stage is asked for whose engine is not installed. Said before any work starts."""
 
-    code, http_status, exit_code = "RF-TRAIN-013", 409, 2
-    what = Text("stage: {stage} needs what is not installed: {libraries}", "stage: {stage} 所需的库未安装：{libraries}")
-    remedy = Text("install it: `pip install 'ringfence[rl]'`", "安装它：`pip install 'ringfence[rl]'`")
+    code, extra = "RF-TRAIN-013", "rl"
 
 
 class TooFewQuestions(TrainError):
@@ -1635,12 +1645,11 @@ class OnlyScores(ServeError):
     )
 
 
-class ServerMissing(ServeError):
+class ServerMissing(ExtraMissing, ServeError):
     """The libraries of the HTTP front are not installed."""
 
-    code, http_status, exit_code = "RF-SERVE-009", 503, 20
+    code, http_status, exit_code, extra = "RF-SERVE-009", 503, 20, "server"
     what = Text("the HTTP front is not installed", "没有安装 HTTP 服务组件")
-    remedy = Text("install it: pip install 'ringfence[server]'", "请安装：pip install 'ringfence[server]'")
 
 
 class NoSuchRoute(ServeError):

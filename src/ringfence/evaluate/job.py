@@ -49,7 +49,7 @@ def run(child: Child[EvalOrder]) -> EvalFigures:
     questions = [one for one in rows.questions if len(one.ids) + asked.max_new_tokens <= sides.window] if asked.generates else []
     if not rows.corpus.examples or (asked.generates and rows.questions and not questions):
         raise NothingToEvaluate(rows=rows.total, most=asked.max_new_tokens)
-    scored = (_judged if settings.train.is_reward else _scored)(child, sides, rows.corpus)
+    scored = _scored(child, sides, rows.corpus)
     answered = _answered(child, sides, questions) if questions else {}
     return EvalFigures(
         rows=rows.total,
@@ -75,52 +75,32 @@ def _with_adapter(child: Child[EvalOrder], loaded: Loaded) -> Loaded:
 
 
 def _scored(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, Any]:
-    """Return the figures of how the rows are foretold."""
+    """Return the figures of how the rows are foretold; of a reward model, of how it judges their pairs."""
     import numpy as np
 
-    from ringfence.evaluate.statistics import compared, loss, perplexity, summed
+    from ringfence.evaluate.statistics import accuracy, compared, loss, margin, perplexity, summed
 
-    asked, examples = child.order.settings.asked, corpus.examples
+    asked, examples, ranks = child.order.settings.asked, corpus.examples, child.order.settings.train.is_reward
     began = time.monotonic()
-    losses = sides.losses(examples, show=_shown(child, len(examples), "evaluate"))  # [rows, 2]
+    found = (sides.margins if ranks else sides.losses)(examples, show=_shown(child, len(examples), "evaluate"))  # [rows, 2]
     seconds = time.monotonic() - began
-    if not np.isfinite(losses).all():
+    if not np.isfinite(found).all():
         raise LossNotFinite(step=0)
-    weights = np.array([example.weight for example in examples])
-    columns = np.stack([losses, np.broadcast_to(weights[:, None], losses.shape)], axis=-1)  # [rows, 2, 2]
+    if ranks:
+        tokens = [example.tokens for example in examples]  # that were read: none is foretold
+        measures = {"loss": loss, "accuracy": accuracy, "margin": margin}
+        columns = np.stack([np.logaddexp(0.0, -found), np.ones_like(found), found > 0, found], axis=-1)  # [rows, 2, 4]
+    else:
+        tokens = [example.weight for example in examples]
+        measures = {"loss": loss, "perplexity": perplexity}
+        columns = np.stack([found, np.broadcast_to(np.array(tokens)[:, None], found.shape)], axis=-1)  # [rows, 2, 2]
     sums = summed(columns, [example.unit for example in examples], resamples=asked.resamples, seed=asked.seed)
     return {
         "rows_scored": len(examples),
         "units_scored": len({example.unit for example in examples}),
-        "tokens_scored": int(weights.sum()),
-        "loss": compared(sums, loss),
-        "perplexity": compared(sums, perplexity),
+        "tokens_scored": sum(tokens),
         "seconds_loss": seconds,
-    }
-
-
-def _judged(child: Child[EvalOrder], sides: Sides, corpus: Corpus) -> dict[str, Any]:
-    """Return the figures of how a reward model judges pairs."""
-    import numpy as np
-
-    from ringfence.evaluate.statistics import accuracy, compared, loss, margin, summed
-
-    asked, examples = child.order.settings.asked, corpus.examples
-    began = time.monotonic()
-    margins = sides.margins(examples, show=_shown(child, len(examples), "evaluate"))  # [rows, 2]
-    seconds = time.monotonic() - began
-    if not np.isfinite(margins).all():
-        raise LossNotFinite(step=0)
-    columns = np.stack([np.logaddexp(0.0, -margins), np.ones_like(margins), margins > 0, margins], axis=-1)  # [rows, 2, 4]
-    sums = summed(columns, [example.unit for example in examples], resamples=asked.resamples, seed=asked.seed)
-    return {
-        "rows_scored": len(examples),
-        "units_scored": len({example.unit for example in examples}),
-        "tokens_scored": sum(example.tokens for example in examples),
-        "loss": compared(sums, loss),
-        "accuracy": compared(sums, accuracy),
-        "margin": compared(sums, margin),
-        "seconds_loss": seconds,
+        **{name: compared(sums, measure) for name, measure in measures.items()},
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
-from ringfence.core.errors import LibraryMissing, LowMemoryMissing
+from ringfence.core.errors import EngineMissing, ExtraMissing, LibraryMissing, LowMemoryMissing
 from ringfence.deid.tagger import Needs
 from ringfence.models.settings import Quantisation
+from ringfence.train.engine import LIBRARIES
 
 
 def require(part: str, needs: Needs | None) -> None:
@@ -14,8 +16,8 @@ def require(part: str, needs: Needs | None) -> None:
 
     Raises: LibraryMissing.
     """
-    if needs and (absent := [name for name in needs.libraries if find_spec(name) is None]):
-        raise LibraryMissing(part=part, libraries=", ".join(absent), extra=needs.extra)
+    if needs:
+        _require(LibraryMissing, part, needs.libraries, extra=needs.extra)
 
 
 def require_low_memory(quantised: Quantisation | None, *, galore: bool = False) -> None:
@@ -23,7 +25,20 @@ def require_low_memory(quantised: Quantisation | None, *, galore: bool = False) 
 
     Raises: LowMemoryMissing.
     """
-    needed = {"quantization_bit": ("bitsandbytes", quantised is not None), "use_galore": ("galore_torch", galore)}
-    for key, (library, is_asked) in needed.items():
-        if is_asked and find_spec(library) is None:
-            raise LowMemoryMissing(key=key, library=library)
+    if quantised:
+        _require(LowMemoryMissing, "quantization_bit", ("bitsandbytes",))
+    if galore:
+        _require(LowMemoryMissing, "use_galore", ("galore_torch",))
+
+
+def require_engine(stage: str) -> None:
+    """Let pass where everything is there that steps a run which draws its answers.
+
+    Raises: EngineMissing.
+    """
+    _require(EngineMissing, f"stage: {stage}", LIBRARIES)
+
+
+def _require(error: type[ExtraMissing], part: str, libraries: Iterable[str], **facts: str) -> None:
+    if absent := [name for name in libraries if find_spec(name) is None]:
+        raise error(part=part, libraries=", ".join(absent), **facts)

@@ -22,7 +22,6 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import read_header
-from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
 from ringfence.release.formats import LEAST_TOKENS, MERGED, Format, Parity, beside, gguf_file, is_weights, least
 from ringfence.train.settings import TrainSettings
@@ -40,15 +39,16 @@ class Formed:
     sandbox: SandboxReport
 
 
-def refuse_unwritable(model: ModelEntry, formats: Sequence[Format], *, name: str) -> None:
-    """Return when the base model can be said in each of the formats; nothing is written that stays.
+def foretell_sizes(model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str) -> dict[Format, int]:
+    """Return the bytes that each format will take on the disk, from the shapes of the base model's tensors; nothing is written that stays.
 
-    Raises: ModelUnsupported.
+    Raises: ModelUnsupported where the model cannot be said in one of them.
     """
-    folder = model.open()
-    for format_ in formats:
-        if format_ != MERGED:
-            _head(folder, format_, name=name)
+    folder = model.open()._replace(prelude=train.prelude)
+    taken = {*beside(folder.names), *filter(is_weights, folder.names)}
+    merged = {file.name: file.size for file in model.files if file.name in taken}
+    merged |= {path: len(data) for path, data in folder.written_templates().items()}
+    return {one: sum(merged.values()) if one == MERGED else _head(folder, one, name=name)[1] for one in formats}
 
 
 def form(
@@ -123,8 +123,8 @@ def _expected(files: Mapping[str, Path], model: ModelEntry, train: TrainSettings
     folder = model.open()._replace(prelude=train.prelude)
     digests = {file.name: file.sha256 for file in model.files}
     taken = {f"{MERGED}/{one}": digests[one] for one in beside(folder.names)} if MERGED in formats else {}
-    if taken and (template := folder.written_template()):
-        taken[f"{MERGED}/{TEMPLATE}"] = sha256(template.encode())
+    if MERGED in formats:
+        taken |= {f"{MERGED}/{one}": sha256(data) for one, data in folder.written_templates().items()}
     weights = {f"{MERGED}/{one}" for one in folder.names if is_weights(one)} if MERGED in formats else set()
     written = {gguf_file(one): one for one in formats if one != MERGED}
     if files.keys() != taken.keys() | weights | written.keys():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ from ringfence.core.verdict import ON_ROWS, Verdict
 from ringfence.flows.eval import may_be_told
 from ringfence.flows.extras import require_low_memory
 from ringfence.flows.facts import software
-from ringfence.flows.formats import Formed, form, refuse_unwritable
+from ringfence.flows.formats import Formed, foretell_sizes, form
 from ringfence.flows.gate import refuse
 from ringfence.flows.runs import adapter_of, audits_of, evaluations_of, sealed_bytes
 from ringfence.flows.train import Saved
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
-from ringfence.models.prelude import TEMPLATE
 from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
@@ -94,12 +93,17 @@ def release(
     inputs = {"adapter": thing}
     saved = Saved.model_validate(space.statement(space.state.runs[thing.run].statement or "").predicate.settings)
     _refuse_texts(saved, formats, guard=guard)
-    own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()  # there is no adapter: the model itself leaves
-    settings = ReleaseSettings(name=name, guard=guard, formats=tuple(dict.fromkeys((*own, *formats))))
+    settings = ReleaseSettings(name=name, guard=guard, formats=_with_own(saved, formats))
     if settings.formats:
         require_low_memory(saved.order.train.quantised)
     with Arrow(space, "release", name=name, label=thing.made.label, settings=settings, inputs=inputs) as arrow:
         return _write(arrow, thing, settings, folder=folder, show=show)
+
+
+def _with_own(saved: Saved, formats: Sequence[Format]) -> tuple[Format, ...]:
+    """Return the formats of a bundle: where there is no adapter, the model itself leaves."""
+    own: tuple[Format, ...] = ("merged",) if saved.order.train.is_whole else ()
+    return tuple(dict.fromkeys((*own, *formats)))
 
 
 def _refuse_texts(saved: Saved, formats: Sequence[Format], *, guard: bool) -> None:
@@ -143,6 +147,7 @@ class Judged:
     audits: tuple[str, ...]  # every one that was looked at
     voids: bool  # its release ends the lifetime bound of the private runs on the same people
     told: Run | None  # the evaluation that its card would tell
+    sizes: Mapping[Format, int] = field(default_factory=dict)  # bytes that each format will take
 
 
 @dataclass(frozen=True)
@@ -169,19 +174,19 @@ class Evaluation:
         return dict(json.loads(self.sealed)["figures"])
 
 
-def judge(space: Workspace, run_name: str, *, formats: Sequence[Format] = ()) -> Judged:
+def judge(space: Workspace, run_name: str, *, name: str = "", formats: Sequence[Format] = ()) -> Judged:
     """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
 
-    formats: that are to be released, too.
+    name: of the bundle, where it has one already. formats: that are to be released, too.
 
-    Raises: UnknownRun, NotReleasable, AccountFrozen, ModelUnsupported for a format in which its model cannot be said.
+    Raises: UnknownRun, NotReleasable, AccountFrozen, BadArgument; of formats ModelUnknown, and ModelUnsupported for one in which the model cannot be said.
     """
     run, thing = adapter_of(space, run_name)
-    if formats:
-        saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
-        _refuse_texts(saved, formats, guard=False)
-        refuse_unwritable(models.find(saved.model), formats, name=run.id)
-    return _judged(space, thing, run.id)
+    saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+    _refuse_texts(saved, formats, guard=False)
+    wanted = _with_own(saved, formats)
+    sizes = foretell_sizes(models.find(saved.model), saved.order.train, wanted, name=name or run.id) if wanted else {}
+    return replace(_judged(space, thing, run.id), sizes=sizes)
 
 
 def _refuse_frozen(space: Workspace, thing: Thing) -> None:
@@ -268,7 +273,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     adapter.check(weights, predicted)
     formed = None
     if settings.formats:
-        refuse_unwritable(model, settings.formats, name=settings.name)
+        foretell_sizes(model, saved.order.train, settings.formats, name=settings.name)  # refused before hours of work
         formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, show=show)
     is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
@@ -387,8 +392,7 @@ def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Eviden
 
 
 def _travels(model: ModelEntry, train: TrainSettings) -> dict[str, bytes]:
-    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat template of the run."""
+    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat templates of the run."""
     folder = model.open()._replace(prelude=train.prelude)
     found = {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
-    template = folder.written_template()
-    return found | {TEMPLATE: template.encode()} if template else found
+    return found | folder.written_templates()

@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
@@ -39,6 +39,7 @@ from ringfence.jobs.start import Handlers, start
 from ringfence.models import store as models
 from ringfence.models.settings import Quantisation
 from ringfence.models.store import ModelEntry
+from ringfence.release.folder import claimed
 from ringfence.release.manifest import CONFIG, Manifest
 from ringfence.release.verify import verify_bundle
 from ringfence.serve.desk import Desk
@@ -109,14 +110,20 @@ class Bundle:
                 self.space.record(entry)
 
 
-def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice = "auto") -> tuple[Bundle, ...]:
+def from_elsewhere(
+    folders: Sequence[Path], public: PublicKeys, *, guard: Choice = "auto", named: Collection[str] = ()
+) -> tuple[Bundle, ...]:
     """Return bundles that passed verification under their owner's public keys, and that one base model carries.
 
-    There is no canary alarm and no replay guard: their filters never leave their vault.
+    There is no canary alarm and no replay guard: their filters never leave their vault.  named: names that must be among theirs.
 
-    Raises: GuardRefused where a guard is to be on; OnlyScores, BundleUnreadable, BundleBroken, WrongSigner; NotTogether, LowMemoryMissing.
+    Raises: GuardRefused where a guard is to be on; BadArgument for a name that none has, before any is verified; OnlyScores, BundleUnreadable, BundleBroken,
+    WrongSigner; NotTogether, LowMemoryMissing.
     """
     refuse_on(guard)
+    manifests = [manifest for folder in folders if (manifest := claimed(folder))]
+    if len(manifests) == len(folders):  # of one that cannot be read, verification says why
+        _refuse_unserved(named, _names(manifests))
     reports = [verify_bundle(folder, public) for folder in folders]
     for folder, report in zip(folders, reports, strict=True):
         refuse_reward(report.chain, name=str(folder))
@@ -126,20 +133,25 @@ def from_elsewhere(folders: Sequence[Path], public: PublicKeys, *, guard: Choice
     names = _names(manifests)
     if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
         raise NotTogether(name=twice, why=t("another one has its name and its run", "另有一个与其同名且属于同一运行"))
-    named = zip(folders, manifests, names, held, strict=True)
-    return tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in named)
+    each = zip(folders, manifests, names, held, strict=True)
+    return tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in each)
 
 
 def from_workspace(
-    space: Workspace, targets: Sequence[str], *, guard: Choice = "auto", show: Callable[[Progress], None] = lambda _: None
+    space: Workspace,
+    targets: Sequence[str],
+    *,
+    guard: Choice = "auto",
+    named: Collection[str] = (),
+    show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Bundle, ...]:
     """Return released bundles by their names or folders, each with its canary alarm where its audit left a filter; serving them is put on record.
 
-    guard: whether their answers pass a replay guard. show: how far the building of one is.
+    guard: whether their answers pass a replay guard. named: names that must be among theirs. show: how far the building of a guard is.
 
     Raises: NotServable for an unreleased run, and what `from_elsewhere` and `of_adapter` raise.
     """
-    bundles = from_elsewhere([_folder(space, target) for target in targets], space.public)
+    bundles = from_elsewhere([_folder(space, target) for target in targets], space.public, named=named)
     opened = [replace(one, space=space, guarding=_guarding(space, one, guard, show)) for one in bundles]
     entries = [released(space, one.folder) for one in bundles]
     with space.locked():
@@ -290,11 +302,18 @@ def with_tokens(bundles: Sequence[Bundle], tokens: Sequence[tuple[str, str]]) ->
     """
     own = dict(tokens)
     shared = own.pop("", None)
-    if strange := sorted(own.keys() - {one.name for one in bundles}):
-        raise BadArgument(
-            option="--token-file", problem=t("no served bundle is called {name}", "提供服务的发布包中没有 {name}", name=strange[0])
-        )
+    _refuse_unserved(own, [one.name for one in bundles])
     return tuple(replace(one, token=own.get(one.name)) for one in bundles), shared
+
+
+def _refuse_unserved(named: Collection[str], served: Collection[str]) -> None:
+    """Return when every bundle that a token is for is served.
+
+    Raises: BadArgument.
+    """
+    if strange := next((name for name in named if name not in served), None):
+        problem = t("no served bundle is called {name}", "提供服务的发布包中没有 {name}", name=strange)
+        raise BadArgument(option="--token-file", problem=problem, verb="serve")
 
 
 def read_token(path: Path) -> str:

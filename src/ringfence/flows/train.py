@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from ringfence.core.environment import cores
 from ringfence.core.errors import (
     BadValue,
     BudgetMissing,
-    EngineMissing,
     NotResumable,
     PlanImpossible,
     RecipeLoosens,
@@ -33,7 +31,7 @@ from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
 from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
-from ringfence.flows.extras import require_low_memory
+from ringfence.flows.extras import require_engine, require_low_memory
 from ringfence.flows.facts import software
 from ringfence.flows.gate import gate, tier_for
 from ringfence.flows.join import Sources, by_role, cut_of, join, label_of, names_of, refuse_cut, refuse_cut_again, refuse_empty, sources_of
@@ -52,7 +50,6 @@ from ringfence.recipe.read import Recipe
 from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
 from ringfence.train import adapter
-from ringfence.train.engine import LIBRARIES
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
 from ringfence.vault.index import RowIndex, read_index, units_together
@@ -237,8 +234,7 @@ def _refuse_engine(recipe: Recipe) -> None:
     if recipe.order.train.drawn is None:
         return
     stage = recipe.order.train.objective.partition(".")[0]
-    if absent := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise EngineMissing(stage=stage, libraries=", ".join(absent))
+    require_engine(stage)
     if (recipe.order.hints.processes or 1) > 1:
         raise BadValue(
             key="stage", problem=t("{stage} runs in one process, on one GPU", "{stage} 只在单个进程、单块 GPU 上运行", stage=stage)

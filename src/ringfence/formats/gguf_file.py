@@ -7,6 +7,7 @@ llama.cpp reads them. Both halves import this module: no weights, no model libra
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -190,7 +191,17 @@ def _add_tokens(writer: Any, model: ModelFolder) -> None:  # noqa: ANN401  gguf 
             adders[word](number)
     writer.add_add_bos_token(_begins_with(read.get("post_processor"), _content(told.get("bos_token"))))
     writer.add_add_space_prefix(False)
-    writer.add_chat_template(model.spoken_template())
+    _add_templates(writer, model.spoken_templates())
+
+
+def _add_templates(writer: Any, templates: Mapping[str, str]) -> None:  # noqa: ANN401  gguf is untyped
+    """Add every chat template under its name, in an order of which both halves know; those whose names the format has no room for stay away."""
+    others = sorted(name for name in templates if name != "default" and re.fullmatch(r"[A-Za-z0-9_]+", name))
+    for name in others:
+        writer.add_string(gguf.Keys.Tokenizer.CHAT_TEMPLATE_N.format(name=name), templates[name])
+    if others:
+        writer.add_array(gguf.Keys.Tokenizer.CHAT_TEMPLATES, others)
+    writer.add_chat_template(templates["default"])
 
 
 def _kind(number: int, by_number: Mapping[int, str], special: Mapping[int, bool]) -> TokenType:

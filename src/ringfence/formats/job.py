@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfence.core.order import Child, Progress
 from ringfence.formats.settings import FormatFigures, FormatSettings
-from ringfence.models.prelude import AS_IT_IS, TEMPLATE
+from ringfence.models.prelude import AS_IT_IS
 from ringfence.release.formats import MERGED, Format, Parity, beside, gguf_file
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) ->
     folder.mkdir()
     for name in beside(model.names):
         shutil.copyfile(model.path / name, folder / name)
-    if template := model.written_template():
-        (folder / TEMPLATE).write_text(template, encoding="utf-8")
+    for name, data in model.written_templates().items():
+        (folder / name).write_bytes(data)
     for name in (one for one in model.names if one.endswith(".safetensors")):
         with safe_open(model.path / name, framework="pt") as opened:
             base = {each: opened.get_tensor(each) for each in opened.keys()}  # noqa: SIM118  it is no mapping

@@ -15,12 +15,14 @@ from ringfence.models.header import TensorInfo, read_header
 from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 
 INDEX = "model.safetensors.index.json"
+_TOKENIZER = "tokenizer_config.json"
+_DEFAULT = "default"  # of several chat templates, as transformers calls it
 _JSON = {
     INDEX,
     "config.json",
     "generation_config.json",
     "tokenizer.json",
-    "tokenizer_config.json",
+    _TOKENIZER,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
@@ -69,34 +71,59 @@ class ModelFolder(NamedTuple):
         """Return what the model is for: training and answering, or finding names."""
         return "tagger" if self.config["model_type"] in TAGGERS else "decoder"
 
-    def chat_template(self) -> str:
-        """Return the chat template of the tokeniser; "" where it has none.
+    def chat_templates(self) -> dict[str, str]:
+        """Return the chat templates of the tokeniser by their names, of which `default` is what conversations without tools are written by; nothing where it has none.
 
         Raises: UnsafeFile.
         """
         if TEMPLATE in self.names:
             path = self.path / TEMPLATE
-            return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
-        config = _read_json(self.path / "tokenizer_config.json") if "tokenizer_config.json" in self.names else {}
-        found = config.get("chat_template", "")
-        if isinstance(found, list):  # several, each with its name
-            found = next((one.get("template") for one in found if isinstance(one, dict) and one.get("name") == "default"), "")
-        return found if isinstance(found, str) else ""
+            text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
+            return {_DEFAULT: text} if text else {}
+        found = self._tokenizer_config().get("chat_template")
+        several = found if isinstance(found, list) else [{"name": _DEFAULT, "template": found}]
+        told = [(one.get("name"), one.get("template")) for one in several if isinstance(one, dict)]
+        return {name: text for name, text in told if isinstance(name, str) and isinstance(text, str) and text}
+
+    def chat_template(self) -> str:
+        """Return the chat template of the tokeniser, of several the default one; "" where it has none.
+
+        Raises: UnsafeFile.
+        """
+        return self.chat_templates().get(_DEFAULT, "")
+
+    def spoken_templates(self) -> dict[str, str]:
+        """Return the chat templates by which the model is trained and answers: its own, or the plain one, after the prelude.
+
+        Raises: UnsafeFile.
+        """
+        own = self.chat_templates()
+        return {name: self.prelude.before(text) for name, text in (own if _DEFAULT in own else {_DEFAULT: PLAIN_TEMPLATE}).items()}
 
     def spoken_template(self) -> str:
-        """Return the chat template by which the model is trained and answers: its own, or the plain one, after the prelude.
+        """Return the one by which conversations without tools are written.
 
         Raises: UnsafeFile.
         """
-        return self.prelude.before(self.chat_template() or PLAIN_TEMPLATE)
+        return self.spoken_templates()[_DEFAULT]
 
-    def written_template(self) -> str | None:
-        """Return the chat template that whatever is made of the model needs as a file of its own; None where the model's files say it already.
+    def written_templates(self) -> dict[str, bytes]:
+        """Return the files by which whatever is made of the model says its chat templates; none where the model's own files say them already.
+
+        One is a file of its own, as tools look for it; several stand in the tokeniser's configuration, as the model's own do.
 
         Raises: UnsafeFile.
         """
-        spoken = self.spoken_template()
-        return None if spoken == self.chat_template() else spoken
+        spoken = self.spoken_templates()
+        if spoken == self.chat_templates():
+            return {}
+        if len(spoken) == 1:
+            return {TEMPLATE: spoken[_DEFAULT].encode()}
+        config = self._tokenizer_config() | {"chat_template": [{"name": name, "template": text} for name, text in spoken.items()]}
+        return {_TOKENIZER: json.dumps(config, ensure_ascii=False, indent=2).encode()}
+
+    def _tokenizer_config(self) -> dict[str, Any]:
+        return _read_json(self.path / _TOKENIZER) if _TOKENIZER in self.names else {}
 
     @property
     def parameters(self) -> int:

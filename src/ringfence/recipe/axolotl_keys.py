@@ -118,6 +118,13 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     "dataloader_drop_last": "dataloader_drop_last",
     "disable_shuffling": "shuffle_merged_datasets curriculum_sampling",
     "resize_vocab": "tokens added_tokens_overrides resize_token_embeddings_to_32x shrink_embeddings fix_untrained_tokens",
+    "adapter_name_or_path": "lora_model_dir",
+    "additional_target": "lora_modules_to_save peft_trainable_token_indices peft_ensure_weight_tying",
+    "mixture_of_depths": "peft_layer_replication use_pose s2_attention scaling_softmax reinit_weights",
+    "rope_scaling": "rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs",
+    "use_eaft_loss": "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft",
+    "optim_args": "optim_args optim_target_modules",
+    "fp8": "fp8",
 }
 _OWNED: Mapping[str, str] = {  # keys that mean something beside another one alone
     "load_in_4bit": "qlora_sharded_model_loading model_quantization_config_kwargs",
@@ -184,8 +191,15 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "strict is_preprocess total_num_tokens total_supervised_tokens axolotl_config_path capabilities env_capabilities"
     ),
 }
-_NOT_YET = Text("not built yet; it is refused rather than ignored", "尚未实现；宁可拒绝也不忽略")
-_LATER = KeyRule("refused", _NOT_YET)
+_TRAINER = Text("it belongs to a trainer that ringfence does not have", "它属于 ringfence 没有的训练器")
+_AS_THEY_STAND = Text(
+    "rows are learned as they stand in the set: change the file, then ringfence import FILE",
+    "数据行按其在数据集中的原样学习：请修改文件，然后 ringfence import FILE",
+)
+_ALL_ANSWERS = Text(
+    "every answer of a conversation is learned, or with mask_history: true in the recipe the last one; no row says otherwise of itself",
+    "学习对话中的每个回答，或在配方中写 mask_history: true 只学最后一个；不由各行自行指定",
+)
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "a base is quantised by bitsandbytes alone; write adapter: qlora and load_in_4bit: true",
@@ -200,16 +214,53 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "its steps count packed rows; here a step has the rows that micro_batch_size says, packed or not: write false, as many rows as its steps held, "
         "and packing: true in the recipe",
         "其一步按打包后的行计数；此处无论是否打包，一步的行数都由 micro_batch_size 决定：请写 false，把行数写成其一步所含的行数，并在配方中写 packing: true",
-    ): "sample_packing batch_flattening dpo_padding_free max_packed_sequence_len pretraining_sample_concatenation",
+    ): "sample_packing batch_flattening dpo_padding_free max_packed_sequence_len pretraining_sample_concatenation multipack_real_batches",
     Text("write bf16: true; float16 is not offered", "请写 bf16: true；不提供 float16"): "fp16 float16",
-    _NOT_YET: (
-        "lora_model_dir lora_modules_to_save lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_pattern peft_layer_replication "
-        "peft_trainable_token_indices peft_ensure_weight_tying relora jagged_restart_steps lisa_n_layers unfrozen_parameters embedding_lr embedding_lr_scale "
-        "lr_groups lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor optim_args optim_target_modules process_reward_model "
-        "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft use_pose fp8 s2_attention scaling_softmax "
-        "chat_template_kwargs reinit_weights rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs "
-        "min_sample_len max_prompt_len dataset_exact_deduplication ebft qat multipack_real_batches"
-    ),
+    Text(
+        "every adapted layer has one rank and one scale, by which the host knows the shapes of what comes back: write lora_r and lora_alpha",
+        "各适配层的秩与缩放一致，主机据此得知产出的形状：请写 lora_r 与 lora_alpha",
+    ): "lora_rank_pattern lora_alpha_pattern",
+    Text(
+        "an adapter belongs to linear layers, which lora_target_modules and peft_layers_to_transform name",
+        "适配器属于线性层，由 lora_target_modules 与 peft_layers_to_transform 指定",
+    ): "lora_target_parameters peft_layers_pattern",
+    Text(
+        "it would change in the middle of a run which weights are learned, or those below an adapter: what is learned is one thing from the first step to the last",
+        "它会在运行途中改变所学的权重，或适配器之下的权重：从第一步到最后一步，所学的始终是同一部分",
+    ): "relora lisa_n_layers",
+    Text(
+        "write finetuning_type: freeze into the recipe, with freeze_trainable_layers, freeze_trainable_modules and freeze_extra_modules",
+        "请在配方中写 finetuning_type: freeze，并写 freeze_trainable_layers、freeze_trainable_modules 与 freeze_extra_modules",
+    ): "unfrozen_parameters",
+    Text(
+        "all weights learn at one rate, but for loraplus_lr_ratio",
+        "除 loraplus_lr_ratio 外，所有权重以同一学习率学习",
+    ): "embedding_lr embedding_lr_scale lr_groups",
+    Text(
+        "the schedules are those of transformers: choose lr_scheduler, and its shape by lr_scheduler_kwargs",
+        "调度器均为 transformers 所有：请选择 lr_scheduler，并以 lr_scheduler_kwargs 定其形状",
+    ): "jagged_restart_steps lr_quadratic_warmup cosine_constant_lr_ratio lr_div_factor",
+    Text(
+        "a reward model scores a whole answer, not its steps: write reward_model: true",
+        "奖励模型为整个回答打分，而非其各步骤：请写 reward_model: true",
+    ): "process_reward_model",
+    Text(
+        "weights are rounded after training: ringfence release RUN --format gguf-q8_0, compared with what was trained",
+        "权重在训练之后才取整：ringfence release RUN --format gguf-q8_0，并与训练所得比对",
+    ): "qat",
+    Text(
+        "of what a template may be told, enable_thinking alone is known: write it into the recipe",
+        "模板的参数中只识别 enable_thinking：请写入配方",
+    ): "chat_template_kwargs",
+    Text(
+        "rows are cut at sequence_len, and left out only where that leaves nothing of an answer: import those that are wanted",
+        "数据行在 sequence_len 处截断，只有截断后不剩回答时才舍弃：请导入所需的行",
+    ): "min_sample_len max_prompt_len",
+    Text(
+        "a set is what was imported, copies included: take them out of the file, then ringfence import FILE",
+        "数据集即导入的内容，包括重复行：请先从文件中去除，然后 ringfence import FILE",
+    ): "dataset_exact_deduplication",
+    _TRAINER: "ebft",
     Text("write gradient_accumulation_steps", "请写 gradient_accumulation_steps"): "batch_size",
     Text(
         "write rl_beta; its other keys belong to grpo, whose recipe is written by hand (docs/objectives.md)",
@@ -232,7 +283,6 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have oth
     "train_on_eot": (None, "", "turn"),
 }
 
-_TRAINER = Text("it belongs to a trainer that ringfence does not have", "它属于 ringfence 没有的训练器")
 _TURNS = Text("the answers of the assistant are learned, each to its end", "学习助手的各个回答，直至结尾")
 
 FIXED: Mapping[str, KeyRule] = {
@@ -264,8 +314,6 @@ OF_SETS: Mapping[str, KeyRule] = {  # keys of an entry of `datasets`, but path a
     "trust_remote_code": KEYS["trust_remote_code"],
     **{key: KeyRule("noted", _OWN_TEMPLATE) for key in ("chat_template", "chat_template_jinja")},
     **{key: KeyRule("refused", _TURNS) for key in ("roles_to_train", "train_on_eos", "train_on_eot")},
-    **dict.fromkeys(
-        ("input_transform", "message_field_training", "message_field_training_detail", "drop_system_message", "split_thinking"),
-        _LATER,
-    ),
+    **{key: KeyRule("refused", _ALL_ANSWERS) for key in ("message_field_training", "message_field_training_detail")},
+    **{key: KeyRule("refused", _AS_THEY_STAND) for key in ("input_transform", "drop_system_message", "split_thinking")},
 }

@@ -257,6 +257,10 @@ _MIXED = Text(
     "concat and interleave_once take every row once, which the seed shuffles anyway; interleave_under takes the first rows of each set until one has ended",
     "concat 与 interleave_once 每行取一次，反正由种子打乱；interleave_under 取各数据集的前若干行，直至其中一个取完",
 )
+_ONCE = Text(
+    "interleave_once takes every row once, whatever the shares: they would decide an order, which the seed shuffles",
+    "无论比例如何，interleave_once 每行都取一次：比例只决定顺序，而顺序由种子打乱",
+)
 _PACKED = Text(
     "short rows share a sequence and never read each other; a step has the rows that it has without, so that only its time differs",
     "短行共用一个序列，彼此互不可读；一步所含的行与不打包时相同，差别只在用时",
@@ -276,6 +280,11 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: without(owner) for owner, keys in _OWNED.items() for key in keys.split()},
     **{key: KeyRule("refused", why) for why, keys in _REFUSED.items() for key in keys.split()},
 }
+
+
+def shares_of(strategy: object) -> KeyRule:
+    """Return how the shares of sets are treated beside a way to mix them."""
+    return KeyRule("noted", _ONCE) if strategy == "interleave_once" else KEYS["interleave_probs"]
 
 
 def judged(key: str, value: object) -> KeyRule:

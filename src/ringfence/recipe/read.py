@@ -20,7 +20,7 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.drawn import DRAWING, SHARED, drawn, refuse_beside, refused_of_stage
-from ringfence.recipe.keys import BESIDE, KEYS, KeyRule, Treatment, judged, without
+from ringfence.recipe.keys import BESIDE, KEYS, KeyRule, Treatment, judged, shares_of, without
 from ringfence.recipe.templates import refuse_unknown
 from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
@@ -155,6 +155,8 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
         rule = without(owner) if owner else judged(key, value)
         if key in SHARED and document.get("stage") in DRAWING:
             rule = KeyRule("used")
+        if key == "interleave_probs":
+            rule = shares_of(document.get("mix_strategy"))
         treatment, why = rule.treatment, rule.why.show()
         if not owner and (reason := _refused_value(key, value)):
             treatment, why = "refused", reason.show()

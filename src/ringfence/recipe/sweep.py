@@ -9,7 +9,9 @@ from typing import Any
 
 from ringfence.core.errors import BadValue
 from ringfence.core.text import t
+from ringfence.recipe.drawn import DRAWING
 from ringfence.recipe.read import Recipe, load, recipe_of
+from ringfence.train.settings import Cut
 
 EPSILON = "privacy.epsilon"
 ORDINARY = "none"  # as a value of privacy.epsilon: a run without a privacy block
@@ -53,15 +55,27 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
     if key in _SCALES:
         raise BadValue(key=key, problem=t("its values have losses that cannot be compared with each other", "其各取值的损失不可相互比较"))
     document = {**load(path), **(overrides or {})}
+    if document.get("stage") in DRAWING:  # before it is asked for rows that such a run would not read
+        raise BadValue(
+            key="stage",
+            problem=t(
+                "a sweep compares losses on held-out rows, and a run of stage {stage} has none; train each value, then: ringfence eval RUN --data SET",
+                "参数扫描比较留出行上的损失，而 stage 为 {stage} 的运行没有此损失；请逐个取值训练，然后用 ringfence eval RUN --data SET",
+                stage=document["stage"],
+            ),
+        )
     found: list[Variant] = []
     for told, value in values:
         recipe = recipe_of(_with(document, key, value))
         if not recipe.order.train.eval:
             raise BadValue(key="eval_dataset", problem=t("a sweep compares runs on held-out rows", "参数扫描需要留出集来比较各次运行"))
-        if found and recipe.cut != found[0].recipe.cut:
+        if found and _held_out(recipe) != _held_out(found[0].recipe):
             raise BadValue(
                 key=key,
-                problem=t("its values hold out other rows, so that losses cannot be compared", "其各取值留出的行不同，损失不可相互比较"),
+                problem=t(
+                    "its values hold out other rows, so that losses cannot be compared; name one eval_dataset for all of them",
+                    "其各取值留出的行不同，损失不可相互比较；请为所有取值写同一个 eval_dataset",
+                ),
             )
         if any(recipe == other.recipe for other in found):
             raise BadValue(
@@ -70,6 +84,11 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         found.append(Variant(told, float(value) if is_number else None, recipe))  # type: ignore[arg-type]  # is_number says so
     return Sweep(key, tuple(found))
+
+
+def _held_out(recipe: Recipe) -> tuple[tuple[str, ...], Cut]:
+    """Return what decides which rows are held out: sets of their own, and how many rows of each; else the sets that are learned from, and what is taken of them."""
+    return (recipe.eval_datasets, recipe.cut.of_evaluation) if recipe.eval_dataset else (recipe.datasets, recipe.cut)
 
 
 def _rate_beside(document: Mapping[str, Any]) -> dict[str, Any]:

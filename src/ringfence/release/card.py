@@ -345,8 +345,9 @@ def _method(train: Statement | None) -> str:
 
 _OWN = Text("the base model's own", "基础模型自带的模板")
 _BEGUN = Text(
-    "`chat_template.jinja`: the base model's own, which begins with the recipe's words where a conversation does not say them itself",
-    "`chat_template.jinja`：基础模型自带的模板，对话自身未说明时以配方中的内容开头",
+    "`chat_template.jinja`, or `tokenizer_config.json` where there are several: the base model's own, which begins with the recipe's words where a conversation "
+    "does not say them itself",
+    "`chat_template.jinja`；模板有多个时为 `tokenizer_config.json`：基础模型自带的模板，对话自身未说明时以配方中的内容开头",
 )
 
 

@@ -9,11 +9,11 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ringfence.core.errors import BundleBroken, BundleUnreadable
+from ringfence.core.errors import BundleBroken, BundleUnreadable, NotCanonical
 from ringfence.core.text import t
 from ringfence.release.adapter import LENGTH_FIELD, header_size
 from ringfence.release.formats import GGUF, MERGED, is_weights
-from ringfence.release.manifest import EVIDENCE, MANIFEST, MANIFEST_SIGNATURE, MODEL_SIGNATURE
+from ringfence.release.manifest import EVIDENCE, MANIFEST, MANIFEST_SIGNATURE, MODEL_SIGNATURE, Manifest
 
 _MOST_FILES = 512
 _LARGEST = 64 << 20  # bytes of a file that is kept in memory; weights are hashed as a stream
@@ -51,6 +51,14 @@ def read_folder(folder: Path) -> dict[str, Content]:
     if len(paths) > _MOST_FILES:
         raise BundleBroken(problem=t("it holds {count} files", "其中有 {count} 个文件", count=len(paths)))
     return {path: _read(folder, path) for path in sorted(paths)}
+
+
+def claimed(folder: Path) -> Manifest | None:
+    """Return the manifest that a folder holds, which nobody verified: good enough to refuse by, never to believe; None where there is none to read."""
+    try:
+        return Manifest.from_bytes(_read(folder, MANIFEST).data)
+    except (BundleBroken, NotCanonical):
+        return None
 
 
 def _list(folder: Path, *, prefix: str) -> list[tuple[str, bool]]:

@@ -74,6 +74,9 @@ class AuditShown(Shown):
     rows_tried: Count = 0
     rows_replayed: Count = 0
     replay: Bounds | None = None  # None: an audit that did not look at real rows
+    rows_replayed_guarded: Count | None = None  # None: nobody asked what a replay guard leaves
+    replay_guarded: Bounds | None = None
+    guard_false_blocks: Number | None = None
     spans: Count = 0
     spans_tried: Count = 0
     spans_new: Count = 0

@@ -134,7 +134,8 @@ def _shown(f: AuditShown) -> tuple[str, str]:
 
 def rows(f: AuditShown, facts: AuditFacts) -> list[Row]:
     """Return the table of the page, the checks of the audit itself last."""
-    return [_extraction(f), _exposure(f), _auc(f), _tpr(f), _epsilon(f, facts), _replay(f), _spans(f), _control(f), _held_out(f), _blind(f)]
+    replayed = [_replay(f), *_guarded(f)]
+    return [_extraction(f), _exposure(f), _auc(f), _tpr(f), _epsilon(f, facts), *replayed, _spans(f), _control(f), _held_out(f), _blind(f)]
 
 
 def _extraction(f: AuditShown) -> Row:
@@ -251,6 +252,29 @@ def _replay(f: AuditShown) -> Row:
             "每一行都是可由其问题取回的记录。少于十二个词元的回答不在尝试之列。",
         ),
     )
+
+
+def _guarded(f: AuditShown) -> list[Row]:
+    """Return what a replay guard leaves of the rows above; nothing where nobody asked."""
+    if f.replay_guarded is None or f.rows_replayed_guarded is None or f.guard_false_blocks is None:
+        return []
+    return [
+        Row(
+            t("… under the replay guard", "……在复现防护之下"),
+            t("{k} of {m}", "{m} 个中 {k} 个", k=f.rows_replayed_guarded, m=f.rows_tried) if f.rows_tried else "–",
+            _share(f.replay_guarded) if f.rows_tried else "–",
+            t(
+                "The same rows where answers pass a guard that lets no passage of the training set through, as ringfence serve and chat can have one. "
+                "Of the words of rows of other people it would refuse {s:.2%}.",
+                "同样的行，但回答须经过防护，使训练集中的段落无法说出；ringfence serve 与 chat 可启用它。对他人数据行中的词，它会误拦 {s:.2%}。",
+                s=f.guard_false_blocks,
+            ),
+            t(
+                "The gate judges by the row above: where the model is loaded elsewhere there is no guard, and it does not stop the same in other words.",
+                "门禁按上一行裁定：模型在别处加载时没有防护，且它拦不住换一种说法。",
+            ),
+        )
+    ]
 
 
 def _spans(f: AuditShown) -> Row:

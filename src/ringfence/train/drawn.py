@@ -341,6 +341,7 @@ def _figures(train: TrainSettings, ready: Ready, log: Log, *, seconds_per_step: 
         rows=len(ready.questions),
         dropped=ready.dropped,
         truncated=0,
+        longest=max(question.tokens for question in ready.questions),
         tokens=log.tokens[-1],
         losses=means(log.losses),
         losses_every=every,

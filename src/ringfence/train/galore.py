@@ -5,6 +5,7 @@ Source: Zhao et al. 2024 (arXiv:2403.03507), algorithm 2. The directions are the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,26 @@ class Galore(Optimiser):
             if "projector" in kept:  # laid out as a checkpoint gives them back: products with another layout round otherwise
                 _set(kept["projector"], [one.contiguous() for one in _directions(kept["projector"])])
         return norm
+
+    @property
+    def alike(self) -> list[list[str]]:
+        """The names of projected weights; those of one shape, whose directions take equally long to find, stand together."""
+        found: dict[tuple[int, ...], list[str]] = {}
+        for name in sorted(self._projected):
+            found.setdefault(tuple(self._masters[name].shape), []).append(name)
+        return list(found.values())
+
+    def find(self, name: str) -> None:
+        """Find the directions of a weight itself, which is as large as its gradient, and forget them: what a step takes more that finds them anew."""
+        projector = GaLoreProjector(**self._options)
+        projector.project(self._masters[name].detach(), 0)
+        float(_directions(projector)[0][0, 0])  # a GPU has ended, too
+
+    def keep(self) -> None:
+        """Go on with the directions of the first step."""
+        for group in self._rule.param_groups:
+            if "update_proj_gap" in group:
+                group["update_proj_gap"] = sys.maxsize
 
     def _kept(self, name: str) -> dict[str, Tensor]:
         """Return the moments, and the directions [rank, in] or [out, rank], of `galore_proj_type: full` both; nothing before the first step."""

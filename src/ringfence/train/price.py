@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -75,7 +76,8 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
     reference = _Work(
         _groups(trainer, [*examples, *ready.evaluation.examples]) if trainer.objective.needs_reference else [], trainer.refer, trainer
     )
-    seconds_training = _seconds(training, child.channel, scale=scale)
+    finding, directions = _directions(trainer, steps)
+    seconds_training = _seconds(training, child.channel, scale=scale) + directions * finding
     looks = sum(is_evaluated(child.order.settings.train, step + 1, steps=steps, epoch=batches.epoch) for step in range(steps))
     seconds_evaluation = _seconds(evaluation, child.channel, scale=2.0 + looks)  # before, after and on the way
     seconds_reference = _seconds(reference, child.channel, scale=1.0)
@@ -86,6 +88,8 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         seconds_load=ready.seconds_load,
         seconds_per_step=seconds_training / steps,
         seconds_evaluation=seconds_evaluation,
+        seconds_directions=finding,
+        directions=directions,
         peak_memory=peaks.memory,
         peak_gpu_memory=peaks.gpu_memory,
         steps=steps,
@@ -98,6 +102,22 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         device=ready.placement.device,
         dtype=ready.placement.dtype,
     )
+
+
+def _directions(trainer: Trainer, steps: int) -> tuple[float, int]:
+    """Return the seconds in which GaLore finds its directions once, and how often it will; from now on it finds none anew, so that timed steps hold none of it."""
+    if not trainer.settings.use_galore:
+        return 0.0, 0
+    from ringfence.train.galore import Galore  # noqa: PLC0415  of an extra
+
+    galore, seconds = cast("Galore", trainer.optimiser), 0.0
+    for names in galore.alike:
+        galore.find(names[0])  # kernels are generated
+        began = time.perf_counter()
+        galore.find(names[0])
+        seconds += (time.perf_counter() - began) * len(names)
+    galore.keep()
+    return seconds, -(-steps // trainer.settings.galore_update_interval)
 
 
 def _groups(trainer: Trainer, examples: Sequence[Example]) -> list[Rows]:

@@ -30,7 +30,7 @@ def with_sealed(loaded: Loaded, settings: TrainSettings, data: bytes) -> Loaded:
 
 
 def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed: int = 0) -> Loaded:
-    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter or weights in place of the base's own, and its chat template.
+    """Return the model with what a bundle holds, which the host has verified: a plain peft adapter or weights in place of the base's own, and its chat templates.
 
     keeps_base: the model is to be asked without what was learned, too; in place of its own weights that takes the memory of both.
     seed: of the training; what the head of a reward model was before it.
@@ -38,8 +38,8 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
     Raises: AdapterUnexpected.
     """
     tokenizer = loaded.tokenizer
-    if (folder / TEMPLATE).is_file():  # as its run was trained by it
-        tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
+    if templates := _templates(folder):  # by which its run was trained
+        tokenizer.chat_template = templates
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
     if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
@@ -49,3 +49,12 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
         if weight.is_floating_point() and ".score." not in name:
             weight.data = weight.data.to(loaded.model.dtype)
     return Loaded(model, tokenizer)
+
+
+def _templates(folder: Path) -> str | dict[str, str] | None:
+    """Return the chat template of a bundle, or all of several by their names; None where its tokeniser is the base's own in this."""
+    if (folder / TEMPLATE).is_file():
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
+    path = folder / "tokenizer_config.json"
+    found = json.loads(path.read_bytes()).get("chat_template") if path.is_file() else None
+    return {one["name"]: one["template"] for one in found} if isinstance(found, list) else None

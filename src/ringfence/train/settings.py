@@ -472,6 +472,7 @@ class TrainFigures(Figures):
     rows: Count  # rows with an answer, in the set
     dropped: Count  # rows without an answer within cutoff_len
     truncated: Count
+    longest: Count = 0  # tokens of the longest row, or question where answers are drawn; 0 in runs of before it was told
     tokens: Count  # read in all steps, padding left out
     losses: Series  # mean loss per answer token, every `losses_every` steps
     losses_every: Count
@@ -514,8 +515,10 @@ class PriceFigures(Figures):
 
     seconds: Number  # the whole child: start, load, steps, evaluation, write
     seconds_load: Number
-    seconds_per_step: Number
+    seconds_per_step: Number  # of GaLore with the directions' share
     seconds_evaluation: Number
+    seconds_directions: Number = 0.0  # of GaLore: to find the directions of all weights once
+    directions: Count = 0  # how often they will be found, at the first step and after each galore_update_interval
     peak_memory: Count  # bytes, of all processes
     peak_gpu_memory: Count = 0  # bytes, of the fullest GPU
     steps: Count

@@ -61,3 +61,10 @@ def test_a_price_says_what_it_rests_on(capsys):
 def test_ctrl_c_is_announced_as_what_it_does(is_kept, told, capsys):
     announcing(None, is_kept=is_kept)("train-0123456789ab")
     assert told in capsys.readouterr().err
+
+
+def test_a_price_says_what_the_directions_of_galore_take(capsys):
+    plan = recipe_of({"model_name_or_path": "tiny", "dataset": "clinic", "finetuning_type": "full", "use_galore": True})
+    figures = PriceFigures(**COMMON, **WHERE, seconds_evaluation=0.0, longest=50, learning_rate=5e-5, directions=3, seconds_directions=25.0)
+    _show_price(plan, Price(figures))
+    assert "of it 0:01:15 for the directions of GaLore: 3 × 25.0 s" in capsys.readouterr().out

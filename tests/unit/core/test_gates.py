@@ -96,7 +96,7 @@ def masks(mark, times):
     return [statement("deid", made={"set": mark, "spans": f"{8 + int(mark, 16) % 2}"}, reads={"set": mark}) for _ in range(times)]
 
 
-def chain(*, reads="b", release=None, plan=None, masked=0):
+def chain(*, reads="b", release=None, plan=None, masked=0, train=None):
     """Import, plant and train; the run reads the set that was planted. masked: how often it was de-identified before."""
     return [
         statement("import", made={"set": "a"}, reads={}),
@@ -106,7 +106,7 @@ def chain(*, reads="b", release=None, plan=None, masked=0):
             "train",
             made={"adapter": "d"},
             reads={"set": reads, "model": "7"},
-            settings={"release": release, "order": {"train": LORA}},
+            settings={"release": release, "order": {"train": train or LORA}},
             figures={"plan": plan} if plan else {},
         ),
     ]

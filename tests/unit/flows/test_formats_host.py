@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ringfence.core.errors import FormatUnexpected
-from ringfence.flows.formats import _expected, _files, _unlike
+from ringfence.flows.formats import _expected, _files, _unlike, foretell_sizes
 from ringfence.formats.job import _write
 from ringfence.models.store import find, register
 from ringfence.models.tiny import write_tiny_model
-from ringfence.release.formats import Parity
+from ringfence.release.formats import FORMATS, Parity, gguf_file
 from ringfence.train.settings import TrainSettings
 
 ASKED = ("merged", "gguf-f16")
@@ -63,6 +63,19 @@ def said(folder, old, new):
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("prelude", [{}, {"default_system": "Answer briefly."}], ids=["plain", "begun"])
+def test_the_room_that_a_format_takes_is_foretold_from_the_shapes_alone(honest, prelude, tmp_path):
+    model, train, formats = honest[0], TrainSettings(**prelude), FORMATS
+    state = AutoModelForCausalLM.from_pretrained(model.path).state_dict()
+    for format_ in formats:
+        _write(format_, model.open()._replace(prelude=train.prelude), state, tmp_path, name="clinic")
+    files = {path: file.stat().st_size for path, file in _files(tmp_path).items()}
+    foretold = foretell_sizes(model, train, formats, name="clinic")
+    merged = sum(size for path, size in files.items() if path.startswith("merged/"))
+    assert foretold == {"merged": pytest.approx(merged, abs=64), **{one: files[gguf_file(one)] for one in formats[1:]}}
+    assert foretold["gguf-q4_1"] < foretold["gguf-q8_0"] < foretold["gguf-f16"]
 
 
 BENT = {

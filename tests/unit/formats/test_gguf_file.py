@@ -13,8 +13,10 @@ from ringfence.core.errors import ModelUnsupported
 from ringfence.formats.gguf_file import write_head
 from ringfence.formats.job import _opened, _write
 from ringfence.models.folder import PLAIN_TEMPLATE, check_folder
+from ringfence.models.prelude import Prelude
 from ringfence.models.tiny import tiny_config, tiny_tokenizer, write_tiny_model
 from ringfence.release.formats import gguf_file
+from tests.unit.models.test_prelude import with_several
 
 WORDS = ("patient", "rest")
 SHAPE = {
@@ -211,3 +213,18 @@ def test_a_model_without_a_template_gets_the_one_by_which_it_answers(tmp_path):
     opened = AutoModelForCausalLM.from_pretrained(model)
     _write("merged", check_folder(model), opened.state_dict(), tmp_path, name="tiny")
     assert AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template == PLAIN_TEMPLATE
+
+
+def test_every_template_of_a_model_with_several_is_in_what_is_made_of_it(tmp_path):
+    model = with_several(write_tiny_model(tmp_path / "model", words=WORDS))
+    begun = check_folder(model)._replace(prelude=Prelude("Be brief."))
+    opened = AutoModelForCausalLM.from_pretrained(model)
+    for format_ in ("merged", "gguf-f16"):
+        _write(format_, begun, opened.state_dict(), tmp_path, name="tiny")
+    told = AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template
+    assert told == begun.spoken_templates()
+    assert told.keys() == {"default", "tool_use"}
+    fields = gguf.GGUFReader(tmp_path / "gguf" / "model-f16.gguf").fields
+    assert fields["tokenizer.chat_template"].contents() == told["default"]
+    assert fields["tokenizer.chat_template.tool_use"].contents() == told["tool_use"]
+    assert fields["tokenizer.chat_templates"].contents() == ["tool_use"]

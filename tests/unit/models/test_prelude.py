@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 import ringfence
 from ringfence.models.chat import answer_of, chat_of, render, speak
@@ -81,11 +83,11 @@ def test_without_thoughts_the_question_holds_the_empty_one_and_the_answer_none()
 def test_it_stands_in_the_tokeniser_and_in_the_file_that_travels(tmp_path):
     folder, prelude = write_tiny_model(tmp_path / "model"), Prelude("Be brief.")
     model = check_folder(folder)._replace(prelude=prelude)
-    assert model.written_template() == load_tokenizer(folder, prelude).chat_template
+    assert model.written_templates() == {"chat_template.jinja": load_tokenizer(folder, prelude).chat_template.encode()}
     assert '"Be brief."' in model.spoken_template()
-    assert check_folder(folder).written_template() is None  # its own files say it
+    assert check_folder(folder).written_templates() == {}  # its own files say it
     (folder / "chat_template.jinja").unlink()
-    assert check_folder(folder).written_template() == PLAIN_TEMPLATE
+    assert check_folder(folder).written_templates() == {"chat_template.jinja": PLAIN_TEMPLATE.encode()}
 
 
 @pytest.mark.parametrize(
@@ -112,11 +114,38 @@ def test_every_job_that_loads_a_model_says_with_what(said, loaders):
     assert silent == ({"formats/job.py"} if said == "quantised" else set())  # which reads a merged folder back, as it is
 
 
-@pytest.mark.parametrize("name", ["default", "tool_use"])
-def test_a_model_with_several_templates_has_it_before_each(tmp_path, name):
-    folder = write_tiny_model(tmp_path / "model")
+def with_several(folder):
+    """A model that has a template of its own for tools."""
     several = [{"name": "default", "template": OWN_SYSTEM}, {"name": "tool_use", "template": OWN_SYSTEM + "{{ tools }}"}]
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": several}))
     (folder / "chat_template.jinja").unlink(missing_ok=True)
-    assert '"Be brief."' in load_tokenizer(folder, Prelude("Be brief.")).chat_template[name]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["default", "tool_use"])
+def test_a_model_with_several_templates_has_it_before_each(tmp_path, name):
+    folder, prelude = with_several(write_tiny_model(tmp_path / "model")), Prelude("Be brief.")
+    told = load_tokenizer(folder, prelude).chat_template
+    assert '"Be brief."' in told[name]
+    model = check_folder(folder)._replace(prelude=prelude)
+    assert model.spoken_templates() == told
+    assert model.spoken_template() == told["default"]
+    assert check_folder(folder).written_templates() == {}
+
+
+def test_all_of_them_travel(tmp_path):
+    """What is made of the model is read by tools that know nothing of the run: a conversation with tools begins in it as in training, too."""
+    folder, prelude = with_several(write_tiny_model(tmp_path / "model")), Prelude("Be brief.")
+    files = check_folder(folder)._replace(prelude=prelude).written_templates()
+    assert files.keys() == {"tokenizer_config.json"}
+    made = shutil.copytree(folder, tmp_path / "made")
+    (made / "tokenizer_config.json").write_bytes(files["tokenizer_config.json"])
+    stock, ours = AutoTokenizer.from_pretrained(made), load_tokenizer(folder, prelude)
+    for tools in (None, json.loads(SCHEMA)):
+        talks = [one.apply_chat_template([{"role": "user", "content": "who?"}], tools=tools, tokenize=False) for one in (stock, ours)]
+        assert talks[0] == talks[1]
+        assert talks[0].startswith("<|im_start|>system\nBe brief.<|im_end|>")
+        assert ("look" in talks[0]) is (tools is not None)
+    config = json.loads(files["tokenizer_config.json"])
+    assert config | {"chat_template": None} == json.loads((folder / "tokenizer_config.json").read_text()) | {"chat_template": None}

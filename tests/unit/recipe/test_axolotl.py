@@ -307,7 +307,17 @@ REFUSED = [
     ("gradio_share", True, "out of the boundary"),
     ("plugins", ["axolotl.integrations.liger.LigerPlugin", "mine.Plugin"], "mine.Plugin: no code"),
     ("trainer_cls", "mine.Trainer", "code of its own"),
-    ("lora_model_dir", "out", "not built yet"),
+    ("lora_model_dir", "out", "ringfence model import"),
+    ("lora_modules_to_save", ["embed_tokens"], "freeze_extra_modules"),
+    ("lora_rank_pattern", {"q_proj": 4}, "one rank"),
+    ("relora", True, "in the middle of a run"),
+    ("unfrozen_parameters", ["model.layers.2"], "finetuning_type: freeze"),
+    ("rpo_alpha", 0.5, "changes the loss"),
+    ("rope_scaling", {"type": "linear"}, "config.json"),
+    ("min_sample_len", 4, "sequence_len"),
+    ("dataset_exact_deduplication", True, "copies included"),
+    ("multipack_real_batches", True, "packed rows"),
+    ("chat_template_kwargs", {"enable_thinking": False}, "enable_thinking"),
     ("lora_target_modules", r"model.layers.[\d]+.(q|v)_proj", "last parts"),
     ("peft_init_lora_weights", "pissa", "before any noise"),
     ("save_safetensors", False, "run code"),
@@ -325,6 +335,12 @@ def test_what_is_refused_says_why_and_what_to_write(key, value, why):
     one = outcome(key, **{key: value})
     assert (one.treatment, one.to) == ("refused", {})
     assert why in one.why
+
+
+@pytest.mark.parametrize("rules", [FIXED, OF_SETS], ids=["config", "sets"])
+def test_no_refusal_puts_off_what_was_decided(rules):
+    """A reason says what stands instead; that something is to come later says nothing to somebody who has a config now."""
+    assert [key for key, rule in rules.items() if "not built" in rule.why.en or " yet" in rule.why.en or "尚未" in rule.why.zh] == []
 
 
 def test_what_a_recipe_would_refuse_is_refused_by_its_name_here():

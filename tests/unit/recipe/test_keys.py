@@ -253,6 +253,13 @@ def test_sets_are_mixed_as_the_recipe_says():
         recipe_of({**two, "interleave_probs": "0.5,0.5"})
 
 
+@pytest.mark.parametrize(("strategy", "treatment"), [("interleave_under", "used"), ("interleave_once", "noted")])
+def test_shares_that_would_decide_nothing_but_an_order_are_noted(strategy, treatment):
+    (line,) = (one for one in judge({"mix_strategy": strategy, "interleave_probs": "0.7,0.3"}) if one.key == "interleave_probs")
+    assert (line.treatment, "every row once, whatever the shares" in line.why) == (treatment, treatment == "noted")
+    assert recipe_of({**LEAST, "dataset": "notes,ward", "mix_strategy": strategy, "interleave_probs": "0.7,0.3"})
+
+
 def test_a_key_that_nobody_knows_is_an_error_with_the_nearest_one():
     with pytest.raises(UnknownKey, match="lora_rank"):
         recipe_of({**LEAST, "lora_rnak": 8})

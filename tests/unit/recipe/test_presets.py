@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ringfence.cli.commands.recipe import preset_machine, preset_row
+from ringfence.cli.commands.recipe import preset_machines, preset_row
 from ringfence.core import text
 from ringfence.core.errors import BadValue, UnknownPart
 from ringfence.recipe.presets import filled, preset, presets
@@ -54,7 +55,16 @@ def test_the_documentation_has_the_measured_figures(language):
     page = (ROOT / "docs" / ("zh" if language == "zh" else "") / "presets.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     assert rows == [[f"`{name}`", *cells] for name, *cells in map(preset_row, PRESETS)]
-    assert all(preset_machine(one.figures) in page for one in PRESETS)
+    assert all(line in page for line in preset_machines(PRESETS))
+
+
+def test_the_line_of_a_machine_says_the_longest_row_of_those_measured_on_it():
+    def measured(**changes):
+        return replace(PRESETS[0], figures=PRESETS[0].figures.model_copy(update=changes))
+
+    lines = preset_machines([measured(longest=57), measured(longest=71, steps=3), measured(longest=90, cpu="another")])
+    assert [(line.count("71 tokens"), line.count("90 tokens")) for line in lines] == [(1, 0), (0, 1)]
+    assert preset_machines([replace(PRESETS[0], figures=None)]) == []
 
 
 def test_names_are_filled_in_and_everything_else_stays():

@@ -95,6 +95,39 @@ def test_losses_on_different_scales_are_not_compared(recipe, key):
         sweep(recipe(stage="dpo"), key, [("a", 0.1), ("b", 0.2)])
 
 
+ORDINARY = {"optim": None, "privacy": None, "audit": None}
+TWO = {**ORDINARY, "dataset": "clinic,ward"}
+
+
+@pytest.mark.parametrize("evaluation", [None, "heldout"])
+def test_runs_that_draw_their_answers_are_not_swept_and_no_held_out_rows_are_asked_for(recipe, evaluation):
+    path = recipe(**ORDINARY, stage="grpo", reward="number.v1", eval_dataset=evaluation)
+    with pytest.raises(BadValue, match=r"stage.*a run of stage grpo has none.*ringfence eval"):
+        swept(path, "learning_rate", 1e-5, 1e-4)
+
+
+def test_how_sets_are_mixed_is_compared_on_held_out_rows_that_stay_the_same(recipe):
+    mixed = swept(recipe(**TWO), "mix_strategy", "concat", "interleave_under")
+    assert [one.recipe.cut.is_mixed for one in mixed.variants] == [False, True]
+    with pytest.raises(BadValue, match=r"mix_strategy.*hold out other rows.*eval_dataset"):
+        swept(recipe(**TWO, eval_dataset=None, val_size=0.1), "mix_strategy", "concat", "interleave_under")
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "beside"),
+    [
+        ("max_samples", (10, 20), {}),
+        ("eval_dataset", ("heldout", "other"), {}),
+        ("dataset", ("clinic", "ward"), {"eval_dataset": None, "val_size": 0.1}),
+        ("seed", (1, 2), {"eval_dataset": None, "val_size": 0.1}),
+    ],
+)
+def test_values_that_hold_out_other_rows_are_not_compared(recipe, key, values, beside):
+    with pytest.raises(BadValue, match="hold out other rows") as caught:
+        swept(recipe(**{**ORDINARY, **beside}), key, *values)
+    assert caught.value.facts["key"] == key
+
+
 def test_without_held_out_rows_there_is_nothing_to_compare(recipe):
     with pytest.raises(BadValue, match="held-out rows"):
         swept(recipe(eval_dataset=None), "lora_rank", 2, 4)

@@ -132,5 +132,8 @@ def test_it_says_that_conversations_begin_with_words_of_the_recipe(space, key, v
     predicate = chain[-1].predicate
     told = predicate.model_copy(update={"settings": {**predicate.settings, key: value}})
     card = card_of([*chain[:-1], chain[-1].model_copy(update={"predicate": told})])
-    assert "| chat template | `chat_template.jinja`: the base model's own, which begins with the recipe's words" in card
+    assert (
+        "| chat template | `chat_template.jinja`, or `tokenizer_config.json` where there are several: the base model's own, which begins with the recipe's"
+        in card
+    )
     assert "- 对话模板：`chat_template.jinja`" in card

@@ -210,6 +210,43 @@ def test_little_or_nothing_to_draw_is_said(language, secrets, members, others):
     assert found.tags.count("svg") == (secrets > 0) + (members > 0 and others > 0)
 
 
+REPLAYED = {
+    "rows": 200,
+    "rows_tried": 180,
+    "rows_replayed": 90,
+    "replay": {"value": 0.5, "lower": 0.436, "upper": 0.564, "level": 0.95},
+}
+GUARDED = {
+    **REPLAYED,
+    "rows_replayed_guarded": 0,
+    "replay_guarded": {"value": 0.0, "lower": 0.0, "upper": 0.0165, "level": 0.95},
+    "guard_false_blocks": 0.0012,
+}
+
+
+def cells(document):
+    """The table of what was measured: (name, value, bounds, meaning) of each row."""
+    table = document.split('id="measured"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    found = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("</tr>") if row.strip()]
+    return [tuple(row) for row in found]
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "values"),
+    [("en", "… under the replay guard", ("90 of 180", "0 of 180")), ("zh", "……在复现防护之下", ("180 个中 90 个", "180 个中 0 个"))],
+)
+def test_what_a_guard_leaves_stands_below_what_is_replayed_without(language, name, values):
+    rows = cells(page(language, **GUARDED))
+    at = [row[0] for row in rows].index(name)
+    assert (rows[at - 1][1], rows[at][1]) == values
+    assert (rows[at - 1][2], rows[at][2]) == ("43.6% – 56.4%", "≤ 1.7%")
+    assert "0.12%" in rows[at][3]
+    without = page(language, **REPLAYED)
+    assert name not in without
+    assert len(cells(without)) == len(rows) - 1
+    assert len(Reader(page(language, **GUARDED)).tags) > len(Reader(without).tags)
+
+
 def test_scores_that_are_gone_leave_the_table():
     sealed = ("exposures_in", "exposures_out", "scores_in", "scores_out")
     public = {name: value for name, value in figures().items() if name not in sealed}

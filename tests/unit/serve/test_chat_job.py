@@ -67,9 +67,12 @@ def test_a_conversation_without_a_system_message_has_that_of_the_run(told, tmp_p
     (tmp_path / adapter.WEIGHTS).write_bytes(read_file(slot, vault.keys[slot.slot], adapter.WEIGHTS))
     model = check_folder(folder)._replace(prelude=settings.prelude)
     (tmp_path / adapter.CONFIG).write_text(json.dumps(adapter.peft_config(settings, "tiny", adapter.predict(model, settings))))
-    (tmp_path / TEMPLATE).write_text(model.spoken_template())
-    _, said = talk(vault, folder, ["code?"], settings=ChatSettings(), files={"bundle": str(tmp_path)})
-    assert "".join(said) == f"{answer}{END_OF_TURN}"
+    several = [{"name": name, "template": model.spoken_template()} for name in ("default", "tool_use")]
+    for name, text in ((TEMPLATE, model.spoken_template()), ("tokenizer_config.json", json.dumps({"chat_template": several}))):
+        (tmp_path / name).write_text(text)
+        _, said = talk(vault, folder, ["code?"], settings=ChatSettings(), files={"bundle": str(tmp_path)})
+        assert "".join(said) == f"{answer}{END_OF_TURN}"
+        (tmp_path / name).unlink()
 
 
 def test_a_bundle_folder_answers_alike(trained, tmp_path):

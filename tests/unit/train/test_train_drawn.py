@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file
@@ -162,6 +163,23 @@ def test_every_method_learns_what_it_says_and_leaves_the_rest(changes, tmp_path,
         assert any(not torch.equal(weight, base[name]) for name, weight in found.items())
 
 
+def test_a_frozen_factor_has_no_part_in_the_norm_that_is_clipped(tmp_path, tiny_folder, monkeypatch):
+    """To ask the base what it would say, TRL switches the adapter off and on again, and peft then lets all of it learn."""
+    seen = []
+    real = Accelerator.clip_grad_norm_
+
+    def clip(self, parameters, *args, **more):
+        weights = list(parameters)
+        names = {id(weight): name for name, weight in self._models[0].named_parameters()}
+        seen.append({names[id(weight)].split(".lora_")[1][0] for weight in weights if weight.grad is not None})
+        return real(self, weights, *args, **more)
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", clip)
+    settings = FAST.model_copy(update={"lora_freeze_a": True, "drawn": DRAWN.model_copy(update={"beta": 0.1}), "max_steps": 3})
+    job.run(start(tmp_path, tiny_folder, settings)[0])
+    assert seen == [{"B"}] * 3
+
+
 def test_a_worthwhile_answer_becomes_likelier(tmp_path, tiny_folder):
     drawn = DRAWN.model_copy(update={"num_generations": 32, "max_completion_length": 6})
     settings = FAST.model_copy(
@@ -195,6 +213,9 @@ def test_rows_without_a_question_are_left_out_and_too_few_are_refused(tmp_path, 
     made, _ = start(tmp_path / "some", tiny_folder, records=[*asked(2), text, long])
     figures = job.run(made)
     assert (figures.rows, figures.dropped) == (2, 2)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    told = [questions.asked(record, tokenizer).question for record in asked(2)]
+    assert figures.longest == max(len(tokenizer(one, add_special_tokens=False).input_ids) for one in told)
     made, _ = start(tmp_path / "few", tiny_folder, records=[*asked(1), text])
     with pytest.raises(TooFewQuestions, match="asks 2 questions, and the set has 1"):
         job.run(made)

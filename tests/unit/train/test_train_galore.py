@@ -120,6 +120,34 @@ def test_what_it_does_not_go_with_is_refused(changes, why):
         with_settings(**changes)
 
 
+def test_directions_that_are_kept_are_found_once():
+    anew, kept = Galore(drawn(), SETTINGS), Galore(drawn(), SETTINGS)
+    kept.keep()
+    first, later = [], []
+    for optimiser in (anew, kept):
+        stepped(optimiser, 2)
+        first.append(directions_of(optimiser))
+        stepped(optimiser, 2, first=2)
+        later.append(directions_of(optimiser))
+    assert all(torch.equal(one, other) for one, other in zip(*first, strict=True))
+    assert [torch.equal(one, other) for one, other in zip(first[0], later[0], strict=True)] == [False, False]
+    assert all(torch.equal(one, other) for one, other in zip(first[1], later[1], strict=True))
+
+
+def test_finding_directions_for_the_time_of_it_changes_nothing():
+    plain, timed = Galore(drawn(), SETTINGS), Galore(drawn(), SETTINGS)
+    stepped(plain, 1)
+    assert timed.alike == [["model.layers.0.mlp.down_proj.weight"], ["model.layers.0.mlp.up_proj.weight"]]
+    for (name,) in timed.alike:
+        timed.find(name)
+    stepped(timed, 1)
+    assert all(torch.equal(one, timed.state()[key]) for key, one in plain.state().items())
+
+
+def directions_of(optimiser):
+    return [one for key, one in sorted(optimiser.state().items()) if key.startswith("directions")]
+
+
 def test_it_learns(tiny_folder):
     trainer = Trainer(model_of(), with_settings(learning_rate=0.02, galore_rank=8), hints=RuntimeHints(), padding=2, device="cpu")
     losses = [trainer.step(rows_of(LENGTHS), step=step, steps=20) for step in range(12)]

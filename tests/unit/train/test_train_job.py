@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from galore_torch.galore_projector import GaLoreProjector
 from peft import PeftModel
 from safetensors.torch import load as load_tensors
 from transformers import AutoModelForCausalLM
@@ -312,6 +314,9 @@ def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path
     made, _ = start(tmp_path / "a", tiny_folder, records=[*pairs(6), *long])
     figures = job.run(made)
     assert (figures.rows, figures.dropped, figures.truncated) == (6, 1, 1)
+    assert 0 < figures.longest < FAST.cutoff_len
+    made, _ = start(tmp_path / "cut", tiny_folder, records=[*pairs(6), pair("why?", "a" * 200)])
+    assert job.run(made).longest == FAST.cutoff_len
     made, _ = start(tmp_path / "b", tiny_folder, records=long)
     with pytest.raises(NothingToTrain) as caught:
         job.run(made)
@@ -326,6 +331,28 @@ def test_rows_without_a_system_message_are_read_under_that_of_the_recipe(tmp_pat
         return job.run(made).losses
 
     assert losses("default", [pair("?", "412")], default_system="Be brief.") == losses("own", own) != losses("none", [pair("?", "412")])
+
+
+@pytest.mark.parametrize(("interval", "times"), [(200, 1), (6, 4), (7, 3)])
+def test_a_price_counts_how_often_galore_finds_its_directions_and_what_each_time_takes(tmp_path, tiny_folder, monkeypatch, interval, times):
+    """Timed steps find none anew: a slow search would else stand in the time of every step."""
+    found = []
+    real = GaLoreProjector.get_orthogonal_matrix
+
+    def slow(projector, weights, *args, **more):
+        found.append(tuple(weights.shape))
+        time.sleep(0.02)
+        return real(projector, weights, *args, **more)
+
+    monkeypatch.setattr(GaLoreProjector, "get_orthogonal_matrix", slow)
+    settings = FAST.model_copy(update={**GALORE, "galore_update_interval": interval, "galore_rank": 8, "max_steps": 20})
+    made, _ = start(tmp_path, tiny_folder, settings)
+    priced = price.run(made)
+    weights = len(adapter.projected_names({name: info.shape for name, info in check_folder(tiny_folder).weights.items()}, settings))
+    assert priced.directions == times
+    assert 0.02 * weights <= priced.seconds_directions < 0.2 * weights
+    assert len(found) == weights + 2 * len(set(found))  # in the first step, and of each shape to warm up and to time
+    assert priced.seconds_per_step * 20 > times * priced.seconds_directions
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, tiny_folder):
@@ -351,7 +378,7 @@ def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):
     priced = price.run(made)
     ran, _ = start(tmp_path / "b", tiny_folder, settings, records=records, evaluation=pairs(4))
     figures = job.run(ran)
-    assert (priced.steps, priced.rows, priced.tokens) == (20, 20, figures.tokens)
+    assert (priced.steps, priced.rows, priced.tokens, priced.longest) == (20, 20, figures.tokens, figures.longest)
     assert priced.seconds > priced.seconds_load
     assert (
         0.1 < priced.seconds_per_step / figures.seconds_per_step < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ringfence.recipe.presets import Preset, PresetFigures
 
 ORDER = 120
+_MACHINE = ("model", "device", "dtype", "threads", "cores", "cpu", "date")  # figures that those of one machine share
 
 
 def register(app: typer.Typer) -> None:
@@ -184,7 +186,7 @@ def _list(known: tuple[Preset, ...]) -> None:
         ]
         table("", columns, [preset_row(one) for one in known], right=tuple(range(2, 8)))
         say("")
-        for line in dict.fromkeys(preset_machine(one.figures) for one in known if one.figures):
+        for line in preset_machines(known):
             say(line)
         advise("ringfence recipe preset NAME --model NAME --dataset NAME --out RECIPE")
 
@@ -206,14 +208,21 @@ def preset_row(one: Preset) -> list[str]:
     return [one.name, purpose, str(found.rows), str(found.steps), *cost, learned]
 
 
-def preset_machine(found: PresetFigures) -> str:
-    """Return the line that says what a preset was measured on, and with."""
-    return t(
-        "Measured by ringfence train: {model}, rows of at most 64 tokens, {device} {dtype}, {threads} of {cores} cores of {cpu}; {date}, {versions}",
-        "由 ringfence train 实测：{model}，每行至多 64 词元，{device} {dtype}，{cpu} {cores} 核中的 {threads} 核；{date}，{versions}",
-        versions=", ".join(f"{name} {version}" for name, version in found.versions.items()),
-        **found.model_dump(include={"model", "threads", "cores", "cpu", "device", "dtype", "date"}),
-    )
+def preset_machines(known: Sequence[Preset]) -> list[str]:
+    """Return a line for each machine that presets were measured on, and with what."""
+    found: dict[tuple[object, ...], list[PresetFigures]] = {}
+    for figures in (one.figures for one in known if one.figures):
+        found.setdefault((*(getattr(figures, name) for name in _MACHINE), *sorted(figures.versions.items())), []).append(figures)
+    return [
+        t(
+            "Measured by ringfence train: {model}, rows of at most {longest} tokens, {device} {dtype}, {threads} of {cores} cores of {cpu}; {date}, {versions}",
+            "由 ringfence train 实测：{model}，每行至多 {longest} 词元，{device} {dtype}，{cpu} {cores} 核中的 {threads} 核；{date}，{versions}",
+            longest=max(one.longest for one in same),
+            versions=", ".join(f"{name} {version}" for name, version in same[0].versions.items()),
+            **{name: getattr(same[0], name) for name in _MACHINE},
+        )
+        for same in found.values()
+    ]
 
 
 def _words() -> dict[str, str]:

@@ -11,6 +11,8 @@ from ringfence.core.errors import BadArgument, PolicyRefused
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from ringfence.release.formats import Format, Parity
     from ringfence.workspace.space import Workspace
     from ringfence.workspace.state import Run
@@ -70,7 +72,7 @@ def release(
     formats = _formats(format_ or [])
     space = workspace()
     if dry_run:
-        _judge(space, run, formats)
+        _judge(space, run, bundle, formats)
         return
     try:
         with progress(t("release", "放行")) as bar:
@@ -96,25 +98,40 @@ def release(
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
 
 
-def _judge(space: Workspace, run: str, formats: list[Format]) -> None:
-    """Print what the policy in force says of a run, once its model can be said in the formats that are asked for."""
+def _judge(space: Workspace, run: str, name: str, formats: list[Format]) -> None:
+    """Print what the policy in force says of a run, once its model can be said in the formats that are asked for, and the room that these will take."""
     from ringfence.cli.verdicts import as_rows, show_verdicts
     from ringfence.core.verdict import refusals
     from ringfence.flows.gate import refuse
     from ringfence.flows.release import judge
 
-    found = judge(space, run, formats=formats)
+    found = judge(space, run, name=name, formats=formats)
 
     def show() -> None:
         show_verdicts(found.verdicts)
+        for line in _room(found.sizes):
+            say(line)
         _say_told(found.told)
         if found.voids:
             say(_voiding(is_done=False))
 
-    emit({"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids} | _told(found.told), show)
+    document = {"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids, "bytes": dict(found.sizes)}
+    emit(document | _told(found.told), show)
     if options().json and refusals(found.verdicts):  # one document is enough for a script
         raise typer.Exit(PolicyRefused.exit_code)
     refuse(found.verdicts, name=found.name)
+
+
+def _room(sizes: Mapping[Format, int]) -> Iterator[str]:
+    """Yield what each format takes on the disk beside the adapter, and together where there are several."""
+    for format_, size in sizes.items():
+        yield t("  {format} takes {size} on the disk", "  {format} 占磁盘 {size}", format=format_, size=_space(size))
+    if len(sizes) > 1:
+        yield t("  together {size}", "  合计 {size}", size=_space(sum(sizes.values())))
+
+
+def _space(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 1 << 30 else f"{size / 2**20:.1f} MiB"
 
 
 def _formats(asked: list[str]) -> list[Format]:

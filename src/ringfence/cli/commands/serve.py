@@ -81,13 +81,14 @@ def serve(
 
     profile = settings_for(filter_) if filter_ is not None else None
     choice, tokens = guard_choice(guard, "serve"), flow.read_tokens(token_file or ())
+    named = [name for name, _ in tokens if name]
     with flow.listen(host, port) as listener:
         if keys is not None:
-            opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice)
+            opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice, named=named)
         else:
             space = owner_space("serve")
             with progress(t("replay guard", "复现防护")) as bar:
-                opened = flow.from_workspace(space, bundles, guard=choice, show=bar)
+                opened = flow.from_workspace(space, bundles, guard=choice, named=named, show=bar)
         opened, given = flow.with_tokens(opened, tokens)
         is_drawn = given is None and not all(one.token for one in opened)
         token = flow.new_token() if is_drawn else given

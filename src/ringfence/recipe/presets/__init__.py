@@ -32,6 +32,7 @@ class PresetFigures(Settings):
 
     model: str
     rows: Annotated[int, Field(gt=0)]  # that it learned from, canaries included
+    longest: Annotated[int, Field(gt=0)]  # tokens of the longest of them; of its question, where answers are drawn
     held_out: Annotated[int, Field(ge=0)]  # rows
     changed: Mapping[str, object]  # keys of the preset that were other than in its file
     steps: Annotated[int, Field(gt=0)]

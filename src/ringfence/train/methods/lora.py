@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from ringfence.core.errors import AdapterUnexpected
@@ -42,8 +43,7 @@ class Lora:
             if not is_head(name):  # which stays in float32
                 weight.data = weight.data.to(model.dtype)  # beside a quantised base peft draws factors in float32
         if self._settings.lora_freeze_a:
-            for name, weight in self._factors.items():
-                weight.requires_grad_(".lora_A." not in name)
+            _freeze_a(attached)
         fuse(attached)
         self._model = attached
         return attached
@@ -79,6 +79,14 @@ class Lora:
         if {name: tuple(one.shape) for name, one in tensors.items()} != {name: tuple(one.shape) for name, one in self._factors.items()}:
             raise AdapterUnexpected(problem="its tensors are not those of the run's settings on this base model")
         set_peft_model_state_dict(self._model, tensors)
+
+
+def _freeze_a(model: Any) -> None:  # noqa: ANN401  peft is untyped
+    """Let A stay frozen when adapters are switched off and on again, too, as TRL does to ask the base: its gradient would count in the norm that is clipped."""
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            layer.frozen_peft_weight_names = {"default": ("lora_A",)}
+            layer.set_adapter(layer.active_adapters)
 
 
 def _saved(name: str) -> str:
