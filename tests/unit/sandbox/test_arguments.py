@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments, default_roots
+from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments
 from ringfence.sandbox.devices import gpu_nodes
+from ringfence.sandbox.python import own
 
 
 def arguments(roots=(), **mounts):
@@ -80,7 +81,7 @@ def test_the_isolation_is_asked_for():
 
 
 def test_no_more_of_the_host_is_bound_than_the_interpreter_needs():
-    sources = [Path(source) for _, source, _ in binds(arguments(default_roots()))]
+    sources = [Path(source) for _, source, _ in binds(arguments(own().roots))]
     for source in sources:
         assert source not in (Path("/"), Path("/usr"), Path("/etc"), Path.home(), Path(sys.prefix))
         assert source not in Path(__file__).parents, "a folder above the checkout's tests"
