@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
 from ringfence.models.folder import PLAIN_TEMPLATE
-from ringfence.models.prelude import AS_IT_IS, Prelude
+from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 from ringfence.models.settings import Quantisation
 
 Attention = Literal["auto", "eager", "sdpa"]
@@ -47,6 +47,13 @@ def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: A
         tokenizer.chat_template = {name: prelude.before(one) for name, one in own.items()}
     else:
         tokenizer.chat_template = prelude.before(own)
+    return tokenizer
+
+
+def spoken_as(tokenizer: Any, bundle: Path) -> Any:  # noqa: ANN401  transformers is untyped
+    """Return the tokeniser with the chat template that a bundle brings, where it does: as its run was trained by it."""
+    if (bundle / TEMPLATE).is_file():
+        tokenizer.chat_template = (bundle / TEMPLATE).read_text(encoding="utf-8")
     return tokenizer
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ringfence.core.environment import use_vllm
-from ringfence.models.load import Loaded, load_tokenizer
-from ringfence.models.prelude import TEMPLATE
+from ringfence.models.load import Loaded, load_tokenizer, spoken_as
+from ringfence.models.prelude import AS_IT_IS
 from ringfence.serve.answer import Answer
 from ringfence.serve.decode import Round, Voice
 from ringfence.serve.filter import Filters
@@ -138,7 +138,8 @@ def opened(
     machine._get_cpu_list = machine._synthesize_cpu_list  # noqa: SLF001  a sandbox has no lscpu to ask: what vLLM takes where that says nothing
     config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     shape = Shape(config, torch.device(placement.device))
-    voices = [Voice(Loaded(shape, _tokenizer(model, one)), guard) for one, guard in zip(bundles, guards, strict=True)]
+    tokenizers = [spoken_as(load_tokenizer(model, prelude=AS_IT_IS), one) for one in bundles]
+    voices = [Voice(Loaded(shape, tokenizer), guard) for tokenizer, guard in zip(tokenizers, guards, strict=True)]
     answers: dict[int, Answer] = {}
     chooser = Chooser(answers)
     window, active = int(config.max_position_embeddings), ACTIVE["vllm"]
@@ -201,13 +202,6 @@ def _parameters(id_: int, answer: Answer) -> Any:  # noqa: ANN401
         output_kind=RequestOutputKind.DELTA,
         extra_args={_KEY: id_},
     )
-
-
-def _tokenizer(model: Path, bundle: Path) -> Any:  # noqa: ANN401  transformers is untyped
-    tokenizer = load_tokenizer(model)
-    if (bundle / TEMPLATE).is_file():  # as its run was trained by it
-        tokenizer.chat_template = (bundle / TEMPLATE).read_text(encoding="utf-8")
-    return tokenizer
 
 
 def _room(bundle: Path) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from peft import PeftModel
 from safetensors.torch import load as load_tensors
 
-from ringfence.models.load import Loaded
-from ringfence.models.prelude import TEMPLATE
+from ringfence.models.load import Loaded, spoken_as
 from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.judge import add_head
 from ringfence.train.method import METHODS
@@ -37,9 +36,7 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
 
     Raises: AdapterUnexpected.
     """
-    tokenizer = loaded.tokenizer
-    if (folder / TEMPLATE).is_file():  # as its run was trained by it
-        tokenizer.chat_template = (folder / TEMPLATE).read_text(encoding="utf-8")
+    tokenizer = spoken_as(loaded.tokenizer, folder)
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
     if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
