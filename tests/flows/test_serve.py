@@ -39,7 +39,7 @@ class Server:
         command = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", folder / "word", "serve", "--port", "0", *arguments]
         with self._said.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(list(map(str, command)), stdout=out, stderr=err, cwd=folder)
-        until(lambda: self._said.stat().st_size or self.process.poll() is not None, 60)
+        until(lambda: self._said.stat().st_size or self.process.poll() is not None, 120)
         self.ready = json.loads(self._said.read_text() or "{}")
 
     @property

@@ -35,6 +35,7 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
+from ringfence.deid.tagger import TAGGERS
 from ringfence.flows.chat import Speaker, quantised_of, refuse_reward, with_filter, work_for
 from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
@@ -72,10 +73,10 @@ class Computed:
 OURS = Computed()
 
 
-def computed_by(engine: str, python: Path | None) -> Computed:
+def computed_by(engine: str, python: Path | None, profile: DeidSettings | None = None) -> Computed:
     """Return who computes. Asked for before anything is opened.
 
-    python: of vLLM's environment; None: RINGFENCE_VLLM_PYTHON names it.
+    python: of vLLM's environment; None: RINGFENCE_VLLM_PYTHON names it.  profile: of the answers' filter, which runs beside the engine.
 
     Raises: BadArgument, PythonUnfit.
     """
@@ -93,7 +94,8 @@ def computed_by(engine: str, python: Path | None) -> Computed:
         problem = t("--engine vllm needs the bin/python of vLLM's environment", "--engine vllm 需要 vLLM 所在环境的 bin/python")
         raise BadArgument(option="--engine-python", problem=problem, verb="serve")
     found = of_environment(path)
-    if missing := found.lacks(*_NEEDED):
+    taggers = [needs for name in profile.taggers if (needs := TAGGERS.create(name).needs)] if profile else []
+    if missing := found.lacks(*_NEEDED, *(library for needs in taggers for library in needs.libraries)):
         raise PythonUnfit(path=str(path), problem=t("it lacks {names}", "其中缺少 {names}", names=", ".join(missing)))
     return Computed("vllm", found)
 

@@ -67,22 +67,29 @@ def of_environment(path: Path) -> Python:
     if (int(version[1]), int(version[2])) < _LEAST:
         problem = t("it is {version}, and 3.11 is the oldest that can be", "它是 {version}，而最低须为 3.11", version=version[0])
         raise PythonUnfit(path=str(path), problem=problem)
-    for one in (binary, binary.parents[1] / "lib" / version[0], *_below(found[0])):
-        if _is_open(one):
-            problem = t("others than its owner can write {path}", "所有者以外的人可写 {path}", path=one)
-            raise PythonUnfit(path=str(path), problem=problem)
+    looked_at = (binary, *binary.parents, binary.parents[1] / "lib" / version[0], *found[0].parents, *_below(found[0]))
+    if (others := next((one for one in looked_at if _is_open(one)), None)) is not None:
+        problem = t("others than you and root can write {path}", "您和 root 以外的人可写 {path}", path=others)
+        raise PythonUnfit(path=str(path), problem=problem)
     return Python(binary, (binary.parents[1],), (found[0],))
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all folders in it: who can write a folder can put any file there."""
+    """Yield a folder and everything in it."""
     yield folder
-    for place, folders, _ in os.walk(folder):
-        yield from (Path(place, name) for name in folders)
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def _is_open(path: Path) -> bool:
-    """Return whether anybody but root and this user can write a file or a folder; a group that is the user's own is nobody else."""
-    found = path.stat()
+    """Return whether anybody but root and this user can write a file, or put another in its place.
+
+    A group that is the user's own is nobody else. In a folder like /tmp, where each may remove what is their own alone, nothing of ours is replaced. A link has
+    no rights: what it leads to is looked at where it lies below the same folders, and is not there in a sandbox where it does not.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return False
     writers = found.st_mode & (stat.S_IWOTH if found.st_gid == os.getegid() else _OTHERS)
-    return bool(writers) or found.st_uid not in (0, os.geteuid())
+    is_shared = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
+    return (bool(writers) and not is_shared) or found.st_uid not in (0, os.geteuid())

@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringfence.core.errors import NotOpened
+from ringfence.core.failure import failure_of
 from ringfence.core.lineage import numbered, roles
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.prelude import AS_IT_IS, Prelude
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
     from ringfence.serve.decode import Round
     from ringfence.serve.filter import Filters
     from ringfence.train.device import Placement
+
+_NOT_OPENED = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # how vLLM says what it does not know
 
 
 def run(child: Child[ChatSettings]) -> ChatFigures:
@@ -58,12 +70,15 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
     The adapters are the plain folders `files["bundle"]`, "bundle2" and so on, over one base model; the input "guard" of the same number, where there is one,
     lets no passage of an adapter's training set pass. Every turn begins with the front's `Orders` and gives each conversation one token.
 
-    Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
+    Raises: AutomatonChanged, DeviceMissing, ModelUnsupported, NotOpened.
     """
     from ringfence.serve.wire import Orders, Told
 
-    served = _by_vllm(child) if child.order.settings.engine == "vllm" else _by_ringfence(child)
-    served.warm()
+    if child.order.settings.engine == "vllm":
+        served = _by_vllm(child)
+    else:
+        served = _by_ringfence(child)
+        served.warm()
     while (text := child.channel.hear()) is not None:
         said = served.turn(Orders.model_validate_json(text) if text else Orders())
         if said:
@@ -88,15 +103,17 @@ def _by_vllm(child: Child[ServeSettings]) -> Round:
     from ringfence.serve.vllm import opened
 
     folders = [Path(child.order.files[role]) for role in roles("bundle", child.order.files)]
-    guards = _guards(child)
-    return opened(
-        Path(child.order.files["model"]),
-        folders,
-        _placement(child),
-        [guards.get(numbered("guard", number)) for number in range(len(folders))],
-        _filters(child),
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    )
+    found, made, placement = _guards(child), _filters(child), _placement(child)
+    guards = [found.get(numbered("guard", number)) for number in range(len(folders))]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        served = opened(Path(child.order.files["model"]), folders, placement, guards, made, memory=memory)
+        served.warm()  # some of what it cannot do it says at the first answer
+    except _NOT_OPENED as cause:
+        if failure_of(cause).error == "OutOfMemory":
+            raise
+        raise NotOpened from cause
+    return served
 
 
 def _filters(child: Child[ServeSettings]) -> Filters | None:

@@ -8,7 +8,8 @@ Source: vLLM 0.32, vllm/v1/sample/logits_processor/interface.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +28,21 @@ from ringfence.train.device import Placement
 
 _KEY = "ringfence"  # under which a request's parameters name the conversation
 _CHUNK = 2048  # tokens of prompts that are read in one step; conversations that go on wait no longer than that
+_BLOCK = 128  # tokens that the cache is parted into
 _SHARE = 4  # of the machine's memory a quarter at most is the cache's
+
+
+class Config(NamedTuple):
+    """How large a model is, in the words of transformers."""
+
+    max_position_embeddings: int
+    vocab_size: int
 
 
 class Shape(NamedTuple):
     """What an answer looks at of a model that lies elsewhere."""
 
-    config: Any
+    config: Config
     device: torch.device
 
 
@@ -69,7 +78,7 @@ class Chooser:
         for row, values in enumerate(logits):
             id_ = self._rows[row]
             answer = self._answers[id_]
-            token = self.chosen[id_] = answer.choose(values.float().clone())
+            token = self.chosen[id_] = answer.choose(values.float())
             values.fill_(-torch.inf)[answer.end if token is None else token] = 0.0
         return logits
 
@@ -88,6 +97,7 @@ class PagedRound(Round):
     """The conversations that vLLM computes.
 
     engine: a `vllm.v1.engine.llm_engine.LLMEngine` whose processor is `chooser`, over `answers`.  adapters: by voice, its `LoRARequest`.
+    parameters: makes the `SamplingParams` of these fields.
     """
 
     def __init__(
@@ -99,15 +109,17 @@ class PagedRound(Round):
         answers: dict[int, Answer],
         chooser: Chooser,
         adapters: Sequence[Any],
+        parameters: Callable[..., Any],
     ) -> None:
         super().__init__(voices, filters)
-        self._engine, self._answers, self._chooser, self._adapters = engine, answers, chooser, adapters
+        self._engine, self._answers, self._chooser, self._adapters, self._parameters = engine, answers, chooser, adapters, parameters
 
     def _begin(self, ask: Ask) -> None:
         loaded, guard = self._voices[ask.bundle]
         answer = self._answers[ask.id] = Answer(loaded, ask, self._filters, guard)
         prompt = {"prompt_token_ids": answer.prompt[0].tolist()}
-        self._engine.add_request(str(ask.id), prompt, _parameters(ask.id, answer), lora_request=self._adapters[ask.bundle])
+        asked = self._parameters(max_tokens=answer.most, extra_args={_KEY: ask.id})
+        self._engine.add_request(str(ask.id), prompt, asked, lora_request=self._adapters[ask.bundle])
 
     def _drop(self, id_: int) -> None:
         if self._answers.pop(id_, None) is not None:
@@ -137,12 +149,13 @@ def opened(
 
     machine._get_cpu_list = machine._synthesize_cpu_list  # noqa: SLF001  a sandbox has no lscpu to ask: what vLLM takes where that says nothing
     config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
-    shape = Shape(config, torch.device(placement.device))
+    active = ACTIVE["vllm"]
+    window, cache = _sizes(config, placement, active=active, memory=memory)
+    shape = Shape(Config(window, int(config.vocab_size)), torch.device(placement.device))
     tokenizers = [spoken_as(load_tokenizer(model, prelude=AS_IT_IS), one) for one in bundles]
     voices = [Voice(Loaded(shape, tokenizer), guard) for tokenizer, guard in zip(tokenizers, guards, strict=True)]
     answers: dict[int, Answer] = {}
     chooser = Chooser(answers)
-    window, active = int(config.max_position_embeddings), ACTIVE["vllm"]
     settings = EngineArgs(
         model=str(model),
         skip_tokenizer_init=True,
@@ -160,13 +173,13 @@ def opened(
         enable_lora=True,
         max_loras=len(bundles),
         max_lora_rank=max(_room(one) for one in bundles),
-        kv_cache_memory_bytes=_cache(config, placement, tokens=active * window, memory=memory) if placement.device == "cpu" else None,
+        kv_cache_memory_bytes=cache,
         logits_processors=[_processor(chooser)],
         disable_log_stats=True,
     )
     adapters = [LoRARequest(str(number), number, str(one)) for number, one in enumerate(bundles, start=1)]
     engine = LLMEngine.from_engine_args(settings)
-    return PagedRound(engine, voices, filters, answers=answers, chooser=chooser, adapters=adapters)
+    return PagedRound(engine, voices, filters, answers=answers, chooser=chooser, adapters=adapters, parameters=_parameters())
 
 
 def _processor(chooser: Chooser) -> type:
@@ -189,19 +202,12 @@ def _processor(chooser: Chooser) -> type:
     return Processor
 
 
-def _parameters(id_: int, answer: Answer) -> Any:  # noqa: ANN401
-    """Return what vLLM is told of a request: that it takes the likeliest token, which is the only one left, as long as it is asked."""
+def _parameters() -> Callable[..., Any]:
+    """Return what makes a request's parameters: vLLM takes the likeliest token, which is the only one left, as long as it is asked."""
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=answer.most,
-        ignore_eos=True,
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-        extra_args={_KEY: id_},
-    )
+    return partial(SamplingParams, temperature=0.0, ignore_eos=True, detokenize=False, output_kind=RequestOutputKind.DELTA)
 
 
 def _room(bundle: Path) -> int:
@@ -210,9 +216,18 @@ def _room(bundle: Path) -> int:
     return next(one for one in RANKS if one >= rank)
 
 
-def _cache(config: Any, placement: Placement, *, tokens: int, memory: int) -> int:  # noqa: ANN401
-    """Return the bytes of the cache: room for so many tokens, or a share of the machine's memory where that is less."""
+def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tuple[int, int | None]:  # noqa: ANN401
+    """Return the window in tokens and the bytes of the cache; None: vLLM takes what a GPU has left.
+
+    The cache has room for all answers that run at once, or a share of the machine's memory where that is less; one whole window must fit.
+    """
+    window = int(config.max_position_embeddings)
+    if placement.device != "cpu":
+        return window, None
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    each = 2 * config.num_hidden_layers * heads * width * getattr(torch, placement.dtype).itemsize  # keys and values
-    return min(tokens * int(each), memory // _SHARE)
+    each = (
+        2 * int(config.num_hidden_layers * heads * width) * getattr(torch, placement.dtype).itemsize
+    )  # bytes of a token's keys and values
+    cache = min(active * window * each, memory // _SHARE)
+    return min(window, cache // each // _BLOCK * _BLOCK), cache

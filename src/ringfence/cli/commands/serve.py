@@ -103,7 +103,7 @@ def serve(
 
     profile = settings_for(filter_) if filter_ is not None else None
     choice, tokens = guard_choice(guard, "serve"), flow.read_tokens(token_file or ())
-    computed = flow.computed_by(engine, engine_python)
+    computed = flow.computed_by(engine, engine_python, profile)
     with flow.listen(host, port) as listener:
         if keys is not None:
             opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice, computed=computed)
