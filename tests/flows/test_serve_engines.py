@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from ringfence.core.errors import NotByEngine
+from ringfence.core.errors import NotByEngine, NotOpened
 from ringfence.flows import serve as flow
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
@@ -236,3 +236,10 @@ def test_the_command_serves_by_vllm_and_keeps_its_controls(both, python, tmp_pat
         server.process.wait()
     lines = [json.loads(line) for line in server.err.splitlines() if line.startswith("{")]
     assert sum("blocked" in line for line in lines) == 6
+
+
+@pytest.mark.full
+def test_a_base_that_vllm_has_no_kernel_for_is_refused_in_words_of_ours(finished, python):
+    bundles = flow.from_workspace(reopen(finished[0]), ["lora"])
+    with pytest.raises(NotOpened):
+        flow.run_engine(bundles, Desk(), computed=flow.computed_by("vllm", python))

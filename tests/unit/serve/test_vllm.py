@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from ringfence.core.errors import NotOpened
 from ringfence.guard.replay import build
 from ringfence.guard.settings import GuardSettings
 from ringfence.models.load import load
 from ringfence.models.tiny import write_tiny_model
+from ringfence.serve import job, vllm
 from ringfence.serve.decode import Round, Voice
-from ringfence.serve.settings import RANKS
+from ringfence.serve.settings import RANKS, ServeSettings
 from ringfence.serve.vllm import Chooser, PagedRound, Shape, _room, _sizes
 from ringfence.serve.wire import Ask, Orders, Turn
 from ringfence.train.device import Placement
+from ringfence.train.settings import RuntimeHints
+from tests.unit.train.train_parts import Memory, Vault, child
 
 QUESTIONS = ("code?", "你好，请问？", "name? " * 20, "x")
 HOW = (
@@ -197,3 +202,33 @@ def test_there_is_room_for_an_adapter_and_for_one_whole_window(tmp_path):
     assert cache == 1 << 28
     assert window * each <= cache < (window + 129) * each
     assert _sizes(config, Placement("cuda", "bfloat16"), active=4, memory=1 << 30) == (8192, None)
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised"),
+    [
+        (ValueError("no such architecture"), NotOpened),
+        (RuntimeError("no kernel"), NotOpened),
+        (RuntimeError("can't allocate memory"), RuntimeError),
+    ],
+)
+def test_what_vllm_says_when_it_does_not_come_up_becomes_an_error_with_a_page(tmp_path, monkeypatch, problem, raised):
+    def warm():
+        raise problem
+
+    seen = {}
+
+    def opened(model, bundles, placement, guards, filters, *, memory):
+        seen.update(model=model, bundles=bundles, guards=guards, filters=filters, memory=memory)
+        return SimpleNamespace(warm=warm)
+
+    monkeypatch.setattr(vllm, "opened", opened)
+    settings = ServeSettings(engine="vllm", hints=RuntimeHints(dtype="float32"))
+    vault = Vault(tmp_path)
+    order = child(vault, Memory(vault), settings, files={"model": "/in/model", "bundle": "/in/bundle", "bundle2": "/in/bundle2"})
+    with pytest.raises(raised) as caught:
+        job.serve(order)
+    assert type(caught.value) is raised
+    assert (seen["model"], seen["bundles"]) == (Path("/in/model"), [Path("/in/bundle"), Path("/in/bundle2")])
+    assert (seen["guards"], seen["filters"]) == ([None, None], None)
+    assert seen["memory"] > 1 << 28
