@@ -119,7 +119,7 @@ def from_elsewhere(elsewhere):
 
 def test_the_ready_line_says_where_and_what_that_there_is_no_alarm_and_a_guard(served):
     models = [{"name": "lora", "alarm": False, "guard": True}]
-    assert served.ready == {"url": served.ready["url"], "filter": None, "models": models}
+    assert served.ready == {"url": served.ready["url"], "engine": "ringfence", "filter": None, "models": models}
     assert served.ready["url"].startswith("http://127.0.0.1:")
     assert "no canary alarm" in served.err
 
