@@ -194,9 +194,9 @@ class Bench:
 
 
 def roots() -> list[Path]:
-    from ringfence.sandbox.arguments import default_roots
+    from ringfence.sandbox.python import own
 
-    return default_roots()
+    return own().roots
 
 
 def take_filter_away(patches: contextlib.ExitStack) -> None:

@@ -168,12 +168,12 @@ def copies(case: str, rows: Rows, tokenizer: Any) -> None:
 
 def decoding(case: str, loaded: Any, guard: Any, questions: Sequence[str], tokens: int) -> None:
     """Print the seconds of a token with the guard and without, and those of the guard's own work on the same tokens."""
-    from ringfence.serve.decode import Answer
+    from ringfence.serve.decode import Decoder
 
     pairs: list[tuple[float, float]] = []
     own: list[float] = []
     for number, question in enumerate(questions):
-        plain, guarded = (Answer(loaded, asked(question, tokens), guard=one) for one in (None, guard))
+        plain, guarded = (Decoder(loaded, asked(question, tokens), guard=one) for one in (None, guard))
         watch = guard.watch([question])
         for answer in (plain, guarded):  # the prompt is read
             answer.step()
@@ -245,9 +245,9 @@ def trained(folder: Path, model: str, rows: Rows, *, steps: int, rate: float) ->
 
 def answered(loaded: Any, guard: Any, question: str, tokens: int, **how: Any) -> tuple[str, int, int]:
     """Return an answer, how many tokens it has, and how many were refused."""
-    from ringfence.serve.decode import Answer
+    from ringfence.serve.decode import Decoder
 
-    answer, parts = Answer(loaded, asked(question, tokens, **how), guard=guard), []
+    answer, parts = Decoder(loaded, asked(question, tokens, **how), guard=guard), []
     while True:
         said = answer.step()
         parts.append(said.text)

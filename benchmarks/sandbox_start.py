@@ -17,8 +17,9 @@ from collections import defaultdict
 from frame import tell
 
 from ringfence.core.order import Limits, Tier
-from ringfence.sandbox.arguments import Mounts, bwrap_arguments, default_roots, interpreter
+from ringfence.sandbox.arguments import Mounts, bwrap_arguments
 from ringfence.sandbox.cage import open_cage
+from ringfence.sandbox.python import own
 from ringfence.sandbox.seccomp import filter_path
 from ringfence.sandbox.tiers import find_bwrap
 
@@ -43,9 +44,9 @@ def cage(tier: Tier) -> dict[str, float]:
 def raw(*, caged: bool, filtered: bool) -> tuple[float, float]:
     """Return milliseconds to the first instruction and nanoseconds of one cheap system call."""
     rules = os.open(filter_path(), os.O_RDONLY)
-    command = [interpreter(), "-I", "-S", "-c", SCRIPT]
+    command = [str(own().binary), "-I", "-S", "-c", SCRIPT]
     if caged:
-        options = bwrap_arguments(mounts=Mounts(), roots=default_roots(), info=0, block=0, seccomp=rules)
+        options = bwrap_arguments(mounts=Mounts(), roots=own().roots, info=0, block=0, seccomp=rules)
         unused = {"--info-fd", "--block-fd"} | (set() if filtered else {"--seccomp"})
         kept = [word for i, word in enumerate(options) if word not in unused and (i == 0 or options[i - 1] not in unused)]
         command = [str(find_bwrap()), *kept, "--", *command]

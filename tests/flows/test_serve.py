@@ -39,7 +39,7 @@ class Server:
         command = [sys.executable, "-m", "ringfence", "--json", "--passphrase-file", folder / "word", "serve", "--port", "0", *arguments]
         with self._said.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(list(map(str, command)), stdout=out, stderr=err, cwd=folder)
-        until(lambda: self._said.stat().st_size or self.process.poll() is not None, 60)
+        until(lambda: self._said.stat().st_size or self.process.poll() is not None, 120)
         self.ready = json.loads(self._said.read_text() or "{}")
 
     @property
@@ -119,7 +119,7 @@ def from_elsewhere(elsewhere):
 
 def test_the_ready_line_says_where_and_what_that_there_is_no_alarm_and_a_guard(served):
     models = [{"name": "lora", "alarm": False, "guard": True}]
-    assert served.ready == {"url": served.ready["url"], "filter": None, "models": models}
+    assert served.ready == {"url": served.ready["url"], "engine": "ringfence", "filter": None, "models": models}
     assert served.ready["url"].startswith("http://127.0.0.1:")
     assert "no canary alarm" in served.err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def use_loopback() -> None:
     os.environ.update({"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"})
 
 
+def use_vllm() -> None:
+    """Let vLLM, when it is imported later, compute in this process: no worker, no report of its use, no program asked how the machine is built.
+
+    It looks at a model's class in a process of its own, which imports from where this one does.
+    """
+    os.environ.update(
+        {
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_DO_NOT_TRACK": "1",
+            "VLLM_CONFIGURE_LOGGING": "0",
+            "VLLM_HOST_IP": "127.0.0.1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_PLUGINS": "",  # none, where by default all that are installed run
+            "VLLM_CACHE_ROOT": str(Path(tempfile.gettempdir()) / "vllm"),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONSAFEPATH": "1",
+        }
+    )
+
+
 def language() -> Language:
     """Return zh when the user's locale is Chinese, else en."""
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
@@ -64,6 +86,12 @@ def model_store() -> Path:
     if not data.is_absolute():  # the XDG specification has such a value ignored
         data = _home() / ".local" / "share"
     return data / "ringfence" / "models"
+
+
+def vllm_python() -> Path | None:
+    """Return the interpreter of vLLM's environment: RINGFENCE_VLLM_PYTHON, as an absolute path; None where it is not set."""
+    chosen = os.environ.get("RINGFENCE_VLLM_PYTHON")
+    return Path(chosen).absolute() if chosen else None
 
 
 def account_folder() -> Path | None:

@@ -328,6 +328,17 @@ class OutOfMemory(SandboxError):
     remedy = Text("lower per_device_train_batch_size or cutoff_len", "减小 per_device_train_batch_size 或 cutoff_len")
 
 
+class PythonUnfit(SandboxError):
+    """Another environment's Python was named that no job can run under. Said before anything is opened."""
+
+    code, http_status, exit_code = "RF-SANDBOX-007", 409, 20
+    what = Text("no job can run under {path}: {problem}", "任务无法在 {path} 下运行：{problem}")
+    remedy = Text(
+        "name the bin/python of an environment that nobody but you and root can write; ringfence explain RF-SANDBOX-007 shows how one is made",
+        "请给出只有您和 root 可写的环境的 bin/python；ringfence explain RF-SANDBOX-007 说明如何建立",
+    )
+
+
 # ── workspace ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -1660,6 +1671,25 @@ class NoSuchRoute(ServeError):
     remedy = Text(
         "use GET /v1/models, POST /v1/chat/completions or POST /v1/completions",
         "请使用 GET /v1/models、POST /v1/chat/completions 或 POST /v1/completions",
+    )
+
+
+class NotByEngine(ServeError):
+    """A bundle was to be served by another engine, which cannot read what it holds. Said before anything is opened."""
+
+    code, http_status, exit_code = "RF-SERVE-014", 409, 2
+    what = Text("{engine} cannot serve {name}: {why}", "{engine} 无法提供 {name}：{why}")
+    remedy = Text("serve it with the engine of ringfence: leave --engine out", "用 ringfence 自己的引擎提供：去掉 --engine")
+
+
+class NotOpened(ServeError):
+    """Another engine did not come up over a base model and adapters that it should know."""
+
+    code, http_status, exit_code, crosses = "RF-SERVE-015", 409, 2, True
+    what = Text("vLLM does not open this base model with these adapters", "vLLM 无法打开此基础模型及这些适配器")
+    remedy = Text(
+        "serve it with the engine of ringfence: leave --engine out; or see which models that version of vLLM knows",
+        "用 ringfence 自己的引擎提供：去掉 --engine；或查看该版本的 vLLM 支持哪些模型",
     )
 
 

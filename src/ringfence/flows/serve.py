@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import secrets
 import socket
 import threading
@@ -11,19 +12,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ringfence.core.digest import sha256
-from ringfence.core.environment import cores
+from ringfence.core.environment import cores, vllm_python
 from ringfence.core.errors import (
     AmbiguousName,
     BadArgument,
     BundleBroken,
     BundleUnreadable,
     GuardRefused,
+    NotByEngine,
     NotLoopback,
     NotServable,
     NotTogether,
+    PythonUnfit,
     RingfenceError,
     ServerMissing,
     UnknownRun,
@@ -32,6 +35,7 @@ from ringfence.core.order import Progress
 from ringfence.core.public_keys import PublicKeys
 from ringfence.core.text import t
 from ringfence.deid.settings import DeidSettings, kinds
+from ringfence.deid.tagger import TAGGERS
 from ringfence.flows.chat import Speaker, quantised_of, refuse_reward, with_filter, work_for
 from ringfence.flows.extras import require_low_memory
 from ringfence.flows.guard import FROM_ELSEWHERE, Choice, Guarding, of_bundle, refuse_on, released
@@ -42,9 +46,11 @@ from ringfence.models.store import ModelEntry
 from ringfence.release.folder import claimed
 from ringfence.release.manifest import CONFIG, Manifest
 from ringfence.release.verify import verify_bundle
+from ringfence.sandbox.python import Python, of_environment
 from ringfence.serve.desk import Desk
-from ringfence.serve.settings import ServeFigures, ServeSettings
+from ringfence.serve.settings import ACTIVE, RANKS, Engine, ServeFigures, ServeSettings
 from ringfence.serve.supervisor import Supervisor
+from ringfence.train.settings import RuntimeHints
 from ringfence.vault.files import read_file
 from ringfence.workspace.entries import Alarm, Filtered, Guarded, Opened
 from ringfence.workspace.space import Workspace
@@ -53,7 +59,46 @@ if TYPE_CHECKING:
     from ringfence.serve.front import Served
 
 _TOKEN = (16, 512)  # least and most characters
+_NEEDED = ("vllm", "torch", "transformers", "pydantic", "tink")  # what an engine in an environment of its own imports
 _ENDING = 15.0  # s for an engine to end
+
+
+@dataclass(frozen=True)
+class Computed:
+    """By which engine answers are computed. python: under which it runs, where it has an environment of its own."""
+
+    engine: Engine = "ringfence"
+    python: Python | None = None
+
+
+OURS = Computed()
+
+
+def computed_by(engine: str, python: Path | None, profile: DeidSettings | None = None) -> Computed:
+    """Return who computes. Asked for before anything is opened.
+
+    python: of vLLM's environment; None: RINGFENCE_VLLM_PYTHON names it.  profile: of the answers' filter, which runs beside the engine.
+
+    Raises: BadArgument, PythonUnfit.
+    """
+    if engine not in get_args(Engine):
+        problem = t("there is no engine {name}: {names}", "没有引擎 {name}：{names}", name=engine, names=", ".join(get_args(Engine)))
+        raise BadArgument(option="--engine", problem=problem, verb="serve")
+    if engine == "ringfence":
+        if python is not None:
+            raise BadArgument(
+                option="--engine-python", problem=t("it goes with --engine vllm", "它须与 --engine vllm 一起使用"), verb="serve"
+            )
+        return OURS
+    path = python or vllm_python()
+    if path is None:
+        problem = t("--engine vllm needs the bin/python of vLLM's environment", "--engine vllm 需要 vLLM 所在环境的 bin/python")
+        raise BadArgument(option="--engine-python", problem=problem, verb="serve")
+    found = of_environment(path)
+    taggers = [needs for name in profile.taggers if (needs := TAGGERS.create(name).needs)] if profile else []
+    if missing := found.lacks(*_NEEDED, *(library for needs in taggers for library in needs.libraries)):
+        raise PythonUnfit(path=str(path), problem=t("it lacks {names}", "其中缺少 {names}", names=", ".join(missing)))
+    return Computed("vllm", found)
 
 
 @dataclass(frozen=True)
@@ -111,14 +156,14 @@ class Bundle:
 
 
 def from_elsewhere(
-    folders: Sequence[Path], public: PublicKeys, *, guard: Choice = "auto", named: Collection[str] = ()
+    folders: Sequence[Path], public: PublicKeys, *, guard: Choice = "auto", named: Collection[str] = (), computed: Computed = OURS
 ) -> tuple[Bundle, ...]:
     """Return bundles that passed verification under their owner's public keys, and that one base model carries.
 
-    There is no canary alarm and no replay guard: their filters never leave their vault.  named: names that must be among theirs.
+    There is no canary alarm and no replay guard: their filters never leave their vault.  named: names that must be among theirs.  computed: by which engine.
 
     Raises: GuardRefused where a guard is to be on; BadArgument for a name that none has, before any is verified; OnlyScores, BundleUnreadable, BundleBroken,
-    WrongSigner; NotTogether, LowMemoryMissing.
+    WrongSigner; NotTogether, LowMemoryMissing, NotByEngine.
     """
     refuse_on(guard)
     manifests = [manifest for folder in folders if (manifest := claimed(folder))]
@@ -134,7 +179,9 @@ def from_elsewhere(
     if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
         raise NotTogether(name=twice, why=t("another one has its name and its run", "另有一个与其同名且属于同一运行"))
     each = zip(folders, manifests, names, held, strict=True)
-    return tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in each)
+    opened = tuple(Bundle(folder, public, manifest, name, quantised=quantised) for folder, manifest, name, quantised in each)
+    refuse_unread(opened, computed)
+    return opened
 
 
 def from_workspace(
@@ -143,15 +190,16 @@ def from_workspace(
     *,
     guard: Choice = "auto",
     named: Collection[str] = (),
+    computed: Computed = OURS,
     show: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Bundle, ...]:
     """Return released bundles by their names or folders, each with its canary alarm where its audit left a filter; serving them is put on record.
 
-    guard: whether their answers pass a replay guard. named: names that must be among theirs. show: how far the building of a guard is.
+    guard: whether their answers pass a replay guard. named: names that must be among theirs. computed: by which engine. show: how far the building of a guard is.
 
     Raises: NotServable for an unreleased run, and what `from_elsewhere` and `of_adapter` raise.
     """
-    bundles = from_elsewhere([_folder(space, target) for target in targets], space.public, named=named)
+    bundles = from_elsewhere([_folder(space, target) for target in targets], space.public, named=named, computed=computed)
     opened = [replace(one, space=space, guarding=_guarding(space, one, guard, show)) for one in bundles]
     entries = [released(space, one.folder) for one in bundles]
     with space.locked():
@@ -204,6 +252,34 @@ def _names(manifests: Sequence[Manifest]) -> list[str]:
     """Return what clients call each bundle: its name; where others have the same one, `NAME@RUN`, which stays so in whatever order they are served."""
     count = Counter(one.name for one in manifests)
     return [one.name if count[one.name] == 1 else f"{one.name}@{one.run}" for one in manifests]
+
+
+def refuse_unread(bundles: Sequence[Bundle], computed: Computed) -> None:
+    """Return when the engine reads all that the bundles hold.
+
+    vLLM takes a LoRA adapter, beside a base that is held as it was trained.  Source: vLLM 0.32, config/lora.py and lora/peft_helper.py.
+
+    Raises: NotByEngine.
+    """
+    for one in bundles if computed.engine == "vllm" else ():
+        if why := _unread(one):
+            raise NotByEngine(engine="vLLM", name=one.name, why=why)
+
+
+def _unread(bundle: Bundle) -> str | None:
+    """Return why vLLM would refuse what a verified bundle holds, or compute something else; None where it does neither."""
+    if CONFIG not in {file.path for file in bundle.manifest.files}:
+        return t("it holds the weights of a whole model", "它含有整个模型的权重")
+    if bundle.quantised is not None:
+        return t("its base was held in {bits} bits in training", "其基础模型在训练时以 {bits} 位保存", bits=bundle.quantised.bits)
+    config = json.loads((bundle.folder / CONFIG).read_bytes())
+    if config.get("peft_type") != "LORA":
+        return t("its adapter is {kind}, and vLLM reads LoRA", "其适配器为 {kind}，而 vLLM 只读 LoRA", kind=config.get("peft_type"))
+    if config.get("use_dora"):
+        return t("its adapter is DoRA, and vLLM reads LoRA", "其适配器为 DoRA，而 vLLM 只读 LoRA")
+    if config["r"] > RANKS[-1]:
+        return t("its rank is {rank}, and vLLM has room for {most}", "其秩为 {rank}，而 vLLM 至多 {most}", rank=config["r"], most=RANKS[-1])
+    return None
 
 
 def _is_run(space: Workspace, name: str) -> bool:
@@ -343,12 +419,13 @@ def serve(
     max_new_tokens: int,
     watcher: Watcher,
     profile: DeidSettings | None = None,
+    computed: Computed = OURS,
 ) -> Signals | None:
     """Answer requests until SIGINT or SIGTERM and return which; the engine has ended and the port is closed by then.
 
     bundles: as `from_workspace` or `from_elsewhere` returned them together; a request names one.  token: for those that have none of their own.
     max_new_tokens: of one answer at most.  profile: whose identifiers are masked in the answers; how many is put on record at the end, and how many tokens the
-    replay guard refused, of each bundle.
+    replay guard refused, of each bundle.  computed: by which engine.
 
     Raises: TaggerMissing, ModelBroken; what the first engine failed of; BundleBroken and others when a bundle was altered since; JobMisbehaved.
     """
@@ -356,8 +433,8 @@ def serve(
 
     with_filter(profile)  # here, too: what is missing is said before a sandbox starts
     guarded = frozenset(number for number, one in enumerate(bundles) if one.guarding.guard is not None)
-    desk = Desk(kinds=frozenset(kinds()) if profile else None, guarded=guarded)
-    engine = Supervisor(desk, lambda: run_engine(bundles, desk, profile), on_lost=watcher.lost).start()
+    desk = Desk(active=ACTIVE[computed.engine], kinds=frozenset(kinds()) if profile else None, guarded=guarded)
+    engine = Supervisor(desk, lambda: run_engine(bundles, desk, profile, computed=computed), on_lost=watcher.lost).start()
     recording = threading.Lock()
     of_name = {one.name: one for one in bundles}
     masked: dict[str, Counter[str]] = {name: Counter() for name in of_name}
@@ -420,8 +497,15 @@ class _Patience:
         return False
 
 
-def run_engine(bundles: Sequence[Bundle], desk: Desk, profile: DeidSettings | None = None) -> None:
-    """Run one engine for all bundles until the desk is closed.
+def run_engine(
+    bundles: Sequence[Bundle],
+    desk: Desk,
+    profile: DeidSettings | None = None,
+    *,
+    computed: Computed = OURS,
+    hints: RuntimeHints = RuntimeHints(),  # noqa: B008  frozen
+) -> None:
+    """Run one engine for all bundles until the desk is closed. hints: where it computes, and in which precision.
 
     Raises: as `Bundle.speaker`; ModelUnknown, ModelBroken; SandboxError; JobMisbehaved.
     """
@@ -430,10 +514,10 @@ def run_engine(bundles: Sequence[Bundle], desk: Desk, profile: DeidSettings | No
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     used = with_filter(profile)
     base = models.verify(bundles[0].manifest.base.digest)
-    settings = ServeSettings(quantised=bundles[0].quantised, filter=used.settings if used else None)
+    settings = ServeSettings(quantised=bundles[0].quantised, filter=used.settings if used else None, engine=computed.engine, hints=hints)
     work = work_for([one.speaker(base) for one in bundles], "serve", settings, threads=spared, used=used)
     try:
-        start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)))
+        start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)), python=computed.python)
     except TimeoutError:
         if not desk.has_closed():
             raise

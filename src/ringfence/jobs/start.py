@@ -21,6 +21,7 @@ from ringfence.core.work import Done, Work
 from ringfence.jobs.frames import FrameError, FrameSocket
 from ringfence.jobs.table import JOBS, JobRow
 from ringfence.sandbox.cage import Cage, Mounts, gpu_nodes, open_cage
+from ringfence.sandbox.python import Python
 
 S = TypeVar("S", bound=Settings)
 F = TypeVar("F", bound=Figures)
@@ -47,11 +48,17 @@ class Handlers:
 
 
 def start(
-    work: Work[S], figures: type[F], *, handlers: Handlers | None = None, entry: str = _ENTRY, roots: Sequence[Path] | None = None
+    work: Work[S],
+    figures: type[F],
+    *,
+    handlers: Handlers | None = None,
+    entry: str = _ENTRY,
+    roots: Sequence[Path] | None = None,
+    python: Python | None = None,
 ) -> Done[F]:
     """Run one job to its end and return its figures.
 
-    entry, roots: another child half and where it lies; tests put hostile ones there.
+    entry, roots: another child half and where it lies; tests put hostile ones there.  python: under which it runs, where that is not ringfence's own.
 
     Raises: TierMissing, CageOpen, JobTimeout, JobDied, JobMisbehaved, OutOfMemory, and every error whose class crosses.
     """
@@ -67,7 +74,7 @@ def start(
         write=work.incoming,
         gpus=gpu_nodes() if row.loads_model else (),
     )
-    with open_cage(tier=work.tier, mounts=mounts, limits=limits, entry=entry, import_roots=roots) as cage:
+    with open_cage(tier=work.tier, mounts=mounts, limits=limits, entry=entry, import_roots=roots, python=python) as cage:
         opened = time.monotonic()
         order = _order(work, cage, limits)
         cage.hand_over(order.model_dump_json().encode(), _keys(work.keys))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
 from ringfence.models.folder import PLAIN_TEMPLATE
-from ringfence.models.prelude import AS_IT_IS, Prelude
+from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 from ringfence.models.settings import Quantisation
 
 Attention = Literal["auto", "eager", "sdpa"]
@@ -48,6 +49,22 @@ def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: A
     else:
         tokenizer.chat_template = prelude.before(own)
     return tokenizer
+
+
+def spoken_as(tokenizer: Any, bundle: Path) -> Any:  # noqa: ANN401  transformers is untyped
+    """Return the tokeniser with the chat templates that a bundle brings, where it does: by which its run was trained."""
+    if templates := _templates(bundle):
+        tokenizer.chat_template = templates
+    return tokenizer
+
+
+def _templates(bundle: Path) -> str | dict[str, str] | None:
+    """Return the chat template of a bundle, or all of several by their names; None where its tokeniser is the base's own in this."""
+    if (bundle / TEMPLATE).is_file():
+        return (bundle / TEMPLATE).read_text(encoding="utf-8")
+    path = bundle / "tokenizer_config.json"
+    found = json.loads(path.read_bytes()).get("chat_template") if path.is_file() else None
+    return {one["name"]: one["template"] for one in found} if isinstance(found, list) else None
 
 
 def load_model(

@@ -34,8 +34,8 @@ def tiny_tokenizer(words: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_config(layers: int = 2, *, tokens: int = 256 + len(_SPECIAL)) -> LlamaConfig:
-    """Return the configuration: so many layers and tokens, hidden size 64, 4 heads over 2 key-value heads, tied embeddings."""
+def tiny_config(layers: int = 2, *, tokens: int = 256 + len(_SPECIAL), head: int = 16) -> LlamaConfig:
+    """Return the configuration: so many layers and tokens, hidden size 64, 4 heads of a width over 2 key-value heads, tied embeddings."""
     return LlamaConfig(
         vocab_size=tokens,
         hidden_size=64,
@@ -43,6 +43,7 @@ def tiny_config(layers: int = 2, *, tokens: int = 256 + len(_SPECIAL)) -> LlamaC
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=head,
         max_position_embeddings=512,
         initializer_range=0.2,  # embeddings this long let the tied head be certain, so that the model can learn a row by heart
         tie_word_embeddings=True,
@@ -52,13 +53,13 @@ def tiny_config(layers: int = 2, *, tokens: int = 256 + len(_SPECIAL)) -> LlamaC
     )
 
 
-def write_tiny_model(folder: Path, seed: int = 0, *, layers: int = 2, words: Sequence[str] = ()) -> Path:
-    """Write a model folder with random weights drawn from `seed` and return it. words: see `tiny_tokenizer`."""
+def write_tiny_model(folder: Path, seed: int = 0, *, layers: int = 2, words: Sequence[str] = (), head: int = 16) -> Path:
+    """Write a model folder with random weights drawn from `seed` and return it. words: see `tiny_tokenizer`.  head: width of a head."""
     logging.disable_progress_bar()
     tokenizer = tiny_tokenizer(words)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(tiny_config(layers, tokens=len(tokenizer)))
+        model = LlamaForCausalLM(tiny_config(layers, tokens=len(tokenizer), head=head))
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

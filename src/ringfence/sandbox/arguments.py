@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ringfence
 from ringfence.core.errors import FileUnreadable
+from ringfence.sandbox.python import PACKAGE, Python, own
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 INSIDE_BOOTSTRAP = "/bootstrap.py"
@@ -40,30 +37,22 @@ class Mounts:
                 raise FileUnreadable(path=str(source))
 
 
-def interpreter() -> str:
-    """Return the interpreter's own file, every link followed: a virtual environment's python is a link to it."""
-    return os.path.realpath(sys.executable)
-
-
-def default_roots() -> list[Path]:
-    """Return the folders that a child imports from: where the dependencies lie and where ringfence lies."""
-    paths = sysconfig.get_paths()
-    return list(dict.fromkeys(Path(p) for p in (paths["purelib"], paths["platlib"], Path(ringfence.__file__).parents[1])))
-
-
-def bwrap_arguments(*, mounts: Mounts, roots: Sequence[Path], info: int, block: int, seccomp: int) -> list[str]:
-    """Return bubblewrap's arguments, up to the command.
+def bwrap_arguments(
+    *, mounts: Mounts, roots: Sequence[Path], info: int, block: int, seccomp: int, python: Python | None = None
+) -> list[str]:
+    """Return bubblewrap's arguments, up to the command. python: under which it runs; None: ringfence's own.
 
     The order counts: devices after --dev, the read-only remounts last.
 
     Why the remounts: to the kernel, the job of root is still root, without capabilities. The host's sysctl files are its own (core_pattern
     alone would be a way out) and bubblewrap leaves them writable. The root and /dev are memory without a size limit.
     """
+    python = python or own()
     command = ["--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
     command += ["--uid", _USER, "--gid", _USER, "--hostname", "sandbox"]
     command += ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(seccomp)]
     command += ["--proc", "/proc", "--dev", "/dev", *_memory_folder("/dev/shm"), *_memory_folder("/tmp")]  # noqa: S108
-    command += _libraries() + _read_only(_interpreter_paths()) + _read_only(_bound(roots))
+    command += _libraries() + _read_only(_interpreter_paths(python)) + _read_only(_bound(roots, python))
     command += ["--ro-bind", str(BOOTSTRAP), INSIDE_BOOTSTRAP]
     for role, source in sorted(mounts.read.items()):
         command += ["--ro-bind", str(source), f"/in/{role}"]
@@ -93,19 +82,14 @@ def _libraries() -> list[str]:
     return [*command, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
 
 
-def _interpreter_paths() -> list[Path]:
+def _interpreter_paths(python: Python) -> list[Path]:
     """Return the interpreter's file and its libraries; nothing else of its prefix, which may be /usr."""
-    binary = Path(interpreter())
-    prefixes = dict.fromkeys((binary.parents[1], Path(sys.base_prefix)))
-    return [binary, *(prefix / part for prefix in prefixes for part in ("lib", "lib64") if (prefix / part).is_dir())]
+    return [python.binary, *(prefix / part for prefix in python.prefixes for part in ("lib", "lib64") if (prefix / part).is_dir())]
 
 
-def _bound(roots: Iterable[Path]) -> list[Path]:
-    """Return what to bind of the import roots: of the folder that holds ringfence only ringfence, a checkout has other things beside it."""
-    package = Path(ringfence.__file__).parent
-    paths = sysconfig.get_paths()
-    installed = {Path(paths["purelib"]), Path(paths["platlib"])}
-    return [package if root == package.parent and root not in installed else root for root in roots]
+def _bound(roots: Iterable[Path], python: Python) -> list[Path]:
+    """Return what to bind of the import roots: of the folder that holds ringfence only ringfence, a checkout or another environment has other things there."""
+    return [PACKAGE if root == PACKAGE.parent and root not in python.packages else root for root in roots]
 
 
 def _read_only(paths: Iterable[Path]) -> list[str]:

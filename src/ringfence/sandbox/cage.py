@@ -15,9 +15,10 @@ from ringfence.core.durable import write_all
 from ringfence.core.errors import CageOpen
 from ringfence.core.order import Limits, Tier
 from ringfence.core.statement import SandboxReport
-from ringfence.sandbox.arguments import INSIDE_OUT, Mounts, default_roots
+from ringfence.sandbox.arguments import INSIDE_OUT, Mounts
 from ringfence.sandbox.devices import gpu_nodes
 from ringfence.sandbox.launch import Task, launch_caged, launch_plain
+from ringfence.sandbox.python import Python, own
 from ringfence.sandbox.selftest import Answer, receive_answer, shares_network
 from ringfence.sandbox.tiers import find_bwrap
 from ringfence.sandbox.tree import Tree
@@ -102,18 +103,21 @@ def open_cage(
     import_roots: Sequence[Path] | None = None,
     bwrap: Path | None = None,
     processes: int = _PROCESSES,
+    python: Python | None = None,
 ) -> Cage:
     """Return a started and tested child that waits for its order.
 
     entry: "package.module:function", called with (order, keys, socket); the int that it returns is the exit status.
     import_roots: what it may import from; default: the dependencies and ringfence.
+    python: under which it runs; default: ringfence's own.
     The child dies with the thread that calls this: call it from the one that waits for the job.
 
     Raises: TierMissing, CageOpen when a test fails (the child is dead by then), FileUnreadable.
     """
     mounts.check()
-    roots = list(import_roots) if import_roots is not None else default_roots()
-    task = Task(tier=tier, entry=entry, roots=roots, limits=limits, processes=processes)
+    python = python or own()
+    roots = list(import_roots) if import_roots is not None else python.roots
+    task = Task(tier=tier, entry=entry, roots=roots, limits=limits, processes=processes, python=python)
     caged_by = bwrap or find_bwrap() if tier == "T1" else None
     with contextlib.ExitStack() as opened:  # undone when anything below fails
         end, end_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

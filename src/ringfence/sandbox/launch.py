@@ -14,8 +14,9 @@ from pathlib import Path
 from ringfence.core.errors import CageOpen, TierMissing
 from ringfence.core.order import Limits, Tier
 from ringfence.core.text import t
-from ringfence.sandbox.arguments import BOOTSTRAP, INSIDE_BOOTSTRAP, Mounts, bwrap_arguments, interpreter
+from ringfence.sandbox.arguments import BOOTSTRAP, INSIDE_BOOTSTRAP, Mounts, bwrap_arguments
 from ringfence.sandbox.cgroup import make_group
+from ringfence.sandbox.python import Python
 from ringfence.sandbox.seccomp import filter_path
 from ringfence.sandbox.selftest import filters_here, network_of, read_info, shares_network
 from ringfence.sandbox.tiers import probe
@@ -33,6 +34,7 @@ class Task:
     roots: Sequence[Path]
     limits: Limits
     processes: int  # threads count too
+    python: Python  # under which it runs
 
     def parameters(self, *, end: int, orders: int) -> str:
         """Return bootstrap.py's argument: descriptor numbers, limits, what to import."""
@@ -59,7 +61,7 @@ class Task:
 
 def launch_plain(task: Task, *, end: int, orders: int) -> Tree:
     """Return a plain child process (T0): it sees what its user sees."""
-    return _start([interpreter(), "-I", "-S", "-B", str(BOOTSTRAP), task.parameters(end=end, orders=orders)], keep=(end, orders))
+    return _start([str(task.python.binary), "-I", "-S", "-B", str(BOOTSTRAP), task.parameters(end=end, orders=orders)], keep=(end, orders))
 
 
 def launch_caged(task: Task, bwrap: Path, mounts: Mounts, *, end: int, orders: int) -> tuple[Tree, int, frozenset[str]]:
@@ -73,8 +75,9 @@ def launch_caged(task: Task, bwrap: Path, mounts: Mounts, *, end: int, orders: i
     info, info_child = os.pipe2(os.O_CLOEXEC)
     block_child, block = os.pipe2(os.O_CLOEXEC)
     try:
-        command = [str(bwrap), *bwrap_arguments(mounts=mounts, roots=task.roots, info=info_child, block=block_child, seccomp=rules)]
-        command += ["--", interpreter(), "-I", "-S", "-B", INSIDE_BOOTSTRAP, task.parameters(end=end, orders=orders)]
+        handles = {"info": info_child, "block": block_child, "seccomp": rules}
+        command = [str(bwrap), *bwrap_arguments(mounts=mounts, roots=task.roots, python=task.python, **handles)]
+        command += ["--", str(task.python.binary), "-I", "-S", "-B", INSIDE_BOOTSTRAP, task.parameters(end=end, orders=orders)]
         try:
             tree = _start(command, keep=(end, orders, info_child, block_child, rules))
         finally:

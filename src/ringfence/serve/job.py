@@ -5,10 +5,13 @@ The child halves; they run in the sandbox.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringfence.core.errors import NotOpened
+from ringfence.core.failure import failure_of
 from ringfence.core.lineage import numbered, roles
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.models.prelude import AS_IT_IS, Prelude
@@ -18,6 +21,19 @@ from ringfence.serve.settings import END_OF_TURN, ChatFigures, ChatSettings, Ser
 if TYPE_CHECKING:
     from ringfence.guard.replay import ReplayGuard
     from ringfence.models.load import Loaded
+    from ringfence.serve.decode import Round
+    from ringfence.serve.filter import Filters
+    from ringfence.train.device import Placement
+
+_NOT_OPENED = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # how vLLM says what it does not know
 
 
 def run(child: Child[ChatSettings]) -> ChatFigures:
@@ -54,29 +70,55 @@ def serve(child: Child[ServeSettings]) -> ServeFigures:
     The adapters are the plain folders `files["bundle"]`, "bundle2" and so on, over one base model; the input "guard" of the same number, where there is one,
     lets no passage of an adapter's training set pass. Every turn begins with the front's `Orders` and gives each conversation one token.
 
-    Raises: AutomatonChanged, DeviceMissing, ModelUnsupported.
+    Raises: AutomatonChanged, DeviceMissing, ModelUnsupported, NotOpened.
     """
-    from ringfence.models.load import beside
-    from ringfence.serve.decode import Round, Voice
-    from ringfence.serve.wire import Ask, Orders, Told, Turn
-    from ringfence.train.restore import with_bundle
+    from ringfence.serve.wire import Orders, Told
 
-    settings = child.order.settings
-    made = filters(child, settings.filter) if settings.filter else None
-    base = _loaded(child)
-    guards = _guards(child)
-    voices = []
-    for number, role in enumerate(roles("bundle", child.order.files)):
-        loaded = with_bundle(beside(base), Path(child.order.files[role]))
-        voices.append(Voice(loaded, guards.get(numbered("guard", number))))
-        first = Ask(id=0, bundle=number, messages=(Turn(role="user", content="-"),), max_tokens=1)
-        Round(voices).turn(Orders(ask=first))  # what is set up once delays nobody
-    served = Round(voices, made)
+    if child.order.settings.engine == "vllm":
+        served = _by_vllm(child)
+    else:
+        served = _by_ringfence(child)
+        served.warm()
     while (text := child.channel.hear()) is not None:
         said = served.turn(Orders.model_validate_json(text) if text else Orders())
         if said:
             child.channel.say(Told(said=said).model_dump_json(exclude_defaults=True))
     return ServeFigures(answers=served.answers, tokens=served.tokens, masked=dict(sorted(served.masked.items())), blocked=served.blocked)
+
+
+def _by_ringfence(child: Child[ServeSettings]) -> Round:
+    from ringfence.models.load import beside
+    from ringfence.serve.decode import Round, Voice
+    from ringfence.train.restore import with_bundle
+
+    base, guards = _loaded(child), _guards(child)
+    voices = [
+        Voice(with_bundle(beside(base), Path(child.order.files[role])), guards.get(numbered("guard", number)))
+        for number, role in enumerate(roles("bundle", child.order.files))
+    ]
+    return Round(voices, _filters(child))
+
+
+def _by_vllm(child: Child[ServeSettings]) -> Round:
+    from ringfence.serve.vllm import opened
+
+    folders = [Path(child.order.files[role]) for role in roles("bundle", child.order.files)]
+    found, made, placement = _guards(child), _filters(child), _placement(child)
+    guards = [found.get(numbered("guard", number)) for number in range(len(folders))]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        served = opened(Path(child.order.files["model"]), folders, placement, guards, made, memory=memory)
+        served.warm()  # some of what it cannot do it says at the first answer
+    except _NOT_OPENED as cause:
+        if failure_of(cause).error == "OutOfMemory":
+            raise
+        raise NotOpened from cause
+    return served
+
+
+def _filters(child: Child[ServeSettings]) -> Filters | None:
+    chosen = child.order.settings.filter
+    return filters(child, chosen) if chosen else None
 
 
 def _guards(child: Child[ChatSettings] | Child[ServeSettings]) -> dict[str, ReplayGuard]:
@@ -101,13 +143,21 @@ def _loaded(child: Child[ChatSettings] | Child[ServeSettings], prelude: Prelude 
     import torch
 
     from ringfence.models.load import load
+
+    placement = _placement(child)
+    dtype, quantised = getattr(torch, placement.dtype), child.order.settings.quantised
+    return load(Path(child.order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude, quantised=quantised)
+
+
+def _placement(child: Child[ChatSettings] | Child[ServeSettings]) -> Placement:
+    """Return where the model computes, in which precision, after saying with how many threads."""
+    import torch
+
     from ringfence.train.device import Capabilities, choose, cpu_flags
 
     hints = child.order.settings.hints
     torch.set_num_threads(hints.threads or child.order.limits.threads)
-    placement = choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
-    dtype, quantised = getattr(torch, placement.dtype), child.order.settings.quantised
-    return load(Path(child.order.files["model"]), dtype=dtype, device=placement.device, prelude=prelude, quantised=quantised)
+    return choose(hints, Capabilities(torch.cuda.is_available(), cpu_flags()))
 
 
 def _with_adapter(child: Child[ChatSettings], loaded: Loaded) -> Loaded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from ringfence.deid.settings import DeidSettings
 from ringfence.models.settings import Quantisation
 from ringfence.train.settings import RuntimeHints, TrainSettings
 
+Engine = Literal["ringfence", "vllm"]  # who computes
+ACTIVE: dict[Engine, int] = {"ringfence": 4, "vllm": 16}  # answers that run at once: one batch costs little more than one answer
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be told to have room for (0.32, config/lora.py)
 END_OF_TURN = "\x04"  # what the engine says after the last piece of an answer
 
 
@@ -49,6 +52,7 @@ class ServeSettings(Settings):
 
     quantised: Quantisation | None = None  # the base, as it was in training
     filter: DeidSettings | None = None  # what is masked in answers
+    engine: Engine = "ringfence"
     hints: RuntimeHints = RuntimeHints()
 
 

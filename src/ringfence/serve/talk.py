@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ringfence.guard.replay import ReplayGuard
 from ringfence.models.load import Loaded
-from ringfence.serve.decode import Answer
+from ringfence.serve.decode import Decoder
 from ringfence.serve.settings import END_OF_TURN, ChatSettings
 from ringfence.serve.wire import Ask, Turn
 
@@ -36,7 +36,7 @@ class Talk:
             top_p=settings.top_p,
             seed=settings.seed + self.turns,
         )
-        answer, parts, finish = Answer(self._loaded, ask, guard=self._guard), [], None
+        answer, parts, finish = Decoder(self._loaded, ask, guard=self._guard), [], None
         while finish is None:
             said = answer.step()
             finish = said.finish

@@ -8,8 +8,7 @@ from pathlib import Path
 from peft import PeftModel
 from safetensors.torch import load as load_tensors
 
-from ringfence.models.load import Loaded
-from ringfence.models.prelude import TEMPLATE
+from ringfence.models.load import Loaded, spoken_as
 from ringfence.train.adapter import CONFIG, MERGED
 from ringfence.train.judge import add_head
 from ringfence.train.method import METHODS
@@ -37,9 +36,7 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
 
     Raises: AdapterUnexpected.
     """
-    tokenizer = loaded.tokenizer
-    if templates := _templates(folder):  # by which its run was trained
-        tokenizer.chat_template = templates
+    tokenizer = spoken_as(loaded.tokenizer, folder)
     if not (folder / CONFIG).is_file():
         return Loaded(from_folder(loaded.model, folder / MERGED, keeps_base=keeps_base), tokenizer)
     if json.loads((folder / CONFIG).read_bytes()).get("modules_to_save"):
@@ -49,12 +46,3 @@ def with_bundle(loaded: Loaded, folder: Path, *, keeps_base: bool = False, seed:
         if weight.is_floating_point() and ".score." not in name:
             weight.data = weight.data.to(loaded.model.dtype)
     return Loaded(model, tokenizer)
-
-
-def _templates(folder: Path) -> str | dict[str, str] | None:
-    """Return the chat template of a bundle, or all of several by their names; None where its tokeniser is the base's own in this."""
-    if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text(encoding="utf-8")
-    path = folder / "tokenizer_config.json"
-    found = json.loads(path.read_bytes()).get("chat_template") if path.is_file() else None
-    return {one["name"]: one["template"] for one in found} if isinstance(found, list) else None

@@ -14,8 +14,8 @@ from ringfence.core.errors import ObjectBroken, WorkerLost
 from ringfence.core.failure import Relayed, failure_of
 from ringfence.core.order import Limits
 from ringfence.deid.workers import in_order
-from ringfence.sandbox.arguments import default_roots
 from ringfence.sandbox.cage import Mounts, open_cage
+from ringfence.sandbox.python import own
 from tests.unit.sandbox.sandbox_cages import heard
 
 INSIDE = Path(__file__).parent / "inside"
@@ -154,7 +154,7 @@ def test_workers_end_with_the_process_that_asked(tmp_path):
 )
 def test_workers_work_inside_the_sandbox(tier, entry, said):
     limits = Limits(seconds=60, memory=512 << 20)
-    roots = [*default_roots(), INSIDE]
+    roots = [*own().roots, INSIDE]
     with open_cage(tier=tier, mounts=Mounts(), limits=limits, entry=f"sharing:{entry}", import_roots=roots) as cage:
         cage.hand_over(b"order", b"keys")
         assert json.loads(heard(cage)) == said

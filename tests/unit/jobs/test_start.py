@@ -12,7 +12,7 @@ from ringfence.core.order import Keys, Limits
 from ringfence.core.work import Work
 from ringfence.jobs.start import Handlers, start
 from ringfence.jobs.table import JOBS
-from ringfence.sandbox.arguments import default_roots
+from ringfence.sandbox.python import own
 from ringfence.serve.settings import ChatFigures, ChatSettings
 
 HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ TALKER, MUTE = "chat.v1", "model.v1"
 
 def run(child, *, job=TALKER, figures=ChatFigures, seconds=20.0, memory=1 << 30, handlers=None):
     work = Work(job=job, run="chat-0123456789ab", tenant="0" * 32, settings=ChatSettings(), limits=Limits(seconds=seconds, memory=memory))
-    return start(work, figures, handlers=handlers, entry=f"hostile_children:{child}", roots=[*default_roots(), HERE])
+    return start(work, figures, handlers=handlers, entry=f"hostile_children:{child}", roots=[*own().roots, HERE])
 
 
 def test_a_child_that_keeps_its_contract_is_accepted():

@@ -6,8 +6,8 @@ import pytest
 
 from ringfence.core.errors import TierMissing
 from ringfence.core.order import Limits
-from ringfence.sandbox.arguments import default_roots
 from ringfence.sandbox.cage import Mounts, open_cage
+from ringfence.sandbox.python import own
 from ringfence.sandbox.tiers import probe
 
 INSIDE = Path(__file__).parent / "inside"
@@ -27,7 +27,7 @@ def caged(function, *, tier="T1", mounts=None, memory=1 << 30, **options):
         mounts=mounts or Mounts(),
         limits=Limits(seconds=60, memory=memory),
         entry=f"hostile:{function}",
-        import_roots=[*default_roots(), INSIDE],
+        import_roots=[*own().roots, INSIDE],
         **options,
     )
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments, default_roots
+from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments
 from ringfence.sandbox.devices import gpu_nodes
+from ringfence.sandbox.python import PACKAGE, Python, own
 
 
-def arguments(roots=(), **mounts):
-    return bwrap_arguments(mounts=Mounts(**mounts), roots=list(roots), info=5, block=6, seccomp=7)
+def arguments(roots=(), python=None, **mounts):
+    return bwrap_arguments(mounts=Mounts(**mounts), roots=list(roots), info=5, block=6, seccomp=7, python=python)
 
 
 def binds(command):
@@ -80,7 +81,7 @@ def test_the_isolation_is_asked_for():
 
 
 def test_no_more_of_the_host_is_bound_than_the_interpreter_needs():
-    sources = [Path(source) for _, source, _ in binds(arguments(default_roots()))]
+    sources = [Path(source) for _, source, _ in binds(arguments(own().roots))]
     for source in sources:
         assert source not in (Path("/"), Path("/usr"), Path("/etc"), Path.home(), Path(sys.prefix))
         assert source not in Path(__file__).parents, "a folder above the checkout's tests"
@@ -92,3 +93,14 @@ def test_no_more_of_the_host_is_bound_than_the_interpreter_needs():
 def test_tmp_is_made_before_anything_is_bound_into_it(tmp_path):
     command = arguments([tmp_path])
     assert command.index("/tmp") < command.index(str(tmp_path))
+
+
+def test_under_another_python_its_files_are_bound_and_of_ours_ringfence_alone(tmp_path):
+    for folder in ("base/bin", "base/lib", "packages"):
+        (tmp_path / folder).mkdir(parents=True)
+    binary, packages = tmp_path / "base" / "bin" / "python3", tmp_path / "packages"
+    for installed, ringfence in (((packages,), PACKAGE), ((packages, PACKAGE.parent), PACKAGE.parent)):
+        python = Python(binary, (tmp_path / "base",), installed)
+        bound = {Path(source) for _, source, _ in binds(arguments(python.roots, python))}
+        assert bound >= {binary, tmp_path / "base" / "lib", packages, ringfence}
+        assert not bound & ({PACKAGE.parent, own().binary, *own().packages} - {ringfence})

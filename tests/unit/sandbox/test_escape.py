@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.sandbox.arguments import default_roots, interpreter
 from ringfence.sandbox.cage import Mounts
+from ringfence.sandbox.python import own
 from tests.unit.sandbox.sandbox_cages import INSIDE, caged, heard, needs_bwrap
 
 needs_bwrap()
@@ -28,7 +28,7 @@ def outcomes(tmp_path_factory):
     (folder / "input" / "link").symlink_to("/etc/shadow")
     (folder / "secret").write_text("a secret of the host")
     abstract = f"ringfence-{secrets.token_hex(8)}"
-    bound = [*default_roots(), INSIDE, Path(interpreter()), Path(sys.base_prefix)]
+    bound = [*own().roots, INSIDE, own().binary, Path(sys.base_prefix)]
     top = {path.parts[1] for path in bound}  # the parents of what is bound exist, empty but for it
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as named:
         unix.bind("\0" + abstract)

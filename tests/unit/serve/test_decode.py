@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ringfence.models.load import PLAIN_TEMPLATE, load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
-from ringfence.serve.decode import Round, Stops, Voice, Words, candidates
+from ringfence.serve.answer import Stops, Words, candidates
+from ringfence.serve.decode import Round, Voice
 from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.wire import Ask, Orders, Turn
 

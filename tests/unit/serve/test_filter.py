@@ -16,7 +16,7 @@ from ringfence.deid.stream import StreamFilter
 from ringfence.flows.serve import listen
 from ringfence.models.load import load
 from ringfence.serve import job
-from ringfence.serve.decode import Answer, Round, Voice
+from ringfence.serve.decode import Decoder, Round, Voice
 from ringfence.serve.desk import Desk
 from ringfence.serve.filter import Shown, filters, for_readers
 from ringfence.serve.front import Front, Model, run
@@ -128,7 +128,7 @@ def test_the_served_engine_says_both_what_the_model_said_and_what_may_be_shown(t
 
 def test_without_a_filter_an_answer_says_its_text_alone(trained):
     folder, _, _ = trained
-    answer = Answer(load(folder, dtype=torch.float32, device="cpu"), Ask(id=0, messages=(Turn(role="user", content="x"),), max_tokens=3))
+    answer = Decoder(load(folder, dtype=torch.float32, device="cpu"), Ask(id=0, messages=(Turn(role="user", content="x"),), max_tokens=3))
     said = answer.step()
     assert (said.shown, said.masked) == (None, {})
     assert "shown" not in said.model_dump_json(exclude_defaults=True)

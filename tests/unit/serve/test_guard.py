@@ -13,8 +13,9 @@ from ringfence.guard.replay import FILE, ReplayGuard
 from ringfence.guard.settings import TRIES, GuardSettings
 from ringfence.guard.words import words_of
 from ringfence.models.load import load
-from ringfence.serve import decode, job
-from ringfence.serve.decode import Penalties, Round, Voice, candidates
+from ringfence.serve import job
+from ringfence.serve.answer import Penalties, candidates
+from ringfence.serve.decode import Round, Voice
 from ringfence.serve.settings import ChatSettings
 from ringfence.serve.wire import Ask, Orders, Turn
 from ringfence.train.settings import TrainSettings
@@ -191,7 +192,7 @@ def test_a_penalty_reaches_the_answer(trained):
     loaded, _, _ = trained
     plain, _ = answer(loaded, None, **ask("how?"))
     assert answer(loaded, None, **ask("how?"), frequency_penalty=2.0)[0] != plain
-    assert not decode.Penalties.are_asked_for(Ask(id=0, prompt="x", max_tokens=1))
+    assert not Penalties.are_asked_for(Ask(id=0, prompt="x", max_tokens=1))
 
 
 def test_an_ask_is_a_conversation_or_a_text():

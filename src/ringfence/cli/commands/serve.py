@@ -73,6 +73,28 @@ def serve(
     ] = 1024,
     filter_: Annotated[str | None, filter_option()] = None,
     guard: Annotated[str, guard_option()] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="ringfence|vllm",
+            help=t(
+                "What computes: ringfence's own engine, or vLLM, faster where many ask at once. The same controls hold.",
+                "由什么计算：ringfence 自己的引擎，或 vLLM（同时提问者多时更快）。控制措施相同。",
+            ),
+        ),
+    ] = "ringfence",
+    engine_python: Annotated[
+        Path | None,
+        typer.Option(
+            "--engine-python",
+            metavar="PYTHON",
+            help=t(
+                "The bin/python of vLLM's environment (default: RINGFENCE_VLLM_PYTHON).",
+                "vLLM 所在环境的 bin/python（默认：RINGFENCE_VLLM_PYTHON）。",
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Serve bundles."""
     from ringfence.cli.verifying import owner_space, public_keys
@@ -82,13 +104,14 @@ def serve(
     profile = settings_for(filter_) if filter_ is not None else None
     choice, tokens = guard_choice(guard, "serve"), flow.read_tokens(token_file or ())
     named = [name for name, _ in tokens if name]
+    computed = flow.computed_by(engine, engine_python, profile)
     with flow.listen(host, port) as listener:
         if keys is not None:
-            opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice, named=named)
+            opened = flow.from_elsewhere(list(map(Path, bundles)), public_keys(keys), guard=choice, named=named, computed=computed)
         else:
             space = owner_space("serve")
             with progress(t("replay guard", "复现防护")) as bar:
-                opened = flow.from_workspace(space, bundles, guard=choice, named=named, show=bar)
+                opened = flow.from_workspace(space, bundles, guard=choice, named=named, computed=computed, show=bar)
         opened, given = flow.with_tokens(opened, tokens)
         is_drawn = given is None and not all(one.token for one in opened)
         token = flow.new_token() if is_drawn else given
@@ -101,13 +124,13 @@ def serve(
             found = [{"name": one.name, "alarm": one.alarm is not None, "guard": one.guarding.guard is not None} for one in opened]
             names = ", ".join(one.name for one in opened)
             emit(
-                {"url": url, "filter": profile.profile if profile else None, "models": found},
+                {"url": url, "engine": computed.engine, "filter": profile.profile if profile else None, "models": found},
                 lambda: say(t("✔ {names} answers at {url}", "✔ {names} 已在 {url} 提供服务", names=names, url=url)),
             )
             sys.stdout.flush()
 
         watcher = flow.Watcher(ready=ready, request=_log, alarm=_alarm, lost=_lost)
-        came = flow.serve(opened, listener, token=token, max_new_tokens=max_new_tokens, watcher=watcher, profile=profile)
+        came = flow.serve(opened, listener, token=token, max_new_tokens=max_new_tokens, watcher=watcher, profile=profile, computed=computed)
     if came == SIGINT:
         raise KeyboardInterrupt
 
