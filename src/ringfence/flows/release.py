@@ -10,7 +10,7 @@ from typing import Any
 
 from ringfence.core.digest import canonical, settings_digest, sha256, sha256_of
 from ringfence.core.durable import write_atomic
-from ringfence.core.errors import AlreadyExists, BadArgument, PolicyChanged
+from ringfence.core.errors import AlreadyExists, BadArgument, ModelUnknown, PolicyChanged
 from ringfence.core.gates import Audited
 from ringfence.core.order import Progress
 from ringfence.core.policy import Policy, evaluate
@@ -185,7 +185,12 @@ def judge(space: Workspace, run_name: str, *, name: str = "", formats: Sequence[
     saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
     _refuse_texts(saved, formats, guard=False)
     wanted = _with_own(saved, formats)
-    sizes = foretell_sizes(models.find(saved.model), saved.order.train, wanted, name=name or run.id) if wanted else {}
+    try:
+        sizes = foretell_sizes(models.find(saved.model), saved.order.train, wanted, name=name or run.id) if wanted else {}
+    except ModelUnknown:
+        if formats:
+            raise
+        sizes = {}  # what the policy says needs no base model
     return replace(_judged(space, thing, run.id), sizes=sizes)
 
 

@@ -166,8 +166,8 @@ def from_elsewhere(
     WrongSigner; NotTogether, LowMemoryMissing, NotByEngine.
     """
     refuse_on(guard)
-    manifests = [manifest for folder in folders if (manifest := claimed(folder))]
-    if len(manifests) == len(folders):  # of one that cannot be read, verification says why
+    manifests = [manifest for folder in folders if (manifest := claimed(folder))] if named else []
+    if manifests and len(manifests) == len(folders):  # of one that cannot be read, verification says why
         _refuse_unserved(named, _names(manifests))
     reports = [verify_bundle(folder, public) for folder in folders]
     for folder, report in zip(folders, reports, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 
 INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer_config.json"
-_DEFAULT = "default"  # of several chat templates, as transformers calls it
+DEFAULT = "default"  # of several chat templates, as transformers calls it
 _JSON = {
     INDEX,
     "config.json",
@@ -79,18 +79,15 @@ class ModelFolder(NamedTuple):
         if TEMPLATE in self.names:
             path = self.path / TEMPLATE
             text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
-            return {_DEFAULT: text} if text else {}
-        found = self._tokenizer_config().get("chat_template")
-        several = found if isinstance(found, list) else [{"name": _DEFAULT, "template": found}]
-        told = [(one.get("name"), one.get("template")) for one in several if isinstance(one, dict)]
-        return {name: text for name, text in told if isinstance(name, str) and isinstance(text, str) and text}
+            return {DEFAULT: text} if text else {}
+        return templates_of(self._tokenizer_config())
 
     def chat_template(self) -> str:
         """Return the chat template of the tokeniser, of several the default one; "" where it has none.
 
         Raises: UnsafeFile.
         """
-        return self.chat_templates().get(_DEFAULT, "")
+        return self.chat_templates().get(DEFAULT, "")
 
     def spoken_templates(self) -> dict[str, str]:
         """Return the chat templates by which the model is trained and answers: its own, or the plain one, after the prelude.
@@ -98,14 +95,14 @@ class ModelFolder(NamedTuple):
         Raises: UnsafeFile.
         """
         own = self.chat_templates()
-        return {name: self.prelude.before(text) for name, text in (own if _DEFAULT in own else {_DEFAULT: PLAIN_TEMPLATE}).items()}
+        return {name: self.prelude.before(text) for name, text in (own if DEFAULT in own else {DEFAULT: PLAIN_TEMPLATE}).items()}
 
     def spoken_template(self) -> str:
         """Return the one by which conversations without tools are written.
 
         Raises: UnsafeFile.
         """
-        return self.spoken_templates()[_DEFAULT]
+        return self.spoken_templates()[DEFAULT]
 
     def written_templates(self) -> dict[str, bytes]:
         """Return the files by which whatever is made of the model says its chat templates; none where the model's own files say them already.
@@ -118,7 +115,7 @@ class ModelFolder(NamedTuple):
         if spoken == self.chat_templates():
             return {}
         if len(spoken) == 1:
-            return {TEMPLATE: spoken[_DEFAULT].encode()}
+            return {TEMPLATE: spoken[DEFAULT].encode()}
         config = self._tokenizer_config() | {"chat_template": [{"name": name, "template": text} for name, text in spoken.items()]}
         return {_TOKENIZER: json.dumps(config, ensure_ascii=False, indent=2).encode()}
 
@@ -135,6 +132,14 @@ class ModelFolder(NamedTuple):
                 count *= size
             total += count
         return total
+
+
+def templates_of(tokenizer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the chat templates that the configuration of a tokeniser holds, by their names; what is none is passed over."""
+    found = tokenizer.get("chat_template")
+    several = found if isinstance(found, list) else [{"name": DEFAULT, "template": found}]
+    told = [(one.get("name"), one.get("template")) for one in several if isinstance(one, dict)]
+    return {name: text for name, text in told if isinstance(name, str) and isinstance(text, str) and text}
 
 
 def is_understood(name: str) -> bool:

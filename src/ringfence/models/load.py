@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
-from ringfence.models.folder import PLAIN_TEMPLATE
+from ringfence.models.folder import DEFAULT, PLAIN_TEMPLATE, templates_of
 from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 from ringfence.models.settings import Quantisation
 
@@ -43,11 +43,11 @@ def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: A
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise ModelUnsupported(problem="its tokeniser has no end token")
-    own = tokenizer.chat_template or PLAIN_TEMPLATE
-    if isinstance(own, dict):  # some models have one of their own for tools
+    own = tokenizer.chat_template
+    if isinstance(own, dict) and DEFAULT in own:  # some models have one of their own for tools
         tokenizer.chat_template = {name: prelude.before(one) for name, one in own.items()}
     else:
-        tokenizer.chat_template = prelude.before(own)
+        tokenizer.chat_template = prelude.before(own if isinstance(own, str) and own else PLAIN_TEMPLATE)
     return tokenizer
 
 
@@ -63,8 +63,8 @@ def _templates(bundle: Path) -> str | dict[str, str] | None:
     if (bundle / TEMPLATE).is_file():
         return (bundle / TEMPLATE).read_text(encoding="utf-8")
     path = bundle / "tokenizer_config.json"
-    found = json.loads(path.read_bytes()).get("chat_template") if path.is_file() else None
-    return {one["name"]: one["template"] for one in found} if isinstance(found, list) else None
+    found = json.loads(path.read_bytes()) if path.is_file() else {}
+    return templates_of(found) if isinstance(found.get("chat_template"), list) else None
 
 
 def load_model(

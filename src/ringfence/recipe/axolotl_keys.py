@@ -119,9 +119,9 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     "disable_shuffling": "shuffle_merged_datasets curriculum_sampling",
     "resize_vocab": "tokens added_tokens_overrides resize_token_embeddings_to_32x shrink_embeddings fix_untrained_tokens",
     "adapter_name_or_path": "lora_model_dir",
-    "additional_target": "lora_modules_to_save peft_trainable_token_indices peft_ensure_weight_tying",
-    "mixture_of_depths": "peft_layer_replication use_pose s2_attention scaling_softmax reinit_weights",
-    "rope_scaling": "rope_scaling overrides_of_model_config model_config overrides_of_model_kwargs model_kwargs",
+    "additional_target": "lora_modules_to_save peft_ensure_weight_tying",
+    "mixture_of_depths": "peft_layer_replication scaling_softmax reinit_weights",
+    "rope_scaling": "rope_scaling overrides_of_model_config model_config",
     "use_eaft_loss": "dpo_use_weighting dpo_loss_weights dpo_norm_loss rpo_alpha use_eaft",
     "optim_args": "optim_args optim_target_modules",
     "fp8": "fp8",
@@ -260,6 +260,18 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
         "a set is what was imported, copies included: take them out of the file, then ringfence import FILE",
         "数据集即导入的内容，包括重复行：请先从文件中去除，然后 ringfence import FILE",
     ): "dataset_exact_deduplication",
+    Text(
+        "rows are read in the positions and with the attention by which the model answers: cut long ones by sequence_len",
+        "数据行按模型回答时所用的位置与注意力读取：过长的行请以 sequence_len 截断",
+    ): "use_pose s2_attention",
+    Text(
+        "the host loads a model in one way, whoever trained it: precision, device and attention are chosen by bf16 and the machine",
+        "主机以同一种方式加载模型：精度、设备与注意力由 bf16 与机器决定",
+    ): "model_kwargs overrides_of_model_kwargs",
+    Text(
+        "rows of the embedding are no part of an adapter here: write finetuning_type: freeze and freeze_extra_modules: embed_tokens into the recipe, which trains all of them",
+        "此处词嵌入的行不属于适配器：请在配方中写 finetuning_type: freeze 与 freeze_extra_modules: embed_tokens，训练其全部",
+    ): "peft_trainable_token_indices",
     _TRAINER: "ebft",
     Text("write gradient_accumulation_steps", "请写 gradient_accumulation_steps"): "batch_size",
     Text(

@@ -57,7 +57,7 @@ def claimed(folder: Path) -> Manifest | None:
     """Return the manifest that a folder holds, which nobody verified: good enough to refuse by, never to believe; None where there is none to read."""
     try:
         return Manifest.from_bytes(_read(folder, MANIFEST).data)
-    except (BundleBroken, NotCanonical):
+    except (BundleBroken, NotCanonical, OSError):
         return None
 
 

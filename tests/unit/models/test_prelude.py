@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 import ringfence
 from ringfence.models.chat import answer_of, chat_of, render, speak
 from ringfence.models.folder import PLAIN_TEMPLATE, check_folder
-from ringfence.models.load import load_tokenizer
+from ringfence.models.load import load_tokenizer, spoken_as
 from ringfence.models.prelude import AS_IT_IS, Prelude, own
 from ringfence.models.template import is_sandboxed
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
@@ -114,13 +114,17 @@ def test_every_job_that_loads_a_model_says_with_what(said, loaders):
     assert silent == ({"formats/job.py"} if said == "quantised" else set())  # which reads a merged folder back, as it is
 
 
-def with_several(folder):
-    """A model that has a template of its own for tools."""
-    several = [{"name": "default", "template": OWN_SYSTEM}, {"name": "tool_use", "template": OWN_SYSTEM + "{{ tools }}"}]
+def written_with(folder, templates):
+    """A model whose tokeniser has these chat templates."""
     config = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": several}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": templates}))
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     return folder
+
+
+def with_several(folder):
+    """A model that has a template of its own for tools."""
+    return written_with(folder, [{"name": "default", "template": OWN_SYSTEM}, {"name": "tool_use", "template": OWN_SYSTEM + "{{ tools }}"}])
 
 
 @pytest.mark.parametrize("name", ["default", "tool_use"])
@@ -149,3 +153,14 @@ def test_all_of_them_travel(tmp_path):
         assert ("look" in talks[0]) is (tools is not None)
     config = json.loads(files["tokenizer_config.json"])
     assert config | {"chat_template": None} == json.loads((folder / "tokenizer_config.json").read_text()) | {"chat_template": None}
+
+
+def test_templates_without_a_default_one_give_way_to_the_plain_one(tmp_path):
+    """Training and release must read them alike."""
+    folder = written_with(write_tiny_model(tmp_path / "model"), [{"name": "tool_use", "template": OWN_SYSTEM}])
+    assert load_tokenizer(folder, Prelude()).chat_template == check_folder(folder).spoken_template() == PLAIN_TEMPLATE
+
+
+def test_of_a_bundles_templates_what_is_none_is_passed_over(tmp_path):
+    folder = written_with(write_tiny_model(tmp_path / "model"), [{"name": "default", "template": "x"}, {"name": "y"}, "z"])
+    assert spoken_as(load_tokenizer(write_tiny_model(tmp_path / "base"), Prelude()), folder).chat_template == {"default": "x"}

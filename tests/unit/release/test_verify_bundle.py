@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ringfence.core.errors import BundleBroken, BundleUnreadable, WrongSigner
+from ringfence.release.folder import claimed
 from ringfence.release.steps import Step
 from ringfence.release.verify import verify_bundle
 from tests.unit.release.release_parts import read, reseal
@@ -108,6 +109,14 @@ def test_what_is_no_bundle_is_said_so(space, tmp_path):
     for path in (tmp_path, tmp_path / "absent", *tmp_path.glob("*")):
         with pytest.raises(BundleUnreadable):
             verify_bundle(path, space.public)
+
+
+def test_what_cannot_be_read_claims_nothing(bundle):
+    """Where something is asked of bundles before they are verified, verification is to say what is wrong with one."""
+    assert claimed(bundle) is not None
+    (bundle / "manifest.json").unlink()
+    (bundle / "manifest.json").mkdir()
+    assert claimed(bundle) is None
 
 
 @pytest.mark.parametrize("path", ["manifest.json", "manifest.dsse.json", "model.sig"])

@@ -350,7 +350,7 @@ def test_a_price_counts_how_often_galore_finds_its_directions_and_what_each_time
     priced = price.run(made)
     weights = len(adapter.projected_names({name: info.shape for name, info in check_folder(tiny_folder).weights.items()}, settings))
     assert priced.directions == times
-    assert 0.02 * weights <= priced.seconds_directions < 0.2 * weights
+    assert priced.seconds_directions >= 0.02 * weights
     assert len(found) == weights + 2 * len(set(found))  # in the first step, and of each shape to warm up and to time
     assert priced.seconds_per_step * 20 > times * priced.seconds_directions
 
