@@ -194,6 +194,7 @@ def answers(bundles, computed):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1_200)
 def test_both_engines_say_the_same_token_by_token_and_the_guard_holds_in_both(both, python):
     bundles = flow.from_workspace(reopen(both), ["lora", "ward"])
     assert all(one.guarding.guard is not None for one in bundles)
@@ -208,6 +209,7 @@ def test_both_engines_say_the_same_token_by_token_and_the_guard_holds_in_both(bo
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1_200)
 def test_the_command_serves_by_vllm_and_keeps_its_controls(both, python, tmp_path, monkeypatch):
     monkeypatch.setenv("RINGFENCE_VLLM_PYTHON", str(python))
     server = Server(tmp_path, "-w", both, "lora", "ward", "--engine", "vllm", "--filter", "default")
@@ -239,6 +241,7 @@ def test_the_command_serves_by_vllm_and_keeps_its_controls(both, python, tmp_pat
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1_200)
 def test_a_base_that_vllm_has_no_kernel_for_is_refused_in_words_of_ours(finished, python):
     bundles = flow.from_workspace(reopen(finished[0]), ["lora"])
     with pytest.raises(NotOpened):
