@@ -25,6 +25,7 @@ from ringfence.train.joined import tokens_of
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import WHOLE, PriceOrder, TrainOrder
+from ringfence.train.shard import return_memory
 from ringfence.train.team import Team, assembled
 from ringfence.train.trainer import PACKED, Trainer
 from ringfence.train.usage import age
@@ -90,15 +91,20 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
             raise DeviceMissing
         torch.cuda.set_device(team.rank)
     attention = choose_attention(hints.attention, device=placement.device, longest=longest)
-    model = load_model(
-        Path(child.order.files["model"]),
-        dtype=getattr(torch, placement.dtype),
-        device=placement.device,
-        attention=attention,
-        quantised=train.quantised,
-    )
     common: dict[str, Any] = {"hints": hints, "padding": padding, "device": placement.device, "team": team}
-    return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
+    is_shared_out = hints.shard and team.size > 1
+    if is_shared_out:
+        return_memory()
+        team.meet(placement.device)
+    with team.in_turn() if is_shared_out else contextlib.nullcontext():  # the whole base is there once at a time, and on no GPU
+        model = load_model(
+            Path(child.order.files["model"]),
+            dtype=getattr(torch, placement.dtype),
+            device="cpu" if is_shared_out else placement.device,
+            attention=attention,
+            quantised=train.quantised,
+        )
+        return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
 
 
 def referred(ready: Ready, channel: Channel) -> Ready:
@@ -133,7 +139,8 @@ class Peaks(NamedTuple):
 def peaks_of(trainer: Trainer) -> Peaks:
     """Return the peaks so far. Raises: RankLost."""
     found = trainer.each("memory")
-    return Peaks(sum(memory for memory, _ in found), max(gpu for _, gpu in found))
+    more = max(max(0, one.loading - one.memory) for one in found)  # only one of them loads at a time
+    return Peaks(sum(one.memory for one in found) + more, max(one.gpu_memory for one in found))
 
 
 def records_of(child: Child[Orders], role: str) -> Iterator[Record]:

@@ -76,12 +76,28 @@ class Team:
         return [mine, *self.answers()]
 
     def meet(self, device: str) -> None:
-        """Return once all ranks are there. Every rank must call it, and then the two below in the same order."""
-        if self.size > 1:
+        """Return once all ranks are there; at once where they have met. Every rank must call it, and then the two below in the same order."""
+        if self.size > 1 and not dist.is_initialized():
             use_loopback()
             backend = "nccl" if device == "cuda" else "gloo"
             store = dist.FileStore(str(self._meeting), self.size)
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=_TOGETHER)
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Let one rank after the other go through the block, rank 0 first: what each needs for a moment is never needed twice at a time.
+
+        Rank 0 notices those that end within it, as long as it waits for their answers.
+        """
+        if self.size == 1:
+            yield
+            return
+        assert self._meeting is not None  # noqa: S101  of several there is one
+        turns = dist.FileStore(str(self._meeting.with_name("turns")), self.size)
+        if self.rank:
+            turns.wait([str(self.rank - 1)], timedelta(seconds=_PATIENCE))
+        yield
+        turns.set(str(self.rank), "over")
 
     def add_up(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the sums over all ranks on rank 0; elsewhere nothing of use."""

@@ -73,7 +73,8 @@ def test_a_detached_run_is_shared_by_as_many_processes(tmp_path, monkeypatch):
     train(Path("r.yaml"), ["max_steps=1"], detach=True, processes=3)
     train(Path("r.yaml"), ["max_steps=1"], detach=True)
     common = ["train", str(tmp_path / "r.yaml"), "max_steps=1"]
-    assert asked == [[*common, "--processes", "3"], common]
+    train(Path("r.yaml"), ["max_steps=1"], detach=True, processes=2, shard=True)
+    assert asked == [[*common, "--processes", "3"], common, [*common, "--processes", "2", "--shard"]]
 
 
 def test_a_shared_run_says_how_many_devices_it_had():

@@ -432,7 +432,7 @@ def test_the_memory_of_all_ranks_is_counted():
     with together(3) as trainer:
         of_each = trainer.each("memory")
         found = peaks_of(trainer)
-    assert sum(memory for memory, _ in of_each) <= found.memory < 2 * sum(memory for memory, _ in of_each)
+    assert sum(one.memory for one in of_each) <= found.memory < 2 * sum(one.memory for one in of_each)
     assert found.gpu_memory == 0
 
 
