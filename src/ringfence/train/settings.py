@@ -444,11 +444,11 @@ class TrainOrder(Settings):
                     "--shard 拆分冻结的基础模型，而 finetuning_type: full 与 freeze 会训练它：请去掉 --shard，或写 finetuning_type: lora",
                 )
             )
-        if self.train.quantization_bit:
+        if self.train.quantization_bit == 8:  # noqa: PLR2004  bits: bitsandbytes keeps their scales on the weight that is divided, those of 4 on the layer
             raise ValueError(
                 t(
-                    "a part of a quantised weight cannot be gathered again: leave --shard out, or quantization_bit",
-                    "量化权重的各部分无法重新汇集：请去掉 --shard，或去掉 quantization_bit",
+                    "parts of weights in 8 bits lose their scales: leave --shard out, or write quantization_bit: 4",
+                    "8 位权重拆分后会失去其缩放系数：请去掉 --shard，或写 quantization_bit: 4",
                 )
             )
         if self.train.drawn:

@@ -96,11 +96,14 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
     if is_shared_out:
         return_memory()
         team.meet(placement.device)
-    with team.in_turn() if is_shared_out else contextlib.nullcontext():  # the whole base is there once at a time, and on no GPU
+    is_on_cpu = (
+        is_shared_out and train.quantised is None
+    )  # no GPU need hold it all; what is quantised is so where it is computed, as in other runs
+    with team.in_turn() if is_shared_out else contextlib.nullcontext():  # the whole base is there once at a time
         model = load_model(
             Path(child.order.files["model"]),
             dtype=getattr(torch, placement.dtype),
-            device="cpu" if is_shared_out else placement.device,
+            device="cpu" if is_on_cpu else placement.device,
             attention=attention,
             quantised=train.quantised,
         )

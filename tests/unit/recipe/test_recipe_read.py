@@ -195,7 +195,7 @@ def test_a_run_may_be_shared_by_several_processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"), [("finetuning_type: full", "frozen base"), ("quantization_bit: 4", "quantised weight")], ids=["full", "quantised"]
+    ("line", "told"), [("finetuning_type: full", "frozen base"), ("quantization_bit: 8", "quantization_bit: 4")], ids=["full", "8 bits"]
 )
 def test_a_base_that_cannot_be_divided_is_refused_with_what_to_write_instead(tmp_path, line, told):
     path = tmp_path / "r.yaml"

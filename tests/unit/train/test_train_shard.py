@@ -201,6 +201,26 @@ def test_what_is_trained_beside_a_divided_base_is_what_is_trained_beside_a_whole
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("method", ["lora.v1", "dora.v1"])
+def test_a_base_in_4_bits_is_divided_too(method, tiny_folder):
+    """bitsandbytes finds what it needs of a gathered weight on its layer."""
+    settings = ORDINARY.model_copy(update={"quantization_bit": 4, "method": method})
+
+    def make(crew, hints=SHARD):
+        model = load_model(tiny_folder, dtype=torch.float32, device="cpu", quantised=settings.quantised)
+        return DividedTrainer(model, settings, hints=hints, padding=2, device="cpu", team=crew)
+
+    wanted = gradient_of(make(None, HINTS), STEPS["uneven shares"])
+    with assembled(2, make) as crew:
+        crew.ask("build", [()] * 2)
+        trainer = make(crew)
+        crew.answers()
+        trainer.start()
+        assert apart(gradient_of(trainer, STEPS["uneven shares"]), wanted) < 1e-5
+        assert all(held <= fair for held, fair, _ in trainer.each("held"))
+
+
+@pytest.mark.full
 def test_packed_rows_and_narrow_numbers_keep_pace():
     hints = {"packing": True}
     whole = build(None, hints=HINTS.model_copy(update=hints), dtype=torch.bfloat16)
@@ -413,7 +433,7 @@ REFUSED = {
     "full": ({"method": "full.v1"}, "leave --shard out"),
     "freeze": ({"method": "freeze.v1"}, "leave --shard out"),
     "galore": ({"method": "full.v1", "use_galore": True}, "leave --shard out"),
-    "quantised": ({"quantization_bit": 4}, "quantization_bit"),
+    "8 bits": ({"quantization_bit": 8}, "write quantization_bit: 4"),
     "drawn": ({"objective": "grpo.v1", "drawn": DrawnSettings(reward=("number.v1",))}, "one process"),
 }
 
