@@ -365,7 +365,7 @@ def levelled(shares: Sequence[Sequence[Pass]]) -> list[list[Pass]]:
 
 def _idle(like: Example) -> Pass:
     """Return a pass that counts for nothing: one row, as short as can be, of as many sequences as another. No row of a set is in it."""
-    ids, learn = np.zeros(_LEAST, dtype=np.int32), np.arange(_LEAST) > 0
+    ids, learn = np.ones(_LEAST, dtype=np.int32), np.arange(_LEAST) > 0  # a token that every vocabulary has
     row = Example(ids, learn, other=like.other and Tokens(ids, learn), reference=(0.0,) * len(like.reference))
     return Pass([row], [0], 1, counts=False)
 

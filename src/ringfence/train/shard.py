@@ -24,7 +24,7 @@ def return_memory() -> None:
     """Let this process return every large piece of memory as soon as it is free. Call it before the base is read.
 
     Else glibc takes ever larger pieces for small ones, and keeps them: layers that come and go then leave holes, and the parts take more memory than
-    the whole (docs/experiment-log.md). It costs time to be given the pages anew.
+    the whole (docs/decisions/0015). It costs time to be given the pages anew.
     """
     ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
