@@ -96,9 +96,8 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
     if is_shared_out:
         return_memory()
         team.meet(placement.device)
-    is_on_cpu = (
-        is_shared_out and train.quantised is None
-    )  # no GPU need hold it all; what is quantised is so where it is computed, as in other runs
+    # No GPU need hold what is going to be divided; but what is quantised is so where it is computed, to the same bits as in any run.
+    is_on_cpu = is_shared_out and train.quantised is None
     with team.in_turn() if is_shared_out else contextlib.nullcontext():  # the whole base is there once at a time
         model = load_model(
             Path(child.order.files["model"]),

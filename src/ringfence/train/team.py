@@ -36,6 +36,7 @@ class Team:
         """Describe the team. meeting: a file through which they find each other. copies: the others, for rank 0."""
         self.size, self.rank = size, rank
         self._meeting, self._copies = meeting, copies
+        self._has_met = False
 
     @property
     def leads(self) -> bool:
@@ -76,8 +77,9 @@ class Team:
         return [mine, *self.answers()]
 
     def meet(self, device: str) -> None:
-        """Return once all ranks are there; at once where they have met. Every rank must call it, and then the two below in the same order."""
-        if self.size > 1 and not dist.is_initialized():
+        """Return once all ranks are there; at once where they have met. Every rank must call it, and then `add_up` and `take_over` in the same order."""
+        if self.size > 1 and not self._has_met:
+            self._has_met = True
             use_loopback()
             backend = "nccl" if device == "cuda" else "gloo"
             store = dist.FileStore(str(self._meeting), self.size)
