@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from ringfence.core.errors import BadArgument
@@ -11,16 +13,22 @@ from ringfence.flows.release import release
 from ringfence.flows.train import price, train
 from ringfence.recipe.read import read
 from ringfence.release.verify import verify_bundle
+from ringfence.sandbox.devices import gpus
 from tests.flows.conftest import masked, ungated
 
 
-def test_one_process_is_refused_before_any_work(space, recipe, monkeypatch):
+def test_one_process_is_refused_before_any_work(space, recipe, tmp_path, monkeypatch):
     plan = read(recipe())
     for count in (1, None):
         for work in (train, price):
             with pytest.raises(BadArgument, match="one process holds the whole base: write --processes 2"):
                 work(space, plan.shared_by(count, shard=True))
-    monkeypatch.setattr(flow, "gpu_nodes", lambda: ("/dev/nvidia0", "/dev/nvidia1"))
+    for name in ("nvidia0", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(flow, "gpus", partial(gpus, tmp_path))
+    with pytest.raises(BadArgument, match="one process holds the whole base"):
+        flow._refuse_shard_of_one(plan.shared_by(None, shard=True))
+    (tmp_path / "nvidia1").touch()
     flow._refuse_shard_of_one(plan.shared_by(None, shard=True))  # one process for each GPU
     flow._refuse_shard_of_one(plan.shared_by(1))
     assert "train" not in {run.intent.arrow for run in space.state.runs.values()}

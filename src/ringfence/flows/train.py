@@ -52,7 +52,7 @@ from ringfence.privacy.router import rotary_key, router_key
 from ringfence.recipe.read import Recipe
 from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
-from ringfence.sandbox.devices import gpu_nodes
+from ringfence.sandbox.devices import gpus
 from ringfence.train import adapter
 from ringfence.train.device import processes
 from ringfence.train.engine import LIBRARIES
@@ -255,7 +255,7 @@ def _refuse_shard_of_one(recipe: Recipe) -> None:
     Raises: BadArgument.
     """
     hints = recipe.order.hints
-    if hints.shard and processes(hints, len(gpu_nodes())) == 1:
+    if hints.shard and processes(hints, len(gpus())) == 1:
         problem = t(
             "one process holds the whole base: write --processes 2 or more, or leave --shard out",
             "单个进程持有完整的基础模型：请写 --processes 2 或更多，或去掉 --shard",

@@ -10,7 +10,8 @@ import ctypes
 from collections.abc import Collection
 from typing import Any
 
-from torch.distributed.device_mesh import init_device_mesh
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -29,7 +30,7 @@ def return_memory() -> None:
     ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
-def share_out(model: Any, base: Collection[int], *, device: str, ranks: int) -> None:  # noqa: ANN401  transformers is untyped
+def share_out(model: Any, base: Collection[int], *, device: str) -> None:  # noqa: ANN401  transformers is untyped
     """Leave of every layer of a model, on the CPU, this rank's part of the base's weights, on the device; what else it has goes there whole.
 
     base: the ids of the weights that the model had before anything was trained beside them. Every rank must call it, after they met, and from then on go through
@@ -46,7 +47,8 @@ def share_out(model: Any, base: Collection[int], *, device: str, ranks: int) -> 
     kept = {weight for weight in model.parameters() if id(weight) not in divided}
     for weight in kept:
         weight.data = weight.data.to(device)
-    mesh = init_device_mesh(device, (ranks,))
+    assert dist.group.WORLD is not None  # noqa: S101  they have met
+    mesh = DeviceMesh.from_group(dist.group.WORLD, device)  # no group of its own: making one would wait for ranks whose turn has not come
     for layer in layers:
         fully_shard(layer, mesh=mesh, ignored_params=kept)
     fully_shard(backbone, mesh=mesh, ignored_params=kept)  # with no weights of its own: it only knows the order of the layers

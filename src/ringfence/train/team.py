@@ -90,6 +90,8 @@ class Team:
         """Let one rank after the other go through the block, rank 0 first: what each needs for a moment is never needed twice at a time.
 
         Rank 0 notices those that end within it, as long as it waits for their answers.
+
+        Raises: RankLost on a rank whose turn does not come within an hour: that is for all turns before it together.
         """
         if self.size == 1:
             yield
@@ -97,7 +99,10 @@ class Team:
         assert self._meeting is not None  # noqa: S101  of several there is one
         turns = dist.FileStore(str(self._meeting.with_name("turns")), self.size)
         if self.rank:
-            turns.wait([str(self.rank - 1)], timedelta(seconds=_PATIENCE))
+            try:
+                turns.wait([str(self.rank - 1)], timedelta(seconds=_PATIENCE))
+            except RuntimeError as cause:  # a file store knows no narrower one
+                raise RankLost(status=_TIMED_OUT) from cause
         yield
         turns.set(str(self.rank), "over")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ringfence.core.errors import LossNotFinite
+from ringfence.models.load import numbers
 from ringfence.train.answers import losses_of
 from ringfence.train.data import Batch, Example, Pass, collate, deal, fill, levelled, split
 from ringfence.train.held_out import HeldOut, held_out
@@ -98,10 +99,13 @@ class Trainer:
         self._padding, self._device, self._packs = padding, device, hints.packing
         self._joins = self.joins and settings.reads == "preference" and not settings.neftune_noise_alpha and may_join(self.model)
         self._is_shared_out = hints.shard and self.team.size > 1
+        self.numbers = sum(
+            map(numbers, self.model.parameters())
+        )  # counted while they are whole: a part of 4 bits does not say what it stands for
         self._peak_loading = 0  # bytes
         if self._is_shared_out:
             self.team.meet(device)
-            share_out(self.model, base, device=device, ranks=self.team.size)
+            share_out(self.model, base, device=device)
             self._peak_loading = measure_anew()
         self.optimiser = _optimiser(self.method.parameters(), settings)
         self.seconds_clip = self.seconds_noise = 0.0  # of privacy, over all steps, on this rank
@@ -272,8 +276,18 @@ class Trainer:
         return total
 
     def keep_pace(self, losses: Tensor) -> None:
-        """Go back through the model with the others, from the losses of a pass that counts for nothing, and keep no gradient."""
-        torch.autograd.grad(losses.sum(), list(self.method.parameters().values()), allow_unused=True)
+        """Go back through the model with the others, from the losses of a pass that counts for nothing, and keep no gradient.
+
+        It goes back as far as theirs do: gradients of the trained weights alone would end at the lowest of them, and layers below that are computed again
+        would be waited for.
+        """
+        weights = list(self.method.parameters().values())
+        kept = [weight.grad for weight in weights]
+        for weight in weights:
+            weight.grad = None
+        losses.sum().backward()
+        for weight, gradient in zip(weights, kept, strict=True):
+            weight.grad = gradient
 
     def add_up(self) -> None:
         """Hand this rank's gradient over; rank 0 goes on with the sum of all."""

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,8 +31,9 @@ from ringfence.jobs.start import Handlers
 from ringfence.jobs.start import start as start_job
 from ringfence.models.load import load_model
 from ringfence.models.tiny import tiny_config
-from ringfence.train import adapter, job, price, setup
+from ringfence.train import adapter, job, price, setup, team
 from ringfence.train.data import Tokens, levelled
+from ringfence.train.device import Placement
 from ringfence.train.method import METHODS as METHODS_OF
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import DrawnSettings, RuntimeHints, TrainFigures, TrainOrder, TrainSettings
@@ -200,6 +202,21 @@ def test_what_is_trained_beside_a_divided_base_is_what_is_trained_beside_a_whole
         }
 
 
+@pytest.mark.parametrize("options", [{}, {"plan": plan_of()}], ids=["ordinary", "private"])
+def test_passes_that_count_for_nothing_go_back_as_far_as_others(options, monkeypatch):
+    """Where activations are computed again, that is to the first layer, below all that is trained."""
+    monkeypatch.setattr(team, "_TOGETHER", timedelta(seconds=15))  # who waits for a part that nobody sends
+    settings = ORDINARY.model_copy(update={"lora_rank": 4, "layers_to_transform": (3,), "lora_target": ("q_proj", "down_proj")})
+    common = {"settings": settings, "layers": 4, **options}
+    hints, rows = {"checkpointing": True, "micro_batch": 1}, examples_of((9, 14, 11))
+    wanted = gradient_of(build(None, hints=HINTS.model_copy(update=hints), **common), rows)
+    with together(2, hints=SHARD.model_copy(update=hints), **common) as trainer:
+        assert not all(one.counts for share in trainer.shares(rows) for one in share)
+        for _ in range(3):
+            assert apart(gradient_of(trainer, rows), wanted) < 1e-6
+            assert trainer.each("seen") == [[], []]
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("method", ["lora.v1", "dora.v1"])
 def test_a_base_in_4_bits_is_divided_too(method, tiny_folder):
@@ -210,7 +227,8 @@ def test_a_base_in_4_bits_is_divided_too(method, tiny_folder):
         model = load_model(tiny_folder, dtype=torch.float32, device="cpu", quantised=settings.quantised)
         return DividedTrainer(model, settings, hints=hints, padding=2, device="cpu", team=crew)
 
-    wanted = gradient_of(make(None, HINTS), STEPS["uneven shares"])
+    whole = make(None, HINTS)
+    wanted = gradient_of(whole, STEPS["uneven shares"])
     with assembled(2, make) as crew:
         crew.ask("build", [()] * 2)
         trainer = make(crew)
@@ -218,6 +236,8 @@ def test_a_base_in_4_bits_is_divided_too(method, tiny_folder):
         trainer.start()
         assert apart(gradient_of(trainer, STEPS["uneven shares"]), wanted) < 1e-5
         assert all(held <= fair for held, fair, _ in trainer.each("held"))
+        assert trainer.numbers == whole.numbers  # what a step is priced by
+        assert price._cost(STEPS["uneven shares"], trainer) < price._cost(STEPS["uneven shares"], whole)
 
 
 @pytest.mark.full
@@ -429,6 +449,51 @@ def test_a_rank_that_cannot_load_ends_the_run_though_others_wait_for_their_turn(
     assert children() == []
 
 
+def test_a_rank_that_fails_before_its_turn_says_why(tmp_path, tiny_folder, monkeypatch):
+    leader = os.getpid()
+
+    def choose(*_, **__):
+        if os.getpid() != leader:
+            raise DeviceMissing
+        return "eager"
+
+    monkeypatch.setattr(setup, "choose_attention", choose)
+    monkeypatch.setattr(team, "_TOGETHER", timedelta(seconds=10))
+    made, _ = started(tmp_path, tiny_folder, ORDINARY.model_copy(update={"max_steps": 1}), size=2, shard=True)
+    with pytest.raises(Relayed) as caught:
+        job.run(made)
+    assert caught.value.failure.error == "DeviceMissing"
+    assert children() == []
+
+
+def test_a_rank_without_a_gpu_of_its_own_says_so_after_it_has_met_the_others(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(setup, "return_memory", lambda: None)
+    made, _ = started(tmp_path, tiny_folder, ORDINARY, size=2, shard=True)
+    met = []
+    with pytest.raises(DeviceMissing):
+        setup._trainer(made, SimpleNamespace(size=2, rank=1, meet=met.append), Placement("cuda", "float32"), 9, 2)
+    assert met == ["cuda"]
+
+
+def test_on_the_processors_of_a_machine_with_a_gpu_nobody_waits_for_a_rank_whose_turn_has_not_come(monkeypatch):
+    """For a mesh of processors torch would make a group of its own there, which all ranks must enter."""
+    monkeypatch.setattr(team, "_TOGETHER", timedelta(seconds=5))
+
+    def make(crew):
+        crew.meet("cpu")
+        with crew.in_turn(), pytest.MonkeyPatch.context() as patched:
+            patched.setattr(torch.cuda, "is_available", lambda: True)
+            return build(crew, hints=SHARD)
+
+    with assembled(2, make) as crew:
+        crew.ask("build", [()] * 2)
+        trainer = make(crew)
+        crew.answers()
+        trainer.start()
+        assert all(held <= fair for held, fair, _ in trainer.each("held"))
+
+
 REFUSED = {
     "full": ({"method": "full.v1"}, "leave --shard out"),
     "freeze": ({"method": "freeze.v1"}, "leave --shard out"),
@@ -451,7 +516,7 @@ def test_a_model_whose_layers_are_not_known_is_refused():
     model = torch.nn.Module()
     model.base_model_prefix, model.body = "body", torch.nn.Linear(4, 4)
     with pytest.raises(ModelUnsupported):
-        share_out(model, set(), device="cpu", ranks=2)
+        share_out(model, set(), device="cpu")
 
 
 def test_one_process_holds_the_whole_base_whatever_the_hints_say():
@@ -478,6 +543,13 @@ def test_ranks_load_one_after_the_other(tmp_path):
         build_in_turn(crew)
         crew.answers()
     assert log.read_text().splitlines() == [f"{rank} {word}" for rank in range(3) for word in ("begins", "ends")]
+
+
+def test_a_turn_that_does_not_come_is_a_rank_that_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(team, "_PATIENCE", 0.1)
+    with pytest.raises(RankLost) as caught, team.Team(2, 1, meeting=tmp_path / "meeting").in_turn():
+        pass
+    assert caught.value.facts == {"status": 124}
 
 
 def test_only_one_rank_at_a_time_counts_as_loading():
