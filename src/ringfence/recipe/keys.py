@@ -45,8 +45,9 @@ _SHARED = Text(
     "ringfence 自行启动并监视运行的各个进程：train --processes",
 )
 _SHARED_OUT = Text(
-    "of train --processes N each holds the frozen base whole; with --shard each holds a part of it, as with full_shard or ZeRO-3",
-    "train --processes N 的每个进程都持有完整的冻结基础模型；加上 --shard 则各持一部分，如同 full_shard 或 ZeRO-3",
+    "of train --processes N each holds the frozen base whole; with --shard (not with full or freeze, grpo or rloo) each holds a part of it, as with "
+    "full_shard or ZeRO-3",
+    "train --processes N 的每个进程都持有完整的冻结基础模型；加上 --shard（不用于 full 或 freeze、grpo 或 rloo）则各持一部分，如同 full_shard 或 ZeRO-3",
 )
 _TEXT_ONLY = Text("only text is learned", "只学习文本")
 _ANSWERING = Text(

@@ -104,8 +104,10 @@ class Recipe:
         Raises: BadArgument for a run whose base cannot be divided.
         """
         hints = self.order.hints.model_copy(update={"processes": processes, "shard": shard})
+        order = self.order.model_copy(update={"hints": hints})
         try:
-            order = TrainOrder.model_validate({**dict(self.order), "hints": hints})
+            if shard:
+                TrainOrder.model_validate(dict(order))
         except ValidationError as cause:
             raise BadArgument(option="--shard", problem=first_problem(cause)[1], verb="train") from cause
         return replace(self, order=order)
