@@ -193,7 +193,8 @@ def test_a_run_may_be_shared_by_several_processes(tmp_path):
     assert shared.shared_by(None) == alone
     assert not shared.order.hints.shard
     assert read(path).shared_by(3, shard=True).order.hints.shard
-    order = alone.order.model_copy(update={"train": alone.order.train.model_copy(update={"lora_rank": 0})})
+    stopping = alone.order.train.model_copy(update={"early_stopping_steps": 2})
+    order = alone.order.model_copy(update={"train": stopping})  # of which no rows are held out
     assert replace(alone, order=order).shared_by(2).order.hints.processes == 2  # nothing is said of --shard where nobody wrote it
 
 

@@ -21,6 +21,7 @@ import torch.distributed as dist
 from peft import PeftModel
 from pydantic import ValidationError
 from safetensors.torch import save as save_tensors
+from torch.distributed import device_mesh
 from transformers import LlamaForCausalLM
 
 from ringfence.core.errors import DeviceMissing, Interrupted, ModelUnsupported, RankLost
@@ -476,14 +477,17 @@ def test_a_rank_without_a_gpu_of_its_own_says_so_after_it_has_met_the_others(tmp
     assert met == ["cuda"]
 
 
-def test_on_the_processors_of_a_machine_with_a_gpu_nobody_waits_for_a_rank_whose_turn_has_not_come(monkeypatch):
+def test_on_the_processors_of_a_machine_with_a_gpu_nobody_waits_for_a_rank_whose_turn_has_not_come():
     """For a mesh of processors torch would make a group of its own there, which all ranks must enter."""
-    monkeypatch.setattr(team, "_TOGETHER", timedelta(seconds=5))
+
+    def refuse(*_, **__):
+        raise TimeoutError
 
     def make(crew):
         crew.meet("cpu")
         with crew.in_turn(), pytest.MonkeyPatch.context() as patched:
             patched.setattr(torch.cuda, "is_available", lambda: True)
+            patched.setattr(device_mesh, "new_group", refuse)
             return build(crew, hints=SHARD)
 
     with assembled(2, make) as crew:
