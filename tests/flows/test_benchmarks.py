@@ -23,6 +23,7 @@ ON_SMOLLM2 = {
     "dp_step",
     "engines",
     "packing",
+    "shard",
     "train_step",
 }  # whose quick forms measure the real model, too; dp_step and train_step beside Opacus and TRL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringfence.cli.context import advise, auditor_opening, clock, emit, options, progress, say, table
-from ringfence.cli.training import announcing, bring_sets, note_before
+from ringfence.cli.training import announcing, bring_sets, note_before, shared_as
 from ringfence.cli.words import columns, padded
 from ringfence.core.bounds import epsilon_told
 from ringfence.core.errors import BadArgument, Interrupted
@@ -36,14 +36,14 @@ class Asked:
     audits: bool
     auditor: str | None  # file of the auditor's passphrase
     processes: int | None  # that share each run
+    shard: bool = False  # and its base
 
     def arguments(self) -> list[str]:
         """Return the options again, for a process that works in another folder."""
         page = ["--html", str(self.html)] if self.html else []
         audit = ["--audit"] if self.audits else []
         auditor = ["--auditor-passphrase-file", str(Path(self.auditor).resolve())] if self.auditor else []
-        shared = [] if self.processes is None else ["--processes", str(self.processes)]
-        return ["--sweep", self.text, *page, *audit, *auditor, *shared]
+        return ["--sweep", self.text, *page, *audit, *auditor, *shared_as(self.processes, shard=self.shard)]
 
 
 def asked(
@@ -55,6 +55,7 @@ def asked(
     audits: bool,
     auditor: str | None,
     processes: int | None = None,
+    shard: bool = False,
 ) -> Asked:
     """Return what the options ask for.
 
@@ -72,11 +73,11 @@ def asked(
         raise BadArgument(option="--sweep", problem=problem, verb=_VERB)
     page = new_path(html, "--html", _VERB) if html else None
     found = sweep(recipe, *swept(sweeps[0], _VERB), keys)
-    found = replace(found, variants=tuple(replace(one, recipe=one.recipe.shared_by(processes)) for one in found.variants))
+    found = replace(found, variants=tuple(replace(one, recipe=one.recipe.shared_by(processes, shard=shard)) for one in found.variants))
     if audits and any(one.recipe.audit is None for one in found.variants):
         problem = t("the recipe plants no canaries; add an audit: block", "配方没有植入金丝雀；请加入 audit: 块")
         raise BadArgument(option="--audit", problem=problem, verb=_VERB)
-    return Asked(found, sweeps[0], page, audits, auditor, processes)
+    return Asked(found, sweeps[0], page, audits, auditor, processes, shard)
 
 
 def compare(space: Workspace, wanted: Asked, *, dry_run: bool = False, announce: int | None = None) -> None:

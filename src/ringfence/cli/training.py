@@ -361,6 +361,11 @@ def _memory(expected: Expected) -> Iterator[str]:
         )
 
 
+def shared_as(processes: int | None, *, shard: bool) -> list[str]:
+    """Return the options again that say how a run is shared."""
+    return [*([] if processes is None else ["--processes", str(processes)]), *(["--shard"] if shard else [])]
+
+
 def launch(arguments: list[str]) -> None:
     """Start the same command in a session of its own, hand it the secret through a pipe, and return once its run has an id.
 

@@ -14,6 +14,7 @@ from ringfence.core.digest import canonical, parse_canonical, settings_digest, s
 from ringfence.core.durable import write_atomic
 from ringfence.core.environment import cores
 from ringfence.core.errors import (
+    BadArgument,
     BadValue,
     BudgetMissing,
     NotResumable,
@@ -49,7 +50,9 @@ from ringfence.privacy.router import rotary_key, router_key
 from ringfence.recipe.read import Recipe
 from ringfence.recipe.templates import refuse_other
 from ringfence.release.chain import MOST_STEPS
+from ringfence.sandbox.devices import gpus
 from ringfence.train import adapter
+from ringfence.train.device import processes
 from ringfence.train.settings import PriceFigures, PriceOrder, TrainFigures, TrainOrder
 from ringfence.vault.files import read_file
 from ringfence.vault.index import RowIndex, read_index, units_together
@@ -205,11 +208,12 @@ def model_of(recipe: Recipe) -> ModelEntry:
 def ask(space: Workspace, recipe: Recipe) -> Asked:
     """Return what a run would begin with, when nothing but its budget can refuse it. Reads no rows and writes nothing.
 
-    Raises: RecipeLoosens, EngineMissing, LowMemoryMissing, UnknownName, WrongStage, BadValue, PolicyRefused, BudgetMissing, UnitMismatch, PlanImpossible,
-    CanariesOverCap.
+    Raises: RecipeLoosens, EngineMissing, LowMemoryMissing, UnknownName, WrongStage, BadValue, BadArgument, PolicyRefused, BudgetMissing, UnitMismatch,
+    PlanImpossible, CanariesOverCap.
     """
     _refuse_looser(space, recipe)
     _refuse_engine(recipe)
+    _refuse_shard_of_one(recipe)
     require_low_memory(recipe.order.train.quantised, galore=recipe.order.train.use_galore)
     sources = sources_of(space, recipe)
     things = sources["set"]
@@ -239,6 +243,20 @@ def _refuse_engine(recipe: Recipe) -> None:
         raise BadValue(
             key="stage", problem=t("{stage} runs in one process, on one GPU", "{stage} 只在单个进程、单块 GPU 上运行", stage=stage)
         )
+
+
+def _refuse_shard_of_one(recipe: Recipe) -> None:
+    """Return when a run whose base is shared out has several processes.
+
+    Raises: BadArgument.
+    """
+    hints = recipe.order.hints
+    if hints.shard and processes(hints, len(gpus())) == 1:
+        problem = t(
+            "one process holds the whole base: write --processes 2 or more, or leave --shard out",
+            "单个进程持有完整的基础模型：请写 --processes 2 或更多，或去掉 --shard",
+        )
+        raise BadArgument(option="--shard", problem=problem, verb="train")
 
 
 _WANTED = {

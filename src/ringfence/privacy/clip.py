@@ -77,6 +77,10 @@ class UnitSums:
         before = self._rows.get(name)
         self._rows[name] = rows if before is None else before.to(wide(before)).add_(rows)
 
+    def forget(self) -> None:
+        """Forget the rows of the pass that has just gone back: it counted for nothing."""
+        self._rows, self._uses = {}, {}
+
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def gather(self, unit_of_row: Tensor, *, units: int, closes: bool = True) -> None:
         """Add the rows of the pass that has just gone back to their units; when it closes, clip these and add them to the sums.

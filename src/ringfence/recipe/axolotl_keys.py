@@ -65,9 +65,10 @@ _LIKE: Mapping[str, str] = {  # a key of LLaMA-Factory whose treatment and reaso
     "batch_eval_metrics": (
         "eval_sample_packing eval_sequence_len do_causal_lm_eval eval_causal_lm_metrics do_bench_eval bench_dataset bench_split eval_table_size"
     ),
-    "deepspeed": (
-        "deepspeed deepcompile fsdp fsdp_config fsdp_version fsdp_final_state_dict_type ddp ddp_timeout ddp_bucket_cap_mb ddp_broadcast_buffers "
-        "ddp_find_unused_parameters local_rank world_size device device_map max_memory gpu_memory_limit low_cpu_mem_usage dp_shard_size "
+    "fsdp": "deepspeed fsdp fsdp_config fsdp_version dp_shard_size",
+    "ddp_timeout": (
+        "deepcompile fsdp_final_state_dict_type ddp ddp_timeout ddp_bucket_cap_mb ddp_broadcast_buffers "
+        "ddp_find_unused_parameters local_rank world_size device device_map max_memory gpu_memory_limit low_cpu_mem_usage "
         "dp_replicate_size sequence_parallel_degree context_parallel_size heads_k_stride ring_attn_func tensor_parallel_size use_ray ray_run_name "
         "ray_num_workers resources_per_worker lora_on_cpu experimental_skip_move_to_device"
     ),

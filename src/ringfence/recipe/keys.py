@@ -44,6 +44,11 @@ _SHARED = Text(
     "ringfence starts and watches the processes of a run itself: train --processes",
     "ringfence 自行启动并监视运行的各个进程：train --processes",
 )
+_SHARED_OUT = Text(
+    "of train --processes N each holds the frozen base whole; with --shard (not with full or freeze, grpo or rloo) each holds a part of it, as with "
+    "full_shard or ZeRO-3",
+    "train --processes N 的每个进程都持有完整的冻结基础模型；加上 --shard（不用于 full 或 freeze、grpo 或 rloo）则各持一部分，如同 full_shard 或 ZeRO-3",
+)
 _TEXT_ONLY = Text("only text is learned", "只学习文本")
 _ANSWERING = Text(
     "it is about answers, not about training: ringfence eval, serve and chat", "它关乎回答而非训练：ringfence eval、serve 与 chat"
@@ -76,10 +81,11 @@ _NOTED: Mapping[Text, str] = {  # why: keys
     ),
     Text("ringfence run export draws them", "由 ringfence run export 绘制"): "plot_loss",
     _SHARED: (
-        "ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend deepspeed fsdp fsdp_config "
+        "ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend "
         "parallelism_config local_rank master_addr master_port ray_num_workers ray_init_kwargs log_on_each_node save_on_each_node "
         "average_tokens_across_devices low_cpu_mem_usage device_map offload_folder quantization_device_map"
     ),
+    _SHARED_OUT: "deepspeed fsdp fsdp_config",
     Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"): "flash_attn",
     _LOOP: (
         "use_unsloth use_unsloth_gc use_kt kt_cpu_activation kt_config kt_weight_path kt_non_expert_weight_path kt_expert_checkpoint_path "

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ringfence.audit.settings import AuditSettings
-from ringfence.core.errors import BadValue, RecipeUnreadable, RefusedKey, UnknownKey
+from ringfence.core.errors import BadArgument, BadValue, RecipeUnreadable, RefusedKey, UnknownKey
 from ringfence.core.problems import first_problem
 from ringfence.core.rules import ReleaseRules
 from ringfence.core.settings import Settings
@@ -98,10 +98,19 @@ class Recipe:
         """The names of the held-out sets; none without `eval_dataset`, or with `do_eval: false`."""
         return _names(self.eval_dataset) if self.eval_dataset and self.order.train.eval else ()
 
-    def shared_by(self, processes: int | None) -> Recipe:
-        """Return the recipe of the same run, shared by so many processes; None: as many as there are GPUs, or one."""
-        hints = self.order.hints.model_copy(update={"processes": processes})
-        return replace(self, order=self.order.model_copy(update={"hints": hints}))
+    def shared_by(self, processes: int | None, *, shard: bool = False) -> Recipe:
+        """Return the recipe of the same run, shared by so many processes; None: as many as there are GPUs, or one. shard: each holds a part of the base.
+
+        Raises: BadArgument for a run whose base cannot be divided.
+        """
+        hints = self.order.hints.model_copy(update={"processes": processes, "shard": shard})
+        order = self.order.model_copy(update={"hints": hints})
+        try:
+            if shard:
+                TrainOrder.model_validate(dict(order))
+        except ValidationError as cause:
+            raise BadArgument(option="--shard", problem=first_problem(cause)[1], verb="train") from cause
+        return replace(self, order=order)
 
 
 class _Loader(yaml.SafeLoader):

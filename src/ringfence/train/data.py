@@ -79,6 +79,7 @@ class Pass(NamedTuple):
     units: int
     closes: bool = True  # False: more rows of the same unit follow
     packed: tuple[int, ...] = ()  # how many of the rows, in order, share each sequence; none: every row is padded to the longest one
+    counts: bool = True  # False: a rank goes through it only to keep pace with the others, and forgets what it found
 
 
 class Packed(NamedTuple):
@@ -351,6 +352,22 @@ def deal(passes: Sequence[Pass], ranks: int) -> list[list[Pass]]:
         shares[least] += bundle
         work[least] += _cells(bundle)
     return shares
+
+
+def levelled(shares: Sequence[Sequence[Pass]]) -> list[list[Pass]]:
+    """Return shares of as many passes each: at the end of the shorter ones stand passes that count for nothing."""
+    most = max(map(len, shares))
+    if not most:
+        return [[] for _ in shares]
+    more = _idle(next(share[0].rows[0] for share in shares if share))
+    return [[*share, *[more] * (most - len(share))] for share in shares]
+
+
+def _idle(like: Example) -> Pass:
+    """Return a pass that counts for nothing: one row, as short as can be, of as many sequences as another. No row of a set is in it."""
+    ids, learn = np.ones(_LEAST, dtype=np.int32), np.arange(_LEAST) > 0  # a token that every vocabulary has
+    row = Example(ids, learn, other=like.other and Tokens(ids, learn), reference=(0.0,) * len(like.reference))
+    return Pass([row], [0], 1, counts=False)
 
 
 def _cells(passes: Sequence[Pass]) -> int:

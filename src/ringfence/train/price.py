@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 
 from ringfence.core.order import Channel, Child, Progress
-from ringfence.models.load import numbers
 from ringfence.train.data import Corpus, Example, Pass, Tokens
 from ringfence.train.engine import opened
 from ringfence.train.schedule import is_evaluated
@@ -170,7 +169,7 @@ def _cost(rows: Rows, trainer: Trainer) -> float:
     config = trainer.model.config
     head = config.vocab_size * config.hidden_size
     met = 0 if trainer.settings.is_reward else head  # a reward model computes no logits
-    body = sum(numbers(weight) for weight in trainer.model.parameters()) - head * (1 if config.tie_word_embeddings else 2)
+    body = trainer.numbers - head * (1 if config.tie_word_embeddings else 2)
 
     def of_share(share: Sequence[Pass]) -> float:
         total = 0.0

@@ -113,6 +113,10 @@ class PrivateTrainer(Trainer):
         losses: list[float] = []
         for one in share:
             summed, weights = self.objective.losses(self.model, self._collate(one))
+            if not one.counts:
+                self.keep_pace(summed)
+                self._sums.forget()
+                continue
             each = summed / weights.clamp(min=1.0)
             each.sum().backward()
             losses += [value for value in each.detach().tolist() if math.isfinite(value)]

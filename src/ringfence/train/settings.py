@@ -397,6 +397,7 @@ class RuntimeHints(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = None  # of all processes together; None: the order's limit
     processes: Annotated[int, Field(gt=0, le=64)] | None = None  # that share a run; None: one for each GPU, or one
+    shard: bool = False  # each of several processes holds a part of the frozen base, and gathers a layer while it computes it
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     packing: bool = False  # rows of a step go through the model as one sequence, in which none reads another
     pad_multiple: Positive | None = None  # tokens; None: 16 in bfloat16, 1 in float32
@@ -430,6 +431,28 @@ class TrainOrder(Settings):
                     "packing 只用于 stage: pt 与 sft，且不与 privacy 或 neftune_noise_alpha 同用",
                 )
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_out_what_is_frozen(self) -> Self:
+        if not self.hints.shard:
+            return self
+        if self.train.is_whole:
+            raise ValueError(
+                t(
+                    "--shard divides a frozen base, and finetuning_type: full and freeze train it: leave --shard out, or write finetuning_type: lora",
+                    "--shard 拆分冻结的基础模型，而 finetuning_type: full 与 freeze 会训练它：请去掉 --shard，或写 finetuning_type: lora",
+                )
+            )
+        if self.train.quantization_bit == 8:  # noqa: PLR2004  bits: bitsandbytes keeps their scales on the weight that is divided, those of 4 on the layer
+            raise ValueError(
+                t(
+                    "parts of weights in 8 bits lose their scales: leave --shard out, or write quantization_bit: 4",
+                    "8 位权重拆分后会失去其缩放系数：请去掉 --shard，或写 quantization_bit: 4",
+                )
+            )
+        if self.train.drawn:
+            raise ValueError(t("grpo and rloo run in one process: leave --shard out", "grpo 与 rloo 只在单个进程中运行：请去掉 --shard"))
         return self
 
     @model_validator(mode="after")

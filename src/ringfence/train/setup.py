@@ -16,7 +16,7 @@ from ringfence.core.lineage import roles
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.core.records import Record
 from ringfence.models.load import choose_attention, load_model, load_tokenizer
-from ringfence.sandbox.devices import gpu_nodes
+from ringfence.sandbox.devices import gpus
 from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, padding_of, read_corpus
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags, processes
@@ -25,6 +25,7 @@ from ringfence.train.joined import tokens_of
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.private import PrivateTrainer
 from ringfence.train.settings import WHOLE, PriceOrder, TrainOrder
+from ringfence.train.shard import return_memory
 from ringfence.train.team import Team, assembled
 from ringfence.train.trainer import PACKED, Trainer
 from ringfence.train.usage import age
@@ -51,7 +52,7 @@ def prepared(child: Child[Orders]) -> Iterator[Ready]:
 
     Raises: DeviceMissing, ModelUnsupported, NothingToTrain, NotCovered, NotPerExample, ObjectBroken, RankLost.
     """
-    with assembled(processes(child.order.settings.hints, len(gpu_nodes())), partial(_trainer, child)) as team:
+    with assembled(processes(child.order.settings.hints, len(gpus())), partial(_trainer, child)) as team:
         yield _prepare(child, team)
 
 
@@ -84,21 +85,30 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
     Raises: DeviceMissing, ModelUnsupported, NotCovered, NotPerExample.
     """
     train, hints, plan = child.order.settings.train, child.order.settings.hints, child.order.settings.plan
+    is_shared_out = hints.shard and team.size > 1
+    if is_shared_out:
+        team.meet(
+            placement.device
+        )  # before anything that may fail on one rank: the others would wait for it here, and nobody would hear why
+        return_memory()
     torch.set_num_threads(max(1, (hints.threads or child.order.limits.threads) // team.size))
     if placement.device == "cuda":
         if team.rank >= torch.cuda.device_count():
             raise DeviceMissing
         torch.cuda.set_device(team.rank)
     attention = choose_attention(hints.attention, device=placement.device, longest=longest)
-    model = load_model(
-        Path(child.order.files["model"]),
-        dtype=getattr(torch, placement.dtype),
-        device=placement.device,
-        attention=attention,
-        quantised=train.quantised,
-    )
     common: dict[str, Any] = {"hints": hints, "padding": padding, "device": placement.device, "team": team}
-    return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
+    # No GPU need hold what is going to be divided; but what is quantised is so where it is computed, to the same bits as in any run.
+    is_on_cpu = is_shared_out and train.quantised is None
+    with team.in_turn() if is_shared_out else contextlib.nullcontext():  # the whole base is there once at a time
+        model = load_model(
+            Path(child.order.files["model"]),
+            dtype=getattr(torch, placement.dtype),
+            device="cpu" if is_on_cpu else placement.device,
+            attention=attention,
+            quantised=train.quantised,
+        )
+        return Trainer(model, train, **common) if plan is None else PrivateTrainer(model, train, plan=plan, **common)
 
 
 def referred(ready: Ready, channel: Channel) -> Ready:
@@ -133,7 +143,8 @@ class Peaks(NamedTuple):
 def peaks_of(trainer: Trainer) -> Peaks:
     """Return the peaks so far. Raises: RankLost."""
     found = trainer.each("memory")
-    return Peaks(sum(memory for memory, _ in found), max(gpu for _, gpu in found))
+    more = max(max(0, one.loading - one.memory) for one in found)  # only one of them loads at a time
+    return Peaks(sum(one.memory for one in found) + more, max(one.gpu_memory for one in found))
 
 
 def records_of(child: Child[Orders], role: str) -> Iterator[Record]:

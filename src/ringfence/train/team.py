@@ -36,6 +36,7 @@ class Team:
         """Describe the team. meeting: a file through which they find each other. copies: the others, for rank 0."""
         self.size, self.rank = size, rank
         self._meeting, self._copies = meeting, copies
+        self._has_met = False
 
     @property
     def leads(self) -> bool:
@@ -76,12 +77,34 @@ class Team:
         return [mine, *self.answers()]
 
     def meet(self, device: str) -> None:
-        """Return once all ranks are there. Every rank must call it, and then the two below in the same order."""
-        if self.size > 1:
+        """Return once all ranks are there; at once where they have met. Every rank must call it, and then `add_up` and `take_over` in the same order."""
+        if self.size > 1 and not self._has_met:
+            self._has_met = True
             use_loopback()
             backend = "nccl" if device == "cuda" else "gloo"
             store = dist.FileStore(str(self._meeting), self.size)
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=_TOGETHER)
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Let one rank after the other go through the block, rank 0 first: what each needs for a moment is never needed twice at a time.
+
+        Rank 0 notices those that end within it, as long as it waits for their answers.
+
+        Raises: RankLost on a rank whose turn does not come within an hour: that is for all turns before it together.
+        """
+        if self.size == 1:
+            yield
+            return
+        assert self._meeting is not None  # noqa: S101  of several there is one
+        turns = dist.FileStore(str(self._meeting.with_name("turns")), self.size)
+        if self.rank:
+            try:
+                turns.wait([str(self.rank - 1)], timedelta(seconds=_PATIENCE))
+            except RuntimeError as cause:  # a file store knows no narrower one
+                raise RankLost(status=_TIMED_OUT) from cause
+        yield
+        turns.set(str(self.rank), "over")
 
     def add_up(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the sums over all ranks on rank 0; elsewhere nothing of use."""

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from ringfence.core.errors import LossNotFinite
+from ringfence.models.load import numbers
 from ringfence.train.answers import losses_of
-from ringfence.train.data import Batch, Example, Pass, collate, deal, fill, split
+from ringfence.train.data import Batch, Example, Pass, collate, deal, fill, levelled, split
 from ringfence.train.held_out import HeldOut, held_out
 from ringfence.train.joined import is_worth, join, may_join, tokens_of
 from ringfence.train.method import METHODS
@@ -21,8 +22,9 @@ from ringfence.train.objective import OBJECTIVES
 from ringfence.train.optimiser import Optimiser
 from ringfence.train.schedule import learning_rate
 from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.shard import share_out
 from ringfence.train.team import Team
-from ringfence.train.usage import peak_memory
+from ringfence.train.usage import measure_anew, peak_memory
 
 Said = TypeVar("Said")
 
@@ -51,6 +53,14 @@ def _optimiser(weights: Mapping[str, Tensor], settings: TrainSettings) -> Optimi
     return Galore(weights, settings)
 
 
+class Peak(NamedTuple):
+    """The largest memory that a rank held, in bytes."""
+
+    memory: int  # of the machine; where the base is shared out, since then
+    loading: int  # and before, when ranks load one after the other; 0 where it is not
+    gpu_memory: int  # of its GPU; 0 on a CPU
+
+
 def _tokens(rows: Sequence[Example]) -> int:
     return sum(row.tokens for row in rows)
 
@@ -76,18 +86,28 @@ class Trainer:
         self.team = team or Team()
         self.method = METHODS.create(settings.method, settings=settings)
         self.objective = OBJECTIVES.create(settings.objective, settings=settings, head_chunk=hints.head_chunk)
+        base = {id(weight) for weight in model.parameters()}  # nobody may hold on to what is going to be divided
         self.model = self.method.attach(model)
         if hints.checkpointing:
             self.model.enable_input_require_grads()  # or nothing before the first adapter would be differentiated again
             self.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         if settings.neftune_noise_alpha:
             self.model.get_input_embeddings().register_forward_hook(partial(_noised, alpha=settings.neftune_noise_alpha))
-        self.optimiser = _optimiser(self.method.parameters(), settings)
         self._head_chunk = hints.head_chunk
         self._micro_batch = hints.micro_batch or settings.per_device_train_batch_size
         self._multiple = hints.pad_multiple or (_PAD if model.dtype == torch.bfloat16 else 1)
         self._padding, self._device, self._packs = padding, device, hints.packing
         self._joins = self.joins and settings.reads == "preference" and not settings.neftune_noise_alpha and may_join(self.model)
+        self._is_shared_out = hints.shard and self.team.size > 1
+        self.numbers = sum(
+            map(numbers, self.model.parameters())
+        )  # counted while they are whole: a part of 4 bits does not say what it stands for
+        self._peak_loading = 0  # bytes
+        if self._is_shared_out:
+            self.team.meet(device)
+            share_out(self.model, base, device=device)
+            self._peak_loading = measure_anew()
+        self.optimiser = _optimiser(self.method.parameters(), settings)
         self.seconds_clip = self.seconds_noise = 0.0  # of privacy, over all steps, on this rank
 
     @property
@@ -137,8 +157,9 @@ class Trainer:
         return Pass(rows, list(range(len(rows))), len(rows), packed=tuple(map(len, shared)))
 
     def shares(self, examples: Sequence[Example]) -> list[list[Pass]]:
-        """Return what each rank does of a step or an evaluation."""
-        return deal(self.passes(examples), self.team.size)
+        """Return what each rank does of a step or an evaluation; as many passes each, where they gather the base together."""
+        shares = deal(self.passes(examples), self.team.size)
+        return levelled(shares) if self._is_shared_out else shares
 
     def shape(self, one: Pass) -> tuple[int, int]:
         """Return (sequences, tokens of one with padding) that the model reads of a micro batch."""
@@ -228,7 +249,8 @@ class Trainer:
         """Return rows in another order, and what that method of all ranks says of each."""
         shares = self.shares(examples)
         found = self.each(what, [(share,) for share in shares])
-        return [row for share in shares for one in share for row in one.rows], [said for of_rank in found for said in of_rank]
+        rows = [row for share in shares for one in share if one.counts for row in one.rows]
+        return rows, [said for of_rank in found for said in of_rank]
 
     # ── every rank ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,11 +266,28 @@ class Trainer:
         total = 0.0
         for one in share:
             losses, _ = self.objective.losses(self.model, self._collate(one))
+            if not one.counts:
+                self.keep_pace(losses)
+                continue
             loss = losses.sum() / weight
             loss.backward()
             self.optimiser.collect()
             total += float(loss.detach())
         return total
+
+    def keep_pace(self, losses: Tensor) -> None:
+        """Go back through the model with the others, from the losses of a pass that counts for nothing, and keep no gradient.
+
+        It goes back as far as theirs do: gradients of the trained weights alone would end at the lowest of them, and layers below that are computed again
+        would be waited for.
+        """
+        weights = list(self.method.parameters().values())
+        kept = [weight.grad for weight in weights]
+        for weight in weights:
+            weight.grad = None
+        losses.sum().backward()
+        for weight, gradient in zip(weights, kept, strict=True):
+            weight.grad = gradient
 
     def add_up(self) -> None:
         """Hand this rank's gradient over; rank 0 goes on with the sum of all."""
@@ -283,12 +322,13 @@ class Trainer:
         found: list[Said] = []
         with torch.no_grad():
             for one in share:
-                found += look(self._collate(one), len(one.rows))
+                said = look(self._collate(one), len(one.rows))
+                found += said if one.counts else []
         return found
 
-    def memory(self) -> tuple[int, int]:
-        """Return the largest memory that this rank held so far, of the machine and of its GPU, in bytes."""
-        return peak_memory(), torch.cuda.max_memory_allocated() if self._device == "cuda" else 0
+    def memory(self) -> Peak:
+        """Return the largest memory that this rank held so far."""
+        return Peak(peak_memory(), self._peak_loading, torch.cuda.max_memory_allocated() if self._device == "cuda" else 0)
 
     def _learning_rate(self, step: int, steps: int) -> float:
         return learning_rate(self.settings, steps, step, highest=self.rate)

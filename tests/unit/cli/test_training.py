@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ringfence.cli import training
+from ringfence.cli import sweeping, training
 from ringfence.cli.commands.train import train
 from ringfence.core import text
 from ringfence.flows import budget
@@ -73,9 +73,20 @@ def test_a_detached_run_is_shared_by_as_many_processes(tmp_path, monkeypatch):
     train(Path("r.yaml"), ["max_steps=1"], detach=True, processes=3)
     train(Path("r.yaml"), ["max_steps=1"], detach=True)
     common = ["train", str(tmp_path / "r.yaml"), "max_steps=1"]
-    assert asked == [[*common, "--processes", "3"], common]
+    train(Path("r.yaml"), ["max_steps=1"], detach=True, processes=2, shard=True)
+    assert asked == [[*common, "--processes", "3"], common, [*common, "--processes", "2", "--shard"]]
 
 
 def test_a_shared_run_says_how_many_devices_it_had():
     assert training._devices(SimpleNamespace(device="cuda", processes=1)) == "cuda"
     assert training._devices(SimpleNamespace(device="cuda", processes=8)) == "8 × cuda"
+
+
+def test_a_detached_sweep_is_shared_as_it_was_asked_for(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_dataset: heldout\n")
+    common = {"html": None, "audits": False, "auditor": None}
+    found = sweeping.asked(path, {}, ["learning_rate=1e-4,1e-3"], **common, processes=2, shard=True)
+    assert found.arguments() == ["--sweep", "learning_rate=1e-4,1e-3", "--processes", "2", "--shard"]
+    assert {(one.recipe.order.hints.processes, one.recipe.order.hints.shard) for one in found.sweep.variants} == {(2, True)}
+    assert sweeping.asked(path, {}, ["learning_rate=1e-4,1e-3"], **common).arguments() == ["--sweep", "learning_rate=1e-4,1e-3"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ringfence.cli.parse import override
-from ringfence.core.errors import BadValue, RefusedKey
-from ringfence.recipe.read import read
+from ringfence.core.errors import BadArgument, BadValue, RefusedKey
+from ringfence.recipe.read import judge, read
 
 
 @pytest.mark.parametrize(("line", "dtype"), [("", "auto"), ("bf16: true\n", "bfloat16"), ("bf16: false\n", "float32")])
@@ -190,6 +191,32 @@ def test_a_run_may_be_shared_by_several_processes(tmp_path):
     alone, shared = read(path), read(path).shared_by(3)
     assert (alone.order.hints.processes, shared.order.hints.processes, shared.order.hints.dtype) == (None, 3, "float32")
     assert shared.shared_by(None) == alone
+    assert not shared.order.hints.shard
+    assert read(path).shared_by(3, shard=True).order.hints.shard
+    stopping = alone.order.train.model_copy(update={"early_stopping_steps": 2})
+    order = alone.order.model_copy(update={"train": stopping})  # of which no rows are held out
+    assert replace(alone, order=order).shared_by(2).order.hints.processes == 2  # nothing is said of --shard where nobody wrote it
+
+
+@pytest.mark.parametrize(
+    ("line", "told"), [("finetuning_type: full", "frozen base"), ("quantization_bit: 8", "quantization_bit: 4")], ids=["full", "8 bits"]
+)
+def test_a_base_that_cannot_be_divided_is_refused_with_what_to_write_instead(tmp_path, line, told):
+    path = tmp_path / "r.yaml"
+    path.write_text(f"model_name_or_path: smollm2\ndataset: notes\n{line}\n")
+    with pytest.raises(BadArgument, match=told) as caught:
+        read(path).shared_by(2, shard=True)
+    assert "leave --shard out" in str(caught.value)
+    assert caught.value.facts["option"] == "--shard"
+    assert read(path).shared_by(2).order.hints.processes == 2
+
+
+@pytest.mark.parametrize(("key", "value"), [("fsdp", "full_shard auto_wrap"), ("fsdp_config", {"version": 2}), ("deepspeed", "zero3.json")])
+def test_what_shards_elsewhere_is_told_what_does_here(key, value):
+    (line,) = judge({key: value})
+    assert line.treatment == "noted"
+    assert "train --processes N" in line.why
+    assert "--shard" in line.why
 
 
 def written(tmp_path, lines):

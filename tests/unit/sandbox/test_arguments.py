@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.sandbox.arguments import INSIDE_BOOTSTRAP, Mounts, bwrap_arguments
-from ringfence.sandbox.devices import gpu_nodes
+from ringfence.sandbox.devices import gpu_nodes, gpus
 from ringfence.sandbox.python import PACKAGE, Python, own
 
 
@@ -39,6 +39,11 @@ def test_a_driver_without_a_device_is_no_gpu(dev, tmp_path):
     (dev / "nvidia1").unlink()
     assert gpu_nodes(dev) == ()
     assert gpu_nodes(tmp_path / "absent") == ()
+    assert gpus(dev) == gpus(tmp_path / "absent") == ()
+
+
+def test_control_nodes_are_no_gpus(dev):
+    assert [node.name for node in gpus(dev)] == ["nvidia0", "nvidia1"]
 
 
 def test_devices_come_after_dev_and_before_it_is_closed(dev):

@@ -374,7 +374,13 @@ SPEED = [
     {"threads": 2},
     {"packing": True},  # which a private trainer does not do
 ]
-ELSEWHERE = {"dtype", "device", "processes", "packing"}  # test_clip.py, on a GPU, test_train_team.py, and refused
+ELSEWHERE = {
+    "dtype",
+    "device",
+    "processes",
+    "shard",
+    "packing",
+}  # test_clip.py, on a GPU, test_train_team.py, test_train_shard.py, and refused
 
 
 @pytest.mark.parametrize("clip", [1.0, 1e4], ids=["clipped", "as they are"])

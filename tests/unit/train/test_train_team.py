@@ -26,7 +26,8 @@ from ringfence.jobs.start import start as start_job
 from ringfence.models.tiny import tiny_config
 from ringfence.privacy.keystream import Keystream
 from ringfence.privacy.plan import DPPlan
-from ringfence.train import adapter, job, price, team
+from ringfence.sandbox.devices import gpus
+from ringfence.train import adapter, job, price, setup, team
 from ringfence.train.data import Example, Pass, deal
 from ringfence.train.device import processes
 from ringfence.train.private import PrivateTrainer, passes
@@ -87,9 +88,9 @@ class OpenPrivate(Open, PrivateTrainer):
     pass
 
 
-def build(crew, *, plan=None, settings=None, hints=PLAIN, dtype=torch.float32):
+def build(crew, *, plan=None, settings=None, hints=PLAIN, dtype=torch.float32, layers=2):
     torch.manual_seed(5)
-    model = LlamaForCausalLM(tiny_config()).to(dtype).requires_grad_(requires_grad=False)
+    model = LlamaForCausalLM(tiny_config(layers)).to(dtype).requires_grad_(requires_grad=False)
     common = {"hints": hints, "padding": 2, "device": "cpu", "team": crew}
     if plan is None:
         return OpenTrainer(model, settings or ORDINARY, **common)
@@ -432,7 +433,7 @@ def test_the_memory_of_all_ranks_is_counted():
     with together(3) as trainer:
         of_each = trainer.each("memory")
         found = peaks_of(trainer)
-    assert sum(memory for memory, _ in of_each) <= found.memory < 2 * sum(memory for memory, _ in of_each)
+    assert sum(one.memory for one in of_each) <= found.memory < 2 * sum(one.memory for one in of_each)
     assert found.gpu_memory == 0
 
 
@@ -526,6 +527,25 @@ def test_few_rows_are_shared_row_by_row():
 )
 def test_there_is_one_process_for_each_gpu_unless_the_hints_say_otherwise(hints, gpus, wanted):
     assert processes(RuntimeHints(**hints), gpus) == wanted
+
+
+def test_one_gpu_is_given_one_process_whatever_control_nodes_lie_beside_it(tmp_path, tiny_folder, monkeypatch):
+    for name in ("nvidia0", "nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(setup, "gpus", partial(gpus, tmp_path))
+    made, _ = start(tmp_path / "vault", tiny_folder, ORDINARY, size=4)
+    made.order.settings.hints.__dict__["device"] = "auto"
+    sizes = []
+
+    @contextlib.contextmanager
+    def assembled(size, _):
+        sizes.append(size)
+        yield
+
+    monkeypatch.setattr(setup, "assembled", assembled)
+    monkeypatch.setattr(setup, "_prepare", lambda *_: None)
+    with setup.prepared(made):
+        assert sizes == [1]
 
 
 @pytest.mark.full

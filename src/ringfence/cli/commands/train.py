@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
         help=t(
             "Fine-tune a base model on a set that the policy admits. The recipe is LLaMA-Factory's YAML; key=value overrides it.\n\n"
             "Examples:\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
+            "  ringfence train clinic.yaml --processes 4 --shard\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
             "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
             "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses (a run of grpo or rloo keeps no checkpoint and starts anew).\n\n"
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
             "The same command again makes only what is missing, and prints the table.",
             "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖。\n\n"
             "示例：\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
+            "  ringfence train clinic.yaml --processes 4 --shard\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
             "  ringfence train clinic.yaml --sweep learning_rate=1e-4,1e-3 --dry-run\n\n"
             "Ctrl-C 会保存检查点并停止；ringfence run resume 以相同的损失继续（grpo 与 rloo 的运行不保存检查点，须重新开始）。\n\n"
@@ -57,6 +59,16 @@ def train(
             ),
         ),
     ] = None,
+    shard: Annotated[
+        bool,
+        typer.Option(
+            "--shard",
+            help=t(
+                "With --processes: each process holds a part of the frozen base instead of all of it. Less memory, more time; what is learned is the same, up to rounding.",
+                "配合 --processes：每个进程只持有冻结基础模型的一部分，而非全部。内存更少，用时更多；除舍入误差外，学到的内容相同。",
+            ),
+        ),
+    ] = False,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,22 +98,24 @@ def train(
 ) -> None:
     """Fine-tune a base model."""
     from ringfence.cli.parse import override
-    from ringfence.cli.training import follow, foretell, launch
+    from ringfence.cli.training import follow, foretell, launch, shared_as
     from ringfence.recipe.read import read
 
     keys = dict(override(text, "train") for text in overrides or [])
     if sweep or html or audit:
         from ringfence.cli.sweeping import asked, compare
 
-        wanted = asked(recipe, keys, sweep or [], html=html, audits=audit, auditor=auditor_passphrase_file, processes=processes)
+        wanted = asked(
+            recipe, keys, sweep or [], html=html, audits=audit, auditor=auditor_passphrase_file, processes=processes, shard=shard
+        )
         if detach and not dry_run:
             launch(["train", str(recipe.resolve()), *(overrides or []), *wanted.arguments()])
             return
         compare(workspace(), wanted, dry_run=dry_run, announce=announce_fd)
         return
-    plan = read(recipe, keys).shared_by(processes)
+    plan = read(recipe, keys).shared_by(processes, shard=shard)
     if detach and not dry_run:
-        launch(["train", str(recipe.resolve()), *(overrides or []), *([] if processes is None else ["--processes", str(processes)])])
+        launch(["train", str(recipe.resolve()), *(overrides or []), *shared_as(processes, shard=shard)])
         return
     space = workspace()
     if dry_run:
