@@ -86,10 +86,8 @@ def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: in
     """
     train, hints, plan = child.order.settings.train, child.order.settings.hints, child.order.settings.plan
     is_shared_out = hints.shard and team.size > 1
-    if is_shared_out:
-        team.meet(
-            placement.device
-        )  # before anything that may fail on one rank: the others would wait for it here, and nobody would hear why
+    if is_shared_out:  # before anything that may fail on one rank: the others would wait for it here, and nobody would hear why
+        team.meet(placement.device)
         return_memory()
     torch.set_num_threads(max(1, (hints.threads or child.order.limits.threads) // team.size))
     if placement.device == "cuda":

@@ -99,9 +99,7 @@ class Trainer:
         self._padding, self._device, self._packs = padding, device, hints.packing
         self._joins = self.joins and settings.reads == "preference" and not settings.neftune_noise_alpha and may_join(self.model)
         self._is_shared_out = hints.shard and self.team.size > 1
-        self.numbers = sum(
-            map(numbers, self.model.parameters())
-        )  # counted while they are whole: a part of 4 bits does not say what it stands for
+        self.numbers = sum(map(numbers, self.model.parameters()))  # while they are whole: a part of 4 bits does not say what it stands for
         self._peak_loading = 0  # bytes
         if self._is_shared_out:
             self.team.meet(device)
