@@ -32,7 +32,9 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
 REFUSED = "Skipped: this machine "  # how the reason begins when nothing that .ci/run could install or start would help
-TOGETHER = ("flows/test_audit.py", "flows/test_serve.py", "privacy/test_planted_strings.py")  # their module fixtures cost a minute
+_FLOWS = ("audit", "formats", "guard", "low_memory", "run_export", "serve", "serve_filter", "serve_several")
+# Files whose module fixtures cost ten seconds and more.
+TOGETHER = (*(f"flows/test_{name}.py" for name in _FLOWS), "privacy/test_planted_strings.py")
 
 
 def pytest_addoption(parser):

@@ -134,7 +134,7 @@ def _beside_rewards(neutral: object) -> _Rule:
         if value in (None, 0, neutral):
             return _note(_ASKED_NOT)
         return _refuse(
-            t("not built: a pair loses −log σ of its margin alone, of one score", "尚未实现：每对的损失只是其单一分数之差的 −log σ")
+            t("a pair loses −log σ of its margin alone, of one score: leave it out", "每对的损失只是其单一分数之差的 −log σ：请去掉")
         )
 
     return rule

@@ -45,8 +45,8 @@ _PROMISE = Text(
     "隐私运行请写 stage: sft，或以成对回答写 dpo",
 )
 _JUDGE = Text(
-    "a run of stage: rm is not asked yet what an answer is worth; name rewards instead, reward: [rouge-l.v1]",
-    "尚不能询问 stage: rm 的运行某个回答的价值；请改写奖励，reward: [rouge-l.v1]",
+    "a run of stage: rm is asked about pairs in its audit and evaluation, not about drawn answers; name rewards instead, reward: [rouge-l.v1]",
+    "stage: rm 的运行只在其审计与评估中为成对回答打分，不为抽取的回答打分；请改写奖励，reward: [rouge-l.v1]",
 )
 _BESIDE: Mapping[str, Text] = {
     "privacy": _PROMISE,
