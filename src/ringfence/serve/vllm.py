@@ -220,6 +220,7 @@ def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tu
     """Return the window in tokens and the bytes of the cache; None: vLLM takes what a GPU has left.
 
     The cache has room for all answers that run at once, or a share of the machine's memory where that is less; one whole window must fit.
+    One block more is vLLM's own: it hands that one out to nobody.  Source: vLLM 0.32, v1/core/kv_cache_utils.py, "null block".
     """
     window = int(config.max_position_embeddings)
     if placement.device != "cpu":
@@ -230,4 +231,4 @@ def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tu
         2 * int(config.num_hidden_layers * heads * width) * getattr(torch, placement.dtype).itemsize
     )  # bytes of a token's keys and values
     cache = min(active * window * each, memory // _SHARE)
-    return min(window, cache // each // _BLOCK * _BLOCK), cache
+    return min(window, (cache // each // _BLOCK - 1) * _BLOCK), cache
