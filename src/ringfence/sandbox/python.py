@@ -83,10 +83,10 @@ def _open_one(path: Path, *, base: Path, packages: Path) -> str | None:
     walked: set[str] = set()
     while ends:
         end = ends.pop()
-        for one in _way(end):
-            is_above = one != end and not any(one.is_relative_to(root) for root in roots)
-            if _is_open(str(one), is_above=is_above):
-                return str(one)
+        for step in _way(end):
+            is_above = step != end and not any(step.is_relative_to(root) for root in roots)
+            if _is_open(str(step), is_above=is_above):
+                return str(step)
         real = os.path.realpath(end)
         if _is_open(real, is_above=False):
             return real
