@@ -227,7 +227,7 @@ def test_what_vllm_says_when_it_does_not_come_up_becomes_an_error_with_a_page(tm
         return SimpleNamespace(warm=warm)
 
     monkeypatch.setattr(vllm, "opened", opened)
-    settings = ServeSettings(engine="vllm", hints=RuntimeHints(dtype="float32"))
+    settings = ServeSettings(engine="vllm", memory=3 << 28, hints=RuntimeHints(dtype="float32"))
     vault = Vault(tmp_path)
     order = child(vault, Memory(vault), settings, files={"model": "/in/model", "bundle": "/in/bundle", "bundle2": "/in/bundle2"})
     with pytest.raises(raised) as caught:
@@ -235,4 +235,7 @@ def test_what_vllm_says_when_it_does_not_come_up_becomes_an_error_with_a_page(tm
     assert type(caught.value) is raised
     assert (seen["model"], seen["bundles"]) == (Path("/in/model"), [Path("/in/bundle"), Path("/in/bundle2")])
     assert (seen["guards"], seen["filters"]) == ([None, None], None)
-    assert seen["memory"] > 1 << 28
+    assert seen["memory"] == 3 << 28
+    with pytest.raises(raised):
+        job.serve(child(vault, Memory(vault), settings.model_copy(update={"memory": 1 << 60}), files={"model": "/in/model"}))
+    assert seen["memory"] == order.order.limits.memory  # no more than the job itself may take
