@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
+from peft import LoraConfig, get_peft_model
 
 from ringfence.core.errors import NotByEngine, NotOpened
 from ringfence.flows import serve as flow
@@ -18,18 +21,23 @@ from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
 from ringfence.flows.release import release
 from ringfence.flows.train import train
+from ringfence.models.load import beside, load
 from ringfence.models.settings import Quantisation
 from ringfence.models.store import register
 from ringfence.models.tiny import write_tiny_model
 from ringfence.recipe.read import read
 from ringfence.release.manifest import CONFIG
+from ringfence.sandbox.python import PACKAGE
+from ringfence.serve.decode import Round, Voice
 from ringfence.serve.desk import Desk
 from ringfence.serve.settings import ACTIVE
-from ringfence.serve.wire import Ask, Turn
+from ringfence.serve.wire import Ask, Orders, Turn
+from ringfence.train.restore import with_bundle
 from ringfence.train.settings import RuntimeHints
 from ringfence.vault.keys import Passphrase
 from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, reopen
 from tests.flows.test_serve import Server, text_of
+from tests.unit.sandbox.sandbox_cages import needs_own_folder
 
 CACHE = Path(__file__).parents[2] / ".cache"
 PASSAGE = "Every evening the old heron waits beside the narrow bridge until the last boat is home."
@@ -65,11 +73,16 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_is_opened(finish
 
 @pytest.mark.parametrize(("present", "lacking"), [((), "it lacks vllm, tink"), (("vllm", "tink"), "it lacks pycrfsuite")])
 def test_an_environment_without_what_the_engine_imports_is_refused(finished, cli, tmp_path, present, lacking):
-    packages = tmp_path / "env" / "lib" / f"python3.{os.sys.version_info.minor}" / "site-packages"
+    needs_own_folder(tmp_path)
+    for part in ("env", "base"):
+        (tmp_path / part / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+        (tmp_path / part / "bin").mkdir()
     for name in ("torch", "transformers", "pydantic", *present):
-        (packages / name).mkdir(parents=True)
-    (tmp_path / "env" / "bin").mkdir()
-    (tmp_path / "env" / "bin" / "python").symlink_to(os.sys.executable)
+        (tmp_path / "env" / "lib" / "python3.11" / "site-packages" / name).mkdir()
+    (tmp_path / "base" / "bin" / "python3").write_text("")
+    (tmp_path / "env" / "bin" / "python").symlink_to(tmp_path / "base" / "bin" / "python3")
+    for place in tmp_path.rglob("*"):
+        place.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         options = ("--filter", "default") if present else ()
         patch.setenv("RINGFENCE_VLLM_PYTHON", str(tmp_path / "env" / "bin" / "python"))
@@ -119,6 +132,15 @@ def test_a_bundle_that_the_engine_cannot_read_is_not_opened(finished):
             with pytest.raises(NotByEngine, match="its rank is"):
                 opened(flow.Computed("vllm"))
     assert space.ledger.size == before
+
+
+def test_the_engine_is_told_what_memory_this_service_may_take(finished, monkeypatch):
+    bundles, told = flow.from_workspace(reopen(finished[0]), ["lora"]), []
+    monkeypatch.setattr(flow, "memory_here", lambda: 5 << 28)
+    monkeypatch.setattr(flow, "start", lambda work, *_, **__: told.append(work.settings.memory))
+    flow.run_engine(bundles, Desk())
+    flow.run_engine(bundles, Desk(), computed=flow.Computed("vllm"))
+    assert told == [None, 5 << 28]
 
 
 # ── both engines ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -238,6 +260,82 @@ def test_the_command_serves_by_vllm_and_keeps_its_controls(both, python, tmp_pat
         server.process.wait()
     lines = [json.loads(line) for line in server.err.splitlines() if line.startswith("{")]
     assert sum("blocked" in line for line in lines) == 6
+
+
+@pytest.fixture(scope="module")
+def alone(python, tmp_path_factory):
+    """Sixteen long conversations with two adapters, and what vLLM made of them: prompts are read in pieces, and two windows are all that its cache holds."""
+    folder = tmp_path_factory.mktemp("alone")
+    model = write_tiny_model(folder / "model", head=64)
+    bundles = [folder / "one", folder / "two"]
+    for seed, path in enumerate(bundles):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            adapted = get_peft_model(
+                load(model, dtype=torch.float32, device="cpu").model, LoraConfig(r=8, target_modules=["q_proj", "v_proj"])
+            )
+            for name, weight in adapted.named_parameters():
+                if "lora_" in name:
+                    weight.add_(0.3 * torch.randn(weight.shape))
+        adapted.save_pretrained(str(path))
+    asks = []
+    for n in range(16):
+        drawn = {"temperature": 0.9, "top_p": 0.9, "seed": n, "repetition_penalty": 1.1} if n % 2 else {"temperature": 0}
+        asks.append(
+            Ask(id=n, messages=(Turn(role="user", content=f"{n}: what helps? " * (10 + n)),), max_tokens=100, bundle=n // 2 % 2, **drawn)
+        )
+    plugin = folder / "plugin"
+    (plugin / "planted-1.dist-info").mkdir(parents=True)
+    (plugin / "planted-1.dist-info" / "METADATA").write_text("Name: planted\nVersion: 1\n")
+    (plugin / "planted-1.dist-info" / "entry_points.txt").write_text("[vllm.logits_processors]\nplanted = planted:Planted\n")
+    (plugin / "planted.py").write_text("from vllm.v1.sample.logits_processor import MinPLogitsProcessor as Planted\n")
+    block = 128 * 2 * 2 * 2 * 64 * 4  # bytes: tokens, keys and values, layers, heads, their width, of a number
+    asked = {"model": str(model), "bundles": [str(one) for one in bundles], "chunk": 64, "plugin": str(plugin)}
+    asked |= {"memory": 4 * 9 * block, "asks": [one.model_dump(mode="json") for one in asks]}
+    script = Path(__file__).with_name("vllm_alone.py")
+    environment = {
+        "PYTHONPATH": str(PACKAGE.parent),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PATH": os.defpath,
+    }
+    done = subprocess.run([python, script], input=json.dumps(asked), capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    own = Round([Voice(with_bundle(beside(load(model, dtype=torch.float32, device="cpu")), one)) for one in bundles])
+    return json.loads(done.stdout.splitlines()[-1]), own, asks
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_200)
+def test_prompts_that_are_read_in_pieces_and_conversations_that_are_put_off_change_no_answer(alone):
+    found, own, asks = alone
+    waiting, texts, wanted = list(asks), {str(one.id): "" for one in asks}, {}
+    while len(wanted) < len(texts):
+        for said in own.turn(Orders(ask=waiting.pop(0) if waiting else None)):
+            texts[str(said.id)] += said.text
+            if said.finish:
+                wanted[str(said.id)] = [texts[str(said.id)], said.finish, said.tokens]
+    assert found["thrown"] > 16  # of prompts that were read in part
+    assert found["put_off"] > 0
+    assert found["answers"] == wanted
+    assert max(one[2] for one in wanted.values()) == 100
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_200)
+def test_vllm_reports_nothing_asks_nobody_and_shares_no_prefix(alone):
+    told = alone[0]["told"]
+    assert [one for one in told.pop("programs") if "python" in one] == []
+    assert told == {
+        "window": 512,
+        "prefixes": False,
+        "usage": False,
+        "offline": True,
+        "processes": False,
+        "second_runner": False,
+        "planted": False,
+    }
 
 
 @pytest.mark.full

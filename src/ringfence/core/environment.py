@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def use_loopback() -> None:
 def use_vllm() -> None:
     """Let vLLM, when it is imported later, compute in this process: no worker, no report of its use, no program asked how the machine is built.
 
-    It looks at a model's class in a process of its own, which imports from where this one does.
+    Source: vLLM 0.32, envs.py; config/vllm.py, `use_v2_model_runner`.
     """
     os.environ.update(
         {
@@ -61,10 +60,9 @@ def use_vllm() -> None:
             "VLLM_CONFIGURE_LOGGING": "0",
             "VLLM_HOST_IP": "127.0.0.1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "VLLM_PLUGINS": "",  # none, where by default all that are installed run
+            "VLLM_PLUGINS": "",  # none, where by default all that are installed run; those of logits are not asked for by this: `serve/vllm.py`
+            "VLLM_USE_V2_MODEL_RUNNER": "0",  # that one, which a GPU gets by default, refuses the processor of logits that we bring
             "VLLM_CACHE_ROOT": str(Path(tempfile.gettempdir()) / "vllm"),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYTHONSAFEPATH": "1",
         }
     )
 

@@ -1686,10 +1686,13 @@ class NotOpened(ServeError):
     """Another engine did not come up over a base model and adapters that it should know."""
 
     code, http_status, exit_code, crosses = "RF-SERVE-015", 409, 2, True
-    what = Text("vLLM does not open this base model with these adapters", "vLLM 无法打开此基础模型及这些适配器")
+    what = Text(
+        "vLLM does not open this base model with these adapters, or has not the memory for them",
+        "vLLM 无法打开此基础模型及这些适配器，或内存不足",
+    )
     remedy = Text(
-        "serve it with the engine of ringfence: leave --engine out; or see which models that version of vLLM knows",
-        "用 ringfence 自己的引擎提供：去掉 --engine；或查看该版本的 vLLM 支持哪些模型",
+        "free memory; serve it with the engine of ringfence: leave --engine out; or see which models that version of vLLM knows",
+        "腾出内存；或用 ringfence 自己的引擎提供：去掉 --engine；或查看该版本的 vLLM 支持哪些模型",
     )
 
 

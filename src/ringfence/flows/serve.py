@@ -46,6 +46,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.release.folder import claimed
 from ringfence.release.manifest import CONFIG, Manifest
 from ringfence.release.verify import verify_bundle
+from ringfence.sandbox.cgroup import memory_here
 from ringfence.sandbox.python import Python, of_environment
 from ringfence.serve.desk import Desk
 from ringfence.serve.settings import ACTIVE, RANKS, Engine, ServeFigures, ServeSettings
@@ -514,7 +515,10 @@ def run_engine(
     )  # one is the front's: the engine's threads wait for each other, so a single one without its core holds all up
     used = with_filter(profile)
     base = models.verify(bundles[0].manifest.base.digest)
-    settings = ServeSettings(quantised=bundles[0].quantised, filter=used.settings if used else None, engine=computed.engine, hints=hints)
+    memory = memory_here() if computed.engine == "vllm" else None
+    settings = ServeSettings(
+        quantised=bundles[0].quantised, filter=used.settings if used else None, engine=computed.engine, memory=memory, hints=hints
+    )
     work = work_for([one.speaker(base) for one in bundles], "serve", settings, threads=spared, used=used)
     try:
         start(work, ServeFigures, handlers=Handlers(say=desk.say, hear=desk.hear, stop=_Patience(desk)), python=computed.python)

@@ -50,6 +50,24 @@ class Group:
                     time.sleep(0.001)
 
 
+def memory_here(*, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the bytes of memory that this process and its children may take: the machine's, or what a control group of theirs or above leaves where that is less."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):
+        for line in own.read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            if names and "memory" not in names.split(","):
+                continue
+            top = root / names
+            for folder in (group := top / path.lstrip("/"), *group.parents):
+                if not folder.is_relative_to(top):
+                    break
+                for name in _FILES["memory"]:
+                    with contextlib.suppress(OSError, ValueError):  # version 2 says "max" where there is no limit
+                        found.append(int((folder / name).read_text()))
+    return min(found)
+
+
 def make_group(*, memory: int, processes: int, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Group:
     """Return a new group with the limits that could be set: none of them where the folders are not ours.
 

@@ -18,7 +18,8 @@ from ringfence.core.text import t
 PACKAGE = Path(ringfence.__file__).parent
 _LEAST = (3, 11)  # ringfence runs under no older one
 _FOLDER = re.compile(r"python(\d+)\.(\d+)")
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_LINKS = 40  # that the kernel follows on one way
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH  # no group is trusted: who is in it, now or later, is nowhere to be seen
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def own() -> Python:
 def of_environment(path: Path) -> Python:
     """Return the Python of a virtual or conda environment, named by its `bin/python`. Nothing of it is run here.
 
-    Nobody vouches for what is installed there. What is looked at is whether others than its owner and root could change it.
+    Nobody vouches for what is installed there. What is looked at, once, is whether others than this user and root could change it: the interpreter and the
+    libraries beside it, the standard library, all packages, what links among them lead to, and every folder on the way, as it is named and as it is.
 
     Raises: PythonUnfit.
     """
@@ -67,29 +69,65 @@ def of_environment(path: Path) -> Python:
     if (int(version[1]), int(version[2])) < _LEAST:
         problem = t("it is {version}, and 3.11 is the oldest that can be", "它是 {version}，而最低须为 3.11", version=version[0])
         raise PythonUnfit(path=str(path), problem=problem)
-    looked_at = (binary, *binary.parents, binary.parents[1] / "lib" / version[0], *found[0].parents, *_below(found[0]))
-    if (others := next((one for one in looked_at if _is_open(one)), None)) is not None:
+    if (others := _open_one(path.absolute(), base=binary.parents[1], packages=found[0])) is not None:
         problem = t("others than you and root can write {path}", "您和 root 以外的人可写 {path}", path=others)
         raise PythonUnfit(path=str(path), problem=problem)
-    return Python(binary, (binary.parents[1],), (found[0],))
+    return Python(binary, (binary.parents[1],), (Path(os.path.realpath(found[0])),))
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield a folder and everything in it."""
-    yield folder
-    for place, folders, files in os.walk(folder):
-        yield from (Path(place, name) for name in (*folders, *files))
+def _open_one(path: Path, *, base: Path, packages: Path) -> str | None:
+    """Return the first file or folder that others could change, of an environment named by `path` over the prefix `base`; None where there is none."""
+    prefix, parts = packages.parents[2], [base / part for part in ("lib", "lib64")]
+    roots = (prefix, Path(os.path.realpath(prefix)), base)
+    ends = [path, packages, *(part / packages.parent.name for part in parts), *(one for part in parts for one in part.glob("*.so*"))]
+    walked: set[str] = set()
+    while ends:
+        end = ends.pop()
+        for step in _way(end):
+            is_above = step != end and not any(step.is_relative_to(root) for root in roots)
+            if _is_open(str(step), is_above=is_above):
+                return str(step)
+        real = os.path.realpath(end)
+        if _is_open(real, is_above=False):
+            return real
+        for place, folders, files in os.walk(real):
+            if place in walked:
+                folders.clear()
+                continue
+            walked.add(place)
+            for one in (f"{place}/{name}" for name in (*folders, *files)):
+                if _is_open(one, is_above=False):
+                    return one
+                if os.path.islink(one):  # noqa: PTH114  some hundred thousand of them
+                    ends.append(Path(one))
+    return None
 
 
-def _is_open(path: Path) -> bool:
-    """Return whether anybody but root and this user can write a file, or put another in its place.
+def _way(path: Path) -> Iterator[Path]:
+    """Yield every folder and link through which the kernel comes to a path, and the path itself and what lies at its end."""
+    at, left, links = Path("/"), [*reversed(path.parts[1:])], 0
+    yield at
+    while left and links <= _LINKS:
+        name = left.pop()
+        at = at.parent if name == ".." else at / name
+        yield at
+        if at.is_symlink():
+            target, links = at.readlink(), links + 1
+            left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            at = Path("/") if target.is_absolute() else at.parent
 
-    A group that is the user's own is nobody else. In a folder like /tmp, where each may remove what is their own alone, nothing of ours is replaced. A link has
-    no rights: what it leads to is looked at where it lies below the same folders, and is not there in a sandbox where it does not.
+
+def _is_open(path: str, *, is_above: bool) -> bool:
+    """Return whether anybody but root and this user can write a file, or put another in its place; False where nothing is.
+
+    is_above: it is a folder on the way to what is imported. One like /tmp, where each may remove what is their own alone, lets nothing of ours be replaced there;
+    but in a folder from which is imported, whoever can put a file beside ours has code that runs. A link has no rights: it is its folder that counts, and its owner.
     """
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
+    try:
+        found = os.lstat(path)
+    except OSError:  # what this user cannot come to, the child cannot either
         return False
-    writers = found.st_mode & (stat.S_IWOTH if found.st_gid == os.getegid() else _OTHERS)
-    is_shared = stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
-    return (bool(writers) and not is_shared) or found.st_uid not in (0, os.geteuid())
+    if found.st_uid not in (0, os.geteuid()):
+        return True
+    is_shared = is_above and stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & _OTHERS) and not is_shared

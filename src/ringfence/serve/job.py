@@ -5,7 +5,6 @@ The child halves; they run in the sandbox.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +104,8 @@ def _by_vllm(child: Child[ServeSettings]) -> Round:
     folders = [Path(child.order.files[role]) for role in roles("bundle", child.order.files)]
     found, made, placement = _guards(child), _filters(child), _placement(child)
     guards = [found.get(numbered("guard", number)) for number in range(len(folders))]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = child.order.limits.memory
+    memory = min(child.order.settings.memory or most, most)
     try:
         served = opened(Path(child.order.files["model"]), folders, placement, guards, made, memory=memory)
         served.warm()  # some of what it cannot do it says at the first answer

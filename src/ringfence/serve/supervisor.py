@@ -6,11 +6,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ringfence.core.errors import JobDied, JobTimeout, OutOfMemory, RingfenceError
+from ringfence.core.errors import JobDied, JobTimeout, NotOpened, OutOfMemory, RingfenceError
 from ringfence.serve.desk import Desk
 
 _FIRST, _LONGEST = 0.25, 30.0  # s before an engine is started again
-_MORTAL = (JobDied, JobTimeout, OutOfMemory)  # anything else would happen again, or means that something was altered
+_MORTAL = (
+    JobDied,
+    JobTimeout,
+    OutOfMemory,
+    NotOpened,
+)  # one that opened a model before opens it again once there is memory; anything else would happen again, or means that something was altered
 
 
 @dataclass

@@ -144,10 +144,9 @@ def opened(
     from transformers import AutoConfig  # noqa: PLC0415
     from vllm.engine.arg_utils import EngineArgs  # noqa: PLC0415
     from vllm.lora.request import LoRARequest  # noqa: PLC0415
-    from vllm.utils import cpu_resource_utils as machine  # noqa: PLC0415
     from vllm.v1.engine.llm_engine import LLMEngine  # noqa: PLC0415
 
-    machine._get_cpu_list = machine._synthesize_cpu_list  # noqa: SLF001  a sandbox has no lscpu to ask: what vLLM takes where that says nothing
+    _keep_inside()
     config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     active = ACTIVE["vllm"]
     window, cache = _sizes(config, placement, active=active, memory=memory)
@@ -180,6 +179,25 @@ def opened(
     adapters = [LoRARequest(str(number), number, str(one)) for number, one in enumerate(bundles, start=1)]
     engine = LLMEngine.from_engine_args(settings)
     return PagedRound(engine, voices, filters, answers=answers, chooser=chooser, adapters=adapters, parameters=_parameters())
+
+
+def _keep_inside() -> None:
+    """Let vLLM find out in this process what it would ask a program, another process or what happens to be installed.
+
+    The other process would run under an interpreter that looks for start-up files, and what it says would be unpickled.
+    Source: vLLM 0.32, utils/cpu_resource_utils.py, model_executor/models/registry.py, v1/sample/logits_processor/__init__.py.
+    """
+    from vllm.model_executor.models import registry  # noqa: PLC0415
+    from vllm.utils import cpu_resource_utils as machine  # noqa: PLC0415
+    from vllm.v1.sample import logits_processor  # noqa: PLC0415
+
+    for module, name, ours in (
+        (machine, "_get_cpu_list", machine._synthesize_cpu_list),  # noqa: SLF001  a sandbox has no lscpu: what vLLM takes where that says nothing
+        (registry, "_run_in_subprocess", lambda look: look()),
+        (logits_processor, "_load_logitsprocs_plugins", list),  # none: one that is installed would choose before ours does
+    ):
+        getattr(module, name)  # a version that calls it otherwise is not opened
+        setattr(module, name, ours)
 
 
 def _processor(chooser: Chooser) -> type:
@@ -220,6 +238,7 @@ def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tu
     """Return the window in tokens and the bytes of the cache; None: vLLM takes what a GPU has left.
 
     The cache has room for all answers that run at once, or a share of the machine's memory where that is less; one whole window must fit.
+    One block more is vLLM's own: it hands that one out to nobody.  Source: vLLM 0.32, v1/core/kv_cache_utils.py, "null block".
     """
     window = int(config.max_position_embeddings)
     if placement.device != "cpu":
@@ -230,4 +249,4 @@ def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tu
         2 * int(config.num_hidden_layers * heads * width) * getattr(torch, placement.dtype).itemsize
     )  # bytes of a token's keys and values
     cache = min(active * window * each, memory // _SHARE)
-    return min(window, cache // each // _BLOCK * _BLOCK), cache
+    return min(window, (cache // each // _BLOCK - 1) * _BLOCK), cache

@@ -1,5 +1,7 @@
 """What the tests of this folder share: a cage around a function of inside/hostile.py."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,14 @@ def needs_bwrap():
         probe()
     except TierMissing as missing:
         pytest.skip(f"no sandbox on this machine: {missing.facts['problem']}", allow_module_level=True)
+
+
+def needs_own_folder(folder):
+    """Skip where others than root and we can write a folder above this one, or own it: what lies in it is then refused, and rightly."""
+    for above in folder.resolve().parents:
+        found = above.stat()
+        if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+            pytest.skip(f"this machine has temporary files below {above}, which others can write")
 
 
 def caged(function, *, tier="T1", mounts=None, memory=1 << 30, **options):

@@ -2,7 +2,7 @@
 
 import os
 
-from ringfence.sandbox.cgroup import make_group
+from ringfence.sandbox.cgroup import make_group, memory_here
 
 
 def version_1(root):
@@ -56,3 +56,24 @@ def test_what_a_killed_host_left_is_removed_and_a_living_ones_is_not(tmp_path):
     make_group(memory=1, processes=1, root=tmp_path, own=own)
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_the_least_limit_on_the_way_up_is_what_memory_there_is(tmp_path):
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory_here(root=tmp_path / "absent", own=tmp_path / "absent") == machine
+    scope = tmp_path / "user.slice" / "one.scope"
+    scope.mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/user.slice/one.scope\n")
+    (scope / "memory.max").write_text("max\n")
+    assert memory_here(root=tmp_path, own=tmp_path / "own") == machine
+    (scope.parent / "memory.max").write_text("5000000\n")
+    assert memory_here(root=tmp_path, own=tmp_path / "own") == 5_000_000
+    (scope / "memory.max").write_text("4000000\n")
+    assert memory_here(root=tmp_path, own=tmp_path / "own") == 4_000_000
+    first = tmp_path / "first"
+    own = version_1(first)
+    (first / "memory" / "jobs" / "memory.limit_in_bytes").write_text("9223372036854771712\n")  # version 1's "none"
+    assert memory_here(root=first, own=own) == machine
+    (first / "memory" / "memory.limit_in_bytes").write_text("6000000\n")
+    (first / "pids" / "jobs" / "memory.limit_in_bytes").write_text("1\n")  # not the memory's
+    assert memory_here(root=first, own=own) == 6_000_000

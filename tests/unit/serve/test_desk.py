@@ -8,7 +8,7 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from ringfence.core.errors import EngineLost, JobDied, JobMisbehaved, QueueFull
+from ringfence.core.errors import EngineLost, JobDied, JobMisbehaved, NotOpened, QueueFull
 from ringfence.serve.desk import Desk
 from ringfence.serve.supervisor import Supervisor
 from ringfence.serve.wire import Ask, Orders, Said, Told, Turn
@@ -134,7 +134,11 @@ def engines(desk, *ends):
 
 def died(*, comes_up=True):
     error = JobDied(job="serve.v1", status=1, at="-")
-    error.comes_up = comes_up
+    return error if comes_up else never_up(error)
+
+
+def never_up(error):
+    error.comes_up = False
     return error
 
 
@@ -171,7 +175,23 @@ def test_engines_that_do_not_come_up_again_are_waited_for_ever_longer():
     assert time.monotonic() - began < 0.8  # it would wait a second, and then two
 
 
-@pytest.mark.parametrize("end", [died(comes_up=False), JobMisbehaved(job="serve.v1", problem="-"), RuntimeError("x")])
+def test_an_engine_that_opened_its_model_before_is_tried_again_where_it_does_not_open_it_now():
+    desk, lost = Desk(), []
+    Supervisor(desk, engines(desk, died(), never_up(NotOpened())), on_lost=lambda error, wait: lost.append((type(error), wait))).start()
+    events, _ = submitted(desk, 0)
+    until(lambda: len(lost) == 2)
+    assert lost == [(JobDied, 0.25), (NotOpened, 0.5)]
+    again, _ = submitted(desk, 1)
+    until(lambda: again[1])
+    assert again[1][0].text == "yes"
+    desk.close()
+    assert desk.end is None
+    assert isinstance(events[0][0], EngineLost)
+
+
+@pytest.mark.parametrize(
+    "end", [died(comes_up=False), never_up(NotOpened()), JobMisbehaved(job="serve.v1", problem="-"), RuntimeError("x")]
+)
 def test_an_end_that_would_come_again_closes_the_desk(end):
     desk = Desk()
     Supervisor(desk, engines(desk, end), on_lost=lambda *_: None).start()

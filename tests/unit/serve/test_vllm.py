@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -198,9 +199,12 @@ def test_there_is_room_for_an_adapter_and_for_one_whole_window(tmp_path):
     )
     cpu, each = Placement("cpu", "float32"), 2 * 30 * 3 * 64 * 4  # bytes of a token
     assert _sizes(config, cpu, active=4, memory=1 << 40) == (8192, 4 * 8192 * each)
-    window, cache = _sizes(config, cpu, active=4, memory=1 << 30)
-    assert cache == 1 << 28
-    assert window * each <= cache < (window + 129) * each
+    assert _sizes(config, cpu, active=16, memory=1 << 30)[1] == 1 << 28
+    for memory in (1 << 29, 1 << 30, 4 * 8192 * each, 4 * (8192 + 127) * each, 4 * (8192 + 128) * each):  # the cache holds a quarter
+        window, cache = _sizes(config, cpu, active=16, memory=memory)
+        assert (math.ceil(window / 128) + 1) * 128 * each <= cache  # vLLM keeps one block back
+        assert window == 8192 or cache < (window + 256) * each
+    assert window == 8192
     assert _sizes(config, Placement("cuda", "bfloat16"), active=4, memory=1 << 30) == (8192, None)
 
 
@@ -223,7 +227,7 @@ def test_what_vllm_says_when_it_does_not_come_up_becomes_an_error_with_a_page(tm
         return SimpleNamespace(warm=warm)
 
     monkeypatch.setattr(vllm, "opened", opened)
-    settings = ServeSettings(engine="vllm", hints=RuntimeHints(dtype="float32"))
+    settings = ServeSettings(engine="vllm", memory=3 << 28, hints=RuntimeHints(dtype="float32"))
     vault = Vault(tmp_path)
     order = child(vault, Memory(vault), settings, files={"model": "/in/model", "bundle": "/in/bundle", "bundle2": "/in/bundle2"})
     with pytest.raises(raised) as caught:
@@ -231,4 +235,7 @@ def test_what_vllm_says_when_it_does_not_come_up_becomes_an_error_with_a_page(tm
     assert type(caught.value) is raised
     assert (seen["model"], seen["bundles"]) == (Path("/in/model"), [Path("/in/bundle"), Path("/in/bundle2")])
     assert (seen["guards"], seen["filters"]) == ([None, None], None)
-    assert seen["memory"] > 1 << 28
+    assert seen["memory"] == 3 << 28
+    with pytest.raises(raised):
+        job.serve(child(vault, Memory(vault), settings.model_copy(update={"memory": 1 << 60}), files={"model": "/in/model"}))
+    assert seen["memory"] == order.order.limits.memory  # no more than the job itself may take
