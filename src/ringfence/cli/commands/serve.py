@@ -33,13 +33,13 @@ def register(app: typer.Typer) -> None:
             "Temperature and top_p are OpenAI's (1 where a request says nothing; 0 always takes the likeliest token). Ctrl-C ends it.\n\n"
             "Examples: ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
             "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default · "
-            "ringfence serve clinic-lora ward-lora --token-file ward-lora=ward-token",
+            "ringfence serve clinic-lora ward-lora --token-file ward-lora=ward-token · ringfence serve clinic-lora --engine vllm --engine-python vllm-env/bin/python",
             "让本机的 OpenAI 客户端与已验证的发布包对话：/v1/models、/v1/chat/completions、/v1/completions。每个请求都需要令牌。\n\n"
             "同一基础模型的多个发布包共用其内存；请求以模型名指明其一。\n\n"
             "temperature 与 top_p 与 OpenAI 相同（请求未写明时为 1；0 表示总取最可能的词元）。Ctrl-C 结束。\n\n"
             "示例：ringfence serve clinic-lora · ringfence serve clinic-lora --port 8080 --token-file token · "
             "ringfence serve ./clinic-lora --keys hospital-keys.json · ringfence serve clinic-lora --filter default · "
-            "ringfence serve clinic-lora ward-lora --token-file ward-lora=ward-token",
+            "ringfence serve clinic-lora ward-lora --token-file ward-lora=ward-token · ringfence serve clinic-lora --engine vllm --engine-python vllm-env/bin/python",
         ),
     )(serve)
 
