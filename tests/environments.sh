@@ -4,6 +4,7 @@
 # constraints.txt decides every version that it names, so that both sides of an oracle run the same torch, transformers and peft.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+umask 022 # ringfence runs under no Python whose files a group can write
 make_environment() { # name, packages...
   local folder=".cache/$1"; shift
   [[ "$folder/.ready" -nt constraints.txt && "$folder/.ready" -nt tests/environments.sh ]] && return

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +42,7 @@ from tests.unit.sandbox.sandbox_cages import needs_own_folder
 
 CACHE = Path(__file__).parents[2] / ".cache"
 PASSAGE = "Every evening the old heron waits beside the narrow bridge until the last boat is home."
+BLOCK = 128 * 2 * 2 * 2 * 64 * 4  # bytes: tokens, keys and values, layers, heads, their width, of a number
 LORA = {"peft_type": "LORA", "r": 8, "use_dora": False}
 
 
@@ -262,6 +264,21 @@ def test_the_command_serves_by_vllm_and_keeps_its_controls(both, python, tmp_pat
     assert sum("blocked" in line for line in lines) == 6
 
 
+def by_vllm(python, folder, asked):
+    """What vllm_alone.py says."""
+    environment = {
+        "PYTHONPATH": str(PACKAGE.parent),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PATH": os.defpath,
+    }
+    command = [python, Path(__file__).with_name("vllm_alone.py")]
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def alone(python, tmp_path_factory):
     """Sixteen long conversations with two adapters, and what vLLM made of them: prompts are read in pieces, and two windows are all that its cache holds."""
@@ -289,27 +306,17 @@ def alone(python, tmp_path_factory):
     (plugin / "planted-1.dist-info" / "METADATA").write_text("Name: planted\nVersion: 1\n")
     (plugin / "planted-1.dist-info" / "entry_points.txt").write_text("[vllm.logits_processors]\nplanted = planted:Planted\n")
     (plugin / "planted.py").write_text("from vllm.v1.sample.logits_processor import MinPLogitsProcessor as Planted\n")
-    block = 128 * 2 * 2 * 2 * 64 * 4  # bytes: tokens, keys and values, layers, heads, their width, of a number
     asked = {"model": str(model), "bundles": [str(one) for one in bundles], "chunk": 64, "plugin": str(plugin)}
-    asked |= {"memory": 4 * 9 * block, "asks": [one.model_dump(mode="json") for one in asks]}
-    script = Path(__file__).with_name("vllm_alone.py")
-    environment = {
-        "PYTHONPATH": str(PACKAGE.parent),
-        "OMP_NUM_THREADS": "1",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "PATH": os.defpath,
-    }
-    done = subprocess.run([python, script], input=json.dumps(asked), capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-2_000:]
+    asked |= {"memory": 4 * 9 * BLOCK, "asks": [one.model_dump(mode="json") for one in asks]}
+    found = by_vllm(python, folder, asked)
     own = Round([Voice(with_bundle(beside(load(model, dtype=torch.float32, device="cpu")), one)) for one in bundles])
-    return json.loads(done.stdout.splitlines()[-1]), own, asks
+    return found, own, asks, partial(by_vllm, python, folder), asked
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1_200)
 def test_prompts_that_are_read_in_pieces_and_conversations_that_are_put_off_change_no_answer(alone):
-    found, own, asks = alone
+    found, own, asks, *_ = alone
     waiting, texts, wanted = list(asks), {str(one.id): "" for one in asks}, {}
     while len(wanted) < len(texts):
         for said in own.turn(Orders(ask=waiting.pop(0) if waiting else None)):
@@ -320,6 +327,13 @@ def test_prompts_that_are_read_in_pieces_and_conversations_that_are_put_off_chan
     assert found["put_off"] > 0
     assert found["answers"] == wanted
     assert max(one[2] for one in wanted.values()) == 100
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_200)
+def test_a_window_that_does_not_fit_into_the_cache_is_a_shorter_one(alone):
+    *_, run, asked = alone
+    assert run(asked | {"memory": 4 * 4 * BLOCK, "asks": []})["told"]["window"] == 3 * 128  # of four blocks one is vLLM's
 
 
 @pytest.mark.full
