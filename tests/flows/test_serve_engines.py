@@ -136,8 +136,8 @@ def test_a_bundle_that_the_engine_cannot_read_is_not_opened(finished):
     assert space.ledger.size == before
 
 
-def test_the_engine_is_told_what_memory_this_service_may_take(finished, monkeypatch):
-    bundles, told = flow.from_workspace(reopen(finished[0]), ["lora"]), []
+def test_the_engine_is_told_what_memory_this_service_may_take(copy, monkeypatch):
+    bundles, told = flow.from_workspace(reopen(copy[0]), ["lora"]), []
     monkeypatch.setattr(flow, "memory_here", lambda: 5 << 28)
     monkeypatch.setattr(flow, "start", lambda work, *_, **__: told.append(work.settings.memory))
     flow.run_engine(bundles, Desk())
