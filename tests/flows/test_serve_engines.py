@@ -354,7 +354,7 @@ def test_vllm_reports_nothing_asks_nobody_and_shares_no_prefix(alone):
 
 @pytest.mark.full
 @pytest.mark.timeout(1_200)
-def test_a_base_that_vllm_has_no_kernel_for_is_refused_in_words_of_ours(finished, python):
-    bundles = flow.from_workspace(reopen(finished[0]), ["lora"])
+def test_a_base_that_vllm_has_no_kernel_for_is_refused_in_words_of_ours(copy, python):
+    bundles = flow.from_workspace(reopen(copy[0]), ["lora"])
     with pytest.raises(NotOpened):
         flow.run_engine(bundles, Desk(), computed=flow.computed_by("vllm", python))
