@@ -136,9 +136,8 @@ def test_chat_refuses_a_bundle_that_does_not_verify(elsewhere, cli):
 def test_a_chat_with_an_unreleased_run_is_on_record(copy, cli):
     folder, run_id, _ = copy
     before = reopen(folder).ledger.size
-    code, answer = cli(
-        "chat", run_id, "--ask", "x", "--max-new-tokens", 2, "--guard", "off", workspace=folder
-    )  # else one is built, which is on record, too
+    few = ("--max-new-tokens", 2, "--guard", "off")  # a guard would be built, and be on record, too
+    code, answer = cli("chat", run_id, "--ask", "x", *few, workspace=folder)
     assert code == 0
     assert len(answer["answers"]) == 1
     space = reopen(folder)

@@ -69,9 +69,10 @@ def test_such_a_run_goes_through_audit_gate_and_bundle(private, space, tmp_path,
     judged = judge(space, run)
     told = {one.rule: one.outcome for one in judged.verdicts}
     assert told["chain broken"] == told["audit unrelated"] == "pass"
-    assert (told["G1 secret extraction"], told["G3 membership"]) == (("pass", "pass") if private else ("inconclusive", "inconclusive")), (
+    limits = {told["G1 secret extraction"], told["G3 membership"]}
+    assert limits == {"pass"} if private else "pass" not in limits, (
         told
-    )
+    )  # of an ordinary run so few canaries show much, or nothing: by chance
     if private:
         bundle = release(space, run, name="better").path
         report = verify_bundle(bundle, space.public)
