@@ -24,15 +24,8 @@ if TYPE_CHECKING:
     from ringfence.serve.filter import Filters
     from ringfence.train.device import Placement
 
-_NOT_OPENED = (
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)  # how vLLM says what it does not know
+# How vLLM says what it does not know.
+_NOT_OPENED = (AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def run(child: Child[ChatSettings]) -> ChatFigures:

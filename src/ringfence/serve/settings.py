@@ -53,9 +53,7 @@ class ServeSettings(Settings):
     quantised: Quantisation | None = None  # the base, as it was in training
     filter: DeidSettings | None = None  # what is masked in answers
     engine: Engine = "ringfence"
-    memory: Annotated[int, Field(gt=0)] | None = (
-        None  # bytes that the engine may take of the machine, from which vLLM's cache is sized; None: all that the job may
-    )
+    memory: Annotated[int, Field(gt=0)] | None = None  # bytes, by which vLLM sizes its cache; None: all that the job may take
     hints: RuntimeHints = RuntimeHints()
 
 

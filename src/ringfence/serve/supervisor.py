@@ -10,12 +10,8 @@ from ringfence.core.errors import JobDied, JobTimeout, NotOpened, OutOfMemory, R
 from ringfence.serve.desk import Desk
 
 _FIRST, _LONGEST = 0.25, 30.0  # s before an engine is started again
-_MORTAL = (
-    JobDied,
-    JobTimeout,
-    OutOfMemory,
-    NotOpened,
-)  # one that opened a model before opens it again once there is memory; anything else would happen again, or means that something was altered
+# What opened a model before opens it again once there is memory; anything else would happen again, or means that something was altered.
+_MORTAL = (JobDied, JobTimeout, OutOfMemory, NotOpened)
 
 
 @dataclass

@@ -138,7 +138,7 @@ def opened(
 ) -> PagedRound:
     """Return vLLM over a base model with the adapters of bundles, which the host has verified.
 
-    guards: of each bundle, or None.  memory: bytes that the machine has.
+    guards: of each bundle, or None.  memory: bytes that the engine may take, of which its cache gets a share at most.
     """
     use_vllm()
     from transformers import AutoConfig  # noqa: PLC0415
@@ -245,8 +245,7 @@ def _sizes(config: Any, placement: Placement, *, active: int, memory: int) -> tu
         return window, None
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    each = (
-        2 * int(config.num_hidden_layers * heads * width) * getattr(torch, placement.dtype).itemsize
-    )  # bytes of a token's keys and values
+    numbers = 2 * int(config.num_hidden_layers * heads * width)  # keys and values of a token
+    each = numbers * getattr(torch, placement.dtype).itemsize  # bytes
     cache = min(active * window * each, memory // _SHARE)
     return min(window, (cache // each // _BLOCK - 1) * _BLOCK), cache

@@ -54,6 +54,7 @@ from tests.unit.train.test_train_team import (
     OpenTrainer,
     build,
     children,
+    end_a_rank,
     examples_of,
     gradient_of,
     plan_of,
@@ -420,17 +421,7 @@ def test_a_rank_that_dies_while_others_gather_its_part_ends_the_run(monkeypatch)
 
 def test_a_dead_rank_of_a_shared_base_leaves_no_adapter(tmp_path, tiny_folder):
     made, channel = started(tmp_path, tiny_folder, ORDINARY.model_copy(update={"max_steps": 8}), size=2, shard=True)
-
-    def progress(frame):
-        channel.frames.append(frame)
-        if frame.done == 2:
-            os.kill(int(children()[0]), signal.SIGKILL)
-
-    channel.progress = progress
-    with pytest.raises(RankLost):
-        job.run(made)
-    assert [frame.done for frame in channel.frames if frame.phase == "work"] == [1, 2]
-    assert list(Path(made.order.outputs["adapter"].path).iterdir()) == []
+    end_a_rank(made, channel, after=2)
 
 
 @pytest.mark.full

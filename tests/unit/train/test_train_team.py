@@ -397,20 +397,25 @@ def test_rank_0_alone_draws_rows_and_asks_the_host(tmp_path, tiny_folder, counte
     assert len(set(weights)) == 1
 
 
-def test_a_killed_rank_leaves_no_adapter(tmp_path, tiny_folder, monkeypatch):
-    monkeypatch.setattr("ringfence.train.setup.Trainer", OpenTrainer)
-    made, channel = start(tmp_path, tiny_folder, ORDINARY.model_copy(update={"max_steps": 8}), size=2)
+def end_a_rank(made, channel, *, after):
+    """Run, kill a rank after so many steps, and see the run end there without an adapter."""
 
     def progress(frame):
         channel.frames.append(frame)
-        if frame.done == 3:
+        if frame.done == after:
             os.kill(int(children()[0]), signal.SIGKILL)
 
     channel.progress = progress
     with pytest.raises(RankLost):
         job.run(made)
-    assert [frame.done for frame in channel.frames if frame.phase == "work"] == [1, 2, 3]
+    assert [frame.done for frame in channel.frames if frame.phase == "work"] == list(range(1, after + 1))
     assert list(Path(made.order.outputs["adapter"].path).iterdir()) == []
+
+
+def test_a_killed_rank_leaves_no_adapter(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr("ringfence.train.setup.Trainer", OpenTrainer)
+    made, channel = start(tmp_path, tiny_folder, ORDINARY.model_copy(update={"max_steps": 8}), size=2)
+    end_a_rank(made, channel, after=3)
 
 
 def test_ranks_listen_on_the_loopback_alone(monkeypatch):
