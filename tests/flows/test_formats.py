@@ -8,12 +8,12 @@ import torch
 import yaml
 
 from ringfence.cli.main import run
-from ringfence.core.errors import BundleBroken, FormatUnfaithful
+from ringfence.core.errors import BundleBroken, FormatUnfaithful, ModelUnknown
 from ringfence.flows import chat as chat_flow
 from ringfence.flows.chat import chat
 from ringfence.flows.init import init
 from ringfence.flows.policy import set_policy
-from ringfence.flows.release import release
+from ringfence.flows.release import judge, release
 from ringfence.flows.train import train
 from ringfence.formats.parity import PROMPTS
 from ringfence.models.store import find, register
@@ -218,6 +218,18 @@ def test_run_and_bundle_answer_alike(whole):
     of_run = said(chat_flow.from_workspace(space, run_id))
     assert "case" in of_run  # learned from the rows
     assert said(chat_flow.from_bundle(made.path, space.public)) == of_run
+
+
+@pytest.mark.full
+def test_what_the_policy_says_of_a_model_needs_no_base(whole, tmp_path, monkeypatch):
+    space, run_id, _ = whole
+    known = judge(space, run_id)
+    assert known.sizes["merged"] > 0
+    monkeypatch.setenv("RINGFENCE_MODELS", str(tmp_path))
+    told = judge(space, run_id)
+    assert (told.verdicts, told.sizes) == (known.verdicts, {})
+    with pytest.raises(ModelUnknown):
+        judge(space, run_id, formats=("gguf-f16",))
 
 
 @pytest.mark.full
