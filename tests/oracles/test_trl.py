@@ -28,6 +28,7 @@ CASES = {  # rows of the set, settings
     "accumulated": (24, ACCUMULATED),
     "short last batch": (22, {**ACCUMULATED, "max_steps": 6}),  # one epoch: 5 steps of 4 rows and one of 2
     "decay, warm-up, cosine": (24, {"weight_decay": 0.1, "warmup_ratio": 0.3, "lr_scheduler_type": "cosine"}),
+    "full, decay": (24, {"method": "full.v1", "weight_decay": 0.1}),  # of matrices alone: neither of norms nor of biases
     "unclipped, constant": (24, {"max_grad_norm": 0.0, "lr_scheduler_type": "constant", "lora_alpha": 4}),
 }
 

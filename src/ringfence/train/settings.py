@@ -392,7 +392,7 @@ def quantised_in(train: Mapping[str, Any]) -> Quantisation | None:
 class RuntimeHints(Settings):
     """Speed and memory only: no field here changes what is learned, up to rounding and, with `lora_dropout`, to what is dropped."""
 
-    micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
+    micro_batch: Positive | None = None  # rows at once, where no row's loss depends on those beside it; None: per_device_train_batch_size
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = None  # of all processes together; None: the order's limit
