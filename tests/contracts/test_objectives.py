@@ -23,6 +23,7 @@ from ringfence.train.head import cross_entropy
 from ringfence.train.judge import Judge, add_head
 from ringfence.train.objective import OBJECTIVES
 from ringfence.train.settings import RuntimeHints, TrainSettings
+from ringfence.train.team import Team
 from ringfence.train.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -272,6 +273,26 @@ def test_no_row_of_kto_is_its_own_which_is_why_no_private_run_may_have_it():
     together, alone = (objective_of("kto.v1").losses(MODEL, collate(some, padding=2, device="cpu"))[0] for some in (rows, rows[:1]))
     assert float(alone[0]) == pytest.approx(0.5, abs=1e-4)
     assert abs(float(together[0]) - 0.5) == pytest.approx(sigmoid(0.1 * 10) - 0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(OBJECTIVES.names()) - set(PER_EXAMPLE)))
+def test_rows_that_depend_on_each_other_go_together_as_the_recipe_writes_whatever_their_length_memory_or_processes(name):
+    made = TrainSettings(objective=name, per_device_train_batch_size=3, gradient_accumulation_steps=2, lora_rank=2)
+    trainer = Trainer(model_of("llama"), made, hints=RuntimeHints(micro_batch=1), padding=2, device="cpu")
+    rows = [  # the mean gain of mismatched answers is above zero, and another one in each micro batch
+        row._replace(reference=(said_by(MODEL, row)[0], said_by(MODEL, row.other)[0] - 3.0 * n))
+        for n, row in enumerate(examples_of([5, 24, 9, 3, 17, 12, 20, 4], name))
+    ]
+    groups = [rows[:3], rows[3:6], rows[6:]]
+    wanted = [
+        float(loss)
+        for group in groups
+        for loss in trainer.objective.losses(trainer.model.eval(), collate(group, padding=2, device="cpu"))[0].detach()
+    ]
+    assert trainer.evaluate(rows).loss == pytest.approx(sum(wanted) / 8, abs=1e-6)
+    assert trainer.step(rows[:6], step=0, steps=9) == pytest.approx(sum(wanted[:6]) / 6, abs=1e-6)
+    trainer.team = Team(3)
+    assert [[id(row) for row in one.rows] for one in trainer.passes(rows)] == [[id(row) for row in group] for group in groups]
 
 
 def test_label_smoothing_takes_a_share_of_the_preferences_for_swapped():

@@ -122,21 +122,19 @@ def test_every_pair_has_the_loss_of_trl(name, other_side, tmp_path, say):
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "changes", [{"per_device_train_batch_size": 6}, ACCUMULATED | {"per_device_train_batch_size": 3}], ids=["whole batches", "accumulated"]
+)
 @pytest.mark.parametrize("name", ["kto.v1", "apo-zero-unpaired.v1"])
-def test_every_step_over_judged_answers_has_the_loss_of_trls_trainer(name, other_side, tmp_path, say):
-    """Rows of one length, so that a step is one micro batch here, too: KTO compares with a mean over it."""
-    changes = {
-        "kto_chosen_weight": 1.5,
-        "kto_rejected_weight": 0.5,
-        "per_device_train_batch_size": 6,
-        "max_steps": 6,
-        "num_train_epochs": 9,
-    }
-    settings = TrainSettings.model_validate({**PLAIN.model_dump(), **changes, "objective": name})
+def test_every_step_over_judged_answers_has_the_loss_of_trls_trainer(name, changes, other_side, tmp_path, say):
+    """Rows of mixed length: KTO compares with a mean over the micro batch that the recipe writes, on both sides."""
+    more = {"kto_chosen_weight": 1.5, "kto_rejected_weight": 0.5, "max_steps": 6, "num_train_epochs": 9}
+    settings = TrainSettings.model_validate({**PLAIN.model_dump(), **changes, **more, "objective": name})
     drawn = np.random.default_rng(9)
-    asked, answers = (drawn.integers(3, 259, (6, length)).astype(np.int32) for length in (7, 11))
+    asked, answers = ([drawn.integers(3, 259, int(length)).astype(np.int32) for length in drawn.integers(3, 40, 12)] for _ in range(2))
     rows = [
-        Example(np.concatenate(both), np.arange(18) >= 7, is_liked=n % 3 > 0) for n, both in enumerate(zip(asked, answers, strict=True))
+        Example(np.concatenate(both), np.arange(sum(map(len, both))) >= len(both[0]), is_liked=n % 3 > 0)
+        for n, both in enumerate(zip(asked, answers, strict=True))
     ]
     folder = write_tiny_model(tmp_path / "model")
     trainer = trainer_of(folder, settings, rows)

@@ -79,6 +79,9 @@ def model_of(order):
 
 
 def lora_of(order):
+    """Return what is trained beside the base; None where the base's own weights are."""
+    if order["settings"]["method"] == "full.v1":
+        return None
     kind = {"task_type": "CAUSAL_LM"}
     if order["loss_type"] == "rm":
         kind = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
@@ -117,7 +120,7 @@ def trainer_of(order):
 
 
 def begin_from(model, path):
-    """Put in the initial weights; the names must be those that peft itself gives to all linear layers."""
+    """Put in the initial weights; the names must be those that peft itself gives to all linear layers, or transformers to its own."""
     wanted = load_file(path)
     found = {
         name.replace(".modules_to_save.default.", ".").replace(".default.", "."): weight

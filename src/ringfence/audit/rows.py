@@ -28,7 +28,7 @@ from ringfence.core.records import Record
 from ringfence.core.rules import LEVEL
 from ringfence.guard.replay import ReplayGuard
 from ringfence.models.chat import chat_of, render
-from ringfence.train.data import Example, segments, split
+from ringfence.train.data import Example, begin_of, segments, split
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.sets import SetReader
 
@@ -182,7 +182,9 @@ class RowScorer:
         before, original = record.texts[at][: span["start"]], record.texts[at][span["start"] : span["end"]]
         before, original = (text.encode("utf-8", "replace").decode() for text in (before, original))
         text = before + original
-        if record.kind != "text":
+        if record.kind == "text":
+            text = begin_of(tokenizer) + text
+        else:
             turns = [
                 (_ROLES.get(role, role), said)
                 for role, said in zip(record.roles[:at], record.texts[:at], strict=True)

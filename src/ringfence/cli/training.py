@@ -169,10 +169,11 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
                 )
                 if figures.rewards
                 else t(
-                    "  {dropped} rows had no answer within cutoff_len and were left out; {cut} were cut",
-                    "  {dropped} 行在 cutoff_len 内没有回答，未使用；{cut} 行被截断",
+                    "  {dropped} rows had no answer within cutoff_len and were left out; {cut} were cut, by {tokens} tokens",
+                    "  {dropped} 行在 cutoff_len 内没有回答，未使用；{cut} 行被截断，共截去 {tokens} 词元",
                     dropped=figures.dropped,
                     cut=figures.truncated,
+                    tokens=figures.tokens_cut,
                 )
             )
 
@@ -214,21 +215,27 @@ def foretell(space: Workspace, plan: Recipe) -> None:
     _show_price(plan, found)
 
 
+def _reads(figures: PriceFigures) -> str:
+    rows = t(
+        "  rows     {rows} with an answer ({dropped} without), longest {longest} tokens",
+        "  行数     {rows} 行有回答（{dropped} 行没有），最长 {longest} 词元",
+        rows=figures.rows,
+        dropped=figures.dropped,
+        longest=figures.longest,
+    )
+    cut = t(
+        "           {n} tokens after cutoff_len are not learned", "           cutoff_len 之后的 {n} 词元不会被学习", n=figures.tokens_cut
+    )
+    return f"{rows}\n{cut}" if figures.tokens_cut else rows
+
+
 def _show_price(plan: Recipe, price: Price) -> None:
     figures, every, promised = price.figures, plan.order.train.save_steps, _promised(price)
     written = ("adapter", "figures", "statement", *(("checkpoint",) if every else ()))
 
     def show() -> None:
         say(t("Plan   {model} on {data}", "计划   {model}，数据 {data}", model=plan.model, data=plan.dataset))
-        say(
-            t(
-                "  rows     {rows} with an answer ({dropped} without), longest {longest} tokens",
-                "  行数     {rows} 行有回答（{dropped} 行没有），最长 {longest} 词元",
-                rows=figures.rows,
-                dropped=figures.dropped,
-                longest=figures.longest,
-            )
-        )
+        say(_reads(figures))
         say(
             t(
                 "  work     {steps} steps, {tokens} tokens, {device} {dtype}",

@@ -150,6 +150,7 @@ _CHINESE: Mapping[str, str] = {
     "steps": "步数",
     "dropped": "无回答的行",
     "truncated": "截断的行",
+    "tokens_cut": "截去的词元",
     "longest": "最长行的词元",
     "tokens": "词元数",
     "parity": "一致性",

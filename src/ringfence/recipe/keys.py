@@ -271,6 +271,10 @@ _PACKED = Text(
     "short rows share a sequence and never read each other; a step has the rows that it has without, so that only its time differs",
     "短行共用一个序列，彼此互不可读；一步所含的行与不打包时相同，差别只在用时",
 )
+_FIRST_TOKENS = Text(
+    "a text is learned up to cutoff_len and its rest is not: split longer ones before the import; train --dry-run counts what is cut",
+    "文本只学到 cutoff_len 为止，其余不学：较长的请在导入前拆开；train --dry-run 会统计截去的部分",
+)
 _SETS = Text("one set, or several with commas between them", "一个数据集，或以逗号分隔的多个")
 
 KEYS: Mapping[str, KeyRule] = {
@@ -294,7 +298,9 @@ def shares_of(strategy: object) -> KeyRule:
 
 
 def judged(key: str, value: object) -> KeyRule:
-    """Return how a key is treated with this value: a refused one that asks for nothing is only noted. A key of KEYS."""
+    """Return how a key is treated with this value: a refused one that asks for nothing is only noted, and `stage: pt` says what it leaves out. A key of KEYS."""
+    if key == "stage" and value == "pt":
+        return KeyRule("used", _FIRST_TOKENS)
     rule = KEYS[key]
     if rule.treatment == "refused" and value in _NEUTRAL.get(key, _EMPTY):
         return KeyRule("noted", _NOTHING_ASKED)

@@ -69,6 +69,7 @@ class Corpus:
     dropped: int
     truncated: int
     units: int = 0  # of the whole set, those without an answer included
+    tokens_cut: int = 0  # of the rows that were cut, those after the cut
 
 
 class Pass(NamedTuple):
@@ -109,19 +110,20 @@ def read_corpus(records: Iterable[Record], read: Callable[[Record], Example | No
 
     read: makes an example of a record; None where the objective cannot learn from one of its kind. cutoff: tokens of a sequence.
     """
-    examples, dropped, truncated = [], 0, 0
+    examples, dropped, truncated, tokens_cut = [], 0, 0, 0
     units: dict[str, int] = {}
     for record in records:
         unit = units.setdefault(record.unit, len(units))
         example = read(record)
         if example is not None and example.longest > cutoff:
             truncated += 1
+            tokens_cut += sum(max(0, len(one.ids) - cutoff) for one in example.sequences)
             example = _cut(example, cutoff)
         if example is not None and all(one.learn.any() and len(one.ids) >= _LEAST for one in example.sequences):
             examples.append(example._replace(unit=unit))
         else:
             dropped += 1
-    return Corpus(examples, dropped, truncated, len(units))
+    return Corpus(examples, dropped, truncated, len(units), tokens_cut)
 
 
 def _cut(example: Example, cutoff: int) -> Example:
@@ -213,8 +215,14 @@ def _encoded(parts: Iterable[tuple[str, bool]], tokenizer: Any) -> Tokens:  # no
 def segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[tuple[str, bool]]:  # noqa: ANN401
     """Return the row as (text, is learned), in order."""
     if record.kind == "text":
-        return [(_readable(record.texts[0]) + tokenizer.eos_token, True)]
+        return [(begin_of(tokenizer) + _readable(record.texts[0]) + tokenizer.eos_token, True)]
     return _conversation(record, tokenizer, "chosen", on_prompt=settings.train_on_prompt, on_history=not settings.mask_history)
+
+
+def begin_of(tokenizer: Any) -> str:  # noqa: ANN401
+    """Return the token that the tokeniser itself puts before a text, such as Llama 3's <|begin_of_text|>; nothing where it puts none."""
+    begins = tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]
+    return str(tokenizer.bos_token) if begins else ""
 
 
 def _readable(text: str) -> str:

@@ -37,19 +37,15 @@ class Galore(Optimiser):
 
     def _built(self, settings: TrainSettings) -> torch.optim.Optimizer:
         groups = [
-            {
-                "params": [self._masters[name] for name in self._masters if (name in self._projected) is is_projected],
-                "factor": 1.0,
-                **options,
-            }
+            {**group, "factor": 1.0, **options}
             for is_projected, options in ((True, self._options), (False, {}))
+            for group in self._decayed([name for name in self._masters if (name in self._projected) is is_projected], settings)
         ]
         return GaLoreAdamW(
-            [group for group in groups if group["params"]],
+            groups,
             lr=0.0,  # each step brings its rate
             betas=(settings.adam_beta1, settings.adam_beta2),
             eps=settings.adam_epsilon,
-            weight_decay=settings.weight_decay,
             no_deprecation_warning=True,  # it is about transformers' AdamW, which this one was copied from
         )
 

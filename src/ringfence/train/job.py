@@ -107,6 +107,7 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         rows=len(ready.corpus.examples),
         dropped=ready.corpus.dropped,
         truncated=ready.corpus.truncated,
+        tokens_cut=ready.corpus.tokens_cut,
         longest=max(example.longest for example in ready.corpus.examples),
         tokens=history.tokens,
         losses=tuple(sum(window) / len(window) for window in windows),

@@ -16,7 +16,7 @@ class Objective(Protocol):
 
     @property
     def per_example(self) -> bool:
-        """True when row i of the result depends on example i alone, which differential privacy needs."""
+        """True when row i of the result depends on example i alone, which differential privacy needs; else micro batches are those that the recipe writes."""
         ...
 
     @property

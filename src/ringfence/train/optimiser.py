@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from ringfence.train.settings import TrainSettings
 
 _WEIGHT = "weight"  # beside what the rule keeps of it
+_STILL = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")  # in the names of weights that do not decay
 _MOMENTS = {"adamw_torch": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
 
@@ -32,20 +34,31 @@ class Optimiser:
         self._rule = self._built(settings)
 
     def _built(self, settings: TrainSettings) -> torch.optim.Optimizer:
-        masters = self._groups(settings.loraplus_lr_ratio or 1.0)
-        common = {"lr": 0.0, "weight_decay": settings.weight_decay, "foreach": True}  # each step brings its rate
+        masters = self._groups(settings)
+        common = {"lr": 0.0, "foreach": True}  # each step brings its rate
         if settings.optim == "sgd":
             return torch.optim.SGD(masters, momentum=settings.momentum, **common)
         return torch.optim.AdamW(masters, betas=(settings.adam_beta1, settings.adam_beta2), eps=settings.adam_epsilon, **common)
 
-    def _groups(self, ratio: float) -> list[dict[str, Any]]:
-        """Return the masters with the factor of their learning rate: those of a B learn at `ratio` times the rate."""
-        of_b = {name for name in self._masters if ".lora_B." in name}
-        groups = [
-            {"params": [self._masters[name] for name in self._masters if (name in of_b) is is_b], "factor": ratio if is_b else 1.0}
+    def _groups(self, settings: TrainSettings) -> list[dict[str, Any]]:
+        """Return the masters with their decay and the factor of their learning rate: those of a B learn at `loraplus_lr_ratio` times the rate."""
+        ratio = settings.loraplus_lr_ratio or 1.0
+        return [
+            {**group, "factor": ratio if is_b else 1.0}
             for is_b in (False, True)
+            for group in self._decayed([name for name in self._masters if (".lora_B." in name) is is_b], settings)
         ]
-        return [group for group in groups if group["params"]]
+
+    def _decayed(self, names: Iterable[str], settings: TrainSettings) -> list[dict[str, Any]]:
+        """Return these masters with their decay: a bias and the weight of a norm have none.
+
+        Source: transformers 5.23, `Trainer.get_decay_parameter_names`.
+        """
+        of_decay: dict[float, list[Tensor]] = {}
+        for name in names:
+            decay = 0.0 if _STILL.search(name.lower()) else settings.weight_decay
+            of_decay.setdefault(decay, []).append(self._masters[name])
+        return [{"params": masters, "weight_decay": decay} for decay, masters in of_decay.items()]
 
     def collect(self) -> None:
         """Add the gradients of one micro batch to the masters'."""

@@ -94,6 +94,7 @@ def _priced(child: Child[PriceOrder], ready: Ready) -> PriceFigures:
         steps=steps,
         rows=len(examples),
         dropped=ready.corpus.dropped,
+        tokens_cut=ready.corpus.tokens_cut,
         tokens=int(scale * sum(example.tokens for rows in sampled for example in rows)),
         longest=max(example.longest for example in examples),
         learning_rate=trainer.rate,

@@ -392,7 +392,7 @@ def quantised_in(train: Mapping[str, Any]) -> Quantisation | None:
 class RuntimeHints(Settings):
     """Speed and memory only: no field here changes what is learned, up to rounding and, with `lora_dropout`, to what is dropped."""
 
-    micro_batch: Positive | None = None  # rows at once; None: per_device_train_batch_size
+    micro_batch: Positive | None = None  # rows at once, where no row's loss depends on those beside it; None: per_device_train_batch_size
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = None  # of all processes together; None: the order's limit
@@ -495,6 +495,7 @@ class TrainFigures(Figures):
     rows: Count  # rows with an answer, in the set
     dropped: Count  # rows without an answer within cutoff_len
     truncated: Count
+    tokens_cut: Count = 0  # after cutoff_len, of the rows that were cut
     longest: Count = 0  # tokens of the longest row, or question where answers are drawn; 0 in runs of before it was told
     tokens: Count  # read in all steps, padding left out
     losses: Series  # mean loss per answer token, every `losses_every` steps
@@ -547,6 +548,7 @@ class PriceFigures(Figures):
     steps: Count
     rows: Count
     dropped: Count
+    tokens_cut: Count = 0  # after cutoff_len, of the rows that would be cut
     tokens: Count  # of all steps, padding left out
     longest: Count  # tokens of the longest row
     learning_rate: Number  # the highest

@@ -129,10 +129,15 @@ class Trainer:
         return max(1, min(self._micro_batch, -(-len(examples) // self.team.size)))
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:
-        """Return the micro batches of these rows."""
-        if not self._packs:
-            return [Pass(rows, list(range(len(rows))), len(rows)) for rows in split(examples, self.most_rows(examples))]
-        return [self._packed(shared) for shared in self._shared(examples)]
+        """Return the micro batches of these rows: where a row's loss depends on those beside it, the recipe alone says which these are."""
+        if self._packs:
+            return [self._packed(shared) for shared in self._shared(examples)]
+        if self.objective.per_example:
+            groups = split(examples, self.most_rows(examples))
+        else:
+            size = self.settings.per_device_train_batch_size
+            groups = [list(examples[at : at + size]) for at in range(0, len(examples), size)]
+        return [Pass(rows, list(range(len(rows))), len(rows)) for rows in groups]
 
     def _shared(self, examples: Sequence[Example]) -> list[list[list[Example]]]:
         """Return the rows of each sequence of each pass: no more tokens than without packing, and none padded to a row that is longer than `PACKED`."""

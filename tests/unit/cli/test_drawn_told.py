@@ -68,3 +68,10 @@ def test_a_price_says_what_the_directions_of_galore_take(capsys):
     figures = PriceFigures(**COMMON, **WHERE, seconds_evaluation=0.0, longest=50, learning_rate=5e-5, directions=3, seconds_directions=25.0)
     _show_price(plan, Price(figures))
     assert "of it 0:01:15 for the directions of GaLore: 3 × 25.0 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", [0, 1234])
+def test_a_price_says_how_many_tokens_are_cut_where_some_are(cut, capsys):
+    plan = recipe_of({"model_name_or_path": "tiny", "dataset": "clinic", "stage": "pt"})
+    _show_price(plan, Price(PriceFigures(**COMMON, **WHERE, seconds_evaluation=0.0, longest=50, learning_rate=5e-5, tokens_cut=cut)))
+    assert ("1234 tokens after cutoff_len are not learned" in capsys.readouterr().out) == bool(cut)

@@ -220,6 +220,12 @@ def test_what_is_not_offered_names_what_is(key, value, remedy):
     assert remedy in KEYS[key].why.zh
 
 
+def test_texts_are_told_to_end_at_the_cut_and_other_rows_are_not():
+    text, rows = judge({"stage": "pt"}) + judge({"stage": "sft"})
+    assert (text.treatment, "cutoff_len" in text.why) == ("used", True)
+    assert (rows.treatment, rows.why) == ("used", "")
+
+
 def test_evaluation_begins_when_it_is_told_to():
     assert [line.treatment for line in judge({"eval_on_start": True, "compute_accuracy": True})] == ["noted", "noted"]
     keys = {"val_size": 0.1, "eval_strategy": "steps", "eval_steps": 5, "eval_delay": 8}

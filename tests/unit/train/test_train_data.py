@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from ringfence.core.records import Record
 from ringfence.models.tiny import tiny_tokenizer
@@ -58,6 +61,19 @@ def test_plain_text_is_learned_to_its_end():
     assert list(made.learn) == [False, True, True, True]
 
 
+def test_a_text_begins_as_its_tokeniser_begins_one_and_a_conversation_as_its_template_does():
+    begins = copy.deepcopy(TOKENIZER)
+    begins.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begins.bos_token} $A", special_tokens=[(begins.bos_token, begins.bos_token_id)]
+    )
+    text, chat = record("text", ("text",), ("abc",)), record("pair", ("user", "assistant"), ("q", "7"))
+    made = encode(text, begins, TrainSettings(objective="pt.v1"))
+    assert made.ids.tolist() == [*begins("abc").input_ids, begins.eos_token_id]
+    assert made.ids[0] == begins.bos_token_id
+    assert made.learn.tolist() == [False, True, True, True, True]
+    assert encode(chat, begins, TrainSettings()).ids.tolist() == encode(chat, TOKENIZER, TrainSettings()).ids.tolist()
+
+
 def test_the_prompt_is_tokenised_as_it_will_be_when_the_model_answers():
     pair = record("pair", ("user", "assistant"), ("q ", " a"))
     made = encode(pair, TOKENIZER, TrainSettings())
@@ -77,6 +93,7 @@ def test_rows_are_cut_at_the_limit_and_dropped_without_an_answer():
     rows = [record("pair", ("user", "assistant"), ("q" * n, "answer")) for n in (1, 30, 200)]
     corpus = read_corpus(rows, lambda row: encode(row, TOKENIZER, TrainSettings()), cutoff=64)
     assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 1, 1)
+    assert corpus.tokens_cut == len(encode(rows[-1], TOKENIZER, TrainSettings()).ids) - 64 > 0
     assert all(len(example.ids) <= 64 for example in corpus.examples)
 
 
@@ -102,6 +119,7 @@ def test_a_pair_is_cut_on_both_sides_and_dropped_where_one_answer_is_gone():
     corpus = read_corpus([*rows, CHAT], lambda row: encode_pair(row, TOKENIZER), cutoff=64)
     assert (len(corpus.examples), corpus.dropped, corpus.truncated) == (2, 2, 2)
     assert corpus.examples[1].longest == 64
+    assert corpus.tokens_cut == sum(max(0, len(one.ids) - 64) for row in rows for one in encode_pair(row, TOKENIZER).sequences)
     assert corpus.examples[1].other.learn.any()
     assert corpus.units == 1
 

@@ -53,7 +53,7 @@ def test_every_step_is_that_of_its_library(kind):
     two = [theirs[name] for name in SHAPES if "_proj" in name]
     group = {"params": two, "rank": 3, "update_proj_gap": 2, "scale": 2.0, "proj_type": kind}
     rule = GaLoreAdamW(
-        [group, {"params": [theirs["model.norm.weight"]]}],
+        [group, {"params": [theirs["model.norm.weight"]], "weight_decay": 0.0}],
         betas=(0.8, 0.999),
         eps=1e-6,
         weight_decay=0.1,

@@ -314,6 +314,7 @@ def test_rows_without_an_answer_are_counted_and_none_at_all_is_an_error(tmp_path
     made, _ = start(tmp_path / "a", tiny_folder, records=[*pairs(6), *long])
     figures = job.run(made)
     assert (figures.rows, figures.dropped, figures.truncated) == (6, 1, 1)
+    assert figures.tokens_cut > 200 - FAST.cutoff_len > 0
     assert 0 < figures.longest < FAST.cutoff_len
     made, _ = start(tmp_path / "cut", tiny_folder, records=[*pairs(6), pair("why?", "a" * 200)])
     assert job.run(made).longest == FAST.cutoff_len

@@ -166,7 +166,7 @@ def compared(objective, lengths=(9, 14, 11)):
 )
 def test_compared_and_judged_answers_keep_pace_too(objective, options):
     """A pass that counts for nothing goes through the model as often as any other: twice under kto."""
-    settings = ORDINARY.model_copy(update={"objective": objective})
+    settings = ORDINARY.model_copy(update={"objective": objective, "per_device_train_batch_size": 1})  # of kto, whatever the hints say
     hints = {"micro_batch": 1}
     whole = build(None, settings=settings, hints=HINTS.model_copy(update=hints), **options)
     rows = whole.refer(compared(objective))

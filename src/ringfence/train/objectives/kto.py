@@ -19,7 +19,7 @@ from ringfence.train.preference import Feedback
 
 @OBJECTIVES.add("kto.v1")
 class KahnemanTversky(Feedback):
-    """The reference point is a mean over the rows that go through the model together, of answers that other rows gave: no row's loss is its own."""
+    """The reference point is a mean over `per_device_train_batch_size` rows, of answers that other rows gave: no row's loss is its own."""
 
     per_example = False
 
