@@ -41,7 +41,7 @@ class Engine:
                 running.pop(number, None)
             if orders.ask:
                 self.asked.append(orders.ask)
-                running[orders.ask.id] = [f"{word} " for word in orders.ask.before[-1].split()]
+                running[orders.ask.id] = [f"{word} " for word in orders.ask.asked[-1].split()]
             for number, words in list(running.items()):
                 self._turn(number, words, running)
 
