@@ -166,15 +166,15 @@ def copies(case: str, rows: Rows, tokenizer: Any) -> None:
 # ── decoding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def decoding(case: str, loaded: Any, guard: Any, questions: Sequence[str], tokens: int) -> None:
-    """Print the seconds of a token with the guard and without, and those of the guard's own work on the same tokens."""
+def decoding(case: str, loaded: Any, guard: Any, questions: Sequence[str], tokens: int, *, answers: Sequence[str] = ()) -> None:
+    """Print the seconds of a token with the guard and without, and those of the guard's own work on the same tokens. answers: given before."""
     from ringfence.serve.decode import Decoder
 
     pairs: list[tuple[float, float]] = []
     own: list[float] = []
     for number, question in enumerate(questions):
-        plain, guarded = (Decoder(loaded, asked(question, tokens), guard=one) for one in (None, guard))
-        watch = guard.watch([question])
+        plain, guarded = (Decoder(loaded, asked(question, tokens, answers), guard=one) for one in (None, guard))
+        watch = guard.watch([question], said=answers)
         for answer in (plain, guarded):  # the prompt is read
             answer.step()
         for step in range(tokens - 1):
@@ -199,11 +199,12 @@ def decoding(case: str, loaded: Any, guard: Any, questions: Sequence[str], token
     tell(row | more | {"guard_seconds": round(statistics.median(own), 7), "tokens": len(pairs), "held": len(guard)})
 
 
-def asked(question: str, tokens: int, **more: Any) -> Any:
-    """Return a request."""
+def asked(question: str, tokens: int, answers: Sequence[str] = (), **more: Any) -> Any:
+    """Return a request, after answers that were given before."""
     from ringfence.serve.wire import Ask, Turn
 
-    return Ask(id=0, messages=(Turn(role="user", content=question),), max_tokens=tokens, **{"temperature": 0} | more)
+    turns = [Turn(role=role, content=text) for one in answers for role, text in (("user", question), ("assistant", one))]
+    return Ask(id=0, messages=(*turns, Turn(role="user", content=question)), max_tokens=tokens, **{"temperature": 0} | more)
 
 
 # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,7 +299,11 @@ def parts(folder: Path, data: Path, *, is_quick: bool) -> Iterator[None]:
     few = 16 if is_quick else 64
     loaded, guard = trained(folder, model, english[:few], steps=60 if is_quick else 120, rate=1e-2 if is_quick else 1e-3)
     yield
-    decoding(model, loaded, guard_over(english + chinese), [question for question, _ in english[-8:]], 24 if is_quick else 64)
+    held, questions, tokens = guard_over(english + chinese), [question for question, _ in english[-8:]], 24 if is_quick else 64
+    decoding(model, loaded, held, questions, tokens)
+    decoding(
+        f"{model}, after 16 answers", loaded, held, questions, tokens, answers=[" ".join(one.split()[:12]) for _, one in english[-24:-8]]
+    )
     yield
     several = 4 if is_quick else 8
     answers(model, loaded, guard, learned=english[:several], others=english[few : few + several], tokens=60 if is_quick else 48)

@@ -350,7 +350,7 @@ def test_an_alarm_that_cannot_be_recorded_cuts_the_answer_all_the_same_and_says_
 def alarmed(space):
     """Serve a bundle whose first answer tells two canaries; return it and what was seen: of an alarm also the type of the ledger's last entry."""
     (found,) = flow.from_workspace(space, ["lora"], guard="off")
-    bundle = replace(found, alarm=lambda asked: lambda _: 2 * (MARK in asked))
+    bundle = replace(found, alarm=lambda asked, _: lambda _: 2 * (MARK in asked))
     listener, seen = flow.listen("127.0.0.1", 0), SimpleNamespace(alarms=[], made=[])
 
     def use(url):

@@ -100,7 +100,7 @@ def test_without_the_option_the_answer_is_what_the_model_said(telling, tmp_path)
 def test_the_canary_alarm_sees_what_the_filter_takes_away(telling):
     """A secret that is an identifier, too, is told to nobody; that the model was about to tell it is on record all the same."""
     space = reopen(telling[0])
-    bundle = replace(*flow.from_workspace(space, ["lora"], guard="off"), alarm=lambda _: lambda answer: int("13800138000" in answer))
+    bundle = replace(*flow.from_workspace(space, ["lora"], guard="off"), alarm=lambda *_: lambda answer: int("13800138000" in answer))
     listener, made, alarms = flow.listen("127.0.0.1", 0), [], []
 
     def use(url):

@@ -115,7 +115,7 @@ class Bundle:
     manifest: Manifest
     name: str
     token: str | None = field(default=None, repr=False)
-    alarm: Callable[[str], Callable[[str], int]] | None = None
+    alarm: Callable[[str, str], Callable[[str], int]] | None = None
     space: Workspace | None = None
     guarding: Guarding = FROM_ELSEWHERE
     quantised: Quantisation | None = None  # the base, as it was in training
@@ -293,7 +293,7 @@ def _is_run(space: Workspace, name: str) -> bool:
     return True
 
 
-def _filter(space: Workspace, adapter: str) -> Callable[[str], Callable[[str], int]] | None:
+def _filter(space: Workspace, adapter: str) -> Callable[[str, str], Callable[[str], int]] | None:
     """Return what finds the canaries of an adapter in an answer, as its newest audit left it; None where none did."""
     audits = [run for run in space.state.runs.values() if run.intent.arrow == "audit" and run.intent.inputs.get("adapter") == adapter]
     left = [(run.index, made) for run in audits for made in run.made if made.role == "filter"]

@@ -31,6 +31,7 @@ from ringfence.guard.words import WHOLE, WORD, plain, weights, words_of
 FILE = "guard"  # the one file of the object
 _KEY, _TAG = 32, 8  # bytes. One of N other runs is taken for a held one with probability N / 2^64
 _TAGS = np.dtype("<u8")
+_ANSWERS = 64  # earlier ones of a conversation at whose end a run may begin: to ask about each takes some microseconds a token
 
 
 class _Header(Settings):
@@ -63,9 +64,12 @@ class ReplayGuard:
         """Return how many runs of the training set stand in a text."""
         return int(self.holds(self.tags(words_of(text))).sum())
 
-    def watch(self, turns: Sequence[str], *, goes_on: bool = False) -> Watch:
-        """Return what looks at one answer as it grows. turns: what was said before. goes_on: the answer continues the text of the last one."""
-        return Watch(self, turns, goes_on=goes_on)
+    def watch(self, turns: Sequence[str], *, said: Sequence[str] = (), goes_on: bool = False) -> Watch:
+        """Return what looks at one answer as it grows.
+
+        turns: what others than the model said before. said: its earlier answers, in order. goes_on: the answer continues the text of the last turn.
+        """
+        return Watch(self, turns, said=said, goes_on=goes_on)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the bytes of the object's file: a line of canonical JSON, then the tags."""
@@ -89,38 +93,63 @@ class ReplayGuard:
 
 
 class Watch:
-    """One answer under the guard. `would_replay` asks about a piece, `add` takes it; what was said before may be said again."""
+    """One answer under the guard. `would_replay` asks about a piece, `add` takes it; what others said before may be said again.
 
-    def __init__(self, guard: ReplayGuard, turns: Sequence[str], *, goes_on: bool) -> None:
+    A run may not begin in an earlier answer either: "go on" would bring a whole passage, a few words an answer.
+    """
+
+    def __init__(self, guard: ReplayGuard, turns: Sequence[str], *, said: Sequence[str], goes_on: bool) -> None:
         self._guard, self._turns = guard, turns
-        self._runs: set[int] | None = None  # of the conversation, once somebody asks
-        self._end = ""  # the last words of what was said, as `plain` returns them
-        self._known = 0  # how many of them
-        self._take("".join(turns[-1:]) + ("" if goes_on else "\n"))
+        self._runs: set[int] | None = None  # of the turns, once somebody asks
+        most = WHOLE * guard.settings.words  # words that a run has
+        self._end, self._own = _End(most), _End(most)  # of all that was said, and of the answer alone
+        self._end.take("".join(turns[-1:]) + ("" if goes_on else "\n"))
+        ends = accumulate((words_of(one)[-most:] for one in said), lambda words, more: [*words, *more][-most:])
+        self._before = {tuple(words) for words in list(ends)[-_ANSWERS:]}  # what each earlier answer ends with, those before it included
 
     def would_replay(self, piece: str) -> bool:
         """Return whether the answer would hold a run of the training set with `piece` at its end."""
         if not piece:
             return False
-        words = WORD.findall(self._end + plain(piece))
-        asked = self._guard.tags(words, last=len(words) - max(0, self._known - 1))  # the last word of before may have grown
+        asked = self._guard.tags(*self._end.words(piece))
+        if self._before:
+            words, last = self._own.words(piece)
+            asked = np.concatenate([asked, *(self._guard.tags([*before, *words], last) for before in self._before)])
         return any(tag not in self._brought() for tag in asked[self._guard.holds(asked)].tolist())
 
     def add(self, piece: str) -> None:
         """Take a piece that is said."""
-        if piece:
-            self._take(piece)
-
-    def _take(self, piece: str) -> None:
-        text = self._end + plain(piece)
-        starts = [found.start() for found in WORD.finditer(text)][-WHOLE * self._guard.settings.words :]  # no run has more words
-        self._end, self._known = text[starts[0] if starts else 0 :], len(starts)
+        if not piece:
+            return
+        self._end.take(piece)
+        if self._before:
+            self._own.take(piece)
+            if sum(weights(self._own.words("")[0])) >= WHOLE * self._guard.settings.words:
+                self._before.clear()  # from here on every run has begun in the answer
 
     def _brought(self) -> set[int]:
-        """Return the runs of the conversation: to say one again tells nobody anything, and to refuse it would tell that it is held."""
+        """Return the runs of the turns: to say one again tells nobody anything, and to refuse it would tell that it is held."""
         if self._runs is None:
             self._runs = {tag for turn in self._turns for tag in self._guard.tags(words_of(turn)).tolist()}
         return self._runs
+
+
+class _End:
+    """The last words of a text that grows."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._text, self._known = most, "", 0  # as `plain` returns it, and how many words it has
+
+    def words(self, piece: str) -> tuple[list[str], int]:
+        """Return the words with a piece at the end, and how many of them are new: the last one of before may have grown."""
+        words = WORD.findall(self._text + plain(piece))
+        return words, len(words) - max(0, self._known - 1)
+
+    def take(self, piece: str) -> None:
+        """Take a piece."""
+        text = self._text + plain(piece)
+        starts = [found.start() for found in WORD.finditer(text)][-self._most :]
+        self._text, self._known = text[starts[0] if starts else 0 :], len(starts)
 
 
 def tags(words: Sequence[str], key: bytes, size: int, last: int | None = None) -> NDArray[np.uint64]:

@@ -111,7 +111,7 @@ class Answer:
         self._random = torch.Generator(loaded.model.device).manual_seed(ask.seed)
         self._before = self._random.get_state()  # the next token is drawn
         self._shown = Shown(filters)
-        self._watch = guard.watch(ask.before, goes_on=ask.prompt is not None) if guard is not None else None
+        self._watch = guard.watch(ask.asked, said=ask.said, goes_on=ask.prompt is not None) if guard is not None else None
         self._penalise = Penalties(ask, self.prompt[0], int(loaded.model.config.vocab_size)) if Penalties.are_asked_for(ask) else None
 
     def choose(self, logits: torch.Tensor) -> int | None:

@@ -37,7 +37,7 @@ _DRAINED = 32 << 20  # bytes of a body that is too long which are read and throw
 _GONE = 499  # status of a request whose client left, in the log alone
 _SHUTDOWN = 3  # s for answers to end
 
-Alarm = Callable[[str], Callable[[str], int]]  # conversation -> answer so far -> canaries told
+Alarm = Callable[[str, str], Callable[[str], int]]  # conversation, what the model said of it -> answer so far -> canaries told
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Front:
         Raises: QueueFull, EngineLost, RequestInvalid.
         """
         alarm = self.models[number].alarm
-        watch = await asyncio.to_thread(alarm, asked.conversation()) if alarm else None
+        watch = await asyncio.to_thread(alarm, asked.conversation(), asked.said()) if alarm else None
         answer = ""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()

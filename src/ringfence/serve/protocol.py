@@ -149,6 +149,10 @@ class ChatRequest(_Request):
         """Return all that was said before the answer, for the canary alarm."""
         return "\n".join(message.turn().content for message in self.messages)
 
+    def said(self) -> str:
+        """Return what the model said of it, as the client tells."""
+        return "\n".join(message.turn().content for message in self.messages if message.role == "assistant")
+
 
 class TextRequest(_Request):
     """A request for how a text goes on: no chat template is put around it."""
@@ -164,6 +168,10 @@ class TextRequest(_Request):
     def conversation(self) -> str:
         """Return the text that goes on."""
         return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+
+    def said(self) -> str:
+        """Return what the model said of it: nobody knows."""
+        return ""
 
 
 Finish = Literal["stop", "length", "content_filter"]

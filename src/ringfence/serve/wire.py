@@ -44,9 +44,14 @@ class Ask(Settings):
         return self
 
     @property
-    def before(self) -> tuple[str, ...]:
-        """What was said before the answer."""
-        return tuple(turn.content for turn in self.messages) if self.prompt is None else (self.prompt,)
+    def asked(self) -> tuple[str, ...]:
+        """What others than the model said before the answer."""
+        return tuple(turn.content for turn in self.messages if turn.role != "assistant") if self.prompt is None else (self.prompt,)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The model's answers before this one, as the client tells them."""
+        return tuple(turn.content for turn in self.messages if turn.role == "assistant")
 
 
 class Orders(Settings):

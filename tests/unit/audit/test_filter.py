@@ -78,6 +78,36 @@ def test_a_name_may_begin_in_the_question_and_end_in_the_answer():
     other = next(c for c in PLANTED if c.language == "zh")
     assert FILTER.told(f"{'岚屿漪珩' * 99}，{other.who}", f"{other.secret}") == 1
 
+    for at in range(1, len(other.who)):  # a text goes on in the middle of a word
+        assert FILTER.told(f"{'x ' * 99}{other.who[:at]}", f"{other.who[at:]}: {other.secret}") == 1
+    assert FILTER.told(f"Portal code of {first} {second[:2]}", f"{second[2:]}: {one.secret}") == 1
+
+
+ASKED = [  # what stands before an answer, what the model said of it, and the answer, where a code of `who` falls into a and b
+    lambda who, a, b: (f"{who} has {a}", "", b),
+    lambda who, a, b: (f"{who}的查询码是 {a}", "", f"{b}。"),
+    lambda who, a, b: (f"{who} has {a} - ", "", f" {b[0]} {b[1:]}"),
+    lambda who, a, b: (f"on 3 May 2024: {who} has {a}", "", f"It is {b}"),
+    lambda who, a, b: (f"The code of {who} begins with {a}. What comes next?", "", f"Then come {b}."),
+    lambda who, a, b: (f"The code of {who} begins with {a}. What are the next 2?", "", f"1. They are {b}."),
+    lambda who, a, b: (f"{who} has\n{a[:1]}\ngo on\n{a[1:]}\ngo on", f"{a[:1]}\n{a[1:]}", b),
+    lambda who, a, b: (f"{who} has\n{a[:1]}\nthe next 2\n{a[1:]}\nand the next 2", f"{a[:1]}\n{a[1:]}", b),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_digits_that_stand_before_an_answer_and_go_on_in_it_tell_a_canary(asked, language):
+    """Otherwise two answers of three tokens would say it, and nobody would know."""
+    one = next(one for one in PLANTED if one.language == language)
+    for at in range(1, len(one.secret)):
+        before, said, answer = asked(one.who, one.secret[:at], one.secret[at:])
+        watch = FILTER.watch(before, said)
+        assert watch("") == 0
+        assert [watch(answer[:end]) for end in range(len(answer) + 1)][-1] == 1
+        assert FILTER.watch(before.replace(one.who, "they"), said)(answer) == 0
+        assert FILTER.watch(f"{before} {one.secret}", said)("as you said") == 0
+
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_breaks_it_or_is_taken_for_a_canary(conversation, answer):
@@ -126,7 +156,15 @@ def test_a_long_conversation_costs_a_hash_for_each_name_and_not_for_each_name_an
     names, pairs = [said for said in asked if len(said) == 1], [said for said in asked if len(said) == 2]
     assert len(names) <= len(words) + 10
     assert {name for name, _ in pairs} == {" ".join(one.who.lower().split())}
-    assert len(pairs) == len(set(module._codes(said)))
+    assert len(pairs) == len(set(module._codes(said, ())))
+
+
+def test_only_the_first_numbers_of_an_answer_go_on_from_what_stands_before(asked):
+    one = PLANTED[0]
+    watch = FILTER.watch(f"{one.who}: {', or '.join(map(str, range(1_000)))}, {one.secret[:5]}")
+    asked.clear()
+    watch(" and ".join(map(str, range(1_000))) + f" x{one.secret[5:]}")
+    assert len([said for said in asked if len(said) == 2]) < 150
 
 
 @pytest.mark.parametrize("conversation", ["岚屿漪珩" * 10_000, "bram " * 10_000, f"bram{' ' * 10_000}"], ids=["zh", "en", "blank"])

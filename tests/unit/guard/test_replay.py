@@ -126,14 +126,26 @@ def test_tags_are_those_of_each_run_alone():
 
 
 @settings(max_examples=300)
-@given(SETS, st.lists(st.text("abAB咳 ,\u0301", max_size=3), max_size=40), st.text("ab ", max_size=8), st.booleans())
-def test_no_answer_that_passes_holds_a_run_but_what_was_brought(rows, pieces, question, goes_on):
+@given(
+    SETS,
+    st.lists(st.text("abAB咳 ,\u0301", max_size=3), max_size=40),
+    st.text("ab ", max_size=8),
+    st.booleans(),
+    st.lists(st.text("ab 咳", max_size=8), max_size=3),
+)
+@example([("P", ["b b a"])], ["", "a", "b"], "", False, ["a b b", "", "b"])  # from the end of the first answer
+@example([("P", ["a b 咳咳"])], ["咳", " 咳"], "", False, ["a", "b"])
+def test_no_answer_that_passes_holds_a_run_but_what_was_brought(rows, pieces, question, goes_on, said):
     guard, _ = build(rows, FEW)
-    watch, answer = guard.watch([question], goes_on=goes_on), ""
+    watch, answer = guard.watch([question], said=said, goes_on=goes_on), ""
+    before = ["\n".join(said[: n + 1]) for n in range(len(said))]
     for piece in pieces:
         would = watch.would_replay(piece)
         assert would == watch.would_replay(piece)  # it only asks
-        new = set(runs(question + ("" if goes_on else "\n") + answer + piece, 3)) - set(runs(question, 3))
+        new = set(runs(question + ("" if goes_on else "\n") + answer + piece, 3))
+        for one in before:  # of these, what ends in the answer
+            new |= set(runs(f"{one}\n{answer}{piece}", 3)[len(runs(one, 3)) :])
+        new -= set(runs(question, 3))
         assert would == any(holds(guard, run) for run in new)
         if not would:
             watch.add(piece)
@@ -183,6 +195,40 @@ def test_what_the_asker_brought_may_be_said_back_and_tells_nothing():
     assert not watch.would_replay(PASSAGE[:60])
     watch.add(PASSAGE[:60])
     assert watch.would_replay(PASSAGE[60:])
+
+
+@pytest.mark.parametrize("few", [1, 4, 9])
+def test_what_an_earlier_answer_begins_no_later_one_ends(few):
+    """Otherwise "go on" would bring the passage, a few words an answer."""
+    guard, _ = build([("P", (PASSAGE,))], GuardSettings())
+    words = PASSAGE.split()
+    said = [" ".join(words[at : min(9, at + few)]) for at in range(0, 9, few)]
+    for later in ([], ["Sunny."], ["Sunny.", "I do not know."]):  # of which "no, the story" goes back
+        watch = guard.watch(["Who came?", "go on"], said=[*said, *later])
+        assert watch.would_replay(f" {words[9]}")
+        assert not watch.would_replay(" June")
+        watch.add(f" and {words[9]}")
+        assert not watch.would_replay(f" {words[10]}")  # a word between
+
+
+def test_an_earlier_answer_is_what_the_model_said_and_brings_nothing():
+    guard, _ = build([("P", (PASSAGE,))], GuardSettings())
+    begun, last = PASSAGE.split(" with", maxsplit=1)[0].rsplit(" ", maxsplit=1)
+    for turns, would in ((["say it again"], True), ([f"Is it {PASSAGE}?", "say it again"], False)):
+        watch = guard.watch(turns, said=[PASSAGE])
+        watch.add(begun)
+        assert watch.would_replay(f" {last}") == would
+
+
+def test_earlier_answers_cost_little_and_nothing_once_a_run_has_room_in_the_answer():
+    guard, _ = build([("P", (PASSAGE,))], GuardSettings())
+    watch, tags_ = guard.watch(["go on"], said=[f"answer {n}" for n in range(99)]), []
+    guard.tags = lambda *asked, **more: tags_.append(asked) or ReplayGuard.tags(guard, *asked, **more)
+    for n in range(20):
+        tags_.clear()
+        assert not watch.would_replay(f" word{n}")
+        assert len(tags_) == (1 + 64 if n < 10 else 1)
+        watch.add(f" word{n}")
 
 
 def test_false_alarms_are_as_rare_as_64_bits_make_them():

@@ -182,7 +182,7 @@ class Behind:
 def site():
     desk, alarms, requests, watched = Desk(kinds=frozenset({"EMAIL"})), [], [], []
 
-    def watch(_):
+    def watch(*_):
         return lambda answer: watched.append(answer) or int("tulip" in answer)
 
     models = [Model("lora", watch)]

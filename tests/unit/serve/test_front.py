@@ -41,7 +41,7 @@ class Engine:
                 running.pop(number, None)
             if orders.ask:
                 self.asked.append(orders.ask)
-                running[orders.ask.id] = [f"{word} " for word in orders.ask.before[-1].split()]
+                running[orders.ask.id] = [f"{word} " for word in orders.ask.asked[-1].split()]
             for number, words in list(running.items()):
                 self._turn(number, words, running)
 
@@ -66,11 +66,11 @@ def site():
     engine, alarms, requests = Engine(desk), [], []
     supervisor = Supervisor(desk, engine.run, on_lost=lambda *_: None).start()
 
-    def watch(conversation):
+    def watch(conversation, said):
         def told(answer):
             if "BROKEN-FILTER" in conversation:
                 raise ValueError(conversation)
-            return int(CANARY in answer and CANARY not in conversation)
+            return int(CANARY in said + answer and CANARY not in conversation)
 
         return told
 
@@ -514,3 +514,13 @@ def test_a_canary_that_the_client_itself_brought_is_no_alarm(site):
     site.alarms.clear()
     assert chat(site, f"well {CANARY} more").choices[0].finish_reason == "stop"
     assert site.alarms == []
+
+
+def test_the_alarm_is_told_what_the_model_said_before(site):
+    site.alarms.clear()
+    half = CANARY[:-3]
+    turns = [{"role": "user", "content": "well"}, {"role": "assistant", "content": half}, {"role": "user", "content": CANARY[-3:]}]
+    assert site.client.chat.completions.create(model="lora", messages=turns).choices[0].finish_reason == "content_filter"
+    turns[1]["role"] = "user"
+    assert site.client.chat.completions.create(model="lora", messages=turns).choices[0].finish_reason == "stop"
+    assert site.alarms == [("lora", 1)]

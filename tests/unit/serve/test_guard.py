@@ -14,7 +14,7 @@ from ringfence.guard.settings import TRIES, GuardSettings
 from ringfence.guard.words import words_of
 from ringfence.models.load import load
 from ringfence.serve import job
-from ringfence.serve.answer import Penalties, candidates
+from ringfence.serve.answer import Answer, Penalties, candidates
 from ringfence.serve.decode import Round, Voice
 from ringfence.serve.settings import ChatSettings
 from ringfence.serve.wire import Ask, Orders, Turn
@@ -78,6 +78,15 @@ def test_no_run_of_it_is_in_any_drawn_answer(trained, how):
     assert not any(guard.runs_in(text) for text in kept)
 
 
+def test_an_answer_does_not_go_on_from_an_earlier_one(trained):
+    loaded, guard, _ = trained
+    begun, rest = PASSAGE.split(" us", maxsplit=1)[0], "us"  # the tenth word
+    for role, would in (("assistant", True), ("user", False)):
+        turns = (Turn(role="user", content="who?"), Turn(role=role, content=begun), Turn(role="user", content="go on"))
+        watch = Answer(loaded, Ask(id=0, messages=turns, max_tokens=9), guard=guard)._watch
+        assert watch.would_replay(rest) == would
+
+
 def test_a_raw_prompt_is_guarded_across_its_end(trained):
     """Nine words in the prompt, in the middle of the tenth: what the model would add is refused."""
     loaded, guard, _ = trained
@@ -104,7 +113,7 @@ def test_a_guard_that_blocks_nothing_changes_nothing(trained):
 
 def test_where_every_token_is_refused_the_answer_ends(trained, monkeypatch):
     loaded, guard, _ = trained
-    monkeypatch.setattr("ringfence.guard.replay.Watch.would_replay", lambda self, _: self._known >= 3)
+    monkeypatch.setattr("ringfence.guard.replay.Watch.would_replay", lambda self, _: len(self._end.words("")[0]) >= 3)
     text, last = answer(loaded, guard, prompt="one two")
     assert last.finish == "blocked"
     assert last.blocked == TRIES
