@@ -298,12 +298,12 @@ _TEMPLATE = Text(
 )
 _BATCH = Text(
     "a step reads per_device_train_batch_size × gradient_accumulation_steps rows, however many GPUs share it; LLaMA-Factory starts a process for each GPU, which reads "
-    "as many: multiply by the number of GPUs to keep batch and number of steps",
-    "一步读取 per_device_train_batch_size × gradient_accumulation_steps 行，与 GPU 数量无关；LLaMA-Factory 为每个 GPU 启动一个进程，各读这么多：要保持批大小与步数，请乘以 GPU 数量",
+    "as many: multiply one of the two by the number of GPUs to keep batch and number of steps",
+    "一步读取 per_device_train_batch_size × gradient_accumulation_steps 行，与 GPU 数量无关；LLaMA-Factory 为每个 GPU 启动一个进程，各读这么多：要保持批大小与步数，请把二者之一乘以 GPU 数量",
 )
 _LAST = Text(
-    "of a row longer than cutoff_len the end is cut, and with it the last answer: the row is left out and counted; LLaMA-Factory keeps the last turns of it",
-    "超过 cutoff_len 的行会截去末尾，最后的回答随之失去：该行不使用并计数；LLaMA-Factory 则保留其最后几轮",
+    "of a row longer than cutoff_len the end is cut; where no token of the last answer is left, the row is left out and counted; LLaMA-Factory keeps the last turns",
+    "超过 cutoff_len 的行会截去末尾；最后的回答一个词元也不剩时，该行不使用并计数；LLaMA-Factory 则保留最后几轮",
 )
 _LOOK = Text(
     "without it logging_steps decides, or 500 where that is not written either, as in transformers",

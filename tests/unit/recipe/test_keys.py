@@ -199,7 +199,7 @@ def test_evaluations_on_the_way_are_as_far_apart_as_in_transformers(tmp_path, as
 def test_where_a_batch_is_counted_otherwise_than_there_the_key_says_so():
     for key in ("per_device_train_batch_size", "gradient_accumulation_steps"):
         (line,) = judge({key: 2})
-        assert (line.treatment, "multiply by the number of GPUs" in line.why) == ("used", True)
+        assert (line.treatment, "multiply one of the two by the number of GPUs" in line.why) == ("used", True)
     (line,) = judge({"mask_history": True})
     assert "keeps the last turns" in line.why
 
