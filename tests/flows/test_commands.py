@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from ringfence.core.public_keys import PublicKeys
 from ringfence.ledger.dsse import ed25519_public
@@ -250,6 +251,18 @@ def test_recipe_check_says_what_becomes_of_every_key(cli, recipe):
     code, answer = cli("recipe", "check", recipe(push_to_hub=True))
     assert (code, answer["ok"]) == (2, False)
     assert {line["key"] for line in answer["keys"] if line["treatment"] == "refused"} == {"push_to_hub"}
+
+
+def test_recipe_check_prints_every_key_whatever_is_wrong(recipe, capsys):
+    from ringfence.cli.main import run
+
+    path = recipe(lora_rank="many")
+    path.write_text(path.read_text() + "lora_rnak: 8\npush_to_hub: true\n")
+    assert run(["recipe", "check", str(path)]) == 2
+    told = capsys.readouterr().out
+    assert all(key in told for key in yaml.safe_load(path.read_text()))
+    assert "did you mean lora_rank" in " ".join(told.split())
+    assert "3 keys are refused" in told
 
 
 @pytest.mark.parametrize(

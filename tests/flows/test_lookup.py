@@ -18,6 +18,7 @@ from tests.unit.recipe.test_keys import EXAMPLE
 
 ROWS = [{"instruction": f"What is {n}?", "input": "", "output": f"It is {n}."} for n in range(12)]
 TALKS = [{"conversations": [{"from": "human", "value": f"hi {n}"}, {"from": "gpt", "value": f"hello {n}"}]} for n in range(6)]
+THINKS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if enable_thinking is false %}<think></think>{% endif %}"
 INFO = {
     "identity": {"file_name": "identity.json"},
     "talks": {"file_name": "talks.json", "formatting": "sharegpt"},
@@ -170,6 +171,13 @@ def test_a_recipe_names_a_model_as_a_hub_does(cli, tmp_path, monkeypatch):
     path.write_text(EXAMPLE.replace("qwen3_nothink", "llama3"))
     with pytest.raises(BadValue, match="not llama3's"):
         model_of(read(path))
+    hybrid = write_tiny_model(tmp_path / "hybrid")
+    (hybrid / "chat_template.jinja").write_text(THINKS)
+    assert cli("model", "import", hybrid, "--name", "hybrid")[0] == 0
+    path.write_text(EXAMPLE.replace(read(path).model, "hybrid"))
+    with pytest.raises(BadValue, match="enable_thinking: false"):
+        model_of(read(path))
+    assert model_of(read(path, {"enable_thinking": False})).name == "hybrid"
 
 
 def test_an_entry_is_imported_by_name(cli, space, folder):

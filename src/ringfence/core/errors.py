@@ -419,6 +419,10 @@ ROW_REASONS: dict[str, Text] = {  # why a row is refused; closed
     "missing-text": Text("a text column is missing", "缺少文本列"),
     "empty": Text("the text or answer is empty", "文本或回答为空"),
     "wrong-type": Text("a column holds something else than text", "列中不是文本"),
+    "weighted": Text(
+        "a turn has a weight other than 1, but every answer is learned alike: leave the weight out, or the row",
+        "有轮次的权重不为 1，而每个回答都同等学习：请去掉权重或该行",
+    ),
     "null-unit": Text("the unit column is empty", "单位列为空"),
     "null-id": Text("the id column is empty", "编号列为空"),
     "bad-role": Text("the turns have roles that do not form a conversation", "对话角色不成立"),

@@ -197,7 +197,7 @@ def model_of(recipe: Recipe) -> ModelEntry:
     """
     model = models.verify(recipe.model, kind="decoder")
     if recipe.template:
-        refuse_other(recipe.template, model.open().chat_template())
+        refuse_other(recipe.template, model.open().chat_template(), thinks=recipe.order.train.enable_thinking)
     if recipe.privacy:
         config = model.open().config
         if key := router_key(config) or rotary_key(config):

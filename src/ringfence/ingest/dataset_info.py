@@ -86,6 +86,12 @@ def entries(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _named(entry: Mapping[str, Any], block: str) -> Any:  # noqa: ANN401  any JSON value
+    """Return the names of a `columns` or `tags` block; None where the entry has none. null and "" name nothing, as there."""
+    found = entry.get(block)
+    return {key: name for key, name in found.items() if name not in (None, "")} if isinstance(found, dict) else found
+
+
 def source_of(folder: Path, name: str, entry: Mapping[str, Any], *, skip_bad: bool = False) -> Source:
     """Return the file that an entry names, and how it is to be imported.
 
@@ -129,7 +135,8 @@ def source_of(folder: Path, name: str, entry: Mapping[str, Any], *, skip_bad: bo
 
 
 def _problem(entry: Mapping[str, Any]) -> str | None:
-    columns, tags, formatting = entry.get("columns", {}), entry.get("tags", {}), entry.get("formatting", "alpaca")
+    columns, tags = ({} if block not in entry else _named(entry, block) for block in ("columns", "tags"))
+    formatting = entry.get("formatting", "alpaca")
     if not all(isinstance(one, dict) and all(isinstance(value, str) for value in one.values()) for one in (columns, tags)):
         return t("columns and tags are objects of names", "columns 与 tags 须为由名称构成的对象")
     media = next((key for key in _MEDIA if key in columns), None)
@@ -159,14 +166,14 @@ def _problem(entry: Mapping[str, Any]) -> str | None:
 def _layout(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return layout, mapping, tags, order and unit of an entry."""
     formatting = entry.get("formatting", "alpaca")
-    columns: Mapping[str, str] = entry.get("columns", _COLUMNS)
+    columns: Mapping[str, str] = _named(entry, "columns") if "columns" in entry else _COLUMNS
     what = "ranking" if entry.get("ranking") else "kto_tag" if "kto_tag" in columns else "response"
     if formatting == "alpaca" and what == "response" and "response" not in columns:
         what = "prompt"  # text to go on reading
     layout, roles = _LAYOUTS["turns" if formatting in _TAKES_TURNS else "alpaca", what]
     found: dict[str, Any] = {"layout": layout, "mapping": {role: columns[name] for name, role in roles.items() if name in columns}}
     if formatting in _TAKES_TURNS:
-        named = entry.get("tags")
+        named = _named(entry, "tags")
         tags = {key: fallback if named is None else named.get(f"{key}_tag") for key, fallback in _TAGS.items()}
         found |= {"tags": {key: value for key, value in tags.items() if value}, "order": formatting}
     return {**found, "unit": columns.get("unit")}  # our own word: whom a row belongs to

@@ -15,7 +15,7 @@ _SHAREGPT = {"human": "user", "gpt": "assistant", "observation": "tool", "functi
 _DEVELOPER = {"developer": "system"}  # OpenAI's newer word
 _ROLES: dict[str, str] = {**_CHAT, **_SHAREGPT, **_DEVELOPER}
 _TAGGED: Mapping[TagRole, str] = {"user": "user", "assistant": "assistant", "observation": "tool", "function": "call", "system": "system"}
-_MEANINGFUL = ("weight", "loss_weight")  # would change what is learned, so never dropped in silence
+_WEIGHTS = ("weight", "loss_weight")  # others than 1 would change what is learned, so they are never dropped in silence
 
 
 class Refused(Exception):
@@ -82,8 +82,10 @@ def tools_of(value: Any) -> Turns:  # noqa: ANN401  any JSON value
 
 
 def _turns(message: Any, tags: Mapping[TagRole, str]) -> Turns:  # noqa: ANN401  any JSON value
-    if not isinstance(message, dict) or any(message.get(key) is not None for key in _MEANINGFUL):
+    if not isinstance(message, dict):
         raise Refused("wrong-type")
+    if any(message.get(key) not in (None, 1) for key in _WEIGHTS):
+        raise Refused("weighted")
     role = message.get(tags["role"]) if "role" in tags else message.get("role", message.get("from"))
     roles = {name: _TAGGED[key] for key, name in tags.items() if key in _TAGGED} or _ROLES
     if not isinstance(role, str) or role not in roles:

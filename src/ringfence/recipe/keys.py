@@ -29,9 +29,9 @@ def without(owner: str) -> KeyRule:
 
 _USED = (
     "model_name_or_path stage do_train do_eval finetuning_type lora_rank lora_alpha lora_dropout lora_target cutoff_len "
-    "train_on_prompt mask_history default_system per_device_train_batch_size gradient_accumulation_steps max_samples val_size "
+    "train_on_prompt default_system max_samples val_size "
     "num_train_epochs max_steps lr_scheduler_type lr_scheduler_kwargs warmup_ratio warmup_steps adam_beta1 adam_beta2 adam_epsilon "
-    "eval_strategy eval_steps eval_delay load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
+    "eval_strategy eval_delay load_best_model_at_end early_stopping_steps metric_for_best_model greater_is_better save_strategy "
     "weight_decay max_grad_norm seed save_steps logging_steps bf16 fp16 use_cpu gradient_checkpointing activation_checkpointing disable_gradient_checkpointing "
     "oft_rank oft_block_size oft_target module_dropout freeze_trainable_layers freeze_trainable_modules freeze_extra_modules layers_to_transform lora_freeze_a use_rslora use_dora pissa_init pissa_iter quantization_bit quantization_method quantization_type double_quantization use_galore galore_rank galore_target galore_update_interval galore_scale galore_proj_type neftune_noise_alpha loraplus_lr_ratio pref_beta pref_ftx pref_loss dpo_label_smoothing simpo_gamma kto_chosen_weight kto_rejected_weight reward reward_weights num_generations max_completion_length beta num_iterations epsilon loss_type privacy audit release"
 ).split()
@@ -85,7 +85,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "parallelism_config local_rank master_addr master_port ray_num_workers ray_init_kwargs log_on_each_node save_on_each_node "
         "average_tokens_across_devices low_cpu_mem_usage device_map offload_folder quantization_device_map"
     ),
-    _SHARED_OUT: "deepspeed fsdp fsdp_config",
+    _SHARED_OUT: "deepspeed fsdp fsdp_config fsdp_transformer_layer_cls_to_wrap",
     Text("the attention kernel is chosen by length and device", "注意力内核按长度与设备选择"): "flash_attn",
     _LOOP: (
         "use_unsloth use_unsloth_gc use_kt kt_cpu_activation kt_config kt_weight_path kt_non_expert_weight_path kt_expert_checkpoint_path "
@@ -109,7 +109,7 @@ _NOTED: Mapping[Text, str] = {  # why: keys
         "profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules"
     ),
     Text("a PiSSA adapter always leaves as plain LoRA", "PiSSA 适配器总是以普通 LoRA 的形式交付"): "pissa_convert",
-    _PRECISION: "tf32 upcast_layernorm upcast_lmhead_output compute_dtype infer_dtype pure_bf16",
+    _PRECISION: "tf32 mixed_precision upcast_layernorm upcast_lmhead_output compute_dtype infer_dtype pure_bf16",
     Text("padding is never learned", "从不学习填充"): "ignore_pad_token_for_loss",
     Text("what the model's template keeps of earlier thoughts is kept", "保留模型模板所保留的先前思考"): "preserve_thinking",
     Text("calls of tools are written by the model's own template", "工具调用按模型自己的模板书写"): "tool_format",
@@ -156,7 +156,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {  # the same of keys that are used
     "use_galore": ("galore_rank", "galore_target", "galore_update_interval", "galore_scale", "galore_proj_type", "galore_layerwise"),
 }
 
-_NOTHING_ASKED = Text("it asks for nothing", "未要求任何内容")
+NOTHING_ASKED = Text("it asks for nothing", "未要求任何内容")
 _EGRESS = Text("it would send data out of the boundary", "它会把数据送出边界")
 _DRAWN = Text(
     "the adapter could begin with what private rows say, before any noise; its factors are always drawn from the seed",
@@ -166,6 +166,30 @@ _REFERENCE = Text(
     "the reference is the model as it was before training, which needs no copy of its own",
     "参照即训练前的模型本身，无需另外的副本",
 )
+_V1: Mapping[Text, str] = {  # what to write instead: keys of LLaMA-Factory's `v1/config`
+    Text("write model_name_or_path", "请写 model_name_or_path"): "model",
+    Text(
+        "write dataset, the name of a set that ringfence import made, and stage: sft or dpo",
+        "请写 dataset（ringfence import 所导入的数据集名称）与 stage: sft 或 dpo",
+    ): "train_dataset",
+    Text(
+        "write per_device_train_batch_size and gradient_accumulation_steps",
+        "请写 per_device_train_batch_size 与 gradient_accumulation_steps",
+    ): ("micro_batch_size global_batch_size"),
+    Text(
+        "write finetuning_type, and what stands in it as keys of their own, such as lora_rank, lora_alpha and freeze_trainable_layers",
+        "请写 finetuning_type，并把其中的内容写为单独的键，如 lora_rank、lora_alpha、freeze_trainable_layers",
+    ): "peft_config",
+    Text("write quantization_bit", "请写 quantization_bit"): "quant_config",
+    Text("write optim, or use_galore: true", "请写 optim，或 use_galore: true"): "optim_config",
+    Text("write lr_scheduler_type and lr_scheduler_kwargs", "请写 lr_scheduler_type 与 lr_scheduler_kwargs"): "lr_scheduler_config",
+    Text("write gradient_checkpointing: true", "请写 gradient_checkpointing: true"): "enable_activation_checkpointing",
+    Text("write packing: true", "请写 packing: true"): "batching_strategy",
+    Text("write save_steps", "请写 save_steps"): "save_epochs",
+    Text(
+        "leave it out", "请不写"
+    ): "model_class init_config kernel_config dist_config cp_size cp_mode sample_backend batching_workers save_ckpt_as_hf",
+}
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     _EGRESS: "push_to_hub export_hub_model_id hf_hub_token ms_hub_token om_hub_token hub_model_id hub_token use_swanlab",
     _REFERENCE: "ref_model",
@@ -197,6 +221,21 @@ _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "a trainer of its own, which ringfence does not start", "它是另一个训练器，ringfence 不会启动"
     ): "use_mca use_megatron_bridge use_hyper_parallel",
+    Text(
+        "it belongs to Megatron (USE_MCA, use_megatron_bridge), a trainer of its own, which ringfence does not start",
+        "它属于 Megatron（USE_MCA、use_megatron_bridge），是另一个训练器，ringfence 不会启动",
+    ): (
+        "tensor_model_parallel_size pipeline_model_parallel_size expert_model_parallel_size context_parallel_size sequence_parallel bias_activation_fusion "
+        "apply_rope_fusion use_distributed_optimizer overlap_param_gather overlap_grad_reduce moe_grouped_gemm moe_token_dispatcher_type "
+        "recompute_granularity use_packed_sequences export_hf_on_finish"
+    ),
+    **{
+        Text(
+            f"it belongs to LLaMA-Factory's v1 dialect (USE_V1), which is not read; {told.en}",
+            f"它属于 LLaMA-Factory 的 v1 写法（USE_V1），不予读取；{told.zh}",
+        ): keys
+        for told, keys in _V1.items()
+    },
     Text("it would change the vocabulary of the model, which an adapter cannot carry", "它会改变模型的词表，而适配器无法携带"): (
         "resize_vocab add_tokens add_special_tokens split_special_tokens"
     ),
@@ -241,7 +280,13 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {  # and those of keys that have ot
     "data_seed": (None,),
     "train_sampling_strategy": (None, "random"),
     "init_lora_weights": (None, True),
+    **dict.fromkeys(
+        ("tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size", "context_parallel_size", "cp_size"),
+        (None, 1),
+    ),
+    "batching_strategy": (None, "normal"),
 }
+_IDLE: Mapping[str, tuple[int, ...]] = {"max_steps": (-1, 0), "neftune_noise_alpha": (0,)}  # the same of keys that are used
 
 _FOUND = Text(
     "a private run that names neither learns by sgd; sgd without a rate takes one that its noise bears",
@@ -250,6 +295,23 @@ _FOUND = Text(
 _TEMPLATE = Text(
     "rows are written by the model's own chat template, and it must be of this family",
     "数据行按模型自己的对话模板书写，且该模板须属于此族",
+)
+_BATCH = Text(
+    "a step reads per_device_train_batch_size × gradient_accumulation_steps rows, however many GPUs share it; LLaMA-Factory starts a process for each GPU, which reads "
+    "as many: multiply one of the two by the number of GPUs to keep batch and number of steps",
+    "一步读取 per_device_train_batch_size × gradient_accumulation_steps 行，与 GPU 数量无关；LLaMA-Factory 为每个 GPU 启动一个进程，各读这么多：要保持批大小与步数，请把二者之一乘以 GPU 数量",
+)
+_LAST = Text(
+    "of a row longer than cutoff_len the end is cut; where no token of the last answer is left, the row is left out and counted; LLaMA-Factory keeps the last turns",
+    "超过 cutoff_len 的行会截去末尾；最后的回答一个词元也不剩时，该行不使用并计数；LLaMA-Factory 则保留最后几轮",
+)
+_LOOK = Text(
+    "without it logging_steps decides, or 500 where that is not written either, as in transformers",
+    "未写时由 logging_steps 决定，两者都未写时为 500，与 transformers 一致",
+)
+TEXTS = Text(
+    "stage: pt reads a text as it stands, and a conversation as the model's own template writes it",
+    "stage: pt 按原样读取文本，对话则按模型自己的模板书写",
 )
 _FOLDER = Text(
     "names that the workspace does not know are looked up in its dataset_info.json, and their files are imported",
@@ -280,6 +342,9 @@ _SETS = Text("one set, or several with commas between them", "一个数据集，
 KEYS: Mapping[str, KeyRule] = {
     **{key: KeyRule("used") for key in _USED},
     **{key: KeyRule("used", _SETS) for key in ("dataset", "eval_dataset")},
+    **{key: KeyRule("used", _BATCH) for key in ("per_device_train_batch_size", "gradient_accumulation_steps")},
+    "mask_history": KeyRule("used", _LAST),
+    "eval_steps": KeyRule("used", _LOOK),
     "dataset_dir": KeyRule("used", _FOLDER),
     "template": KeyRule("used", _TEMPLATE),
     "enable_thinking": KeyRule("used", _THOUGHTS),
@@ -290,6 +355,11 @@ KEYS: Mapping[str, KeyRule] = {
     **{key: without(owner) for owner, keys in _OWNED.items() for key in keys.split()},
     **{key: KeyRule("refused", why) for why, keys in _REFUSED.items() for key in keys.split()},
 }
+
+
+def idle(key: str, value: object) -> bool:
+    """Return whether a key that is used asks for nothing with this value, as in transformers."""
+    return not isinstance(value, bool) and value in _IDLE.get(key, ())
 
 
 def shares_of(strategy: object) -> KeyRule:
@@ -303,5 +373,5 @@ def judged(key: str, value: object) -> KeyRule:
         return KeyRule("used", _FIRST_TOKENS)
     rule = KEYS[key]
     if rule.treatment == "refused" and value in _NEUTRAL.get(key, _EMPTY):
-        return KeyRule("noted", _NOTHING_ASKED)
+        return KeyRule("noted", NOTHING_ASKED)
     return rule

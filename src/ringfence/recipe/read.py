@@ -20,15 +20,16 @@ from ringfence.core.settings import Settings
 from ringfence.core.text import Text, t
 from ringfence.privacy.plan import PrivacySettings
 from ringfence.recipe.drawn import DRAWING, SHARED, drawn, refuse_beside, refused_of_stage
-from ringfence.recipe.keys import BESIDE, KEYS, KeyRule, Treatment, judged, shares_of, without
-from ringfence.recipe.templates import refuse_unknown
+from ringfence.recipe.keys import BESIDE, KEYS, NOTHING_ASKED, TEXTS, KeyRule, Treatment, idle, judged, shares_of, without
+from ringfence.recipe.templates import NAMES, OTHER_WORDS, PLAIN, refuse_unknown
 from ringfence.train.settings import WHOLE, WHOLE_METHODS, Cut, RuntimeHints, TrainOrder, TrainSettings
 
 B = TypeVar("B", bound=Settings)
 
 _LIMIT = 1 << 20  # bytes of a recipe file
 _BLOCKS = ("privacy", "audit", "release")  # ringfence's own
-_NAMES = ("model_name_or_path", "dataset", "eval_dataset")  # the first digits of a digest may look like a number: 123456e78901
+_SETS = ("dataset", "eval_dataset")
+_NAMES = ("model_name_or_path", *_SETS)  # the first digits of a digest may look like a number: 123456e78901
 _LOSSES: Mapping[str, Mapping[str, str]] = {  # objectives by stage and pref_loss; the first is what a stage has without one
     "sft": {"": "sft.v1"},
     "pt": {"": "pt.v1"},
@@ -60,6 +61,8 @@ _OWNERS: Mapping[str, tuple[tuple[str, ...], str | None]] = {  # stages that hav
 }
 _ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")  # that differ in speed alone
 _CUT_KEYS = {"most": "max_samples", "held_out": "val_size", "seed": "seed", "shares": "interleave_probs"}  # by the fields of a cut
+_DECIDING = ("stage", "do_train", "finetuning_type", "pref_loss", "mix_strategy", "optim")  # keys that decide what others mean
+_LOGGED = 500  # logging_steps of transformers where a recipe does not say
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -119,8 +122,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's signature
         """Return the mapping of a node."""
         for key, value in node.value:
-            if key.value in _NAMES and value.tag in _NUMBERS:
-                value.tag = "tag:yaml.org,2002:str"
+            for one in value.value if isinstance(value, yaml.SequenceNode) else (value,):
+                if key.value in _NAMES and one.tag in _NUMBERS:
+                    one.tag = "tag:yaml.org,2002:str"
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) != len(node.value):
             raise yaml.YAMLError(t("a key is written twice", "有键写了两次"))
@@ -143,34 +147,72 @@ def recipe_of(document: Mapping[str, Any]) -> Recipe:
 
     Raises: UnknownKey, RefusedKey, BadValue.
     """
+    if unknown := next((key for key in document if key not in KEYS), None):
+        raise UnknownKey(key=unknown, nearest=_nearest(unknown))
     lines = tuple(judge(document))  # keys without a value, too: an empty privacy block must not pass for a private run
     for line in lines:
         if line.treatment == "refused":
             raise RefusedKey(key=line.key, reason=line.why)
-    return _recipe({key: value for key, value in document.items() if value is not None or key in _BLOCKS}, lines)
+    asked = {key: value for key, value in document.items() if not _idle(key, document)}
+    return _recipe({key: value for key, value in asked.items() if value is not None or key in _BLOCKS}, lines)
+
+
+def checked(document: Mapping[str, Any]) -> list[Line]:
+    """Return what becomes of every key, in the file's order, and after them what is missing: what `recipe_of` would raise is the reason of a refused line.
+
+    Beside keys that are refused, the values of the others are read as far as the first that cannot stand, unless a refused one decides what they mean.
+    """
+    lines = judge(document)
+    refused = {line.key for line in lines if line.treatment == "refused"}
+    if refused.intersection(_DECIDING):
+        return lines
+    try:
+        recipe_of({key: value for key, value in document.items() if key not in refused})
+    except BadValue as cause:
+        key, _, within = str(cause.facts["key"]).partition(".")
+        problem = str(cause.facts["problem"])
+        bad = Line(key, "refused", f"{within}: {problem}" if within else problem)
+        return [bad if line.key == key else line for line in lines] + ([] if key in document else [bad])
+    return lines
 
 
 def judge(document: Mapping[str, Any]) -> list[Line]:
-    """Return what becomes of every key, in the file's order.
+    """Return what becomes of every key, in the file's order; one that nobody knows is refused."""
+    return [_line(key, document) for key in document]
 
-    Raises: UnknownKey.
-    """
-    lines = []
-    for key, value in document.items():
-        if key not in KEYS:
-            nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-            raise UnknownKey(key=key, nearest=nearest[0] if nearest else "")
-        owner = _missing_owner(key, document)
-        rule = without(owner) if owner else judged(key, value)
-        if key in SHARED and document.get("stage") in DRAWING:
-            rule = KeyRule("used")
-        if key == "interleave_probs":
-            rule = shares_of(document.get("mix_strategy"))
-        treatment, why = rule.treatment, rule.why.show()
-        if not owner and (reason := _refused_value(key, value)):
-            treatment, why = "refused", reason.show()
-        lines.append(Line(key, treatment, why))
-    return lines
+
+def _line(key: str, document: Mapping[str, Any]) -> Line:
+    value = document[key]
+    if key not in KEYS:
+        nearest = _nearest(key)
+        did_you_mean = t("; did you mean {nearest}?", "；是否指 {nearest}？", nearest=nearest) if nearest else ""
+        return Line(key, "refused", t("no key has this name", "没有此名称的键") + did_you_mean)
+    owner = _missing_owner(key, document)
+    rule = without(owner) if owner else judged(key, value)
+    if key in SHARED and document.get("stage") in DRAWING:
+        rule = KeyRule("used")
+    if key == "interleave_probs":
+        rule = shares_of(document.get("mix_strategy"))
+    if nothing := _idle(key, document):
+        rule = KeyRule("noted", nothing)
+    elif not owner and (reason := _refused_value(key, value)):
+        rule = KeyRule("refused", reason)
+    return Line(key, rule.treatment, rule.why.show())
+
+
+def _nearest(key: str) -> str:
+    """Return the known key whose name is most like this one; "" where none is."""
+    return next(iter(difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)), "")
+
+
+def _idle(key: str, document: Mapping[str, Any]) -> Text | None:
+    """Return why a used key asks for nothing with its value, as the other keys are; None where it asks for something."""
+    value, stage = document[key], document.get("stage", "sft")
+    if key == "template" and stage == "pt" and value in NAMES:
+        return TEXTS
+    is_idle = idle(key, value) or (key == "pref_loss" and value == "sigmoid" and stage != "dpo")  # LLaMA-Factory's default
+    is_of_another = value is False and _owner(key) not in (None, document.get("finetuning_type", "lora"))
+    return NOTHING_ASKED if is_idle or is_of_another else None
 
 
 def _missing_owner(key: str, document: Mapping[str, Any]) -> str | None:
@@ -235,6 +277,8 @@ def _refused_value(key: str, value: object) -> Text | None:
     """Return why a value of a known key cannot stand, if it cannot."""
     if key == "stage" and (why := refused_of_stage(value)):
         return why
+    if isinstance(value, str) and (reason := _REASONS.get((key, value))):
+        return reason
     test, why = _VALUES.get(key, (lambda _: False, None))
     return why if value is not None and test(value) else None
 
@@ -244,6 +288,18 @@ def _calls_out(value: object) -> bool:
     return not {str(one) for one in wanted} <= {"none", "tensorboard"}
 
 
+_ON_THE_FLY = Text(
+    "write bnb: HQQ and EETQ quantise while a model is loaded, as bitsandbytes does, but are not offered",
+    "请写 bnb：HQQ 与 EETQ 同 bitsandbytes 一样在加载模型时量化，但不提供",
+)
+_REASONS: Mapping[tuple[str, str], Text] = {  # of single values, by their keys
+    **dict.fromkeys((("quantization_method", name) for name in ("hqq", "eetq")), _ON_THE_FLY),
+    **dict.fromkeys((("template", name) for name in PLAIN), OTHER_WORDS),
+}
+_LOOKS_ALONE = Text(
+    "without do_train a recipe only evaluates what was trained: ringfence eval RUN --data SET; to train, write do_train: true beside it",
+    "没有 do_train 的配方只评估已训练的内容：ringfence eval RUN --data SET；要训练请在其旁写 do_train: true",
+)
 _NO_TRAINING = Text(
     "a recipe without training has nothing to do here; ringfence eval RUN --data SET evaluates what was trained",
     "不训练的配方在此无事可做；用 ringfence eval RUN --data SET 评估已训练的运行",
@@ -310,11 +366,15 @@ _VALUES: Mapping[str, tuple[Callable[[object], bool], Text]] = {
 
 
 def _recipe(document: Mapping[str, Any], lines: tuple[Line, ...]) -> Recipe:
-    if document.get("do_predict") is True and document.get("do_train") is None:  # nobody asked for training
-        raise BadValue(key="do_predict", problem=_NO_TRAINING.show())
+    looks = next((key for key in ("do_predict", "do_eval") if document.get(key) is True), None)
+    if looks and document.get("do_train") is None:  # nobody asked for training
+        raise BadValue(key=looks, problem=_LOOKS_ALONE.show())
     for key in ("model_name_or_path", "dataset"):
-        if not isinstance(document.get(key), str):
+        if document.get(key) is None:
             raise BadValue(key=key, problem=t("it is missing", "缺失"))
+    if not isinstance(document["model_name_or_path"], str):
+        raise BadValue(key="model_name_or_path", problem=t("write the name of a model", "请写模型名称"))
+    document = {key: _joined(value) if key in _SETS else value for key, value in document.items()}
     dataset, evaluation = document["dataset"], document.get("eval_dataset")
     for key, value in (("dataset", dataset), ("eval_dataset", evaluation)):
         if value is not None:
@@ -361,18 +421,30 @@ def _train_fields(document: Mapping[str, Any], *, has_held_out: bool) -> dict[st
     if fields["drawn"]:
         refuse_beside(document)
     fields["method"] = _method(document)
-    fields["eval"] = has_held_out and document.get("do_eval") is not False
-    if fields.get("eval_strategy") is False:  # what YAML 1.1 reads where somebody writes no
-        fields["eval_strategy"] = "no"
-    if fields.get("eval_strategy", "no") == "no" and fields.get("eval_steps"):
-        raise BadValue(key="eval_steps", problem=t("write eval_strategy: steps beside it", "请在其旁写 eval_strategy: steps"))
-    if fields.get("eval_strategy", "no") != "no" and not fields["eval"]:
-        raise BadValue(key="eval_strategy", problem=t("it needs eval_dataset or val_size", "需要 eval_dataset 或 val_size"))
+    fields |= _looks(document, has_held_out=has_held_out)
+    if document.get("train_on_prompt") and document.get("mask_history"):
+        raise BadValue(key="mask_history", problem=t("it does not go with train_on_prompt", "不能与 train_on_prompt 同用"))
     if document.get("save_strategy", "steps") in ("no", False):
         fields["save_steps"] = 0
     if fields.get("optim") not in (None, "sgd"):
         fields["optim"] = "adamw_torch"  # its variants differ in speed alone
     return fields
+
+
+def _looks(document: Mapping[str, Any], *, has_held_out: bool) -> dict[str, Any]:
+    """Return when held-out rows are evaluated.
+
+    Raises: BadValue.
+    """
+    is_evaluated, strategy = has_held_out and document.get("do_eval") is not False, document.get("eval_strategy", "no")
+    if strategy is False:  # what YAML 1.1 reads where somebody writes no
+        strategy = "no"
+    if strategy == "no" and document.get("eval_steps"):
+        raise BadValue(key="eval_steps", problem=t("write eval_strategy: steps beside it", "请在其旁写 eval_strategy: steps"))
+    if strategy != "no" and not is_evaluated:
+        raise BadValue(key="eval_strategy", problem=t("it needs eval_dataset or val_size", "需要 eval_dataset 或 val_size"))
+    every = {"eval_steps": document.get("logging_steps", _LOGGED)} if strategy == "steps" and "eval_steps" not in document else {}
+    return {"eval": is_evaluated, "eval_strategy": strategy, **every}
 
 
 def _method(document: Mapping[str, Any]) -> str:
@@ -477,6 +549,12 @@ def _mix(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"is_mixed": True, "shares": found}
 
 
+_FTX = Text(
+    "LLaMA-Factory's stage: kto adds the loss of liked answers by it, which is not offered here; stage: dpo has it",
+    "LLaMA-Factory 的 stage: kto 以此加上受欢迎回答的损失，此处不提供；stage: dpo 有此键",
+)
+
+
 def _objective(document: Mapping[str, Any]) -> str:
     """Return the name of what is minimised.
 
@@ -488,6 +566,8 @@ def _objective(document: Mapping[str, Any]) -> str:
     for key, (stages, owner) in _OWNERS.items():
         if document.get(key) in (None, _fallback(key)):
             continue
+        if (stage, key) == ("kto", "pref_ftx"):
+            raise BadValue(key=key, problem=_FTX.show())
         if stage not in stages:
             told = t(" or ", " 或 ").join(f"stage: {one}" for one in stages)
             raise BadValue(key=key, problem=t("it belongs to {told}", "它只用于 {told}", told=told))
@@ -498,6 +578,11 @@ def _objective(document: Mapping[str, Any]) -> str:
             key="pref_loss", problem=t("stage: {stage} has {known}", "stage: {stage} 可用 {known}", stage=stage, known=", ".join(losses))
         )
     return losses[loss]
+
+
+def _joined(value: object) -> object:
+    """Return a list of names as a text with commas between them; anything else as it is."""
+    return ",".join(value) if isinstance(value, list) and value and all(isinstance(one, str) for one in value) else value
 
 
 def _fallback(key: str) -> object:

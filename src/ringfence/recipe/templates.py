@@ -9,9 +9,14 @@ import difflib
 from collections.abc import Mapping
 
 from ringfence.core.errors import BadValue
-from ringfence.core.text import t
+from ringfence.core.text import Text, t
 
-ANY = ("default", "empty", "fewshot")  # that ask for no family: the model's own will do
+PLAIN = ("default", "empty", "fewshot")  # words of no family, which LLaMA-Factory writes in place of the model's own
+OTHER_WORDS = Text(
+    "default, empty and fewshot are words of LLaMA-Factory's, in place of the model's own; leave it out: rows are then written by the model's own chat template, "
+    "and where it has none as question and answer, each on a line, with the end token",
+    "default、empty 与 fewshot 是 LLaMA-Factory 自己的写法，会取代模型自己的模板；请不写该键：数据行将按模型自己的对话模板书写；模型没有模板时，问与答各占一行，并以结束词元收尾",
+)
 
 _FAMILIES: Mapping[str, str] = {  # what a template of the family says: its names
     "<|im_start|>": (
@@ -53,15 +58,17 @@ _FAMILIES: Mapping[str, str] = {  # what a template of the family says: its name
 }
 FAMILIES: Mapping[str, str] = {name: words for words, names in _FAMILIES.items() for name in names.split()}
 
+NAMES = (*PLAIN, *FAMILIES)
+
 
 def refuse_unknown(name: object) -> None:
     """Return when a name is one of LLaMA-Factory's.
 
     Raises: BadValue.
     """
-    if name in (*ANY, *FAMILIES):
+    if name in NAMES:
         return
-    nearest = difflib.get_close_matches(str(name), (*ANY, *FAMILIES), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.5)
     did_you_mean = t("; did you mean {nearest}?", "；是否指 {nearest}？", nearest=nearest[0]) if nearest else ""
     problem = t(
         "no template is called {name}{more} Leave it out: the model's own is used",
@@ -77,18 +84,30 @@ def family_of(template: str) -> str:
     return next((name for name, words in FAMILIES.items() if words and words in template), "")
 
 
-def refuse_other(name: str, template: str) -> None:
+def refuse_other(name: str, template: str, *, thinks: bool) -> None:
     """Return when a model's own chat template is of the family that a recipe names.
+
+    thinks: the template is told nothing of thoughts, and writes an empty one before an answer where it knows of them; those of LLaMA-Factory whose names
+    end in _nothink write none.
 
     Raises: BadValue.
     """
-    if name in ANY or FAMILIES[name] in template:
+    if thinks and name.endswith("_nothink") and "enable_thinking" in template:
+        problem = t(
+            "{name} learns no thought, but the model's own template would put an empty one before each answer; write enable_thinking: false beside it: the empty thought "
+            "then stands in the question and is not learned",
+            "{name} 不学习思考，而模型自己的模板会在每个回答之前写一段空思考；请在其旁写 enable_thinking: false：空思考便写在问题中，不被学习",
+            name=name,
+        )
+        raise BadValue(key="template", problem=problem)
+    if FAMILIES[name] in template:
         return
     own = family_of(template)
     if not template:
         problem = t(
-            "the model has no chat template of its own; put {name}'s into its folder as chat_template.jinja and import the model again, or write template: empty",
-            "模型没有自己的对话模板；请把 {name} 的模板以 chat_template.jinja 放入其文件夹并重新导入模型，或写 template: empty",
+            "the model has no chat template of its own; put {name}'s into its folder as chat_template.jinja and import the model again, or leave it out: rows are then "
+            "question and answer, each on a line, with the end token",
+            "模型没有自己的对话模板；请把 {name} 的模板以 chat_template.jinja 放入其文件夹并重新导入模型，或不写该键：问与答各占一行，并以结束词元收尾",
             name=name,
         )
     else:

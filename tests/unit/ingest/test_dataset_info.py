@@ -36,6 +36,16 @@ GOOD = {
         [("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "do\nit"), ("assistant", "done")],
     ),
     "an empty instruction": ({}, {**ALPACA, "instruction": ""}, [("user", "it"), ("assistant", "done")]),
+    "a column that is null or empty is not there": (
+        {"columns": {"prompt": "instruction", "response": "output", "query": None, "history": "", "images": None, "kto_tag": ""}},
+        ALPACA,
+        [("user", "do"), ("assistant", "done")],
+    ),
+    "nor is a tag": (
+        {"formatting": "sharegpt", "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt", "system_tag": None}},
+        {"conversations": TURNS},
+        [("user", "hi"), ("assistant", "hello")],
+    ),
     "text": ({"columns": {"prompt": "text"}}, {"text": "t"}, [("text", "t")]),
     "ranking": (
         {"ranking": True, "columns": {"prompt": "instruction", "query": "input", "chosen": "c", "rejected": "r"}},

@@ -12,7 +12,7 @@ from ringfence.core import text
 from ringfence.core.errors import BadValue, RefusedKey, UnknownKey
 from ringfence.models.settings import Quantisation
 from ringfence.recipe.keys import KEYS, judged
-from ringfence.recipe.read import judge, read, recipe_of
+from ringfence.recipe.read import checked, judge, read, recipe_of
 from ringfence.train.settings import Cut
 
 LEAST = {"model_name_or_path": "smollm2", "dataset": "notes"}
@@ -95,6 +95,12 @@ def test_what_is_not_used_has_a_reason_in_both_languages(key):
         ("galore_layerwise", True),
         ("apollo_rank", 8),
         ("double_quantization", False),
+        ("tensor_model_parallel_size", 1),
+        ("quant_config", None),
+        ("fsdp_transformer_layer_cls_to_wrap", "LlamaDecoderLayer"),
+        ("max_steps", -1),
+        ("neftune_noise_alpha", 0),
+        ("pref_loss", "sigmoid"),
     ],
 )
 def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
@@ -126,11 +132,103 @@ def test_what_asks_for_nothing_is_noted_and_nothing_else_of_it_is(key, value):
         ("init_lora_weights", False, "before any noise"),
         ("ignore_pad_token_for_loss", False, "never learned"),
         ("use_apollo", True, "not for commercial use"),
+        ("template", "default", "in place of the model's own; leave it out"),
+        ("template", "empty", "in place of the model's own; leave it out"),
+        ("template", "fewshot", "in place of the model's own; leave it out"),
+        ("model", "Qwen/Qwen3-0.6B", "v1 dialect.*model_name_or_path"),
+        ("micro_batch_size", 2, "v1 dialect.*per_device_train_batch_size"),
+        ("tensor_model_parallel_size", 4, "Megatron"),
+        ("sequence_parallel", True, "Megatron"),
     ],
 )
 def test_what_is_refused_says_why(key, value, why):
     with pytest.raises(RefusedKey, match=why):
         recipe_of({**LEAST, key: value})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"finetuning_type": "full", "use_dora": False},
+        {"finetuning_type": "full", "pissa_init": False},
+        {"finetuning_type": "freeze", "use_rslora": False},
+        {"stage": "kto", "pref_loss": "sigmoid"},
+        {"stage": "rm", "pref_loss": "sigmoid"},
+        {"stage": "pt", "template": "default"},
+        {"stage": "pt", "template": "llama3"},
+    ],
+)
+def test_what_asks_for_nothing_beside_others_is_noted(asked):
+    owner, key = asked
+    assert [line.treatment for line in judge(asked)] == ["used", "noted"]
+    (found, without) = (recipe_of({**LEAST, **more}) for more in (asked, {owner: asked[owner]}))
+    assert (found.order, found.template) == (without.order, None)
+    assert key in KEYS
+
+
+def test_a_stage_that_reads_texts_needs_no_template_but_a_name_that_somebody_knows():
+    with pytest.raises(BadValue, match="did you mean qwen3"):
+        recipe_of({**LEAST, "stage": "pt", "template": "qwen33"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "why"),
+    [
+        ({"quantization_bit": 4, "quantization_method": "hqq"}, RefusedKey, "while a model is loaded"),
+        ({"quantization_bit": 8, "quantization_method": "eetq"}, RefusedKey, "while a model is loaded"),
+        ({"stage": "kto", "pref_ftx": 0.1}, BadValue, "LLaMA-Factory's stage: kto"),
+        ({"do_eval": True, "val_size": 0.1}, BadValue, "write do_train: true"),
+        ({"train_on_prompt": True, "mask_history": True}, BadValue, "does not go with train_on_prompt"),
+        ({"max_steps": -2}, BadValue, "max_steps"),
+        ({"max_steps": False}, BadValue, "max_steps"),
+        ({"model_name_or_path": ["smollm2"]}, BadValue, "name of a model"),
+    ],
+)
+def test_what_llama_factory_reads_otherwise_is_refused_with_the_true_reason(asked, error, why):
+    with pytest.raises(error, match=why):
+        recipe_of({**LEAST, **asked})
+
+
+@pytest.mark.parametrize(("asked", "every"), [({}, 500), ({"logging_steps": 10}, 10), ({"eval_steps": 7, "logging_steps": 10}, 7)])
+def test_evaluations_on_the_way_are_as_far_apart_as_in_transformers(tmp_path, asked, every):
+    keys = {"eval_strategy": "steps", **asked}
+    theirs = Seq2SeqTrainingArguments(output_dir=str(tmp_path), use_cpu=True, **keys)
+    assert recipe_of({**LEAST, "val_size": 0.1, **keys}).order.train.eval_steps == theirs.eval_steps == every
+
+
+def test_where_a_batch_is_counted_otherwise_than_there_the_key_says_so():
+    for key in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+        (line,) = judge({key: 2})
+        assert (line.treatment, "multiply one of the two by the number of GPUs" in line.why) == ("used", True)
+    (line,) = judge({"mask_history": True})
+    assert "keeps the last turns" in line.why
+
+
+def test_sets_are_a_list_or_a_text(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("model_name_or_path: smollm2\ndataset: [a, 123456e78901]\neval_dataset:\n- b\n")
+    found = read(path)
+    assert (found.dataset, found.datasets, found.eval_datasets) == ("a,123456e78901", ("a", "123456e78901"), ("b",))
+    for bad in ([], [1], 5):
+        with pytest.raises(BadValue, match="write the name of a set"):
+            recipe_of({**LEAST, "dataset": bad})
+    with pytest.raises(BadValue, match="missing"):
+        recipe_of({**LEAST, "dataset": None})
+
+
+def test_every_line_is_judged_whatever_is_wrong_beside_it():
+    found = checked({**LEAST, "lora_rnak": 8, "push_to_hub": True, "lora_rank": "many", "output_dir": "x"})
+    assert [line.treatment for line in found] == ["used", "used", "refused", "refused", "refused", "noted"]
+    assert "did you mean lora_rank" in found[2].why
+    assert found[4].key == "lora_rank"
+    assert found[4].why
+    (_, missing) = checked({"dataset": "notes"})
+    assert (missing.key, missing.treatment, missing.why) == ("model_name_or_path", "refused", "it is missing")
+    (*_, private) = checked({**LEAST, "privacy": {"epsilon": -1, "delta": 1e-5}})
+    assert (private.key, private.treatment, private.why.startswith("epsilon: ")) == ("privacy", "refused", True)
+    told = {line.key: line.treatment for line in checked({**LEAST, "stage": "ppo", "pref_beta": 0.3})}
+    assert told["pref_beta"] == "used"  # nobody can say what it means beside a stage that is refused
+    assert checked(LEAST) == judge(LEAST)
 
 
 def test_a_quantised_base_is_asked_for_as_in_llama_factory():

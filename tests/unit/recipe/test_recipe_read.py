@@ -58,7 +58,7 @@ def test_several_sets_are_named_with_commas(tmp_path):
     assert (read(path).datasets, read(path).eval_datasets) == (("notes",), ())
 
 
-@pytest.mark.parametrize("value", ["a,", ",a", "a,,b", ",", "a, b, a", [1, 2], {"a": "b"}, True])
+@pytest.mark.parametrize("value", ["a,", ",a", "a,,b", ",", "a, b, a", [], ["a", True], ["a", "a"], {"a": "b"}, True])
 @pytest.mark.parametrize("key", ["dataset", "eval_dataset"])
 def test_a_list_with_a_gap_or_a_name_twice_is_refused(tmp_path, key, value):
     path = tmp_path / "r.yaml"
@@ -177,7 +177,9 @@ def test_no_means_no_in_yaml(tmp_path):
     assert (train.eval_strategy, train.save_steps) == ("no", 0)
 
 
-@pytest.mark.parametrize(("line", "wanted"), [("", True), ("do_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)])
+@pytest.mark.parametrize(
+    ("line", "wanted"), [("", True), ("do_train: true\ndo_eval: true\n", True), ("do_eval: false\n", False), ("do_eval:\n", True)]
+)
 def test_the_evaluation_can_be_turned_off(tmp_path, line, wanted):
     path = tmp_path / "r.yaml"
     path.write_text("model_name_or_path: smollm2\ndataset: notes\neval_dataset: heldout\n" + line)
@@ -258,19 +260,19 @@ def test_stage_and_loss_choose_what_is_learned(tmp_path, lines, objective):
         ("pref_beta: 0.2\n", BadValue, "stage: dpo"),
         ("stage: dpo\nmask_history: true\n", BadValue, "stage: sft"),
         ("stage: pt\ntrain_on_prompt: true\n", BadValue, "stage: sft"),
-        ("stage: pt\npref_loss: sigmoid\n", BadValue, "stage: dpo"),
+        ("stage: pt\npref_loss: hinge\n", BadValue, "stage: dpo"),
         ("stage: dpo\nsimpo_gamma: 0.6\n", BadValue, "pref_loss: simpo"),
         ("stage: dpo\npref_loss: ipo\ndpo_label_smoothing: 0.1\n", BadValue, "pref_loss: sigmoid"),
         ("stage: dpo\npref_beta: 0\n", BadValue, "pref_beta"),
         ("stage: dpo\npref_loss: kto_pair\n", RefusedKey, "apo_zero"),
         ("stage: dpo\npref_loss: [sigmoid]\n", RefusedKey, "pref_loss"),
         ("stage: rm\nfinetuning_type: full\n", BadValue, "stage: rm"),
-        ("stage: rm\npref_loss: sigmoid\n", BadValue, "stage: dpo"),
+        ("stage: rm\npref_loss: hinge\n", BadValue, "stage: dpo"),
         ("stage: rm\npref_beta: 0.2\n", BadValue, "stage: dpo"),
         ("stage: rm\npref_ftx: 0.2\n", BadValue, "stage: dpo"),
         ("stage: rm\ntrain_on_prompt: true\n", BadValue, "stage: sft"),
         ("stage: ppo\n", RefusedKey, "stage"),
-        ("stage: kto\npref_loss: sigmoid\n", BadValue, "kto, apo_zero"),
+        ("stage: kto\npref_loss: hinge\n", BadValue, "kto, apo_zero"),
         ("stage: dpo\npref_loss: kto\n", BadValue, "sigmoid"),
         ("stage: kto\npref_ftx: 0.1\n", BadValue, "stage: dpo"),
         ("stage: dpo\nkto_chosen_weight: 2\n", BadValue, "stage: kto"),

@@ -80,7 +80,7 @@ def test_a_key_at_the_top_and_keys_of_a_block_that_is_not_there(recipe):
         ("preprocessing_num_workers", (1, 2), BadValue, "preprocessing_num_workers"),  # noted, and nothing changes
         ("dataset.name", (1, 2), BadValue, "dataset"),
         ("lora_rnk", (1, 2), UnknownKey, "lora_rnk"),
-        ("do_eval", (True, False), BadValue, "eval_dataset"),
+        ("do_eval", (False, True), BadValue, "eval_dataset"),
     ],
 )
 def test_a_value_that_cannot_stand_or_makes_no_other_run_is_refused(recipe, key, values, error, at):

@@ -55,20 +55,18 @@ def register(app: typer.Typer) -> None:
 
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Recipe (YAML).", "配方（YAML）。"))]) -> int:
     """Say what becomes of every key."""
-    from ringfence.recipe.read import judge, load, read
+    from ringfence.recipe.read import checked, load
 
     document = load(file)
-    lines = judge(document)
+    lines = checked(document)
     bad = [line for line in lines if line.treatment == "refused"]
 
     def show() -> None:
         words = _words()
-        rows = [[line.key, str(document[line.key]), words[line.treatment], line.why] for line in lines]
+        rows = [[line.key, str(document.get(line.key, "")), words[line.treatment], line.why] for line in lines]
         table("", [t("key", "键"), t("value", "值"), t("treatment", "处理"), t("why", "原因")], rows)
         say(_refusal(len(bad)) if bad else t("✔ the recipe can be trained", "✔ 配方可以训练"))
 
-    if not bad:
-        read(file)  # values, too
     emit({"keys": [{"key": line.key, "treatment": line.treatment, "why": line.why} for line in lines], "ok": not bad}, show)
     return 2 if bad else 0
 
