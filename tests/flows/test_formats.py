@@ -52,7 +52,7 @@ def test_what_is_made_of_a_base_model_ends_answers_where_they_were_learned_to_en
     import_notes(space, tmp_path)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"model_name_or_path": "tiny-base"}))
     run_id = train(space, read(tmp_path / "recipe.yaml")).committed.run
-    bundle = release(space, run_id, name="clinic", formats=FORMATS[:2]).folder
+    bundle = release(space, run_id, name="clinic", formats=FORMATS[:2]).path
     verify_bundle(bundle, space.public)
     for one in (bundle, bundle / "merged"):
         assert AutoTokenizer.from_pretrained(one).eos_token == "<|im_end|>"

@@ -117,8 +117,10 @@ class ModelFolder(NamedTuple):
         files = self._written_templates()
         if self.closing is None:
             return files
-        own = self._special_tokens()
-        ends = {"eos_token": self.closing_token()} | ({} if own.get("pad_token") else {"pad_token": own.get("eos_token")})
+        told = self._read(_SPECIAL) | self._read(_TOKENIZER)
+        own = told.get("eos_token")
+        padding = {} if told.get("pad_token") else {"pad_token": own["content"] if isinstance(own, dict) else own}  # as without this
+        ends = {"eos_token": self.closing_token(), **padding}
         for name in (_TOKENIZER, *({_SPECIAL} & set(self.names))):
             files[name] = _json_bytes((json.loads(files[name]) if name in files else self._read(name)) | ends)
         generation = self._read(_GENERATION) or {key: self.config[key] for key in ("bos_token_id", "pad_token_id") if key in self.config}
@@ -149,9 +151,6 @@ class ModelFolder(NamedTuple):
                 self._read(_TOKENIZER) | {"chat_template": [{"name": name, "template": text} for name, text in spoken.items()]}
             )
         }
-
-    def _special_tokens(self) -> dict[str, Any]:
-        return self._read(_SPECIAL) | self._read(_TOKENIZER)
 
     def _read(self, name: str) -> dict[str, Any]:
         return _read_json(self.path / name) if name in self.names else {}
