@@ -42,6 +42,26 @@ def formed(tmp_path_factory, model_store):
     return space, run_id, release(space, run_id, name="门诊", formats=FORMATS[:2])
 
 
+@pytest.mark.full
+def test_what_is_made_of_a_base_model_ends_answers_where_they_were_learned_to_end(tmp_path, model_store):
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    register(write_tiny_model(tmp_path / "model", words=("patient", "rest"), end="<|endoftext|>"), "tiny-base")
+    space = init(tmp_path / "ws", Passphrase(PASSPHRASE.encode()))
+    set_policy(space, anything_goes())
+    import_notes(space, tmp_path)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"model_name_or_path": "tiny-base"}))
+    run_id = train(space, read(tmp_path / "recipe.yaml")).committed.run
+    bundle = release(space, run_id, name="clinic", formats=FORMATS[:2]).path
+    verify_bundle(bundle, space.public)
+    for one in (bundle, bundle / "merged"):
+        assert AutoTokenizer.from_pretrained(one).eos_token == "<|im_end|>"
+        assert GenerationConfig.from_pretrained(one).eos_token_id == [2, 0]
+    assert AutoModelForCausalLM.from_pretrained(bundle / "merged").generation_config.eos_token_id == [2, 0]
+    assert AutoTokenizer.from_pretrained(bundle / "gguf", gguf_file="model-f16.gguf").eos_token == "<|im_end|>"
+    assert "--generation-config clinic`" in (bundle / "README.md").read_text(encoding="utf-8")
+
+
 def adapter_logits(bundle):
     """Return what stock transformers and peft say to the prompts: the ids of each, and its logits."""
     from peft import PeftModel

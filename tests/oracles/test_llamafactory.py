@@ -17,7 +17,7 @@ import torch
 
 from ringfence.core.errors import BadDatasetInfo
 from ringfence.ingest.dataset_info import entries, source_of
-from ringfence.models.load import load
+from ringfence.models.load import load, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer, write_tiny_model
 from ringfence.recipe.keys import KEYS
 from ringfence.train.data import encode, encode_judged, encode_pair, encode_whole_pair, read_corpus
@@ -72,14 +72,16 @@ def as_ours(row, tokenizer):
     return {**row, "sequences": sequences}
 
 
-def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_path, say):
+@pytest.mark.parametrize("end", ["<|im_end|>", "<|endoftext|>"], ids=["chat model", "base model"])
+def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_path, say, end):
+    """A base model's own token ends its texts, where the other side is told of no template, and not its answers."""
     began = time.monotonic()
-    tokenizer = tiny_tokenizer()
     folder, out = tmp_path / "model", tmp_path / "rows.json"
-    tokenizer.save_pretrained(folder)
-    sets = {name: (stage, "qwen" if name == TOOLS else "chatml") for name, stage in STAGES.items()}
+    tiny_tokenizer(end=end).save_pretrained(folder)
+    tokenizer, qwen = load_tokenizer(folder), load_tokenizer(folder)
+    templates = {name: "empty" if stage == "pt" else "qwen" if name == TOOLS else "chatml" for name, stage in STAGES.items()}
+    sets = {name: (stage, templates[name]) for name, stage in STAGES.items()}
     other_side("llamafactory-venv", "llamafactory_side.py", model=folder, folder=tmp_path / "run", dataset_dir=SETS, sets=sets, out=out)
-    qwen = tiny_tokenizer()
     qwen.chat_template = next(path.read_text() for path in trl_templates if path.name == "qwen2_5.jinja")
     theirs = json.loads(out.read_text())
     apart, counts = {}, {}

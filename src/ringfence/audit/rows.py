@@ -27,7 +27,7 @@ from ringfence.audit.statistics import extractable_log_probability, rate
 from ringfence.core.records import Record
 from ringfence.core.rules import LEVEL
 from ringfence.guard.replay import ReplayGuard
-from ringfence.models.chat import chat_of, render
+from ringfence.models.chat import chat_of, render, text_end
 from ringfence.train.data import Example, begin_of, segments, split
 from ringfence.train.settings import TrainSettings
 from ringfence.vault.sets import SetReader
@@ -162,6 +162,7 @@ class RowScorer:
     def _answers(self, record: Record) -> Target:
         """Return every answer of a row, end marks aside, as far as training read it and where it is long enough; learned or not, it was there."""
         tokenizer, cut = self._forward.tokenizer, self._settings.cutoff_len
+        ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(text_end(tokenizer))}
         ids: list[int] = []
         found = []
         for at, (text, _) in enumerate(segments(record, tokenizer, self._settings)):
@@ -171,7 +172,7 @@ class RowScorer:
                 first = min(BEGINNING, len(more) // 2)
             elif at % 2 == 0:  # a question
                 continue
-            last = len(ids) - (ids[-1:] == [tokenizer.eos_token_id])
+            last = len(ids) - bool(ends.intersection(ids[-1:]))
             found.append(np.arange(max(first, 1), min(last, cut)))
         example = Example(np.array(ids[:cut], dtype=np.int32), np.zeros(min(len(ids), cut), dtype=np.bool_))
         return Target(example, tuple(places for places in found if len(places) >= LEAST_ANSWER))

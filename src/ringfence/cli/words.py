@@ -175,6 +175,7 @@ _CHINESE: Mapping[str, str] = {
     "best_step": "所保留权重的步",
     "resumed_from": "从此步继续",
     "trainable": "可训练参数",
+    "closing": "回答的结束词元",
     "learning_rate": "最高学习率",
     "seconds_load": "加载（秒）",
     "seconds_per_step": "每步（秒）",

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from transformers import GenerationConfig
 
 from ringfence.evaluate.rows import Question
-from ringfence.models.load import Loaded
+from ringfence.models.load import Loaded, ends_of
 from ringfence.train.answers import losses_of
-from ringfence.train.data import Batch, Example, collate, split
+from ringfence.train.data import Batch, Example, collate, padding_of, split
 from ringfence.train.judge import rewards_of
 
 _PAD = 16  # tokens. On a CPU, bfloat16 kernels are generated for each shape and kept
@@ -37,10 +37,10 @@ class Sides:
         self._batch, self._chunk = batch, head_chunk
         self._device = str(loaded.model.device)
         self._multiple = _PAD if loaded.model.dtype == torch.bfloat16 else 1
-        end = self._tokenizer.eos_token_id
-        self._padding = end if self._tokenizer.pad_token_id is None else self._tokenizer.pad_token_id
+        self._ends = ends_of(loaded)
+        self._padding = padding_of(self._tokenizer)
         # Greedy, whatever the model's own file says of drawing and repeating.
-        plain = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=self._padding)
+        plain = GenerationConfig(do_sample=False, eos_token_id=self._ends, pad_token_id=self._padding)
         self._model.generation_config = self._model.get_base_model().generation_config = plain
 
     @property
@@ -88,14 +88,14 @@ class Sides:
         """Return what the base model and the tuned one say to each question, by the likeliest token each time. most: tokens of an answer."""
         order = sorted(range(len(questions)), key=lambda at: -len(questions[at].ids))  # of like length, so that little is padding
         said: tuple[list[str], list[str]] = ([""] * len(questions), [""] * len(questions))
-        unended = [0, 0]
+        unended, ends = [0, 0], torch.tensor(self._ends, device=self._device)
         for first in range(0, len(order), self._batch):
             group = order[first : first + self._batch]
             ids, mask = self._padded([questions[at].ids for at in group])
             for side, tuned in enumerate((False, True)):
                 with self._as(tuned=tuned):
                     output = self._model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=most)[:, ids.shape[1] :]
-                unended[side] += int((output != self._tokenizer.eos_token_id).all(dim=1).sum()) if output.shape[1] >= most else 0
+                unended[side] += int((~torch.isin(output, ends)).all(dim=1).sum()) if output.shape[1] >= most else 0
                 for at, text in zip(group, self._tokenizer.batch_decode(output, skip_special_tokens=True), strict=True):
                     said[side][at] = text
             show(min(first + self._batch, len(order)))

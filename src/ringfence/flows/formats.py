@@ -39,28 +39,39 @@ class Formed:
     sandbox: SandboxReport
 
 
-def foretell_sizes(model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str) -> dict[Format, int]:
+def foretell_sizes(
+    model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str, closing: int | None = None
+) -> dict[Format, int]:
     """Return the bytes that each format will take on the disk, from the shapes of the base model's tensors; nothing is written that stays.
+
+    closing: see `ModelFolder`.
 
     Raises: ModelUnsupported where the model cannot be said in one of them.
     """
-    folder = model.open()._replace(prelude=train.prelude)
+    folder = model.open()._replace(prelude=train.prelude, closing=closing)
     taken = {*beside(folder.names), *filter(is_weights, folder.names)}
     merged = {file.name: file.size for file in model.files if file.name in taken}
-    merged |= {path: len(data) for path, data in folder.written_templates().items()}
+    merged |= {path: len(data) for path, data in folder.written_files().items()}
     return {one: sum(merged.values()) if one == MERGED else _head(folder, one, name=name)[1] for one in formats}
 
 
 def form(
-    arrow: Arrow, model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str, show: Callable[[Progress], None]
+    arrow: Arrow,
+    model: ModelEntry,
+    train: TrainSettings,
+    formats: Sequence[Format],
+    *,
+    name: str,
+    closing: int | None,
+    show: Callable[[Progress], None],
 ) -> Formed:
     """Make every format in the sandbox and return what came out, once it is what the base model predicts and answers like what was trained.
 
-    arrow: of the release; what was trained is its input "adapter". name: of the bundle.
+    arrow: of the release; what was trained is its input "adapter". name: of the bundle.  closing: see `ModelFolder`.
 
     Raises: FormatUnexpected, FormatUnfaithful, ModelUnsupported, SandboxError.
     """
-    settings = FormatSettings(name=name, train=train, formats=tuple(formats))
+    settings = FormatSettings(name=name, train=train, formats=tuple(formats), closing=closing)
     limits = JOBS["formats.v1"].limits.model_copy(update={"threads": cores()})
     if not arrow.incoming.parent.is_dir():
         make_folder(arrow.incoming.parent)
@@ -69,7 +80,7 @@ def form(
     work = arrow.work("formats.v1", settings=settings, files={"model": model.path}, limits=limits, tier=tier)
     done = start(work, FormatFigures, handlers=Handlers(progress=show))
     files = _files(arrow.incoming)
-    _expected(files, model, train, formats, name=name)
+    _expected(files, model, train, formats, name=name, closing=closing)
     parity = done.figures.parity
     if tuple(one.format for one in parity) != tuple(formats):
         raise FormatUnexpected(problem=t("other formats were compared", "比对的是其他格式"))
@@ -115,16 +126,18 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _expected(files: Mapping[str, Path], model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str) -> None:
+def _expected(
+    files: Mapping[str, Path], model: ModelEntry, train: TrainSettings, formats: Sequence[Format], *, name: str, closing: int | None = None
+) -> None:
     """Return when the files are those that the base model predicts: names, public files byte by byte, and every weight's name, type and shape.
 
     Raises: FormatUnexpected, ModelUnsupported.
     """
-    folder = model.open()._replace(prelude=train.prelude)
+    folder = model.open()._replace(prelude=train.prelude, closing=closing)
     digests = {file.name: file.sha256 for file in model.files}
     taken = {f"{MERGED}/{one}": digests[one] for one in beside(folder.names)} if MERGED in formats else {}
     if MERGED in formats:
-        taken |= {f"{MERGED}/{one}": sha256(data) for one, data in folder.written_templates().items()}
+        taken |= {f"{MERGED}/{one}": sha256(data) for one, data in folder.written_files().items()}
     weights = {f"{MERGED}/{one}" for one in folder.names if is_weights(one)} if MERGED in formats else set()
     written = {gguf_file(one): one for one in formats if one != MERGED}
     if files.keys() != taken.keys() | weights | written.keys():

@@ -32,7 +32,7 @@ from ringfence.models.store import ModelEntry
 from ringfence.release.bundle import Signers, write_bundle
 from ringfence.release.card import model_card
 from ringfence.release.chain import Evidence
-from ringfence.release.formats import Format, Parity, is_weights
+from ringfence.release.formats import REWARDS, Format, Parity, is_weights
 from ringfence.release.manifest import ADAPTER, BaseRef
 from ringfence.train import adapter
 from ringfence.train.settings import TrainSettings
@@ -182,11 +182,13 @@ def judge(space: Workspace, run_name: str, *, name: str = "", formats: Sequence[
     Raises: UnknownRun, NotReleasable, AccountFrozen, BadArgument; of formats ModelUnknown, and ModelUnsupported for one in which the model cannot be said.
     """
     run, thing = adapter_of(space, run_name)
-    saved = Saved.model_validate(space.statement(run.statement or "").predicate.settings)
+    predicate = space.statement(run.statement or "").predicate
+    saved = Saved.model_validate(predicate.settings)
     _refuse_texts(saved, formats, guard=False)
     wanted = _with_own(saved, formats)
+    closing, called = _closing(predicate), name or run.id
     try:
-        sizes = foretell_sizes(models.find(saved.model), saved.order.train, wanted, name=name or run.id) if wanted else {}
+        sizes = foretell_sizes(models.find(saved.model), saved.order.train, wanted, name=called, closing=closing) if wanted else {}
     except ModelUnknown:
         if formats:
             raise
@@ -270,7 +272,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     refuse(verdicts, name=thing.made.name)
     predicate = chain[-1].predicate
     saved = Saved.model_validate(predicate.settings)
-    model = models.verify(saved.model)
+    model, closing = models.verify(saved.model), _closing(predicate)
     base = BaseRef(name=model.aliases[0] if model.aliases else model.name, digest=model.digest)
     source = space.input(thing)
     weights = read_file(source.slot, space.keys.data_key(source.slot.slot), adapter.WEIGHTS)
@@ -278,8 +280,8 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     adapter.check(weights, predicted)
     formed = None
     if settings.formats:
-        foretell_sizes(model, saved.order.train, settings.formats, name=settings.name)  # refused before hours of work
-        formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, show=show)
+        foretell_sizes(model, saved.order.train, settings.formats, name=settings.name, closing=closing)  # refused before hours of work
+        formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, closing=closing, show=show)
     is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
     life = _lifetime(space, thing, predicate)
@@ -344,7 +346,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         policy=policy_bytes,
         evidence=_evidence(space, thing, found.audit, told, is_private="plan" in predicate.figures),
         release=envelope,
-        extra=_travels(model, saved.order.train),
+        extra=_travels(model, saved.order.train, closing=closing),
         formats=formed.files if formed else None,
         lock=space.locked(seconds=None),
         record=record,
@@ -396,8 +398,14 @@ def _exhibit(space: Workspace, run: Run, figures: bytes | None = None) -> Eviden
     )
 
 
-def _travels(model: ModelEntry, train: TrainSettings) -> dict[str, bytes]:
-    """Return what an adapter needs to be spoken to: the base model's tokeniser, and the chat templates of the run."""
-    folder = model.open()._replace(prelude=train.prelude)
+def _closing(trained: Predicate) -> int | None:
+    """Return the token by which a run closes answers, where it is another than its tokeniser's end token; a reward model writes none."""
+    found = trained.figures.get("closing")
+    return found if isinstance(found, int) and not REWARDS.intersection(trained.parts) else None
+
+
+def _travels(model: ModelEntry, train: TrainSettings, *, closing: int | None) -> dict[str, bytes]:
+    """Return what an adapter needs to be spoken to: the base model's tokeniser, the chat templates of the run, and what ends its answers."""
+    folder = model.open()._replace(prelude=train.prelude, closing=closing)
     found = {file.name: (model.path / file.name).read_bytes() for file in model.files if file.name in _TRAVELS}
-    return found | folder.written_templates()
+    return found | folder.written_files()

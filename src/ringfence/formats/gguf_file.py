@@ -184,6 +184,10 @@ def _add_tokens(writer: Any, model: ModelFolder) -> None:  # noqa: ANN401  gguf 
         "unk": writer.add_unk_token_id,
         "pad": writer.add_pad_token_id,
     }
+    if model.closing is not None:
+        model.closing_token()  # one of the tokeniser's own
+        named["pad"] = named["eos"] if named["pad"] is None else named["pad"]
+        named["eos"] = model.closing
     if named["eos"] is None:
         raise _unsaid("a tokeniser without an end token", "没有结束词元的分词器")
     for word, number in named.items():

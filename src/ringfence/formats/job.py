@@ -50,7 +50,7 @@ def run(child: Child[FormatSettings]) -> FormatFigures:
         done += 1
 
     step("load")
-    model = check_folder(Path(child.order.files["model"]))._replace(prelude=settings.train.prelude)
+    model = check_folder(Path(child.order.files["model"]))._replace(prelude=settings.train.prelude, closing=settings.closing)
     slot = child.order.inputs["adapter"]
     # float32 whatever the base is stored in: the sum of a weight and what was learned is rounded once, by the format itself.
     base = load(model.path, dtype=torch.float32, device=device, prelude=model.prelude, quantised=settings.train.quantised)
@@ -95,7 +95,7 @@ def _write_merged(model: ModelFolder, state: dict[str, Tensor], folder: Path) ->
     folder.mkdir()
     for name in beside(model.names):
         shutil.copyfile(model.path / name, folder / name)
-    for name, data in model.written_templates().items():
+    for name, data in model.written_files().items():
         (folder / name).write_bytes(data)
     for name in (one for one in model.names if one.endswith(".safetensors")):
         with safe_open(model.path / name, framework="pt") as opened:

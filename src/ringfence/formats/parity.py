@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
-from ringfence.models.load import Loaded
+from ringfence.models.load import Loaded, ends_of
 from ringfence.release.formats import Format, Parity
 
 TOKENS = 32  # of an answer
@@ -81,7 +81,7 @@ def _greedy(loaded: Loaded, ids: list[int]) -> list[int]:
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=TOKENS,
             do_sample=False,
-            eos_token_id=loaded.tokenizer.eos_token_id,
+            eos_token_id=ends_of(loaded),
             pad_token_id=loaded.tokenizer.eos_token_id,
         )
     return [int(token) for token in output[0, len(ids) :]]

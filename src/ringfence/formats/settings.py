@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ringfence.core.order import Figures
+from ringfence.core.order import Count, Figures
 from ringfence.core.settings import Name, Settings
 from ringfence.release.formats import Format, Parity
 from ringfence.train.settings import RuntimeHints, TrainSettings
@@ -17,6 +17,7 @@ class FormatSettings(Settings):
 
     name: Name  # of the bundle: what a GGUF file calls itself
     train: TrainSettings  # the shape of the adapter
+    closing: Count | None = None  # the token by which the run closes answers; None: the tokeniser's own end token
     formats: Annotated[tuple[Format, ...], Field(min_length=1)]
     hints: RuntimeHints = RuntimeHints()
 

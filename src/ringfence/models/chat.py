@@ -172,6 +172,27 @@ def speak(tokenizer: Any, chat: Chat) -> Spoken:  # noqa: ANN401
     return Spoken(text, answers)
 
 
+def closing(tokenizer: Any) -> str:  # noqa: ANN401
+    """Return the token that closes an answer: the special one that the template writes after it, else the tokeniser's end token.
+
+    Base models often have a template whose turns end otherwise than their texts do.
+    """
+    own: str = tokenizer.eos_token
+    try:
+        after = render(tokenizer, Chat([{"role": "user", "content": "-"}, {"role": "assistant", "content": _MARK}])).partition(_MARK)[2]
+    except TemplateError:
+        return own
+    if own in after:
+        return own
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return max((token for token in special if after.lstrip().startswith(token)), key=len, default=own)
+
+
+def text_end(tokenizer: Any) -> str:  # noqa: ANN401
+    """Return the token that ends a text which is no conversation: the tokeniser's own, whatever closes an answer."""
+    return str(tokenizer.init_kwargs.get("eos_token", tokenizer.eos_token))  # setting another leaves these as they were
+
+
 def _is_written(turn: Turn, answer: str) -> bool:
     """Return whether a template wrote what is said or called, perhaps without its train of thought: those of models that see pictures may not."""
     if "said" in turn:

@@ -16,6 +16,8 @@ from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 
 INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer_config.json"
+_SPECIAL = "special_tokens_map.json"
+_GENERATION = "generation_config.json"
 DEFAULT = "default"  # of several chat templates, as transformers calls it
 _JSON = {
     INDEX,
@@ -60,6 +62,7 @@ class ModelFolder(NamedTuple):
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
     prelude: Prelude = AS_IT_IS  # of a run on this model
+    closing: int | None = None  # the token by which that run closes answers; None: the tokeniser's own end token
 
     @property
     def weights(self) -> dict[str, TensorInfo]:
@@ -80,7 +83,7 @@ class ModelFolder(NamedTuple):
             path = self.path / TEMPLATE
             text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MAX_CONFIG else ""
             return {DEFAULT: text} if text else {}
-        return templates_of(self._tokenizer_config())
+        return templates_of(self._read(_TOKENIZER))
 
     def chat_template(self) -> str:
         """Return the chat template of the tokeniser, of several the default one; "" where it has none.
@@ -104,23 +107,53 @@ class ModelFolder(NamedTuple):
         """
         return self.spoken_templates()[DEFAULT]
 
-    def written_templates(self) -> dict[str, bytes]:
-        """Return the files by which whatever is made of the model says its chat templates; none where the model's own files say them already.
+    def written_files(self) -> dict[str, bytes]:
+        """Return the files by which whatever is made of the model says its chat templates and what ends an answer; none where its own files say it already.
 
-        One is a file of its own, as tools look for it; several stand in the tokeniser's configuration, as the model's own do.
+        One template is a file of its own, as tools look for it; several stand in the tokeniser's configuration, as the model's own do.
 
-        Raises: UnsafeFile.
+        Raises: UnsafeFile; ModelUnsupported where the tokeniser has no such token.
         """
+        files = self._written_templates()
+        if self.closing is None:
+            return files
+        told = self._read(_SPECIAL) | self._read(_TOKENIZER)
+        own = told.get("eos_token")
+        padding = {} if told.get("pad_token") else {"pad_token": own["content"] if isinstance(own, dict) else own}  # as without this
+        ends = {"eos_token": self.closing_token(), **padding}
+        for name in (_TOKENIZER, *({_SPECIAL} & set(self.names))):
+            files[name] = _json_bytes((json.loads(files[name]) if name in files else self._read(name)) | ends)
+        generation = self._read(_GENERATION) or {key: self.config[key] for key in ("bos_token_id", "pad_token_id") if key in self.config}
+        named = generation.get("eos_token_id", self.config.get("eos_token_id"))
+        others = named if isinstance(named, list) else [] if named is None else [named]
+        files[_GENERATION] = _json_bytes(generation | {"eos_token_id": [self.closing, *(one for one in others if one != self.closing)]})
+        return files
+
+    def closing_token(self) -> str:
+        """Return the text of the token by which the run closes answers.
+
+        Raises: UnsafeFile; ModelUnsupported where the tokeniser has no special token of that number.
+        """
+        added = _read_json(self.path / "tokenizer.json").get("added_tokens") or ()
+        found = next((one["content"] for one in added if one["id"] == self.closing and one["special"]), None)
+        if found is None:
+            raise ModelUnsupported(problem=t("its tokeniser has no special token {id}", "其分词器没有特殊词元 {id}", id=self.closing))
+        return str(found)
+
+    def _written_templates(self) -> dict[str, bytes]:
         spoken = self.spoken_templates()
         if spoken == self.chat_templates():
             return {}
         if len(spoken) == 1:
             return {TEMPLATE: spoken[DEFAULT].encode()}
-        config = self._tokenizer_config() | {"chat_template": [{"name": name, "template": text} for name, text in spoken.items()]}
-        return {_TOKENIZER: json.dumps(config, ensure_ascii=False, indent=2).encode()}
+        return {
+            _TOKENIZER: _json_bytes(
+                self._read(_TOKENIZER) | {"chat_template": [{"name": name, "template": text} for name, text in spoken.items()]}
+            )
+        }
 
-    def _tokenizer_config(self) -> dict[str, Any]:
-        return _read_json(self.path / _TOKENIZER) if _TOKENIZER in self.names else {}
+    def _read(self, name: str) -> dict[str, Any]:
+        return _read_json(self.path / name) if name in self.names else {}
 
     @property
     def parameters(self) -> int:
@@ -132,6 +165,10 @@ class ModelFolder(NamedTuple):
                 count *= size
             total += count
         return total
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=2).encode()
 
 
 def templates_of(tokenizer: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ringfence.core.errors import ModelUnsupported
+from ringfence.models.chat import closing, text_end
 from ringfence.models.folder import DEFAULT, PLAIN_TEMPLATE, templates_of
 from ringfence.models.prelude import AS_IT_IS, TEMPLATE, Prelude
 from ringfence.models.settings import Quantisation
@@ -36,7 +37,7 @@ def choose_attention(wanted: Attention, *, device: str, longest: int) -> Literal
 
 
 def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: ANN401  transformers is untyped
-    """Return the tokeniser of a model folder, always with a chat template, after the prelude, and an end token.
+    """Return the tokeniser of a model folder, always with a chat template, after the prelude, and an end token: the one that closes an answer.
 
     Raises: ModelUnsupported.
     """
@@ -48,7 +49,26 @@ def load_tokenizer(folder: Path, prelude: Prelude = AS_IT_IS) -> Any:  # noqa: A
         tokenizer.chat_template = {name: prelude.before(one) for name, one in own.items()}
     else:
         tokenizer.chat_template = prelude.before(own if isinstance(own, str) and own else PLAIN_TEMPLATE)
+    if (end := closing(tokenizer)) != tokenizer.eos_token:
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # rows are filled up as they would be anyway
+        tokenizer.eos_token = end
     return tokenizer
+
+
+def closing_of(tokenizer: Any) -> int | None:  # noqa: ANN401
+    """Return the token that closes an answer; None: what ends a text does."""
+    return None if tokenizer.eos_token == text_end(tokenizer) else int(tokenizer.eos_token_id)
+
+
+def ends_of(loaded: Loaded) -> list[int]:
+    """Return the tokens of which each ends what a model says, sorted: what closes an answer, what ends a text, and those that its own files name.
+
+    Of the model only its `generation_config` is looked at.
+    """
+    tokenizer, named = loaded.tokenizer, loaded.model.generation_config.eos_token_id
+    known = [named] if isinstance(named, int) else named or []
+    return sorted({tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(text_end(tokenizer)), *known})
 
 
 def spoken_as(tokenizer: Any, bundle: Path) -> Any:  # noqa: ANN401  transformers is untyped

@@ -166,8 +166,8 @@ def model_card(
         evaluation=evaluated[0],
         evaluation_zh=evaluated[1],
         limit=_MEASURED if audit else _UNMEASURED,
-        formats=_scores(name, base, train) if _is_reward(train) else _formats(parity, train),
-        formats_zh=_scores_zh(train) if _is_reward(train) else _formats_zh(parity, train),
+        formats=_scores(name, base, train) if _is_reward(train) else _formats(parity, train, name=name),
+        formats_zh=_scores_zh(train) if _is_reward(train) else _formats_zh(parity, train, name=name),
         guard=_guard(train, is_guarded=is_guarded)[0],
         guard_zh=_guard(train, is_guarded=is_guarded)[1],
         verdicts="\n".join(f"| {verdict.rule} | {verdict.outcome} |" for verdict in verdicts),
@@ -207,12 +207,14 @@ def _scores_zh(train: Statement | None) -> str:
     return _SCORES_ZH + (f"{held.zh}。" if held else "")
 
 
-def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
+def _formats(parity: Sequence[Parity], train: Statement | None, *, name: str) -> str:
     """Return what other tools can load, and how like the adapter each of it answers."""
-    adapter = "The adapter itself is a folder that stock `peft` loads. " + _vllm(train.predicate.settings if train else {})
+    adapter = "The adapter itself is a folder that stock `peft` loads. " + _vllm(train, name=name)
     lines_ = ["The weights are `merged/`, a folder that stock `transformers` and vLLM load." if _is_whole(train) else adapter]
     if held := _held(train.predicate.settings if train else {}):
         lines_ += ["", held.en]
+    for told in _otherwise(train, name=name):
+        lines_ += ["", f"{told.en}."]
     if parity:
         lines_ += [
             "",
@@ -225,10 +227,10 @@ def _formats(parity: Sequence[Parity], train: Statement | None) -> str:
     return "\n".join(lines_)
 
 
-def _formats_zh(parity: Sequence[Parity], train: Statement | None) -> str:
+def _formats_zh(parity: Sequence[Parity], train: Statement | None, *, name: str) -> str:
     told = [f"{one.format}（`{_where(one)}`，{one.tokens} 处中 {one.same} 处最可能的词元与训练所得相同）" for one in parity]
     held = _held(train.predicate.settings if train else {})
-    adapter = "适配器可由 peft 直接加载" + (f"；{held.zh}" if held else "")
+    adapter = "；".join(["适配器可由 peft 直接加载", *([held.zh] if held else []), *(one.zh for one in _otherwise(train, name=name))])
     return "；".join(["权重在 `merged/` 中，可由 transformers 直接加载" if _is_whole(train) else adapter, *told]) + "。"
 
 
@@ -238,6 +240,34 @@ _HELD = Text(
     "适配器是在 bitsandbytes {bits} 位量化的基础模型上训练的，此处所有数字均以该模型为准。transformers 以 `{config}` 加载同样的模型；"
     "与未量化的基础模型合用时，回答会不同。合并权重与 GGUF 权重（若有）均取自该 {bits} 位的基础模型",
 )
+
+
+_BEGINS = Text(
+    "Beside the base, vLLM writes conversations by one chat template for all adapters, the base's own unless it is told of another: `--chat-template {name}/chat_template.jinja` "
+    "(where `tokenizer_config.json` has several, a file with its `default`). Adapters whose conversations begin otherwise need a `vllm serve` of their own",
+    "与基础模型合用时，vLLM 对所有适配器使用同一个对话模板，未另行指定则为基础模型自带的：须加 `--chat-template {name}/chat_template.jinja`（`tokenizer_config.json` 中有多个时，用内容为其 `default` 的文件）。"
+    "对话开头不同的适配器须各用一个 `vllm serve`",
+)
+_ENDS = Text(
+    "An answer ends with another token than the base's texts. `tokenizer_config.json` and `generation_config.json` here name it and the base's own files do not: beside the base, "
+    '`transformers` is told by `generation_config=GenerationConfig.from_pretrained("{name}")`, vLLM by `--generation-config {name}`',
+    "回答的结束词元与基础模型文本的不同。此处的 `tokenizer_config.json` 与 `generation_config.json` 已指明该词元，而基础模型自己的文件没有：与基础模型合用时，"
+    '对 transformers 用 `generation_config=GenerationConfig.from_pretrained("{name}")`，对 vLLM 用 `--generation-config {name}` 指明',
+)
+
+
+def _otherwise(train: Statement | None, *, name: str) -> list[Text]:
+    """Return in what an adapter's conversations are not what the base's own files say; of merged weights the files beside them say it."""
+    if train is None or _is_whole(train):
+        return []
+    told = [_BEGINS] if _template(train) is _BEGUN else []
+    told += [_ENDS] if _closes(train) else []
+    return [Text(one.show("en", name=name), one.show("zh", name=name)) for one in told]
+
+
+def _closes(train: Statement | None) -> bool:
+    """Return whether answers end with another token than the base's texts."""
+    return train is not None and train.predicate.figures.get("closing") is not None
 
 
 def _held(settings: Mapping[str, Any]) -> Text | None:
@@ -260,8 +290,9 @@ def _where(one: Parity) -> str:
     return f"{MERGED}/" if one.format == MERGED else gguf_file(one.format)
 
 
-def _vllm(settings: Mapping[str, Any]) -> str:
-    """Return whether vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vLLM 0.33, config/lora.py and lora/peft_helper.py)."""
+def _vllm(train: Statement | None, *, name: str) -> str:
+    """Return whether and how vLLM serves the adapter: its loader refuses DoRA, and takes a rank up to one of its own (vLLM 0.33, config/lora.py and lora/peft_helper.py)."""
+    settings = train.predicate.settings if train else {}
     if _found(settings, "method") == "dora.v1":
         return "vLLM does not load DoRA; it serves the merged weights."
     if _found(settings, "method") == "oft.v1":
@@ -274,7 +305,9 @@ def _vllm(settings: Mapping[str, Any]) -> str:
     room = next((one for one in _VLLM_RANKS if one >= rank), None)
     if room is None:
         return f"vLLM takes no adapter of rank {rank}; it serves the merged weights."
-    return f"vLLM serves it with `--enable-lora --max-lora-rank {room}`."
+    more = f" --chat-template {name}/chat_template.jinja" if _template(train) is _BEGUN else ""
+    more += f" --generation-config {name}" if _closes(train) else ""
+    return f"vLLM serves it with `--enable-lora --max-lora-rank {room}{more}`."
 
 
 def _rank(settings: Mapping[str, Any]) -> int | None:

@@ -10,7 +10,7 @@ import torch
 
 from ringfence.guard.replay import ReplayGuard
 from ringfence.guard.settings import TRIES
-from ringfence.models.load import Loaded
+from ringfence.models.load import Loaded, ends_of
 from ringfence.serve.engine import as_it_stands, fitted
 from ringfence.serve.filter import Filters, Shown
 from ringfence.serve.wire import Ask, Said
@@ -91,11 +91,11 @@ def _overlap(text: str, stop: str) -> int:
 class Answer:
     """One conversation that is being answered: `prompt`, then `choose` and `take` in turns until it has finished.
 
-    prompt: its ids [1, tokens].  end: the token that ends an answer.  most: tokens that it can have.
+    prompt: its ids [1, tokens].  ends: the tokens of which each ends an answer.  end: the one that closes it.  most: tokens that it can have.
     """
 
     def __init__(self, loaded: Loaded, ask: Ask, filters: Filters | None = None, guard: ReplayGuard | None = None) -> None:
-        """Lay the prompt out; nothing is computed yet. Of the model only its configuration and its device are looked at.
+        """Lay the prompt out; nothing is computed yet. Of the model only its configurations and its device are looked at.
 
         Raises: jinja2.TemplateError where the model's chat template refuses the conversation.
         """
@@ -104,6 +104,7 @@ class Answer:
         chat = [turn.model_dump() for turn in ask.messages]
         self.prompt = fitted(loaded, chat, room=room) if ask.prompt is None else as_it_stands(loaded, ask.prompt, room=room)
         self.end: int = loaded.tokenizer.eos_token_id
+        self.ends = frozenset(ends_of(loaded))
         self._ask = ask
         self.most = min(ask.max_tokens, window - self.prompt.shape[1])
         self._tokens = self._blocked = self._refused = 0
@@ -124,7 +125,7 @@ class Answer:
         self._refused = 0
         logits = self._penalise(logits) if self._penalise else logits
         for token in islice(candidates(logits, temperature=ask.temperature, top_k=ask.top_k, top_p=ask.top_p, random=self._random), TRIES):
-            if self._watch is None or token == self.end or not self._watch.would_replay(self._words.peek(token)):
+            if self._watch is None or token in self.ends or not self._watch.would_replay(self._words.peek(token)):
                 return token
             self._refused += 1
         return None
@@ -135,7 +136,7 @@ class Answer:
         self._blocked += self._refused
         if token is None:
             return self._said(self._stops.rest(), "blocked")
-        if token == self.end:
+        if token in self.ends:
             return self._said(self._stops.rest(), "stop")
         self._tokens += 1
         if self._watch:

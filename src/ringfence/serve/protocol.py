@@ -14,36 +14,46 @@ from ringfence.core.errors import RequestInvalid, RingfenceError
 from ringfence.core.text import t
 from ringfence.serve.wire import Ask, Role, Stop, Turn
 
-# What would change the answer and is not built. A request that asks for it is refused: an answer that ignored it would mislead.
-_ABSENT: Mapping[str, tuple[Any, ...]] = {  # name -> the values that ask for nothing
-    "n": (None, 1),
-    "top_logprobs": (None, 0),
-    "logit_bias": (None, {}),
-    "tools": (None, []),
-    "functions": (None, []),
-    "response_format": (None, {"type": "text"}),
-    "modalities": (None, ["text"]),
-    "audio": (None,),
+# Who asks, what is to be kept and how soon: no answer is another by these. Of calls at once there is none where there are no tools.
+_IDLE = frozenset(
+    (
+        *("user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction"),
+        *("parallel_tool_calls", "cache_salt", "priority", "request_id"),
+    )
+)
+# Whatever else a request asks for is refused: it would change the answer and is not built, or nobody knows it. An answer that ignored it would mislead.
+_NOTHING: tuple[Any, ...] = (None, [], {})  # values that ask for nothing, whatever the key
+_DEFAULTS: Mapping[str, tuple[Any, ...]] = {  # name -> further ones
+    "n": (1,),
+    "top_logprobs": (0,),
+    "tool_choice": ("none", "auto"),  # there are no tools
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "verbosity": ("medium",),
+    "echo": (False,),
     # what other servers sample by
-    "min_p": (None, 0),
-    "typical_p": (None, 1),
-    "length_penalty": (None, 1),
-    "no_repeat_ngram_size": (None, 0),
-    "min_tokens": (None, 0),
-    "best_of": (None, 1),
-    "use_beam_search": (None, False),
-    "ignore_eos": (None, False),
-    "stop_token_ids": (None, []),
-    "bad_words": (None, []),
-    "allowed_token_ids": (None,),
+    "min_p": (0,),
+    "typical_p": (1,),
+    "length_penalty": (1,),
+    "no_repeat_ngram_size": (0,),
+    "min_tokens": (0,),
+    "best_of": (1,),
+    "use_beam_search": (False,),
+    "ignore_eos": (False,),
+    # how they lay prompts out and write answers
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "add_special_tokens": (False,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+    "include_stop_str_in_output": (False,),
+    "include_reasoning": (True,),
+    "return_token_ids": (False,),
+    "return_tokens_as_token_ids": (False,),
 }
-_ABSENT_CHAT = {**_ABSENT, "logprobs": (None, False)}
-_ABSENT_TEXT = {
-    **_ABSENT,
-    "logprobs": (None,),  # a 0 would ask for the probability of each token
-    "echo": (None, False),
-    "suffix": (None, ""),
-}
+_DEFAULTS_CHAT = {**_DEFAULTS, "logprobs": (False,)}
+_DEFAULTS_TEXT = {**_DEFAULTS, "suffix": ("",)}  # no `logprobs`: a 0 would ask for the probability of each token
 _DEFAULT_TEXT = 16  # tokens of a completion where a request says nothing, as OpenAI's
 
 
@@ -73,10 +83,10 @@ class _StreamOptions(BaseModel):
 
 
 class _Request(BaseModel):
-    """What both kinds of requests say. Keys that change nothing here (user, metadata, store, …) are ignored."""
+    """What both kinds of requests say. Keys that change no answer (user, metadata, store, …) are ignored."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-    absent: ClassVar[Mapping[str, tuple[Any, ...]]]
+    defaults: ClassVar[Mapping[str, tuple[Any, ...]]]
 
     model: str
     stream: bool | None = None
@@ -104,8 +114,10 @@ class _Request(BaseModel):
             where = ".".join(str(part) for part in first["loc"]) or "body"
             raise RequestInvalid(where=where, problem=first["msg"]) from None  # the cause holds the input
         for name, value in (request.model_extra or {}).items():
-            if name in cls.absent and value not in cls.absent[name]:
-                raise RequestInvalid(where=name, problem=t("this server does not offer it", "本服务不提供"))
+            if name not in _IDLE and value not in (*_NOTHING, *cls.defaults.get(name, ())):
+                raise RequestInvalid(
+                    where=name if name.isidentifier() else "body", problem=t("this server does not offer it", "本服务不提供")
+                )
         return request
 
     @property
@@ -135,7 +147,7 @@ class _Request(BaseModel):
 class ChatRequest(_Request):
     """A request for an answer in a conversation."""
 
-    absent = _ABSENT_CHAT
+    defaults = _DEFAULTS_CHAT
 
     messages: Annotated[list[_Message], Field(min_length=1, max_length=1_000)]
     max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
@@ -157,7 +169,7 @@ class ChatRequest(_Request):
 class TextRequest(_Request):
     """A request for how a text goes on: no chat template is put around it."""
 
-    absent = _ABSENT_TEXT
+    defaults = _DEFAULTS_TEXT
 
     prompt: Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1)]
 

@@ -44,6 +44,7 @@ class Shape(NamedTuple):
 
     config: Config
     device: torch.device
+    generation_config: Any  # of transformers
 
 
 class Chooser:
@@ -141,16 +142,18 @@ def opened(
     guards: of each bundle, or None.  memory: bytes that the engine may take, of which its cache gets a share at most.
     """
     use_vllm()
-    from transformers import AutoConfig  # noqa: PLC0415
+    from transformers import AutoConfig, GenerationConfig  # noqa: PLC0415
     from vllm.engine.arg_utils import EngineArgs  # noqa: PLC0415
     from vllm.lora.request import LoRARequest  # noqa: PLC0415
     from vllm.v1.engine.llm_engine import LLMEngine  # noqa: PLC0415
 
     _keep_inside()
     config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+    named = (model / "generation_config.json").is_file()
+    ends = GenerationConfig.from_pretrained(model, local_files_only=True) if named else GenerationConfig.from_model_config(config)
     active = ACTIVE["vllm"]
     window, cache = _sizes(config, placement, active=active, memory=memory)
-    shape = Shape(Config(window, int(config.vocab_size)), torch.device(placement.device))
+    shape = Shape(Config(window, int(config.vocab_size)), torch.device(placement.device), ends)
     tokenizers = [spoken_as(load_tokenizer(model, prelude=AS_IT_IS), one) for one in bundles]
     voices = [Voice(Loaded(shape, tokenizer), guard) for tokenizer, guard in zip(tokenizers, guards, strict=True)]
     answers: dict[int, Answer] = {}

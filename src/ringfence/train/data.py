@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ringfence.core.records import Record
-from ringfence.models.chat import Chat, chat_of, render, speak
+from ringfence.models.chat import Chat, chat_of, render, speak, text_end
 from ringfence.train.settings import TrainSettings
 
 _LEAST = 2  # tokens of a sequence: one to read, one to predict
@@ -215,7 +215,7 @@ def _encoded(parts: Iterable[tuple[str, bool]], tokenizer: Any) -> Tokens:  # no
 def segments(record: Record, tokenizer: Any, settings: TrainSettings) -> list[tuple[str, bool]]:  # noqa: ANN401
     """Return the row as (text, is learned), in order."""
     if record.kind == "text":
-        return [(begin_of(tokenizer) + _readable(record.texts[0]) + tokenizer.eos_token, True)]
+        return [(begin_of(tokenizer) + _readable(record.texts[0]) + text_end(tokenizer), True)]
     return _conversation(record, tokenizer, "chosen", on_prompt=settings.train_on_prompt, on_history=not settings.mask_history)
 
 

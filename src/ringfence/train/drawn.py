@@ -25,7 +25,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from ringfence.core.errors import LossNotFinite, NothingToTrain, NotKept, TooFewQuestions
 from ringfence.core.order import Channel, Child, Progress
-from ringfence.models.load import choose_attention, load_model, load_tokenizer
+from ringfence.models.load import choose_attention, closing_of, load_model, load_tokenizer
 from ringfence.train.adapter import WEIGHTS
 from ringfence.train.device import Capabilities, Placement, choose, cpu_flags
 from ringfence.train.method import METHODS, Method
@@ -352,6 +352,7 @@ def _figures(train: TrainSettings, ready: Ready, log: Log, *, seconds_per_step: 
         kls=means(log.kls),
         answer_tokens=means(log.lengths),
         trainable=sum(weight.numel() for weight in ready.method.parameters().values()),
+        closing=closing_of(ready.tokenizer),
         learning_rate=_rate(train),
         seconds_load=ready.seconds_load,
         seconds_per_step=seconds_per_step,

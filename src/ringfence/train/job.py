@@ -124,6 +124,7 @@ def _figures(child: Child[TrainOrder], ready: Ready, outcome: Outcome) -> TrainF
         best_step=history.best_step if child.order.settings.train.load_best_model_at_end else None,
         resumed_from=outcome.resumed_from,
         trainable=ready.trainer.trainable,
+        closing=ready.closing,
         learning_rate=ready.trainer.rate,
         seconds_load=ready.seconds_load,
         seconds_per_step=outcome.seconds_per_step,

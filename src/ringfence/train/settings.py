@@ -516,6 +516,7 @@ class TrainFigures(Figures):
     best_step: Count | None = None  # whose weights were kept: those of the least loss on the way
     resumed_from: Count | None = None
     trainable: Count  # weights of the adapter
+    closing: Count | None = None  # the token that closes an answer; None: the tokeniser's own end token, or a run of before it was told
     learning_rate: Number | None = None  # the highest; None in runs of before it was told
     seconds_load: Number
     seconds_per_step: Number
@@ -531,7 +532,7 @@ class TrainFigures(Figures):
     @classmethod
     def public(cls) -> frozenset[str]:
         """Return the fields that say how the run went, not what its rows are like."""
-        return frozenset({"steps", "resumed_from", "trainable", "learning_rate", "processes", "device", "dtype"})
+        return frozenset({"steps", "resumed_from", "trainable", "closing", "learning_rate", "processes", "device", "dtype"})
 
 
 class PriceFigures(Figures):

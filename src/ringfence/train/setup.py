@@ -15,7 +15,7 @@ from ringfence.core.errors import DeviceMissing, NothingToTrain
 from ringfence.core.lineage import roles
 from ringfence.core.order import Channel, Child, Progress
 from ringfence.core.records import Record
-from ringfence.models.load import choose_attention, load_model, load_tokenizer
+from ringfence.models.load import choose_attention, closing_of, load_model, load_tokenizer
 from ringfence.sandbox.devices import gpus
 from ringfence.train.batches import Batches, Sampled, Shuffled
 from ringfence.train.data import Corpus, padding_of, read_corpus
@@ -41,6 +41,7 @@ class Ready(NamedTuple):
     corpus: Corpus
     evaluation: Corpus
     placement: Placement
+    closing: int | None  # the token that closes an answer, where it is another than the one that ends a text
     seconds_load: float  # from the start of the process
 
 
@@ -76,7 +77,7 @@ def _prepare(child: Child[Orders], team: Team) -> Ready:
     trainer = _trainer(child, team, *told)
     team.answers()
     trainer.start()
-    return Ready(trainer, corpus, evaluation, placement, age())
+    return Ready(trainer, corpus, evaluation, placement, closing_of(tokenizer), age())
 
 
 def _trainer(child: Child[Orders], team: Team, placement: Placement, longest: int, padding: int) -> Trainer:

@@ -43,7 +43,7 @@ def test_figures_of_real_rows_never_leave_with_a_private_bundle(is_private, leav
 
 def test_the_signed_figures_of_a_run_are_these_and_no_others():
     """How many rows were cut or had no answer is a fact about them, too."""
-    assert TrainFigures.public() == {"steps", "resumed_from", "trainable", "learning_rate", "processes", "device", "dtype"}
+    assert TrainFigures.public() == {"steps", "resumed_from", "trainable", "closing", "learning_rate", "processes", "device", "dtype"}
 
 
 def test_the_signed_figures_of_an_evaluation_say_where_it_was_computed_and_nothing_of_its_rows():

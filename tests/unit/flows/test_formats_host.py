@@ -78,6 +78,20 @@ def test_the_room_that_a_format_takes_is_foretold_from_the_shapes_alone(honest, 
     assert foretold["gguf-q4_1"] < foretold["gguf-q8_0"] < foretold["gguf-f16"]
 
 
+@pytest.mark.parametrize("named", [2, None])
+def test_the_token_that_closes_answers_is_foretold_too(honest, tmp_path, named):
+    model, train = honest[0], TrainSettings()
+    state = AutoModelForCausalLM.from_pretrained(model.path).state_dict()
+    for format_ in ASKED:
+        _write(format_, model.open()._replace(closing=0), state, tmp_path, name="clinic")
+    files = _files(tmp_path)
+    _expected(files, model, train, ASKED, name="clinic", closing=0)
+    foretold = foretell_sizes(model, train, ASKED, name="clinic", closing=0)
+    assert foretold["merged"] == pytest.approx(sum(one.stat().st_size for path, one in files.items() if path.startswith("merged/")), abs=64)
+    with pytest.raises(FormatUnexpected):
+        _expected(files, model, train, ASKED, name="clinic", closing=named)
+
+
 BENT = {
     "a file beside": lambda f: (f / "merged" / "notes.json").write_text("{}"),
     "a file in the root": lambda f: (f / "rows.json").write_text("{}"),

@@ -168,6 +168,16 @@ def test_llama_cpp_is_told_how_words_are_cut(tmp_path, cut, name):
     assert data[at + 8 : at + 8 + size] == name.encode()
 
 
+@pytest.mark.parametrize(("closing", "ends"), [(None, 0), (2, 2)])
+def test_llama_cpp_is_told_of_the_token_that_closes_answers(tmp_path, closing, ends):
+    model = write_tiny_model(tmp_path / "model", words=WORDS, end="<|endoftext|>")
+    write_head(tmp_path / "head", check_folder(model)._replace(closing=closing), "gguf-f16", name="tiny")
+    data = (tmp_path / "head").read_bytes()
+    for key, wanted in ((b"tokenizer.ggml.eos_token_id", ends), (b"tokenizer.ggml.padding_token_id", 0)):
+        at = data.index(key) + len(key) + 4
+        assert int.from_bytes(data[at : at + 4], "little") == wanted
+
+
 def test_a_tied_head_is_not_written_twice(tmp_path):
     torch.manual_seed(0)
     LlamaForCausalLM(tiny_config(tokens=268)).save_pretrained(tmp_path / "model")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from ringfence.core.records import Record
-from ringfence.models.chat import chat_of, render, speak
+from ringfence.models.chat import chat_of, closing, render, speak, text_end
+from ringfence.models.load import PLAIN_TEMPLATE, load_tokenizer
 from ringfence.models.tiny import tiny_tokenizer
 from ringfence.train.data import encode, read_corpus
 from ringfence.train.settings import TrainSettings
@@ -42,8 +43,8 @@ TALK = (("user", "who?"), ("assistant", "<think>\nhm\n</think>\n\nme"), ("user",
 USED = (("tools", SCHEMA), ("user", "look"), ("call", CALL), ("tool", "empty"), ("assistant", "nobody"))
 
 
-def tokenizer(template):
-    made = tiny_tokenizer()
+def tokenizer(template, **told):
+    made = tiny_tokenizer(**told)
     made.chat_template = template
     return made
 
@@ -64,6 +65,33 @@ def test_what_a_template_takes_out_of_earlier_answers_is_learned_nowhere_and_mov
     assert answers == ["me<|im_end|>", "<think>\n\n</think>\n\nme<|im_end|>"]
     assert "hm" not in text
     assert text.index(answers[0]) == text.index("assistant\n") + len("assistant\n")
+
+
+@pytest.mark.parametrize("template", [CHATML, THINKING, TOOLS])
+@pytest.mark.parametrize("padding", ["<|endoftext|>", None])
+def test_a_base_model_learns_to_close_its_answers_by_the_token_of_its_template(tmp_path, template, padding):
+    saved = tokenizer(template, end="<|endoftext|>")
+    saved.pad_token = padding
+    saved.save_pretrained(tmp_path)
+    made = load_tokenizer(tmp_path)
+    found = speak(made, chat_of(*zip(*TALK[2:], strict=True)))
+    assert [found.text[start:stop].rpartition("\n")[2] for start, stop in found.answers] == ["me<|im_end|>"]
+    assert (made.eos_token, text_end(made), made.pad_token) == ("<|im_end|>", "<|endoftext|>", "<|endoftext|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "token"),
+    [
+        (PLAIN_TEMPLATE, "<|endoftext|>"),
+        (CHATML.replace("<|im_end|>", "</s>"), "<|endoftext|>"),  # no token of this tokeniser
+        (CHATML.replace("<|im_end|>\n", "\n<|im_end|><|endoftext|>"), "<|endoftext|>"),  # both: the last one ends it
+        (CHATML.replace("<|im_end|>", "\n <|im_end|>"), "<|im_end|>"),
+        (CHATML.replace("<|im_end|>", "."), "<|endoftext|>"),
+        ("{{ 1 // 0 }}", "<|endoftext|>"),
+    ],
+)
+def test_the_token_that_closes_an_answer_is_the_one_that_follows_it(template, token):
+    assert closing(tokenizer(template, end="<|endoftext|>")) == token
 
 
 @given(st.lists(st.tuples(st.text(max_size=6), st.text(st.characters(exclude_characters="<"), max_size=6)), min_size=1, max_size=4))

@@ -83,11 +83,11 @@ def test_without_thoughts_the_question_holds_the_empty_one_and_the_answer_none()
 def test_it_stands_in_the_tokeniser_and_in_the_file_that_travels(tmp_path):
     folder, prelude = write_tiny_model(tmp_path / "model"), Prelude("Be brief.")
     model = check_folder(folder)._replace(prelude=prelude)
-    assert model.written_templates() == {"chat_template.jinja": load_tokenizer(folder, prelude).chat_template.encode()}
+    assert model.written_files() == {"chat_template.jinja": load_tokenizer(folder, prelude).chat_template.encode()}
     assert '"Be brief."' in model.spoken_template()
-    assert check_folder(folder).written_templates() == {}  # its own files say it
+    assert check_folder(folder).written_files() == {}  # its own files say it
     (folder / "chat_template.jinja").unlink()
-    assert check_folder(folder).written_templates() == {"chat_template.jinja": PLAIN_TEMPLATE.encode()}
+    assert check_folder(folder).written_files() == {"chat_template.jinja": PLAIN_TEMPLATE.encode()}
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_a_model_with_several_templates_has_it_before_each(tmp_path, name):
     model = check_folder(folder)._replace(prelude=prelude)
     assert model.spoken_templates() == told
     assert model.spoken_template() == told["default"]
-    assert check_folder(folder).written_templates() == {}
+    assert check_folder(folder).written_files() == {}
 
 
 def test_all_of_them_travel(tmp_path):
     """What is made of the model is read by tools that know nothing of the run: a conversation with tools begins in it as in training, too."""
     folder, prelude = with_several(write_tiny_model(tmp_path / "model")), Prelude("Be brief.")
-    files = check_folder(folder)._replace(prelude=prelude).written_templates()
+    files = check_folder(folder)._replace(prelude=prelude).written_files()
     assert files.keys() == {"tokenizer_config.json"}
     made = shutil.copytree(folder, tmp_path / "made")
     (made / "tokenizer_config.json").write_bytes(files["tokenizer_config.json"])

@@ -137,3 +137,20 @@ def test_it_says_that_conversations_begin_with_words_of_the_recipe(space, key, v
         in card
     )
     assert "- 对话模板：`chat_template.jinja`" in card
+    assert "--max-lora-rank 8 --chat-template model/chat_template.jinja`" in card
+    assert "need a `vllm serve` of their own." in card
+    assert "须各用一个 `vllm serve`" in card
+
+
+def test_it_says_what_ends_an_answer_where_the_bases_files_say_another(space):
+    chain = chain_of(space, seed=0)
+    told = chain[-1].predicate.model_copy(update={"figures": {**chain[-1].predicate.figures, "closing": 2}})
+    card, before = card_of([*chain[:-1], chain[-1].model_copy(update={"predicate": told})]), card_of(chain)
+    for sentence in (
+        "--max-lora-rank 8 --generation-config model`",
+        'GenerationConfig.from_pretrained("model")`, vLLM',
+        'from_pretrained("model")`，对 vLLM',
+    ):
+        assert sentence in card
+        assert sentence not in before
+    assert "--max-lora-rank 8`" in before

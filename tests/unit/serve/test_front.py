@@ -254,6 +254,8 @@ def test_the_text_reaches_the_engine_without_a_conversation(site):
         ("logprobs", 0),
         ("echo", True),
         ("suffix", MARK),
+        ("prompt_logprobs", 1),
+        ("truncate_prompt_tokens", 4),
         ("logit_bias", {"5": 1}),
         ("top_k", -2),
         ("repetition_penalty", 0),
@@ -359,17 +361,57 @@ SAMPLING = {  # what other servers offer: its neutral values, and one that would
     "stop_token_ids": ((None, []), [2]),
     "bad_words": ((None, []), [MARK]),
     "allowed_token_ids": ((None,), [7]),
+    "tools": ((None, []), [{"type": MARK}]),
+    "tool_choice": ((None, "none", "auto"), "required"),
+    "function_call": ((None, "none"), {"name": MARK}),
+    "reasoning_effort": ((None,), "low"),
+    "verbosity": ((None, "medium"), "low"),
+    "web_search_options": ((None, {}), {"search_context_size": "low"}),
+    "chat_template": ((None,), MARK),
+    "chat_template_kwargs": ((None, {}), {"enable_thinking": False}),
+    "documents": ((None, []), [{"text": MARK}]),
+    "guided_json": ((None, {}), {"type": "object"}),
+    "guided_regex": ((None,), MARK),
+    "guided_choice": ((None, []), [MARK]),
+    "structured_outputs": ((None, {}), {"regex": MARK}),
+    "continue_final_message": ((None, False), True),
+    "add_generation_prompt": ((None, True), False),
+    "add_special_tokens": ((None, False), True),
+    "skip_special_tokens": ((None, True), False),
+    "include_stop_str_in_output": ((None, False), True),
+    "prompt_logprobs": ((None,), 0),
+    "truncate_prompt_tokens": ((None,), 1),
+    "logprobs": ((None, False), True),
+    "nobody_knows_it": ((None, [], {}), False),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLING)
-def test_sampling_that_is_not_offered_is_refused_and_its_neutral_value_is_not(name):
+def test_what_is_not_offered_is_refused_and_its_neutral_value_is_not(name):
     neutral, other = SAMPLING[name]
     for value in neutral:
         ChatRequest.read(request(name, value))
     with pytest.raises(RequestInvalid) as caught:
         ChatRequest.read(request(name, other))
     assert caught.value.facts["where"] == name
+    assert MARK not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("user", "somebody"), ("store", True), ("metadata", {"a": "b"}), ("service_tier", "flex"), ("safety_identifier", "a")),
+        *(("prompt_cache_key", "a"), ("parallel_tool_calls", False), ("cache_salt", "a"), ("priority", 1), ("request_id", "a")),
+    ],
+)
+def test_what_changes_no_answer_is_taken(name, value):
+    assert ChatRequest.read(request(name, value)).model == "lora"
+
+
+def test_the_name_of_a_key_that_is_no_word_is_not_repeated():
+    with pytest.raises(RequestInvalid) as caught:
+        ChatRequest.read(request(MARK, 1))
+    assert caught.value.facts["where"] == "body"
     assert MARK not in str(caught.value)
 
 

@@ -90,7 +90,7 @@ class Batch:
 def paged(loaded, guards=(None,), **how):
     answers = {}
     chooser = Chooser(answers)
-    shape = Shape(loaded.model.config, loaded.model.device)
+    shape = Shape(loaded.model.config, loaded.model.device, loaded.model.generation_config)
     voices = [Voice(loaded._replace(model=shape), guard) for guard in guards]
     batch = Batch(loaded.model, chooser, **how)
     adapters = [f"adapter {number}" for number in range(len(guards))]
