@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import secrets
 import sys
@@ -9,8 +10,11 @@ import sys
 import pytest
 
 from ringfence.cli.main import run as main
+from ringfence.cli.words import lifetime_told
+from ringfence.core.digest import settings_digest, sha256
 from ringfence.core.errors import AccountFrozen, BudgetExceeded
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
+from ringfence.core.statement import PAYLOAD_TYPE, Predicate, Statement, Subject
 from ringfence.flows import release as releasing
 from ringfence.flows import train as training
 from ringfence.flows.budget import find, freeze, history, lifetime, overview, refuse_unaffordable, set_budget, write_page
@@ -18,10 +22,11 @@ from ringfence.flows.policy import set_policy
 from ringfence.flows.release import judge, release
 from ringfence.flows.runs import close
 from ringfence.flows.train import price, resume, train
+from ringfence.ledger.dsse import sign
 from ringfence.privacy.accountant import epsilon_spent
 from ringfence.privacy.plan import Mechanism
 from ringfence.recipe.read import read
-from ringfence.workspace.entries import Failed, Intent, Interrupted, Leased, Made, Outcome, Reserve
+from ringfence.workspace.entries import Failed, Intent, Interrupted, Leased, Made, Outcome, Released, Reserve, now
 from tests.flows.conftest import import_notes, notes, reopen
 
 POLICY = Policy(train=TrainRules(require=Require()), budget=Budget(epsilon=16, delta=1e-5))
@@ -67,7 +72,15 @@ def test_a_failed_and_an_abandoned_run_cost_what_they_were_granted(clinic):
     """What statements tell from then on counts both, with every granted step; a run that was granted nothing cost nothing."""
     account = reserve_of(clinic).account
     nothing = lifetime(clinic, account)
-    assert nothing == {"bound": "holds", "ordinary_releases": 0, "private_runs": 0, "epsilon": 0.0, "delta": 1e-5}
+    assert nothing == {
+        "bound": "holds",
+        "limit": {"epsilon": 16, "delta": 1e-5},
+        "ordinary_releases": 0,
+        "guarded_releases": 0,
+        "private_runs": 0,
+        "epsilon": 0.0,
+        "delta": 1e-5,
+    }
     ran(clinic, granted=0, end="failed")
     assert lifetime(clinic, account) == nothing
     ran(clinic, granted=7, end="failed")
@@ -91,6 +104,78 @@ def test_what_is_told_is_told_at_the_delta_of_the_tightest_limit(clinic):
     after = lifetime(clinic, account)
     assert (before["delta"], after["delta"]) == (1e-5, 1e-7)
     assert after["epsilon"] > before["epsilon"]
+    assert (before["limit"], after["limit"]) == ({"epsilon": 16, "delta": 1e-5}, {"epsilon": 8, "delta": 1e-7})
+
+
+def test_without_a_budget_in_force_no_bound_is_said_to_hold(clinic, tmp_path, cli):
+    ran(clinic, granted=5, end="failed")
+    set_policy(clinic, POLICY.model_copy(update={"budget": None}))
+    told = lifetime(clinic, reserve_of(clinic).account)
+    assert (told["bound"], told["limit"], told["private_runs"]) == ("none", None, 1)
+    (account,) = cli("budget", "show", workspace=clinic.path)[1]["accounts"]
+    assert (account["bound"], account["epsilon"]) == ("none", None)
+    assert "none: no budget is in force" in write_page(clinic, "clinic", tmp_path / "account.html").read_text("utf-8")
+
+
+def test_a_private_release_whose_guard_tells_members_from_others_ends_every_bound(clinic, tmp_path):
+    """The statement of the release says of its answers that they pass a guard; the run's own promise covers the weights alone."""
+    for name, guard in (("plain", False), ("guarded", True)):
+        run = ran(clinic, granted=4)
+        kinds = {"kind": "adapter", "stage": "adapter", "name": "clinic", "label": "sensitive", "slot": "0" * 32, "manifest": "0" * 64}
+        made = Made(role="adapter", digest=secrets.token_hex(32), origin=clinic.state.resolve("clinic").origin, **kinds)
+        settings = releasing.ReleaseSettings(name=name, guard=guard)
+        gone = f"release-{secrets.token_hex(6)}"
+        facts = {
+            "settings": settings.model_dump(mode="json"),
+            "settings_digest": settings_digest(settings),
+            "started": now(),
+            "ended": now(),
+        }
+        statement = Statement(
+            step="release",
+            subjects=(Subject(name="adapter", sha256=made.digest),),
+            predicate=Predicate(run=gone, tenant=clinic.settings.tenant, **facts),
+        )
+        envelope = sign(statement.payload(), PAYLOAD_TYPE, clinic.keys.evidence_key())
+        (clinic.path / "evidence" / f"{sha256(envelope)}.json").write_bytes(envelope)
+        with clinic.locked():
+            clinic.record(Outcome(run=run, arrow="train", made=(made,), statement="0" * 64))
+            clinic.record(Intent(run=gone, arrow="release", name=name, inputs={"adapter": made.digest}, settings="0" * 64))
+            clinic.record(Released(run=gone, adapter=made.digest, name=name, manifest="0" * 64, statement=sha256(envelope)))
+        told = lifetime(clinic, reserve_of(clinic).account)
+        assert (told["bound"], told["ordinary_releases"], told["guarded_releases"]) == ("void" if guard else "holds", 0, int(guard))
+        thing = clinic.state.things[made.digest]
+        assert [releasing._voids(clinic, thing, guard=asked) for asked in (False, True)] == [
+            False,
+            not guard,
+        ]  # nothing holds any more that could end
+    row = overview(find(clinic, "clinic"))
+    assert (row["voided_by"], row["guarded_releases"], lifetime_told(row)) == (["guarded"], ["guarded"], "void: guarded (replay guard)")
+    page = write_page(clinic, "clinic", tmp_path / "account.html").read_text("utf-8")
+    assert "private run released with a replay guard as guarded" in page
+    freeze(clinic, "clinic")
+    releasing._refuse_frozen(clinic, thing)
+    with pytest.raises(AccountFrozen):
+        releasing._refuse_frozen(clinic, thing, guard=True)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"load_best_model_at_end": True}, pytest.param({"early_stopping_steps": 1}, marks=pytest.mark.full), None]
+)
+def test_people_whose_rows_choose_the_weights_of_an_ordinary_run_are_told_of_in_its_release(space, tmp_path, recipe, choice):
+    import_notes(space, tmp_path, label="internal")
+    import_notes(space, tmp_path, notes(140)[100:], name="ward")
+    set_policy(space, POLICY)
+    ran(space, granted=1, name="ward", end="failed")
+    path = recipe(eval_dataset="ward", eval_strategy="steps", eval_steps=1, max_steps=2, **(choice or {}))
+    trained = train(space, read(path)).committed
+    assert trained.things["adapter"].made.label == ("sensitive" if choice else "internal")
+    assert judge(space, trained.run).voids is bool(choice)
+    assert release(space, trained.run, name="out").voids is bool(choice)
+    assert [find(space, name).voided_by for name in ("clinic", "ward")] == [("out",), ("out",) if choice else ()]
+    freeze(space, "ward")
+    with pytest.raises(AccountFrozen, match="ward") if choice else contextlib.nullcontext():
+        judge(space, trained.run)
 
 
 # ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────────

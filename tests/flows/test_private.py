@@ -96,7 +96,8 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     assert epsilon_spent([plan.event()], delta=1e-5) <= 4
     assert trained.figures.steps == trained.granted == figures["granted"] == plan.steps
     spent = pytest.approx(epsilon_spent([plan.event()], delta=1e-5), abs=1e-3)
-    assert figures["lifetime"] == {"bound": "holds", "ordinary_releases": 0, "private_runs": 1, "epsilon": spent, "delta": 1e-5}
+    told = {"bound": "holds", "limit": {"epsilon": 16, "delta": 1e-5}, "ordinary_releases": 0, "guarded_releases": 0}
+    assert figures["lifetime"] == told | {"private_runs": 1, "epsilon": spent, "delta": 1e-5}
     for sealed in ("losses", "loss_first", "loss_last", "seconds_clip", "seconds_load", "rows", "tokens", "peak_memory"):
         assert sealed not in figures
     predicate = trained.committed.statement.predicate
@@ -115,7 +116,7 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     card = (made.path / "README.md").read_text()
     assert plan.statement("en") in card
     assert plan.statement("zh") in card
-    assert "lifetime bound on the people in the data held" in card
+    assert "lifetime bound on the people in the data, ε = 16 at δ = 1e-05, held" in card
     assert "5 of the plan's 5 steps were spent. 1 private run used these people's data so far" in card
     assert overview(find(space, "clinic"))["voided_by"] == []
     assert fsck(space).broken == []

@@ -73,6 +73,19 @@ def test_what_was_spent_per_record_leaves_unknown_what_a_person_lost(space, brin
     assert "It is not known what one person lost" in write_page(space, "people", tmp_path / "page.html").read_text("utf-8")
 
 
+def test_what_was_spent_per_patient_leaves_unknown_what_a_doctor_lost(space, bring, recipe):
+    bring("people", "patient_id")
+    bring("rows", None)
+    spender = spend(space, asked(space, recipe, "people", "patient_id"))
+    assert (overview(find(space, "people"))["bound"], find(space, "people").finer) == (
+        "holds",
+        (),
+    )  # a row loses no more than its patient does
+    bring("cases", "prompt")
+    for name in ("people", "rows", "cases"):
+        assert (overview(find(space, name))["bound"], find(space, name).finer) == ("unknown", (spender,))
+
+
 def test_more_than_the_limit_is_not_called_a_bound_that_holds(space, bring, recipe):
     bring("people", "patient_id")
     spend(space, asked(space, recipe, "people", "patient_id"))

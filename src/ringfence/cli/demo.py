@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.cli.context import say, table
 from ringfence.cli.streams import printable
+from ringfence.core.bounds import exact
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _table(story: Story) -> None:
         row(t("held-out loss, this run", "留出集损失，该运行"), lambda _, one: f"{one.trained.eval_after or 0:.2f}"),
         row(
             t("promised epsilon", "承诺的 epsilon"),
-            lambda _, one: f"{one.plan.epsilon:g} (δ {one.plan.delta:g})" if one.plan else t("none", "无"),
+            lambda _, one: f"{exact(one.plan.epsilon)} (δ {exact(one.plan.delta)})" if one.plan else t("none", "无"),
         ),
         row(
             t("exposure, mean / max of 19.9 bits", "暴露度，平均 / 最大（共 19.9 比特）"),

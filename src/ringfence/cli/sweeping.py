@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ringfence.cli.context import advise, auditor_opening, clock, emit, options, progress, say, table
 from ringfence.cli.training import announcing, bring_sets, note_before, shared_as
 from ringfence.cli.words import columns, padded
-from ringfence.core.bounds import epsilon_told
+from ringfence.core.bounds import epsilon_told, exact
 from ringfence.core.errors import BadArgument, Interrupted
 from ringfence.core.text import t
 
@@ -150,7 +150,7 @@ def plan_lines(planned: Planned, found: Sequence[Price | None] = ()) -> Iterator
 
 
 def _what(trial: Trial) -> str:
-    promise = f"ε {trial.plan.epsilon:g}, δ {trial.plan.delta:g}" if trial.plan else t("an ordinary run", "普通运行")
+    promise = f"ε {exact(trial.plan.epsilon)}, δ {exact(trial.plan.delta)}" if trial.plan else t("an ordinary run", "普通运行")
     if trial.run is None:
         return promise
     if trial.is_done:

@@ -16,9 +16,9 @@ import typer
 
 from ringfence.cli.candidates import note_unreviewed
 from ringfence.cli.context import advise, clock, emit, options, progress, say, secret
-from ringfence.cli.words import bound_told, word
+from ringfence.cli.words import lifetime_told, word
 from ringfence.core import text
-from ringfence.core.bounds import epsilon_told
+from ringfence.core.bounds import epsilon_told, exact
 from ringfence.core.errors import JobDied, OutOfMemory
 from ringfence.core.text import t
 
@@ -181,7 +181,7 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
         {
             "plan": trained.plan.model_dump(mode="json"),
             "granted": trained.granted,
-            "not_private": sorted(type(figures).model_fields.keys() - figures.public()),
+            "not_private": _not_private(figures),
         }
         if trained.plan
         else {}
@@ -189,6 +189,11 @@ def show_trained(trained: Trained, *, is_planted: bool = False, needs_audit: boo
     emit({"run": run, "adapter": trained.committed.things["adapter"].made.digest, **figures.model_dump(mode="json"), **promise}, show)
     if is_planted or not needs_audit:
         advise(f"ringfence audit {run}" if is_planted else f"ringfence release {run} --name NAME")
+
+
+def _not_private(figures: TrainFigures | PriceFigures) -> list[str]:
+    """Return the names of what was computed from private rows: no ε covers it, and it stays inside."""
+    return sorted(type(figures).model_fields.keys() - figures.public())
 
 
 def _drew(figures: TrainFigures) -> str:
@@ -319,7 +324,7 @@ def _promised(price: Price) -> dict[str, Any]:
 
     together = {"groups": groups(price.plan)} if price.plan.unit is None else {}
     charged = [overview(account, more=price.plan) for account in price.accounts]
-    return {"privacy": price.plan.model_dump(mode="json"), "budgets": charged, **together}
+    return {"privacy": price.plan.model_dump(mode="json"), "budgets": charged, "not_private": _not_private(price.figures), **together}
 
 
 def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
@@ -336,10 +341,14 @@ def _promise(price: Price, promised: dict[str, Any]) -> Iterator[str]:
             spent=epsilon_told(account["spent"]),
             held=epsilon_told(account["reserved"]),
             total=epsilon_told(account["with_this_run"]),
-            limit="-" if account["epsilon"] is None else f"{account['epsilon']:g}",
-            bound=bound_told(account),
+            limit="-" if account["epsilon"] is None else exact(account["epsilon"]),
+            bound=lifetime_told(account),
             whose=f" ({', '.join(account['sets'])})" if len(promised["budgets"]) > 1 else "",
         )
+    yield t(
+        "           rows, tokens, time and memory are of real rows: no ε covers them, and they stay inside",
+        "           行数、词元数、用时与内存来自真实数据行：不受 ε 保护，须留在内部",
+    )
 
 
 def _memory(expected: Expected) -> Iterator[str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringfence.cli.context import options
+from ringfence.core.bounds import bound_told
 from ringfence.core.errors import ROW_REASONS, RUN_STATES
-from ringfence.core.text import Text, chosen, t
+from ringfence.core.text import chosen, t
 
 _LONGEST = 120  # columns of a value; --verbose shows the rest
 
@@ -314,7 +315,9 @@ _CHINESE: Mapping[str, str] = {
     "granted": "已授予的步数",
     "lifetime": "终身上限",
     "bound": "是否有效",
+    "limit": "有效的上限",
     "ordinary_releases": "普通运行的放行数",
+    "guarded_releases": "带复现防护的隐私运行放行数",
     "private_runs": "隐私运行数",
 }
 
@@ -327,18 +330,9 @@ def word(name: str) -> str:
     return _CHINESE.get(name) or _CHINESE.get(kind, kind) + name[len(kind) :]
 
 
-_BOUNDS = {
-    "holds": Text("holds", "有效"),
-    "exceeded": Text("exceeded", "已超出"),
-    "unknown": Text("not known: runs per record ({runs})", "无从得知：按记录的运行（{runs}）"),
-    "void": Text("void: {names}", "失效：{names}"),
-}
-
-
-def bound_told(account: Mapping[str, Any]) -> str:
+def lifetime_told(account: Mapping[str, Any]) -> str:
     """Return whether the budget of an account bounds what its people lose over a lifetime. account: a row of its table."""
-    facts = {"names": ", ".join(account["voided_by"]), "runs": ", ".join(account["finer_runs"])}
-    return _BOUNDS[account["bound"]].show(**facts)
+    return bound_told(account["bound"], voided_by=account["voided_by"], guarded=account["guarded_releases"], runs=account["finer_runs"])
 
 
 def lines(found: Mapping[str, object], *, indent: int = 0) -> Iterator[str]:

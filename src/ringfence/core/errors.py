@@ -1179,8 +1179,8 @@ class AccountFrozen(PrivacyError):
         "{set} 的账户自 {since} 起已冻结：不得再有隐私运行在其单位上支出，也不得放行其上的普通运行",
     )
     remedy = Text(
-        "train on records of other people; what private runs had made before may still be released: ringfence budget show",
-        "请用其他人的记录训练；冻结前隐私运行所得仍可放行：ringfence budget show",
+        "train on records of other people; what private runs had made before may still be released without --guard: ringfence budget show",
+        "请用其他人的记录训练；冻结前隐私运行所得仍可不带 --guard 放行：ringfence budget show",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ringfence.core.bounds import exact
 from ringfence.core.gates import Audited, judge
 from ringfence.core.lineage import flaw, last, lines, ways
 from ringfence.core.order import Tier
@@ -202,13 +203,16 @@ def _cage(policy: Policy, chain: Sequence[Statement]) -> list[Verdict]:
 
 
 def _label(chain: Sequence[Statement]) -> Verdict:
-    """Return whether every branch has one label, and a joined set the strictest of its branches."""
+    """Return whether every branch has one label, a joined set the strictest of its branches, and a run that evaluated rows one as strict or stricter."""
     branches, trunk = lines(chain)
-    labels = [{chain[n].predicate.label for n in part} for part in (*branches, trunk) if part]
+    # Rows that a run only evaluated may have chosen its weights.
+    beside = [n for n, one in enumerate(chain) if one.step == "train" and "evaluation" in one.predicate.inputs]
+    labels = [{chain[n].predicate.label for n in part if n not in beside} for part in (*branches, trunk) if part]
     agree = all(len(one) == 1 and None not in one for one in labels)
-    if agree and trunk:
+    if agree and labels:
         *before, after = (LABELS.index(label) for one in labels for label in one if label)
-        agree = after == max(before)
+        own = [chain[n].predicate.label for n in beside]
+        agree = after == max(before, default=after) and all(label is not None and LABELS.index(label) >= after for label in own)
     return verdict("label", "" if agree else t("labels along the chain differ", "链上的标签不一致"))
 
 
@@ -234,6 +238,9 @@ def _private(policy: Policy, epsilon: float | None, *, allowed: tuple[Ordinary, 
     if most is None:
         return []
     problem = t(
-        "the run promises epsilon {e:g}, the policy allows {most:g}", "该运行承诺 epsilon {e:g}，策略允许 {most:g}", e=epsilon, most=most
+        "the run promises epsilon {e}, the policy allows {most}",
+        "该运行承诺 epsilon {e}，策略允许 {most}",
+        e=exact(epsilon),
+        most=exact(most),
     )
-    return [verdict("max epsilon", "" if epsilon <= most else problem, want=f"{most:g}")]
+    return [verdict("max epsilon", "" if epsilon <= most else problem, want=exact(most))]

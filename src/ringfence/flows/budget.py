@@ -6,17 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ringfence import __version__
-from ringfence.core.bounds import LEAST_DELTA, epsilon_told, rounded_up
+from ringfence.core.bounds import BOUNDS, LEAST_DELTA, Bound, epsilon_told, exact, rounded_up
 from ringfence.core.durable import write_atomic
 from ringfence.core.errors import AlreadyExists, BadArgument, BudgetExceeded, BudgetMissing, BudgetRaised, PlanImpossible
 from ringfence.core.interrupts import uninterrupted
 from ringfence.core.policy import Budget
 from ringfence.core.text import t
+from ringfence.flows.guard import promises
 from ringfence.flows.runs import state_of
-from ringfence.flows.units import finer, imported, unit_told
+from ringfence.flows.units import decisive, finer, imported, unit_told
 from ringfence.privacy.accountant import epsilon_after_each, epsilon_of_group, epsilon_spent
 from ringfence.privacy.plan import DPPlan, Mechanism
 from ringfence.report.spending import Limit, Spender, Spending, spending_page
@@ -26,8 +27,6 @@ from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run
 
 _GROUPS = (1, 2, 4, 8, 16)  # units of one person
-Bound = Literal["holds", "exceeded", "unknown", "void"]  # over a lifetime; each is worse than the one before
-BOUNDS: tuple[Bound, ...] = get_args(Bound)
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,11 @@ class Account:
     spenders: tuple[Run, ...]  # private runs that were granted a step, however they ended, in the order in which they began
     spent: tuple[Mechanism, ...]  # by each of them
     held: tuple[Mechanism, ...]  # reserved by runs that may still go on
-    voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units: no bound holds over the lifetime any more
+    voided_by: tuple[str, ...]  # released bundles of ordinary runs on these units, or with a guard: no lifetime bound holds any more
     frozen: str | None  # since when nothing more may be spent; nothing is held then, either
     unfinished: tuple[str, ...]  # runs that a freeze stops, or stopped
-    finer: tuple[str, ...] = ()  # runs that promised per record where people are known by a column: what they cost a person is not known
+    finer: tuple[str, ...] = ()  # runs that promised per record or another unit than people are known by: what they cost these is not known
+    guarded: tuple[str, ...] = ()  # of `voided_by`, those of private runs: what their replay guard refuses tells of rows beyond every ε
 
     def epsilon(self, more: Iterable[Mechanism] = (), *, delta: float) -> float:
         """Return the ε of everything that is spent, and of `more`, at `delta`."""
@@ -143,8 +143,8 @@ def _refuse(account: Account, more: Sequence[Mechanism], *, name: str) -> None:
             raise BudgetExceeded(
                 set=name,
                 runs=runs,
-                limit=f"{limit.epsilon:g}",
-                delta=f"{limit.delta:g}",
+                limit=exact(limit.epsilon),
+                delta=exact(limit.delta),
                 total=_shown(total),
                 spent=_shown(account.epsilon(delta=limit.delta)),
                 held=_shown(account.epsilon(account.held, delta=limit.delta)),
@@ -188,7 +188,7 @@ def set_budget(space: Workspace, name: str, *, epsilon: float, delta: float | No
         least = Budget(epsilon=min(one.epsilon for one in limits), delta=min(one.delta for one in limits))
         wanted = Budget(epsilon=epsilon, delta=least.delta if delta is None else delta)
         if wanted.epsilon > least.epsilon or wanted.delta > least.delta:
-            raise BudgetRaised(set=name, epsilon=f"{least.epsilon:g}", delta=f"{least.delta:g}")
+            raise BudgetRaised(set=name, epsilon=exact(least.epsilon), delta=exact(least.delta))
         space.record(BudgetSet(account=account, epsilon=wanted.epsilon, delta=wanted.delta))
     return wanted
 
@@ -223,6 +223,7 @@ def overview(account: Account, *, more: DPPlan | None = None) -> dict[str, Any]:
         "left": round(max(0.0, limit.epsilon - total), 4) if account.limits and account.frozen is None else 0.0,
         "bound": _bound(account),
         "voided_by": list(account.voided_by),
+        "guarded_releases": list(account.guarded),
         "finer_runs": list(account.finer),
         "frozen": account.frozen,
         **({"with_this_run": _told(account.epsilon([*account.held, more.event()], delta=limit.delta))} if more else {}),
@@ -266,7 +267,9 @@ def write_page(space: Workspace, name: str, path: Path) -> Path:
         reserved=told["reserved"],
         left=told["left"],
         spenders=tuple(history(space, account, delta=told["delta"])),
+        bound=told["bound"],
         finer=account.finer,
+        guarded=account.guarded,
         releases=tuple((bundle, space.state.releases[bundle][1].time) for bundle in account.voided_by),
         frozen=account.frozen,
         now=now(),
@@ -317,6 +320,8 @@ def _bound(account: Account) -> Bound:
         return "void"
     if account.finer:
         return "unknown"
+    if not account.limits:
+        return "none"
     over = any(account.epsilon(account.held, delta=limit.delta) > limit.epsilon for limit in account.limits)
     return "exceeded" if over else "holds"
 
@@ -328,14 +333,19 @@ def lifetime(space: Workspace, *accounts: str) -> dict[str, Any]:
 
     No run is free: one that failed or was given up counts with every step that it was granted. ε: of all that is spent and held, at the delta of the
     nearest limit; None beyond 1,000. Of several accounts it is the largest, at the smallest of these deltas, which nobody in any of them exceeds; the bound
-    is the worst of them.
+    is the worst of them. limit: of a bound that holds, the largest ε and the largest δ of their nearest limits, which together are nobody's broken; else None.
     """
     found = [account_at(space, account) for account in space.state.accounts.roots(accounts)]
-    delta = min(_nearest(one)[0].delta for one in found)
-    voiding = {name for one in found for name in one.voided_by}
+    nearest = [_nearest(one)[0] for one in found]
+    delta = min(limit.delta for limit in nearest)
+    bound = max(map(_bound, found), key=BOUNDS.index)
+    guarded = {name for one in found for name in one.guarded}
+    limit = {"epsilon": max(one.epsilon for one in nearest), "delta": max(one.delta for one in nearest)}
     return {
-        "bound": max(map(_bound, found), key=BOUNDS.index),
-        "ordinary_releases": len(voiding),
+        "bound": bound,
+        "limit": limit if bound == "holds" else None,
+        "ordinary_releases": len({name for one in found for name in one.voided_by} - guarded),
+        "guarded_releases": len(guarded),
         "private_runs": len({run.id for one in found for run in one.spenders}),
         "epsilon": _told(max(one.epsilon(one.held, delta=delta) for one in found)),
         "delta": delta,
@@ -348,6 +358,7 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
     frozen = state.accounts.frozen_since(group)
     unfinished = [one.run.id for one in spent if one.run.state == "interrupted"] + [one.run.id for one in held]
     sets = imported(space, group)
+    voided_by = _voiding(space, group)
     return Account(
         group=group,
         sets=tuple(dict.fromkeys(name for name, _ in sets)),
@@ -356,10 +367,11 @@ def _account(space: Workspace, group: frozenset[str]) -> Account:
         spenders=tuple(one.run for one in spent),
         spent=tuple(_mechanism(one.reserve) for one in spent),
         held=() if frozen else tuple(_mechanism(one.reserve) for one in held),
-        voided_by=_voiding(space, group),
+        voided_by=tuple(voided_by),
         finer=finer(space, group, [one.run for one in (*spent, *held)]),
         frozen=frozen,
         unfinished=tuple(dict.fromkeys(unfinished)),
+        guarded=tuple(name for name, is_private in voided_by.items() if is_private),
     )
 
 
@@ -369,16 +381,21 @@ def _limits(space: Workspace, group: frozenset[str]) -> tuple[Budget, ...]:
     return (policy, *own) if policy else ()
 
 
-def _voiding(space: Workspace, group: frozenset[str]) -> tuple[str, ...]:
-    """Return the bundles of ordinary runs on these units, and those whose cards tell figures of their rows."""
-    found = []
+def _voiding(space: Workspace, group: frozenset[str]) -> dict[str, bool]:
+    """Return, by name, the bundles that end every bound on these units, and whether their runs are private.
+
+    They are those of ordinary runs that these units' rows decided, those whose cards tell figures of them, and those of private runs whose answers pass a
+    replay guard: it tells who is in the set, whoever asks.
+    """
+    found = {}
     for name, (_, entry) in space.state.releases.items():
         adapter = space.state.things[entry.adapter]
-        is_ordinary = space.state.runs[adapter.run].reserve is None
-        told = [adapter, *([space.state.things[entry.evaluated]] if entry.evaluated else [])]
-        if is_ordinary and any(not group.isdisjoint(space.state.accounts.of(one.origin)) for one in told):
-            found.append(name)
-    return tuple(found)
+        told = [*decisive(space, adapter), *([space.state.things[entry.evaluated]] if entry.evaluated else [])]
+        is_private = space.state.runs[adapter.run].reserve is not None
+        is_theirs = any(not group.isdisjoint(space.state.accounts.of(one.origin)) for one in told)
+        if is_theirs and (not is_private or promises(space, entry)):
+            found[name] = is_private
+    return found
 
 
 def _mechanism(one: Reserve) -> Mechanism:

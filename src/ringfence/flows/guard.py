@@ -83,8 +83,13 @@ def of_bundle(space: Workspace, folder: Path, choice: Choice, *, show: Callable[
     Raises: as `of_adapter`.
     """
     entry = released(space, folder)
-    is_promised = entry is not None and bool(space.statement(entry.statement).predicate.settings.get("guard"))
+    is_promised = entry is not None and promises(space, entry)
     return of_adapter(space, entry.adapter if entry else "", choice, is_promised=is_promised, show=show)
+
+
+def promises(space: Workspace, entry: Released) -> bool:
+    """Return whether a release said that its answers pass a guard."""
+    return bool(space.statement(entry.statement).predicate.settings.get("guard"))
 
 
 def refuse_on(choice: Choice) -> None:

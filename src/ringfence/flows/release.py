@@ -26,6 +26,7 @@ from ringfence.flows.formats import Formed, foretell_sizes, form
 from ringfence.flows.gate import refuse
 from ringfence.flows.runs import adapter_of, audits_of, evaluations_of, sealed_bytes
 from ringfence.flows.train import Saved
+from ringfence.flows.units import decisive
 from ringfence.ledger.dsse import sign
 from ringfence.models import store as models
 from ringfence.models.store import ModelEntry
@@ -174,17 +175,17 @@ class Evaluation:
         return dict(json.loads(self.sealed)["figures"])
 
 
-def judge(space: Workspace, run_name: str, *, name: str = "", formats: Sequence[Format] = ()) -> Judged:
+def judge(space: Workspace, run_name: str, *, name: str = "", guard: bool = False, formats: Sequence[Format] = ()) -> Judged:
     """Return what the policy in force says of a finished run; nothing is written but that sealed figures were opened, where a rule reads them.
 
-    name: of the bundle, where it has one already. formats: that are to be released, too.
+    name: of the bundle, where it has one already. guard: whether its answers are to pass a replay guard. formats: that are to be released, too.
 
     Raises: UnknownRun, NotReleasable, AccountFrozen, BadArgument; of formats ModelUnknown, and ModelUnsupported for one in which the model cannot be said.
     """
     run, thing = adapter_of(space, run_name)
     predicate = space.statement(run.statement or "").predicate
     saved = Saved.model_validate(predicate.settings)
-    _refuse_texts(saved, formats, guard=False)
+    _refuse_texts(saved, formats, guard=guard)
     wanted = _with_own(saved, formats)
     closing, called = _closing(predicate), name or run.id
     try:
@@ -193,38 +194,44 @@ def judge(space: Workspace, run_name: str, *, name: str = "", formats: Sequence[
         if formats:
             raise
         sizes = {}  # what the policy says needs no base model
-    return replace(_judged(space, thing, run.id), sizes=sizes)
+    return replace(_judged(space, thing, run.id, guard=guard), sizes=sizes)
 
 
-def _refuse_frozen(space: Workspace, thing: Thing) -> None:
-    """Return unless this is an ordinary run on people on whom nothing more may be spent: its release would bound nothing.
+def _is_bounded(space: Workspace, thing: Thing, *, guard: bool) -> bool:
+    """Return whether a promise bounds what its release tells of its people: that of a private run, unless a replay guard tells who is among them."""
+    return space.state.runs[thing.run].reserve is not None and not guard
+
+
+def _refuse_frozen(space: Workspace, thing: Thing, *, guard: bool = False) -> None:
+    """Return unless nothing would bound what this release tells, and it is of people on whom nothing more may be spent.
 
     Raises: AccountFrozen.
     """
-    if space.state.runs[thing.run].reserve is None:
-        space.state.accounts.refuse_frozen(*space.state.accounts.of(thing.origin), name=thing.made.name)
+    for one in () if _is_bounded(space, thing, guard=guard) else decisive(space, thing):
+        space.state.accounts.refuse_frozen(*space.state.accounts.of(one.origin), name=one.made.name)
 
 
-def _voids(space: Workspace, thing: Thing) -> bool:
-    """Return True for an ordinary run on people about whom private runs have made a promise that still holds over their lifetime."""
+def _voids(space: Workspace, thing: Thing, *, guard: bool = False) -> bool:
+    """Return True for a release that nothing bounds, of people about whom private runs have made a promise that still holds over their lifetime."""
     accounts, runs = space.state.accounts, space.state.runs
-    promised = [one for one in accounts.roots(accounts.of(thing.origin)) if charges(runs.values(), accounts.group(one))[0]]
-    if runs[thing.run].reserve is not None or not promised:
+    touched = [account for one in decisive(space, thing) for account in accounts.of(one.origin)]
+    promised = [one for one in accounts.roots(touched) if charges(runs.values(), accounts.group(one))[0]]
+    if _is_bounded(space, thing, guard=guard) or not promised:
         return False
     from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
 
     return not all(account_at(space, one).voided_by for one in promised)
 
 
-def _judged(space: Workspace, thing: Thing, run: str) -> Judged:
-    _refuse_frozen(space, thing)
+def _judged(space: Workspace, thing: Thing, run: str, *, guard: bool) -> Judged:
+    _refuse_frozen(space, thing, guard=guard)
     policy, chain = space.policy(), tuple(space.chain(thing))
     own = Saved.model_validate(chain[-1].predicate.settings).release
     reads_rows = tightened(policy.release, own).reads_rows
     runs = audits_of(space, thing)
     audits: list[Audit | None] = [_opened(space, one, reads_rows=reads_rows) for one in runs]
     ids = tuple(one.id for one in runs)
-    voids, told = _voids(space, thing), _told(space, thing)
+    voids, told = _voids(space, thing, guard=guard), _told(space, thing)
 
     def by(audit: Audit | None) -> Judged:
         verdicts = evaluate(policy, chain, moment="release", audit=audit.audited if audit else None)
@@ -267,7 +274,7 @@ def _evaluated(space: Workspace, run: Run) -> Evaluation:
 def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Path, show: Callable[[Progress], None]) -> Release:
     space, run = arrow.space, arrow.run
     started = now()
-    found = _judged(space, thing, thing.run)
+    found = _judged(space, thing, thing.run, guard=settings.guard)
     chain, policy, verdicts = found.chain, found.policy, found.verdicts
     refuse(verdicts, name=thing.made.name)
     predicate = chain[-1].predicate
@@ -284,7 +291,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
         formed = form(arrow, model, saved.order.train, settings.formats, name=settings.name, closing=closing, show=show)
     is_whole = saved.order.train.is_whole
     policy_bytes = canonical(policy.model_dump(mode="json"))
-    life = _lifetime(space, thing, predicate)
+    life = _lifetime(space, thing, predicate, guard=settings.guard)
     told = _evaluated(space, found.told) if found.told else None
     statement = Statement(
         step="release",
@@ -311,7 +318,7 @@ def _write(arrow: Arrow, thing: Thing, settings: ReleaseSettings, *, folder: Pat
     def record(manifest: bytes) -> None:
         """Put the release on record just before the bundle appears; fsck renames it if a crash comes between. The lock is held."""
         arrow.refuse_deleted()
-        _refuse_frozen(space, thing)
+        _refuse_frozen(space, thing, guard=settings.guard)
         if arrow.name in space.state.releases or folder.exists():
             raise AlreadyExists(path=str(folder))
         audits = tuple(one.id for one in audits_of(space, thing))
@@ -373,13 +380,14 @@ def _compared(formed: Formed | None) -> dict[str, Any]:
     return {"formats": [one.model_dump(mode="json") for one in formed.parity]} if formed else {}
 
 
-def _lifetime(space: Workspace, thing: Thing, trained: Predicate) -> dict[str, Any]:
-    """Return what the statement of a private run's release tells of its people's lifetime, as it is today; empty for an ordinary run."""
+def _lifetime(space: Workspace, thing: Thing, trained: Predicate, *, guard: bool) -> dict[str, Any]:
+    """Return what the statement of a private run's release tells of its people's lifetime, as it is with this release; empty for an ordinary run."""
     if "plan" not in trained.figures:
         return {}
     from ringfence.flows.budget import lifetime  # noqa: PLC0415  heavy: an ordinary run needs no accountant
 
-    return lifetime(space, *space.state.accounts.of(thing.origin))
+    found = lifetime(space, *space.state.accounts.of(thing.origin))
+    return found | {"bound": "void", "limit": None, "guarded_releases": found["guarded_releases"] + 1} if guard else found
 
 
 def _evidence(space: Workspace, thing: Thing, audit: Audit | None, told: Evaluation | None = None, *, is_private: bool) -> list[Evidence]:

@@ -30,7 +30,6 @@ from ringfence.core.order import Limits, Progress, Tier
 from ringfence.core.policy import Policy
 from ringfence.core.rules import ReleaseRules, loosened, tightened
 from ringfence.core.settings import Settings
-from ringfence.core.statement import Label
 from ringfence.core.text import Text, t
 from ringfence.flows.extras import require_engine, require_low_memory
 from ringfence.flows.facts import software
@@ -436,11 +435,11 @@ def _run(
     again: Run | None = None,
 ) -> Trained:
     predicted = adapter.predict(model.open(), saved.order.train)
-    label: Label = inputs["set"].made.label
     outputs = {"adapter": Plan("adapter", "adapter"), "checkpoint": Plan("checkpoint", "checkpoint")}
 
     plan = saved.order.plan
     sources = _alone(inputs)
+    label = label_of([one for role, found in sources.items() if role == "set" or saved.order.train.is_chosen for one in found])
     reserve = _reserve(space, sources["set"], plan)
     watching = _watch(space, reserve, name=names_of(sources["set"]))  # before the check, so that nothing falls between
     check = _gate(space, sources, plan, reserve, is_held=again is not None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ringfence.core.errors import UnitMismatch
 from ringfence.core.text import t
+from ringfence.train.settings import chosen_in
 from ringfence.workspace.accounts import charges
 from ringfence.workspace.space import Workspace
 from ringfence.workspace.state import Run, Thing
@@ -17,6 +18,15 @@ def units_of(space: Workspace, thing: Thing) -> Iterator[str | None]:
         run = space.state.runs[space.state.things[origin].run]
         chosen = space.statement(run.statement or "").predicate.settings.get("unit")
         yield None if chosen is None else str(chosen)
+
+
+def decisive(space: Workspace, adapter: Thing) -> list[Thing]:
+    """Return whose rows decide what an adapter is: its own set's, and an evaluated set's where the best step or the end of the run was chosen by them."""
+    run = space.state.runs[adapter.run]
+    evaluated = run.intent.inputs.get("evaluation")
+    if evaluated is None or not chosen_in(space.statement(run.statement or "").predicate.settings["order"]["train"]):
+        return [adapter]
+    return [adapter, space.state.things[evaluated]]
 
 
 def unit_told(unit: str | None) -> str:
@@ -47,15 +57,14 @@ def hindrance(space: Workspace, thing: Thing) -> str:
 
 
 def finer(space: Workspace, group: frozenset[str], runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return those runs of a group that promised per record, where some of its people are known by a column: what they cost a person is not known.
+    """Return those runs of a group that promised per record or by a column, where some of its people are known by another column: what they cost these is not known.
 
-    Somebody with many records lost more than such a run says, and how much follows from nothing that is on record.
+    Somebody with many records, or a doctor with many patients, lost more than such a run says, and how much follows from nothing that is on record.
     """
-    if all(unit is None for _, unit in imported(space, group)):
-        return ()
+    known = {unit for _, unit in imported(space, group)} - {None}
     things = space.state.things
     read = [(run.id, things[run.intent.inputs["set"]]) for run in runs if run.intent.inputs.get("set") in things]
-    return tuple(dict.fromkeys(run for run, thing in read if None in units_of(space, thing)))
+    return tuple(dict.fromkeys(run for run, thing in read if any(known - {unit} for unit in units_of(space, thing))))
 
 
 def refuse_other_units(space: Workspace, things: Sequence[Thing], *, wanted: str | None) -> None:

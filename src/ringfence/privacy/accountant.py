@@ -45,7 +45,9 @@ _LEAST_STEPS = 200_000  # whose round-off is allowed for, however few there are
 def epsilon_spent(mechanisms: Iterable[Mechanism], *, delta: float) -> float:
     """Return the ε of all these steps together, at `delta`; 0.0 for none, infinity where it is beyond 1,000 and means nothing any more.
 
-    mechanisms: composed adaptively, in whatever order; all on the same units.
+    mechanisms: all on the same units, in whatever order. What each of them computes may depend on what the earlier ones gave, but not its noise, rate and
+    steps: these are taken for fixed beforehand. Chosen later, with an end that depends on the sum so far, they are a matter of privacy filters and odometers
+    (Rogers et al. 2016, arXiv:1605.08294; of Rényi divergences Feldman and Zrnic 2021, arXiv:2008.11193), for which no general theorem vouches for this sum.
     """
     kinds = merged(mechanisms)
     if not kinds:

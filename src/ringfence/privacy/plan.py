@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ringfence.core.bounds import LEAST_DELTA
+from ringfence.core.bounds import LEAST_DELTA, exact
 from ringfence.core.settings import Settings
 from ringfence.core.text import Language, Text
 
@@ -77,9 +77,9 @@ class PrivacySettings(Settings):
 
 _RECORD = Text("record", "记录")
 _STATEMENT = Text(
-    "({epsilon:g}, {delta:g})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units{most}, "
+    "({epsilon}, {delta})-differentially private per {unit}: {steps} steps, Poisson sampling at {rate:.4g} of {units} units{most}, "
     "clip norm {clip:g}, noise multiplier {sigma:.5g}, zero-out neighbouring, PLD accounting; {scope}",
-    "以每个 {unit} 为单位满足 ({epsilon:g}, {delta:g})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样{most}，"
+    "以每个 {unit} 为单位满足 ({epsilon}, {delta})-差分隐私：{steps} 步，对 {units} 个单位以 {rate:.4g} 的概率泊松抽样{most}，"
     "裁剪范数 {clip:g}，噪声乘数 {sigma:.5g}，清零相邻关系，PLD 核算；{scope}",
 )
 _SCOPES: dict[Scope, Text] = {
@@ -144,8 +144,8 @@ class DPPlan(Settings):
         unit = _RECORD.show(language) if self.unit is None else self.unit
         return _STATEMENT.show(
             language,
-            epsilon=self.epsilon,
-            delta=self.delta,
+            epsilon=exact(self.epsilon),
+            delta=exact(self.delta),
             unit=unit,
             steps=self.steps,
             rate=self.sampling_rate,

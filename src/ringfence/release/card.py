@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringfence.core.bounds import rounded_up
+from ringfence.core.bounds import exact, rounded_up
 from ringfence.core.lineage import last, lines
 from ringfence.core.statement import Statement
 from ringfence.core.text import Language, Text
@@ -396,18 +396,27 @@ def _found(settings: Mapping[str, Any], key: str) -> object:
     return settings[key] if key in settings else next((value for value in inner if value is not None), None)
 
 
-_HOLDS = Text("The lifetime bound on the people in the data held at the release", "放行时，数据中这批人的终身上限有效")
-_VOID = Text("The lifetime bound is void: an ordinary run on the same people was released", "终身上限已失效：同一批人的普通运行已被放行")
+_HOLDS = Text("The lifetime bound on the people in the data{limit} held at the release", "放行时，数据中这批人的终身上限{limit}有效")
+_LIMIT = Text(", ε = {epsilon} at δ = {delta},", "（ε = {epsilon}，δ = {delta}）")
+_NONE = Text("No lifetime bound is in force: the policy at the release has no budget", "没有生效的终身上限：放行时的策略没有预算")
+_VOID = Text("The lifetime bound is void: {why}", "终身上限已失效：{why}")
+_ORDINARY = Text("an ordinary run on the same people was released", "同一批人的普通运行已被放行")
+_WITH_GUARD = Text(
+    "a private run on the same people was released with a replay guard, which tells members from others",
+    "同一批人的隐私运行已带复现防护放行，而防护会透露谁是成员",
+)
 _EXCEEDED = Text("The lifetime bound does not hold: more is spent than the budget allows", "终身上限不成立：已用超过预算")
 _UNKNOWN = Text(
-    "The lifetime bound is not known: other private runs on the same rows promised per record, and one person may have many",
-    "终身上限无从得知：同样的行上另有按记录承诺的隐私运行，而一个人可能有多条记录",
+    "The lifetime bound is not known: other private runs on the same rows promised per record or per another unit, and one person may have many",
+    "终身上限无从得知：同样的行上另有按记录或其他单位承诺的隐私运行，而一个人可能对应多个",
 )
-_BOUNDS = {"holds": _HOLDS, "exceeded": _EXCEEDED, "unknown": _UNKNOWN, "void": _VOID}
+_BOUNDS = {"holds": _HOLDS, "exceeded": _EXCEEDED, "none": _NONE, "unknown": _UNKNOWN, "void": _VOID}
 _COVERED = Text(
     "{promise}. It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to "
-    "release. {spent}{bound}",
-    "{promise}。保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。{spent}{bound}",
+    "release; the choice of hyper-parameters, and ordinary runs on the same rows that were made for it and stayed inside; and, of a total of several runs, that "
+    "noise, rate and steps of one may have been chosen after seeing what earlier ones gave: it is proved for those that are fixed beforehand. {spent}{bound}",
+    "{promise}。保证及于权重；声明中的行数与时间、下列判定与放行的决定，超参数的选择以及为此在同样的行上所做而留在内部的普通运行，均不在保证之内；"
+    "多次运行的合计只对事先固定的噪声、抽样率与步数得到证明，不涵盖看过先前结果后的选择。{spent}{bound}",
 )
 _GRANTED = Text("{granted} of the plan's {steps} steps were spent. ", "计划的 {steps} 步中已用 {granted} 步。")
 _ONE_RUN = Text(
@@ -427,14 +436,22 @@ def _privacy(train: Statement | None, lifetime: Mapping[str, Any]) -> tuple[str,
     if "plan" not in figures:
         return "ordinary run, no differential privacy guarantee", "普通训练，没有差分隐私保证"
     plan = DPPlan.model_validate(figures["plan"])
-    bound = _BOUNDS.get(lifetime.get("bound", "holds"), _UNKNOWN)
 
     def told(language: Language) -> str:
         spent = _GRANTED.show(language, granted=figures["granted"], steps=plan.steps) if "granted" in figures else ""
         spent += _together(lifetime, language)
-        return _COVERED.show(language, promise=plan.statement(language), spent=spent, bound=bound.show(language))
+        return _COVERED.show(language, promise=plan.statement(language), spent=spent, bound=_bound(lifetime, language))
 
     return told("en"), told("zh")
+
+
+def _bound(lifetime: Mapping[str, Any], language: Language) -> str:
+    """Return whether a budget bounded what the people in the data lose over a lifetime, and by how much; statements of before do not tell how much."""
+    limit = _LIMIT.show(language, **{key: exact(value) for key, value in lifetime["limit"].items()}) if lifetime.get("limit") else ""
+    guarded = bool(lifetime.get("guarded_releases"))
+    reasons = [_ORDINARY] * bool(lifetime.get("ordinary_releases") or not guarded) + [_WITH_GUARD] * guarded
+    why = ("; " if language == "en" else "；").join(one.show(language) for one in reasons)
+    return _BOUNDS.get(lifetime.get("bound", "holds"), _UNKNOWN).show(language, limit=limit, why=why)
 
 
 def _together(lifetime: Mapping[str, Any], language: Language) -> str:

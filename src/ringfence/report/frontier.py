@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from ringfence.core.bounds import exact
 from ringfence.core.text import t
 from ringfence.report import html
 from ringfence.report.figures import Bounds, MemoryShown, SweepFacts, Tried
@@ -146,7 +147,7 @@ def _about(tried: Sequence[Tried], facts: SweepFacts) -> str:
 def _claims(tried: Sequence[Tried]) -> str:
     claims = dict.fromkeys((one.epsilon, one.delta) for one in tried)
     return "; ".join(
-        t("none: an ordinary run", "无：普通运行") if e is None or d is None else f"epsilon {e:g}, delta {d:g}" for e, d in claims
+        t("none: an ordinary run", "无：普通运行") if e is None or d is None else f"epsilon {exact(e)}, delta {exact(d)}" for e, d in claims
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from ringfence.core.bounds import exact
 from ringfence.core.text import t
 from ringfence.report import html
 from ringfence.report.curves import Point, histogram, roc, share_found
@@ -87,7 +88,7 @@ def _read_off(points: Sequence[Point]) -> list[tuple[str, ...]]:
 
 def _about(facts: AuditFacts) -> str:
     promise = (
-        t("epsilon {e:g} at delta {d:g}", "epsilon {e:g}，delta {d:g}", e=facts.claim[0], d=facts.claim[1])
+        t("epsilon {e} at delta {d}", "epsilon {e}，delta {d}", e=exact(facts.claim[0]), d=exact(facts.claim[1]))
         if facts.claim
         else t("none: an ordinary run", "无：普通运行")
     )

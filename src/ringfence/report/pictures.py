@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from ringfence.core.bounds import exact
 from ringfence.core.text import t
 from ringfence.report.curves import GAP, Bin, Point, axis, instants, share_found, spaced, steps, ticks
 from ringfence.report.figures import Tried
@@ -145,7 +146,7 @@ def spending_picture(
     parts += [_under_axis(x(when), base, label) for when, label in _dated(instants(first, now))]
     parts.append(_text(_LEFT + plot_w / 2, base + 44, t("time (UTC)", "时间（UTC）"), "middle"))
     for limit in limits:
-        label = t("limit: ε {e:g}", "上限：ε {e:g}", e=limit)
+        label = t("limit: ε {e}", "上限：ε {e}", e=exact(limit))
         parts.append(f'<path class="limit" d="M{_LEFT} {y(limit):.1f}h{plot_w}"/>{_text(_LEFT + 6, y(limit) - 6, label, "start")}')
     if frozen is not None:
         parts.append(f'<path class="most" d="M{x(frozen):.1f} 20V{base}"/>{_text(x(frozen), 14, t("frozen", "冻结"), "middle")}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ringfence.core.bounds import exact
 from ringfence.core.gates import BLIND, unsound
 from ringfence.core.text import t
 from ringfence.report.figures import AuditFacts, AuditShown, Bounds
@@ -210,10 +211,10 @@ def _tpr(f: AuditShown) -> Row:
 def _epsilon(f: AuditShown, facts: AuditFacts) -> Row:
     if facts.claim:
         claim = t(
-            "The run claims epsilon {e:g} at delta {d:g}: ",
-            "该运行声明 epsilon 为 {e:g}、delta 为 {d:g}：",
-            e=facts.claim[0],
-            d=facts.claim[1],
+            "The run claims epsilon {e} at delta {d}: ",
+            "该运行声明 epsilon 为 {e}、delta 为 {d}：",
+            e=exact(facts.claim[0]),
+            d=exact(facts.claim[1]),
         )
         reading = claim + t(
             "a larger value here refutes the claim, a smaller one does not prove it.", "这里的值更大即推翻该声明，更小并不证明它。"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from ringfence.core.bounds import epsilon_told
+from ringfence.core.bounds import Bound, bound_told, epsilon_told, exact
 from ringfence.core.errors import RUN_STATES
-from ringfence.core.text import t
+from ringfence.core.text import Text, t
 from ringfence.report import html
 from ringfence.report.pictures import spending_picture
 
@@ -49,8 +49,10 @@ class Spending:
     reserved: float | None
     left: float
     spenders: tuple[Spender, ...]  # in the order in which they began
-    finer: tuple[str, ...]  # runs that promised per record where people are known by a column
-    releases: tuple[tuple[str, str], ...]  # of ordinary runs: name and time
+    bound: Bound  # over the lifetime
+    finer: tuple[str, ...]  # runs that promised per record, or by one column, where people are known by another
+    guarded: tuple[str, ...]  # of `releases`, those of private runs with a replay guard
+    releases: tuple[tuple[str, str], ...]  # that ended every bound: name and time
     frozen: str | None
     now: str
     version: str  # of ringfence
@@ -93,6 +95,15 @@ def spending_page(f: Spending) -> str:
     return html.document(title, [part for part in parts if part])
 
 
+_WITHIN = Text("ε {spent} of {limit} is spent, {left} is left.", "预算 ε {limit} 中已用 {spent}，剩余 {left}。")
+_EXCEEDED = Text("The budget of ε {limit} is exceeded: ε {spent} is spent.", "预算 ε {limit} 已超出：已用 ε {spent}。")
+_VOID = Text("No bound holds any more: an ordinary run on these people was released.", "不再有任何上限：这批人的普通运行已被放行。")
+_VOID_BY_GUARD = Text(
+    "No bound holds any more: a private run on these people was released with a replay guard, which tells who is among them.",
+    "不再有任何上限：这批人的隐私运行已带复现防护放行，而防护会透露谁在其中。",
+)
+
+
 def _headline(f: Spending) -> tuple[str, str, str]:
     """Return what the page says first, how far that reaches, and its tone."""
     spent, count = epsilon_told(f.spent), len(f.spenders)
@@ -105,28 +116,21 @@ def _headline(f: Spending) -> tuple[str, str, str]:
     )
     if f.reserved:
         reach += t(" Runs that may still go on hold ε {r} more.", "可能继续的运行另预留 ε {r}。", r=epsilon_told(f.reserved))
-    if f.releases:
-        head = t("No bound holds any more: an ordinary run on these people was released.", "不再有任何上限：这批人的普通运行已被放行。")
-        return head, reach, "void"
-    if f.finer:
+    if f.bound == "void":
+        return (_VOID_BY_GUARD if len(f.guarded) == len(f.releases) else _VOID).show(), reach, "void"
+    if f.bound == "unknown":
         head = t(
-            "It is not known what one person lost: {n} runs promised per record, and one person may have many.",
-            "一个人付出多少无从得知：{n} 次运行按记录承诺，而一个人可能有多条记录。",
+            "It is not known what one person lost: {n} runs promised per record or per another unit, and one person may have many.",
+            "一个人付出多少无从得知：{n} 次运行按记录或其他单位承诺，而一个人可能对应多个。",
             n=len(f.finer),
         )
         return head, reach, "void"
     if f.frozen:
         return t("Frozen since {time}: nothing more can be spent.", "自 {time} 起冻结：不得再有支出。", time=f.frozen), reach, "valid"
-    if not f.limits:
+    if f.bound == "none":
         return t("There is no budget: no private run may start.", "没有预算：不能开始任何隐私运行。"), reach, "inconclusive"
-    head = t(
-        "ε {spent} of {limit:g} is spent, {left} is left.",
-        "预算 ε {limit:g} 中已用 {spent}，剩余 {left}。",
-        spent=spent,
-        limit=f.limits[0].epsilon,
-        left=f"{f.left:.3f}",
-    )
-    return head, reach, "valid" if f.left else "inconclusive"
+    left = _EXCEEDED if f.bound == "exceeded" else _WITHIN
+    return left.show(spent=spent, limit=exact(f.limits[0].epsilon), left=f"{f.left:.3f}"), reach, "valid" if f.left else "inconclusive"
 
 
 def _runs(f: Spending) -> str:
@@ -153,10 +157,14 @@ def _runs(f: Spending) -> str:
     return html.section("spent", title, html.figure(picture, caption, table))
 
 
+_ORDINARY = Text("ordinary run released as {name}", "普通运行放行为 {name}")
+_GUARDED = Text("private run released with a replay guard as {name}", "隐私运行带复现防护放行为 {name}")
+
+
 def _others(f: Spending) -> str:
     """Return the other events, which the picture marks; nothing where there is none."""
     body = [
-        (f"R{number}", t("ordinary run released as {name}", "普通运行放行为 {name}", name=name), time)
+        (f"R{number}", (_GUARDED if name in f.guarded else _ORDINARY).show(name=name), time)
         for number, (name, time) in enumerate(f.releases, 1)
     ]
     if f.frozen:
@@ -176,18 +184,20 @@ def _account(f: Spending) -> str:
         (
             t("limit", "上限"),
             t(
-                "ε {e:g} at δ {d:g}; spent at this δ: {s}",
-                "ε {e:g}（δ {d:g}）；在此 δ 下已用 {s}",
-                e=one.epsilon,
-                d=one.delta,
+                "ε {e} at δ {d}; spent at this δ: {s}",
+                "ε {e}（δ {d}）；在此 δ 下已用 {s}",
+                e=exact(one.epsilon),
+                d=exact(one.delta),
                 s=epsilon_told(one.spent),
             ),
         )
         for one in f.limits
     ]
-    holds = t("void", "失效") if f.releases else t("holds", "有效")
     told += [
-        (t("lifetime bound", "终身上限"), holds),
+        (
+            t("lifetime bound", "终身上限"),
+            bound_told(f.bound, voided_by=[name for name, _ in f.releases], guarded=f.guarded, runs=f.finer),
+        ),
         (t("frozen since", "冻结自"), f.frozen or "–"),
         (t("as of", "截至"), f.now),
     ]

@@ -249,6 +249,11 @@ class TrainSettings(Settings):
         return Prelude(self.default_system, self.enable_thinking)
 
     @property
+    def is_chosen(self) -> bool:
+        """Return whether evaluated rows decide which weights are kept, so that these are a function of them, too."""
+        return chosen_in(dict(self))
+
+    @property
     def batch(self) -> int:
         """Return the rows of one step; where answers are drawn, the questions that they answer."""
         sequences = self.per_device_train_batch_size * self.gradient_accumulation_steps
@@ -347,7 +352,7 @@ class TrainSettings(Settings):
     def _looks_before_it_chooses(self) -> Self:
         if self.eval_strategy != "no" and not self.eval:
             raise ValueError(t("eval_strategy needs eval_dataset or val_size", "eval_strategy 需要 eval_dataset 或 val_size"))
-        if (self.load_best_model_at_end or self.early_stopping_steps) and self.eval_strategy == "no":
+        if self.is_chosen and self.eval_strategy == "no":
             raise ValueError(
                 t(
                     "load_best_model_at_end and early_stopping_steps need eval_strategy: steps or epoch",
@@ -387,6 +392,11 @@ def quantised_in(train: Mapping[str, Any]) -> Quantisation | None:
     if bits == 8:  # noqa: PLR2004  bits, of which there is one kind
         return Quantisation(bits=bits)
     return Quantisation(bits=bits, kind=train.get("quantization_type", "nf4"), double=train.get("double_quantization", True))
+
+
+def chosen_in(train: Mapping[str, Any]) -> bool:
+    """Return whether evaluated rows decide which weights are kept under the settings of a training, as they were written down by whichever version."""
+    return bool(train.get("load_best_model_at_end") or train.get("early_stopping_steps"))
 
 
 class RuntimeHints(Settings):
@@ -457,7 +467,7 @@ class TrainOrder(Settings):
 
     @model_validator(mode="after")
     def _no_choice_by_rows(self) -> Self:
-        if self.plan is not None and (self.train.load_best_model_at_end or self.train.early_stopping_steps):
+        if self.plan is not None and self.train.is_chosen:
             raise ValueError(
                 t(
                     "load_best_model_at_end and early_stopping_steps are not offered under privacy",
@@ -556,3 +566,8 @@ class PriceFigures(Figures):
     processes: Count = 1  # that share the run
     device: Device
     dtype: Dtype
+
+    @classmethod
+    def public(cls) -> frozenset[str]:
+        """Return the fields that follow from the recipe and the plan, not from what the rows are like."""
+        return frozenset({"directions", "steps", "learning_rate", "processes", "device", "dtype"})

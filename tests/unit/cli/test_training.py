@@ -14,6 +14,7 @@ from ringfence.core import text
 from ringfence.flows import budget
 from ringfence.flows.budget import Account
 from ringfence.privacy.plan import DPPlan
+from ringfence.train.settings import PriceFigures, TrainFigures
 
 PLAN = DPPlan(
     epsilon=2, delta=1e-5, unit=None, units=10_000, clip_norm=1, sampling_rate=0.01, max_batch=200, steps=1_000, noise_multiplier=1
@@ -24,8 +25,24 @@ def account():
     return Account(frozenset({"a"}), ("clinic",), (None,), (), (), (), (), (), None, ())
 
 
+def promised(plan, *accounts):
+    """What a dry run tells of a private run's promise, of the shape of its figures."""
+    counts = dict.fromkeys(("peak_memory", "steps", "rows", "dropped", "tokens", "longest"), 1)
+    numbers = dict.fromkeys(("seconds", "seconds_load", "seconds_per_step", "seconds_evaluation", "learning_rate"), 1.0)
+    figures = PriceFigures(**counts, **numbers, device="cpu", dtype="float32")
+    return training._promised(SimpleNamespace(plan=plan, accounts=accounts, figures=figures))
+
+
+def test_a_dry_run_marks_what_it_tells_of_private_rows_as_the_run_itself_does():
+    marked = set(promised(PLAN, account())["not_private"])
+    assert {"rows", "dropped", "longest", "tokens", "seconds", "peak_memory"} <= marked
+    of_run = TrainFigures.model_fields.keys() - TrainFigures.public()
+    assert marked & TrainFigures.model_fields.keys() == of_run & PriceFigures.model_fields.keys()
+    assert "no ε covers them" in list(training._promise(SimpleNamespace(plan=PLAN), promised(PLAN, account())))[-1]
+
+
 def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():
-    found = training._promised(SimpleNamespace(plan=PLAN, accounts=(account(),)))
+    found = promised(PLAN, account())
     assert [one["units"] for one in found["groups"]] == [1, 2, 4, 8, 16]
     assert [one["epsilon"] for one in found["groups"]] == pytest.approx([1.83, 3.98, 8.90, 20.9, 52.7], rel=0.005)
     lines = list(training._promise(SimpleNamespace(plan=PLAN), found))
@@ -37,18 +54,18 @@ def test_what_many_rows_of_one_person_mean_is_told_where_each_row_is_a_unit():
 
 def test_where_a_column_is_the_unit_no_such_table_is_told():
     named = PLAN.model_copy(update={"unit": "patient_id"})
-    found = training._promised(SimpleNamespace(plan=named, accounts=(account(),)))
+    found = promised(named, account())
     assert "groups" not in found
-    assert len(list(training._promise(SimpleNamespace(plan=named), found))) == 2
+    assert len(list(training._promise(SimpleNamespace(plan=named), found))) == 3
     assert training._promised(SimpleNamespace(plan=None, accounts=())) == {}
     assert list(training._promise(SimpleNamespace(plan=None), {})) == []
 
 
 def test_each_account_of_joined_sets_has_a_line_with_its_names():
     both = (account(), replace(account(), sets=("ward", "icu")))
-    found = training._promised(SimpleNamespace(plan=PLAN.model_copy(update={"unit": "patient_id"}), accounts=both))
+    found = promised(PLAN.model_copy(update={"unit": "patient_id"}), *both)
     assert [one["sets"] for one in found["budgets"]] == [["clinic"], ["ward", "icu"]]
-    one, other = list(training._promise(SimpleNamespace(plan=PLAN), found))[1:]
+    one, other = list(training._promise(SimpleNamespace(plan=PLAN), found))[1:-1]
     assert one.endswith("(clinic)")
     assert other.endswith("(ward, icu)")
 

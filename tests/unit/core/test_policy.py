@@ -170,6 +170,17 @@ def test_a_joined_set_has_the_strictest_label_of_its_branches():
     assert refused(Policy(), joined(public, public)) == {"label"}
 
 
+def test_a_run_that_evaluated_rows_is_never_laxer_than_its_set():
+    """Rows of another set may have chosen its weights; then it has the label of that set, where this is the stricter one."""
+    inner = chain(**{step: {"label": "internal"} for step in ("import", "scan")}, deid={**DEID, "label": "internal"})
+    for label, found in (("internal", set()), ("sensitive", set()), ("public", {"label"}), (None, {"label"})):
+        alone = statement("train", "c", "e", label=label)
+        inputs = {**alone.predicate.inputs, "evaluation": "9" * 64}
+        beside = alone.model_copy(update={"predicate": alone.predicate.model_copy(update={"inputs": inputs})})
+        assert refused(Policy(), [*inner, beside]) == found
+        assert refused(Policy(), [*inner, alone]) == (set() if label == "internal" else {"label"})
+
+
 def policy(**deid):
     return Policy(train=TrainRules(require=Require(scan=ScanRule(), deid=DeidRule(**deid))))
 

@@ -273,6 +273,7 @@ def test_a_plan_says_what_it_promises_in_both_languages():
     made = calibrate(WANTED.model_copy(update={"unit": "patient_id"}), units=200, batch=50, steps=24, epochs=1)
     for language in ("en", "zh"):
         sentence = made.statement(language)
+        assert "(8.000004, 1.2345678e-05)" in made.model_copy(update={"epsilon": 8.000004, "delta": 1.2345678e-5}).statement(language)
         for part in ("(8, 0.0001)", "patient_id", "24", "0.25", "200", f"{made.noise_multiplier:.5g}"):
             assert part in sentence
     assert DPPlan.model_validate_json(made.model_dump_json()) == made

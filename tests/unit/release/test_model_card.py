@@ -88,8 +88,11 @@ def test_a_private_card_says_what_this_run_and_all_runs_on_these_people_spent(sp
     for sentence in (
         PLAN.statement("en"),
         PLAN.statement("zh"),
-        "It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to release.",
-        "保证及于权重；声明中的行数与时间、下列判定与放行的决定不在保证之内。",
+        "It covers the weights. Not covered: the numbers of rows and the times in the statements, the verdicts below and the choice to release;",
+        "the choice of hyper-parameters, and ordinary runs on the same rows that were made for it and stayed inside;",
+        "noise, rate and steps of one may have been chosen after seeing what earlier ones gave: it is proved for those that are fixed beforehand.",
+        "保证及于权重；声明中的行数与时间、下列判定与放行的决定，超参数的选择以及为此在同样的行上所做而留在内部的普通运行，均不在保证之内；",
+        "多次运行的合计只对事先固定的噪声、抽样率与步数得到证明，不涵盖看过先前结果后的选择。",
         "4 of the plan's 5 steps were spent.",
         "计划的 5 步中已用 4 步。",
         "3 private runs used these people's data so far (tuning runs, failed and resumed ones included); together they spent at most ε = 5.679 at δ = 1e-05.",
@@ -108,6 +111,45 @@ def test_a_private_card_says_when_it_was_the_only_run_and_when_all_is_lost(space
     lost = card_of(chain, lifetime=TOLD | {"bound": "void", "epsilon": None})
     for sentence in ("at most ε = over 1000", "至多用去 ε = 超过 1000", "The lifetime bound is void", "终身上限已失效"):
         assert sentence in lost
+
+
+_LIMIT = {"limit": {"epsilon": 16.000001, "delta": 1e-5}}
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "english", "chinese"),
+    [
+        (
+            {"bound": "holds"} | _LIMIT,
+            "The lifetime bound on the people in the data, ε = 16.000001 at δ = 1e-05, held",
+            "（ε = 16.000001，δ = 1e-05）有效",
+        ),
+        ({"bound": "exceeded"}, "The lifetime bound does not hold: more is spent", "终身上限不成立"),
+        ({"bound": "none"}, "No lifetime bound is in force: the policy at the release has no budget", "没有生效的终身上限"),
+        ({"bound": "unknown"}, "The lifetime bound is not known", "终身上限无从得知"),
+        (
+            {"bound": "void", "ordinary_releases": 1},
+            "is void: an ordinary run on the same people was released\n",
+            "同一批人的普通运行已被放行",
+        ),
+        (
+            {"bound": "void", "guarded_releases": 1},
+            "is void: a private run on the same people was released with a replay guard",
+            "防护会透露谁是成员",
+        ),
+        (
+            {"bound": "void", "ordinary_releases": 1, "guarded_releases": 1},
+            "is void: an ordinary run on the same people was released; a private run on the same",
+            "普通运行已被放行；同一批人的隐私运行已带复现防护放行",
+        ),
+        ({"bound": "of a version to come"}, "The lifetime bound is not known", "终身上限无从得知"),
+    ],
+)
+def test_every_word_of_a_lifetime_bound_has_a_sentence(space, lifetime, english, chinese):
+    card = card_of(private_chain(space, granted=5), lifetime=TOLD | lifetime)
+    assert english in card
+    assert chinese in card
+    assert ("held at the release" in card) == (lifetime["bound"] == "holds")
 
 
 @pytest.mark.parametrize("lifetime", [None, {}, {"bound": "holds", "ordinary_releases": 0}])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ringfence.cli.words import lifetime_told
 from ringfence.core import text
 from ringfence.report.curves import instants, spaced
 from ringfence.report.spending import Limit, Spender, Spending, row, spending_page
@@ -29,14 +30,19 @@ PLAIN = Spending(
     reserved=0.5,
     left=3.25,
     spenders=RUNS,
+    bound="holds",
     finer=(),
+    guarded=(),
     releases=(),
     frozen=None,
     now="2026-06-01T00:00:00Z",
     version="0.1.0",
 )
 FROZEN = replace(PLAIN, frozen="2026-05-01T00:00:00Z", reserved=0.0, left=0.0)
-VOID = replace(PLAIN, releases=(("ordinary", "2026-04-01T00:00:00Z"), ("second", "2026-04-01T00:00:01Z")))
+VOID = replace(PLAIN, bound="void", releases=(("ordinary", "2026-04-01T00:00:00Z"), ("second", "2026-04-01T00:00:01Z")))
+EXCEEDED = replace(PLAIN, bound="exceeded", limits=(Limit(4.000004, 1e-5, 4.25),), left=0.0)
+UNKNOWN = replace(PLAIN, bound="unknown", finer=("train-1a1b2c3d4e5f",))
+NONE = replace(PLAIN, bound="none", limits=())
 SECOND = st.integers(0, 2 * 10**9)
 
 
@@ -119,7 +125,7 @@ def test_freeze_and_ordinary_releases_are_marked_and_listed():
 # ── what it says ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("f", [PLAIN, FROZEN, VOID, replace(PLAIN, spenders=(), spent=0.0), replace(PLAIN, limits=())])
+@pytest.mark.parametrize("f", [PLAIN, FROZEN, VOID, replace(PLAIN, spenders=(), spent=0.0), NONE])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_nothing_is_fetched_and_nothing_runs(f, language):
     document = page(f, language)
@@ -143,9 +149,37 @@ def test_the_headline_says_what_matters_most():
     assert said(PLAIN) == "ε 4.250 of 8 is spent, 3.250 is left."
     assert said(FROZEN) == "Frozen since 2026-05-01T00:00:00Z: nothing more can be spent."
     assert "No bound holds" in said(replace(VOID, frozen=FROZEN.frozen))
-    assert "There is no budget" in said(replace(PLAIN, limits=()))
+    assert "There is no budget" in said(NONE)
+    assert said(EXCEEDED) == "The budget of ε 4.000004 is exceeded: ε 4.250 is spent."
+    assert said(UNKNOWN).startswith("It is not known what one person lost: 1 runs")
+    assert "a private run on these people was released with a replay guard" in said(replace(VOID, guarded=("ordinary", "second")))
+    assert "an ordinary run on these people was released" in said(replace(VOID, guarded=("second",)))
     assert "Runs that may still go on hold ε 0.500 more." in page()
     assert "may still go on" not in page(FROZEN)
+
+
+@pytest.mark.parametrize(
+    ("f", "english", "chinese"),
+    [
+        (PLAIN, "holds", "有效"),
+        (EXCEEDED, "exceeded", "已超出"),
+        (NONE, "none: no budget is in force", "没有：当前没有生效的预算"),
+        (
+            UNKNOWN,
+            "not known: runs per record or another unit (train-1a1b2c3d4e5f)",
+            "无从得知：按记录或其他单位的运行（train-1a1b2c3d4e5f）",
+        ),
+        (VOID, "void: ordinary, second", "失效：ordinary, second"),
+        (replace(VOID, guarded=("second",)), "void: ordinary, second (replay guard)", "失效：ordinary, second (复现防护)"),
+    ],
+)
+def test_the_table_of_the_account_says_of_the_lifetime_bound_what_the_command_says(f, english, chinese):
+    for language, name, told in (("en", "lifetime bound", english), ("zh", "终身上限", chinese)):
+        cells = re.sub(r"<[^>]*>", "\n", page(f, language).split('id="account"')[1])
+        assert [line for line in cells.splitlines() if line][1:][[line for line in cells.splitlines() if line][1:].index(name) + 1] == told
+    row = {"bound": f.bound, "voided_by": [name for name, _ in f.releases], "guarded_releases": f.guarded, "finer_runs": f.finer}
+    text.choose("en")
+    assert lifetime_told(row) == english
 
 
 def test_the_table_has_every_run_whatever_became_of_it():

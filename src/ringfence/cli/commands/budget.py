@@ -11,8 +11,8 @@ import typer
 
 from ringfence.cli.context import confirm, emit, say, table, workspace
 from ringfence.cli.parse import new_path
-from ringfence.cli.words import bound_told
-from ringfence.core.bounds import LEAST_DELTA, epsilon_told
+from ringfence.cli.words import lifetime_told
+from ringfence.core.bounds import LEAST_DELTA, epsilon_told, exact
 from ringfence.core.text import t
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def show(
         [
             ", ".join(one["sets"]),
             ", ".join(one["units"]),
-            t("none", "无") if one["epsilon"] is None else f"ε {one['epsilon']:g} (δ {one['delta']:g})",
+            t("none", "无") if one["epsilon"] is None else f"ε {exact(one['epsilon'])} (δ {exact(one['delta'])})",
             epsilon_told(one["spent"]),
             epsilon_told(one["reserved"]),
             f"{one['left']:.3f}" + (t(", frozen since {time}", "，自 {time} 起冻结", time=one["frozen"]) if one["frozen"] else ""),
-            bound_told(one),
+            lifetime_told(one),
         ]
         for one in found
     ]
@@ -157,11 +157,11 @@ def set_(
         {"set": name, "epsilon": limit.epsilon, "delta": limit.delta},
         lambda: say(
             t(
-                "✔ {name}: at most epsilon {e:g} at delta {d:g} from here on",
-                "✔ {name}：自此至多 epsilon {e:g}（delta {d:g}）",
+                "✔ {name}: at most epsilon {e} at delta {d} from here on",
+                "✔ {name}：自此至多 epsilon {e}（delta {d}）",
                 name=name,
-                e=limit.epsilon,
-                d=limit.delta,
+                e=exact(limit.epsilon),
+                d=exact(limit.delta),
             )
         ),
     )
@@ -231,15 +231,16 @@ def simulate(
     if noise is None:
         noise = noise_for(epsilon=epsilon or 0.0, delta=delta, sampling_rate=rate, steps=steps)
     spent = epsilon_spent([Mechanism(noise_multiplier=noise, sampling_rate=rate, steps=steps)], delta=delta)
+    found = spent if math.isfinite(spent) else None
     emit(
-        {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "epsilon": spent if math.isfinite(spent) else None},
+        {"noise": noise, "rate": rate, "steps": steps, "delta": delta, "epsilon": found},
         lambda: say(
             t(
-                "epsilon {e:.4f} at delta {d:g} with noise {n:g} (PLD, Poisson, zero-out, one unit)",
-                "epsilon {e:.4f}（delta {d:g}，噪声 {n:g}；PLD、泊松抽样、清零相邻、单个单位）",
-                e=spent,
-                d=delta,
-                n=noise,
+                "epsilon {e} at delta {d} with noise {n} (PLD, Poisson, zero-out, one unit)",
+                "epsilon {e}（delta {d}，噪声 {n}；PLD、泊松抽样、清零相邻、单个单位）",
+                e=epsilon_told(found),
+                d=exact(delta),
+                n=exact(noise),
             )
         ),
     )

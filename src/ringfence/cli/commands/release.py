@@ -54,8 +54,8 @@ def release(
         typer.Option(
             "--guard",
             help=t(
-                "Say in statement and card that answers pass a replay guard where you serve it, also of a private run; epsilon does not cover it.",
-                "在声明与模型卡中说明：由你提供服务时回答经过复现防护，隐私运行亦然；epsilon 不涵盖它。",
+                "Say in statement and card that answers pass a replay guard where you serve it, also of a private run; epsilon does not cover it, and no lifetime bound holds after it.",
+                "在声明与模型卡中说明：由你提供服务时回答经过复现防护，隐私运行亦然；epsilon 不涵盖它，此后终身上限不再成立。",
             ),
         ),
     ] = False,
@@ -72,7 +72,7 @@ def release(
     formats = _formats(format_ or [])
     space = workspace()
     if dry_run:
-        _judge(space, run, bundle, formats)
+        _judge(space, run, bundle, formats, guard=guard)
         return
     try:
         with progress(t("release", "放行")) as bar:
@@ -90,7 +90,7 @@ def release(
         say(t("✔ {path}  {n} files, signed twice", "✔ {path}  {n} 个文件，双重签名", path=done.path, n=done.files))
         _say_told(done.told)
         if done.voids:
-            say(_voiding(is_done=True))
+            say(_voiding(is_done=True, guard=guard))
 
     document = {"bundle": str(done.path), "manifest": done.manifest, "run": done.run, "verdicts": as_rows(done.verdicts)}
     parity = [one.model_dump(mode="json") | {"agreement": one.agreement} for one in done.parity]
@@ -98,14 +98,14 @@ def release(
     advise(f"ringfence keys export KEYS.json && ringfence verify {done.path} --keys KEYS.json")
 
 
-def _judge(space: Workspace, run: str, name: str, formats: list[Format]) -> None:
+def _judge(space: Workspace, run: str, name: str, formats: list[Format], *, guard: bool) -> None:
     """Print what the policy in force says of a run, once its model can be said in the formats that are asked for, and the room that these will take."""
     from ringfence.cli.verdicts import as_rows, show_verdicts
     from ringfence.core.verdict import refusals
     from ringfence.flows.gate import refuse
     from ringfence.flows.release import judge
 
-    found = judge(space, run, name=name, formats=formats)
+    found = judge(space, run, name=name, guard=guard, formats=formats)
 
     def show() -> None:
         show_verdicts(found.verdicts)
@@ -113,7 +113,7 @@ def _judge(space: Workspace, run: str, name: str, formats: list[Format]) -> None
             say(line)
         _say_told(found.told)
         if found.voids:
-            say(_voiding(is_done=False))
+            say(_voiding(is_done=False, guard=guard))
 
     document = {"run": found.run, "verdicts": as_rows(found.verdicts), "voids_lifetime_bound": found.voids, "bytes": dict(found.sizes)}
     emit(document | _told(found.told), show)
@@ -170,7 +170,17 @@ def _say_told(told: Run | None) -> None:
         )
 
 
-def _voiding(*, is_done: bool) -> str:
+def _voiding(*, is_done: bool, guard: bool) -> str:
+    if guard and is_done:
+        return t(
+            "! it is out with a replay guard, which tells who is in the set: the lifetime bound of the private runs on the same people is void from here on",
+            "! 已带复现防护放行，而防护会透露谁在数据集中：同一批人的隐私运行的终身上限自此失效",
+        )
+    if guard:
+        return t(
+            "! a replay guard tells who is in the set: with it, this release would void the lifetime bound of the private runs on the same people, for good",
+            "! 复现防护会透露谁在数据集中：带防护放行会使同一批人的隐私运行的终身上限永久失效",
+        )
     if is_done:
         return t(
             "! an ordinary run is out: the lifetime bound of the private runs on the same people is void from here on",
