@@ -23,6 +23,7 @@ from ringfence.privacy.layers import cover, kind_of, mixes_rows
 from ringfence.privacy.plan import Clipping
 
 _STABLE = 0.01  # γ of automatic clipping: keeps what a vanishing gradient adds small
+_THIN = 64  # positions: a matrix is thin where two factors of so many are at least as large as its gradient, as LoRA's are up to this rank
 _UNLISTED = len(LAYER_KINDS) - 1
 
 
@@ -63,11 +64,20 @@ class UnitSums:
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is untyped here
     def take(self, name: str, use: Factors) -> None:
-        """Keep one use of a matrix, or what it adds to each row where this is no larger, or needed as a whole anyway: of a single row."""
-        uses, batch, outputs = [*self._uses.pop(name, []), use], len(use.right), len(self._weights[name])
-        if batch == 1 or name in self._rows or sum(one.numel for one in uses) >= batch * self._weights[name].numel():
+        """Keep one use of a matrix, or what it adds to each row where this is no larger, or needed as a whole anyway: of a single row.
+
+        Which of the two depends on the other rows of the pass, so neither is rounded to the type of the model: what a row adds would depend on them, too.
+        What is added to a thin matrix is rounded, as ordinary gradients are; of it nothing else is ever kept.
+        """
+        weight = self._weights[name]
+        if weight.numel() <= _THIN * sum(weight.shape):
+            self.take_rows(name, use.product(len(weight)))
+            return
+        uses, batch = [*self._uses.pop(name, []), use], len(use.right)
+        rows = batch * weight.numel() * wide(weight).itemsize  # bytes
+        if batch == 1 or name in self._rows or sum(one.nbytes for one in uses) >= rows:
             for one in uses:
-                self.take_rows(name, one.product(outputs))
+                self.take_rows(name, one.widened().product(len(weight)))
         else:
             self._uses[name] = uses
 

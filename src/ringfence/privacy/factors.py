@@ -23,9 +23,9 @@ class Factors(NamedTuple):
     right: Tensor  # [batch, positions, in]
 
     @property
-    def numel(self) -> int:
-        """Return how many numbers are kept."""
-        return int(self.left.numel() + self.right.numel())
+    def nbytes(self) -> int:
+        """Return the bytes that are kept."""
+        return int(self.left.nbytes + self.right.nbytes)
 
     @property
     def chooses(self) -> bool:
@@ -35,6 +35,11 @@ class Factors(NamedTuple):
     def of(self, rows: Tensor) -> Factors:
         """Return those of some rows. rows: [n] int64, or [batch] bool."""
         return Factors(self.left[rows], self.right[rows])
+
+    def widened(self) -> Factors:
+        """Return the same in float32 or wider, so that their product is not rounded to the type of the model."""
+        left, right = (one.to(wide(one)) if one.is_floating_point() else one for one in self)
+        return Factors(left, right)
 
     def product(self, outputs: int) -> Tensor:
         """Return the gradient of every row [batch, outputs, in]; float32 or wider where many positions may choose one row of the weight."""

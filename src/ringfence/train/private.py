@@ -20,6 +20,7 @@ from ringfence.privacy.clip import UnitSums
 from ringfence.privacy.noise import SecureNoise
 from ringfence.privacy.plan import DPPlan
 from ringfence.train.data import Example, Pass, pack, split
+from ringfence.train.joined import is_worth
 from ringfence.train.schedule import noise_gain
 from ringfence.train.settings import RuntimeHints, TrainSettings
 from ringfence.train.team import Team
@@ -88,8 +89,14 @@ class PrivateTrainer(Trainer):
         return min(most, max(1, fewest, fitting))
 
     def passes(self, examples: Sequence[Example]) -> list[Pass]:
-        """Return the micro batches of these rows, in the order of their units."""
-        return passes(examples, self.most_rows(examples))
+        """Return the micro batches of these rows, unit by unit; units whose pairs are read joined share none with others."""
+        most, apart = self.most_rows(examples), {row.unit for row in examples if self._joins and not is_worth([row])}
+        kinds = [[row for row in examples if (row.unit in apart) is is_apart] for is_apart in (False, True)]
+        return [one for rows in kinds for one in passes(rows, most)]
+
+    def _is_joined(self, one: Pass) -> bool:
+        """Return whether a pass reads its pairs joined: all of its units would by themselves, as the two ways round a row's gradient differently."""
+        return self._joins and all(is_worth([row]) for row in one.rows)
 
     def step(self, examples: Sequence[Example], *, step: int, steps: int) -> float | None:
         """Learn from the units of one step and return the mean loss of their rows before the update; None when nobody was drawn.

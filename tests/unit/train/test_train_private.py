@@ -21,6 +21,7 @@ from ringfence.core.errors import Interrupted, NotPerExample, PlanUnfit
 from ringfence.core.records import Record
 from ringfence.models.folder import ARCHITECTURES
 from ringfence.models.tiny import tiny_config
+from ringfence.privacy import clip as clipping
 from ringfence.privacy.plan import DPPlan
 from ringfence.train import adapter, job, price, private, setup
 from ringfence.train.batches import Sampled
@@ -362,6 +363,46 @@ def test_both_answers_of_a_pair_and_all_pairs_of_a_unit_are_clipped_as_one(objec
         wanted += found * min(1.0, 0.05 / float(found.norm()))
         plain.optimiser.take()
     assert float((got - wanted / 5).norm() / (wanted / 5).norm()) < 1e-5
+
+
+def apart_pair(length):
+    """Return a pair that has nothing in common."""
+    (found,) = pairs_of([(length, length)], units=[99])
+    found.other.ids[0] = found.ids[0] + 1
+    return found
+
+
+LEFT_OUT = {  # objective, method, rank; the rows that stay and the one that goes; what is taken for thin
+    "a pair that is read apart": ("dpo.v1", "lora.v1", 4, pairs_of([(40, 40)] * 12), apart_pair(44), 64),
+    "a longer row, rank 64": ("sft.v1", "lora.v1", 64, examples_of([30, 31] * 8), examples_of([33], [99])[0], 64),
+    "a longer row, all weights": ("sft.v1", "full.v1", 4, examples_of([78, 79] * 5), examples_of([84], [99])[0], 0),
+    "the only row beside another, all weights": ("sft.v1", "full.v1", 4, examples_of([20]), examples_of([20], [99])[0], 0),
+    "longer answers, a trained head": ("sft.v1", "full.v1", 4, examples_of([60] * 3), examples_of([63], [99])[0], 0),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_in_bfloat16_no_row_adds_something_else_because_another_unit_is_there(case, monkeypatch):
+    """Each of those that go lets what a pass does with the others cross one of our thresholds; rounded in two ways they moved by up to 0.03 clip norms."""
+    objective, method, rank, rows, odd, thin = LEFT_OUT[case]
+    monkeypatch.setattr(clipping, "_THIN", thin)
+    settings = SETTINGS.model_copy(update={"objective": objective, "method": method, "lora_rank": rank})
+    hints = PLAIN.model_copy(update={"dtype": "bfloat16", "micro_batch": 64})
+    trainer = PrivateTrainer(model_of().bfloat16(), settings, plan=plan_of(clip=0.01), hints=hints, padding=2, device="cpu")
+    with torch.no_grad():
+        drawn = torch.Generator().manual_seed(4)
+        for weight in trainer.method.parameters().values():
+            weight.add_(torch.randn(weight.shape, generator=drawn) * 0.05)
+
+    def summed(examples):
+        for share in trainer.shares(examples):
+            trainer.clip(share)
+        return torch.cat([total.flatten().double() for _, total in sorted(trainer._sums.result().items())])
+
+    everyone, without, alone = summed([*rows, odd]), summed(rows), summed([odd])
+    assert float(alone.norm()) == pytest.approx(0.01, rel=1e-5)  # it is clipped
+    assert float((everyone - without).norm()) <= 0.01 * (1 + 1e-5)
+    assert float((everyone - without - alone).norm()) <= 0.01 * 1e-5
 
 
 SPEED = [
