@@ -1091,8 +1091,8 @@ class BudgetMissing(PrivacyError):
         "the policy sets no privacy budget, so no private run on {set} may start", "策略未设隐私预算，因此不能在 {set} 上开始隐私运行"
     )
     remedy = Text(
-        "add budget: {{epsilon: 16, delta: 1.0e-5}} to the policy and sign it with ringfence policy set FILE",
-        "在策略中加入 budget: {{epsilon: 16, delta: 1.0e-5}}，并用 ringfence policy set FILE 签署",
+        "add budget: {{epsilon: 16, delta: 1.0e-5}} to a copy of all that ringfence policy show prints (what a policy leaves out it does not ask for) and sign it with ringfence policy set FILE",
+        "在 ringfence policy show 所示策略的完整副本中加入 budget: {{epsilon: 16, delta: 1.0e-5}}（策略未写的规则即不要求），并用 ringfence policy set FILE 签署",
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from ringfence.core.bounds import exact
 from ringfence.core.gates import Audited, judge
 from ringfence.core.lineage import flaw, last, lines, ways
 from ringfence.core.order import Tier
-from ringfence.core.rules import GATES, ReleaseRules, tightened
+from ringfence.core.rules import GATES, STRICTER, ReleaseRules, tightened
 from ringfence.core.settings import OWN_DIGITS, PartName, Settings
 from ringfence.core.statement import LABELS, Statement
 from ringfence.core.text import t
@@ -244,3 +244,82 @@ def _private(policy: Policy, epsilon: float | None, *, allowed: tuple[Ordinary, 
         most=exact(most),
     )
     return [verdict("max epsilon", "" if epsilon <= most else problem, want=exact(most))]
+
+
+# ── what a policy gives up ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Looser(NamedTuple):
+    """A key at which a policy allows more than another one; None stands for an absent key."""
+
+    key: str  # dotted
+    before: object  # of JSON
+    after: object
+
+
+def not_asked(policy: Policy) -> tuple[str, ...]:
+    """Return the rules that `policy` does not ask for, by their dotted names."""
+    required = policy.train.require
+    train = [f"train.require.{name}" for name in type(required).model_fields if getattr(required, name) is None]
+    return (*train, *(f"release.{name}" for name in policy.release.not_asked))
+
+
+def looser(before: Settings, after: Settings, *, within: str = "") -> list[Looser]:
+    """Return where `after` allows more than `before`, two policies or two of the same block of them, in the order of the keys."""
+    found: list[Looser] = []
+    for name in type(after).model_fields:
+        old, new = _value(before, name), _value(after, name)
+        if isinstance(old, Settings) and isinstance(new, Settings):
+            found += looser(old, new, within=f"{within}{name}.")
+        elif old != new and _allows_more(name, old, new):
+            found.append(Looser(f"{within}{name}", _plain(old), _plain(new)))
+    return found
+
+
+def _value(block: Settings, name: str) -> object:
+    if isinstance(block, DeidRule) and name in ("profile", "profiles"):  # two ways to write one rule
+        return block.admitted if name == "profiles" else None
+    value: object = getattr(block, name)
+    return value
+
+
+def _allows_more(name: str, old: object, new: object) -> bool:
+    if name == "budget":  # the one block that allows something by being there
+        return old is None
+    if isinstance(old, Settings) or isinstance(new, Settings):
+        return new is None
+    return bool(STRICTER[name](old, new) != new if name in STRICTER else _WIDER[name](old, new))
+
+
+def _along(*order: str) -> Callable[[Any, Any], bool]:
+    return lambda old, new: order.index(new) > order.index(old)
+
+
+def _above(old: float | None, new: float | None) -> bool:
+    return old is not None and (new is None or new > old)
+
+
+def _admits(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> bool:
+    return old is not None and (new is None or not set(new) <= set(old))
+
+
+_WIDER: Mapping[
+    str, Callable[[Any, Any], bool]
+] = {  # whether the second value of a key allows more than the first; release limits have STRICTER
+    "parts": lambda old, new: not set(old) <= set(new),
+    "profiles": _admits,
+    "survivors": _above,
+    "ordinary": _along("refuse", "internal-only", "allow"),
+    "max_epsilon": _above,
+    "min_sandbox": _along("T1", "T0"),
+    "epsilon": _above,
+    "delta": _above,
+    "reveal": _along("refuse", "allow"),
+    "export": _along("refuse", "masked", "allow"),
+}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Settings):
+        return value.model_dump(mode="json", exclude_none=True)
+    return list(value) if isinstance(value, tuple) else value

@@ -76,6 +76,11 @@ class ReleaseRules(Settings):
         return any(getattr(self, name) is not None for name in type(self).model_fields if name != "backdoor")
 
     @property
+    def not_asked(self) -> tuple[str, ...]:
+        """The rules that are absent."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is None)
+
+    @property
     def reads_rows(self) -> bool:
         """Whether a rule is judged on figures of real rows."""
         return self.replay is not None or self.spans is not None
@@ -94,7 +99,7 @@ GATES = ReleaseRules(
 
 # ── tightening ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_STRICTER: Mapping[str, Callable[[Any, Any], Any]] = {  # of two values of a limit
+STRICTER: Mapping[str, Callable[[Any, Any], Any]] = {  # of two values of a limit
     "max_rate": min,
     "max_auc": min,
     "max_new": min,
@@ -114,7 +119,7 @@ def tightened(policy: ReleaseRules, recipe: ReleaseRules | None) -> ReleaseRules
         if ours is None or theirs is None:
             rules[name] = ours or theirs
             continue
-        rules[name] = type(ours)(**{key: _STRICTER[key](getattr(ours, key), getattr(theirs, key)) for key in type(ours).model_fields})
+        rules[name] = type(ours)(**{key: STRICTER[key](getattr(ours, key), getattr(theirs, key)) for key in type(ours).model_fields})
     return ReleaseRules(**rules)
 
 

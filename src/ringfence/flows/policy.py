@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -10,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ringfence.core.errors import PolicyInvalid, PolicyKeyUnenforced
 from ringfence.core.interrupts import uninterrupted
-from ringfence.core.policy import SHIPPED, Policy
+from ringfence.core.policy import SHIPPED, Looser, Policy, not_asked
 from ringfence.core.problems import first_problem
 from ringfence.core.rules import LEAST_SECRETS, canaries, least_rows, least_tries
 from ringfence.core.text import t
@@ -44,7 +46,7 @@ def read_policy(path: Path) -> Policy:
     except ValidationError as cause:
         for found in cause.errors(include_input=False):
             if found["type"] == "extra_forbidden":
-                raise PolicyKeyUnenforced(key=".".join(map(str, found["loc"])), known=", ".join(_keys(Policy))) from cause
+                raise PolicyKeyUnenforced(key=".".join(map(str, found["loc"])), known=", ".join(keys(Policy))) from cause
         where, problem = first_problem(cause)
         raise PolicyInvalid(where=".".join(where), problem=problem) from cause
 
@@ -119,6 +121,45 @@ def explained(policy: Policy) -> list[str]:
     ]
 
 
+def left_out(policy: Policy) -> list[str]:
+    """Return which rules the policy does not ask for, a sentence each: in a file they are nothing but absent."""
+    said = []
+    if not policy.release.needs_audit:
+        said.append(
+            t(
+                "No release rule: adapters leave without an audit, unless a recipe's own release: block asks for one.",
+                "没有放行规则：除非配方自己的 release: 块要求审计，适配器不经审计即可放行。",
+            )
+        )
+    if absent := ", ".join(not_asked(policy)):
+        said.append(t("Not asked for: {absent}.", "未要求：{absent}。", absent=absent))
+    if policy.budget is None:
+        said.append(t("No budget: no private run may start.", "没有 budget：不能开始隐私运行。"))
+    return said
+
+
+def compared(more: Sequence[Looser]) -> list[str]:
+    """Return where a policy allows more than the one before, a line each."""
+    return [f"{one.key}: {_shown(one.before)} → {_shown(one.after)}" for one in more]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return t("absent", "未写")
+    return json.dumps(value, ensure_ascii=False).replace('"', "")
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted keys of a policy, or of a block of it; a rule without conditions is a key of its own."""
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        inner: Any = next(
+            (arg for arg in (field.annotation, *get_args(field.annotation)) if isinstance(arg, type) and issubclass(arg, BaseModel)), None
+        )
+        found += (inner and keys(inner, f"{prefix}{name}.")) or [f"{prefix}{name}"]
+    return found
+
+
 def as_yaml(policy: Policy) -> str:
     """Return the policy as the YAML that `read_policy` reads."""
     return yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
@@ -132,13 +173,3 @@ def _empty(value: object, where: str = "") -> str | None:
         found = (_empty(inner, f"{where}.{key}".lstrip(".")) for key, inner in value.items())
         return next((path for path in found if path is not None), None)
     return None
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        inner: Any = next(
-            (arg for arg in (field.annotation, *get_args(field.annotation)) if isinstance(arg, type) and issubclass(arg, BaseModel)), None
-        )
-        keys += _keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
-    return keys

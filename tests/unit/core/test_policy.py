@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from ringfence.core import text
-from ringfence.core.policy import DEFAULT, SHIPPED, DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, masking
+from ringfence.core.policy import DEFAULT, SHIPPED, DeidRule, Policy, Require, ScanRule, TrainRules, evaluate, looser, masking, not_asked
 from ringfence.core.statement import Predicate, SandboxReport, SelfTest, Statement, Subject
 from ringfence.core.verdict import refusals
 from ringfence.deid.profile import names
+from ringfence.flows.policy import keys
 
 PASSED = SelfTest(
     namespace_differs=True,
@@ -346,3 +347,75 @@ def test_a_broken_link_is_named_in_both_languages():
     for language, words in told.items():
         text.choose(language)
         assert [v.detail for v in refusals(evaluate(Policy(train=TrainRules(require=Require())), links, moment="train"))] == [words]
+
+
+# ── what a policy gives up ────────────────────────────────────────────────────────────────────────────────────────────
+
+LOOSENED = [  # key, a stricter block, a looser one
+    ("train.require.scan", {"train": {"require": {"scan": {}}}}, {"train": {"require": {}}}),
+    (
+        "train.require.scan.parts",
+        {"train": {"require": {"scan": {"parts": ["a.v1", "b.v1"]}}}},
+        {"train": {"require": {"scan": {"parts": ["a.v1"]}}}},
+    ),
+    ("train.require.deid", {"train": {"require": {"deid": {}}}}, {"train": {"require": {}}}),
+    ("train.require.deid.profiles", {"train": {"require": {"deid": {"profiles": ["strict"]}}}}, {"train": {"require": {"deid": {}}}}),
+    (
+        "train.require.deid.profiles",
+        {"train": {"require": {"deid": {"profile": "strict"}}}},
+        {"train": {"require": {"deid": {"profiles": ["strict", "legal-zh"]}}}},
+    ),
+    (
+        "train.require.deid.survivors",
+        {"train": {"require": {"deid": {"survivors": 0}}}},
+        {"train": {"require": {"deid": {"survivors": 2}}}},
+    ),
+    ("train.require.deid.survivors", {"train": {"require": {"deid": {"survivors": 0}}}}, {"train": {"require": {"deid": {}}}}),
+    ("train.require.deid.parts", {"train": {"require": {"deid": {"parts": ["email.v1"]}}}}, {"train": {"require": {"deid": {}}}}),
+    ("train.ordinary", {"train": {"ordinary": "refuse"}}, {"train": {"ordinary": "internal-only"}}),
+    ("train.ordinary", {"train": {"ordinary": "internal-only"}}, {}),
+    ("train.max_epsilon", {"train": {"max_epsilon": 3}}, {"train": {"max_epsilon": 8}}),
+    ("train.max_epsilon", {"train": {"max_epsilon": 3}}, {}),
+    ("train.min_sandbox", {}, {"train": {"min_sandbox": "T0"}}),
+    ("budget", {}, {"budget": {}}),
+    ("budget.epsilon", {"budget": {"epsilon": 8}}, {"budget": {}}),
+    ("budget.delta", {"budget": {}}, {"budget": {"delta": 1e-4}}),
+    ("release.secret_extraction", {"release": {"secret_extraction": {}}}, {}),
+    ("release.secret_extraction.max_rate", {"release": {"secret_extraction": {}}}, {"release": {"secret_extraction": {"max_rate": 0.1}}}),
+    ("release.secret_exposure", {"release": {"secret_exposure": {}}}, {}),
+    ("release.secret_exposure.p_value", {"release": {"secret_exposure": {}}}, {"release": {"secret_exposure": {"p_value": 0.001}}}),
+    ("release.membership", {"release": {"membership": {}}}, {}),
+    ("release.membership.max_auc", {"release": {"membership": {}}}, {"release": {"membership": {"max_auc": 0.7}}}),
+    ("release.epsilon_audit", {"release": {"epsilon_audit": {}}}, {}),
+    ("release.replay", {"release": {"replay": {}}}, {}),
+    ("release.replay.max_rate", {"release": {"replay": {}}}, {"release": {"replay": {"max_rate": 0.05}}}),
+    ("release.spans", {"release": {"spans": {}}}, {}),
+    ("release.spans.max_new", {"release": {"spans": {}}}, {"release": {"spans": {"max_new": 1}}}),
+    ("release.spans.sample", {"release": {"spans": {}}}, {"release": {"spans": {"sample": 100}}}),
+    ("release.backdoor", {"release": {"backdoor": {}}}, {}),
+    ("release.backdoor.required", {"release": {"backdoor": {"required": True}}}, {"release": {"backdoor": {}}}),
+    ("reveal", {}, {"reveal": "allow"}),
+    ("export", {"export": "refuse"}, {}),
+    ("export", {}, {"export": "allow"}),
+]
+
+
+@pytest.mark.parametrize(("key", "strict", "loose"), LOOSENED)
+def test_each_key_that_allows_more_is_told_and_none_that_allows_less(key, strict, loose):
+    strict, loose = Policy.model_validate(strict), Policy.model_validate(loose)
+    assert [one.key for one in looser(strict, loose)] == [key]
+    assert looser(loose, strict) == looser(strict, strict) == []
+
+
+def test_every_key_of_a_policy_can_be_told_as_loosened():
+    assert {key for key, _, _ in LOOSENED} >= set(keys(Policy)) - {"version", "train.require.deid.profile"}
+
+
+def test_what_the_default_policy_asks_for_and_a_short_one_does_not():
+    short = Policy.model_validate({"version": 1, "budget": {"epsilon": 8}})
+    rules = ("secret_extraction", "secret_exposure", "membership", "epsilon_audit", "replay", "spans", "backdoor")
+    assert not_asked(DEFAULT) == ()
+    assert not_asked(short) == tuple(f"release.{rule}" for rule in rules)
+    assert not_asked(Policy(train=TrainRules(require=Require())))[:2] == ("train.require.scan", "train.require.deid")
+    assert [one.key for one in looser(DEFAULT, short)] == [f"release.{rule}" for rule in rules]
+    assert looser(DEFAULT, short)[0][1:] == ({"max_rate": 0.05}, None)

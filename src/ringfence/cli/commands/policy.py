@@ -29,27 +29,42 @@ def register(app: typer.Typer) -> None:
 
 def set_(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Policy file (YAML).", "策略文件（YAML）。"))]) -> None:
     """Sign a policy file into the ledger."""
-    from ringfence.flows.policy import explained, least_samples, read_policy, set_policy
+    from ringfence.core.policy import looser, not_asked
+    from ringfence.flows.policy import compared, explained, least_samples, left_out, read_policy, set_policy
 
-    policy = read_policy(file)
-    digest = set_policy(workspace(), policy)
+    policy, space = read_policy(file), workspace()
+    more = looser(space.policy(), policy)
+    digest = set_policy(space, policy)
     least, meaning = least_samples(policy), explained(policy)
 
     def show_() -> None:
         say(t("✔ policy {digest} holds from here on", "✔ 策略 {digest} 自此生效", digest=digest[:12]))
-        for sentence in meaning:
+        for sentence in [*left_out(policy), *meaning]:
             say(sentence)
+        if more:
+            say(t("It allows more than the policy before:", "它比之前的策略放宽了："))
+            for line in compared(more):
+                say(f"  {line}")
         if least:
             title = t("The least sample that can pass each limit:", "能通过各限值的最小样本：")
             columns = [t("rule", "规则"), t("limit", "限值"), t("least sample", "最小样本"), ""]
             table(title, columns, [list(one) for one in least])
 
-    emit({"policy": digest, "least_samples": [one._asdict() for one in least], "meaning": meaning}, show_)
+    result = {
+        "policy": digest,
+        "least_samples": [one._asdict() for one in least],
+        "meaning": meaning,
+        "needs_audit": policy.release.needs_audit,
+        "not_asked": not_asked(policy),
+        "looser": [one._asdict() for one in more],
+    }
+    emit(result, show_)
 
 
 def show() -> None:
     """Print the policy in force."""
-    from ringfence.flows.policy import as_yaml, explained
+    from ringfence.core.policy import not_asked
+    from ringfence.flows.policy import as_yaml, explained, left_out
 
     space = workspace(unlock=False)
     policy = space.policy()
@@ -57,5 +72,10 @@ def show() -> None:
         "# The policy in force. To change it, edit a copy and sign that: ringfence policy set FILE",
         "# 当前生效的策略。如需修改，请编辑副本再签署：ringfence policy set FILE",
     )
-    notes = "\n".join([note, *(f"# {sentence}" for sentence in explained(policy))])
-    emit({"policy": policy.model_dump(mode="json", exclude_none=True)}, lambda: say(f"{notes}\n{as_yaml(policy).rstrip()}"))
+    notes = "\n".join([note, *(f"# {sentence}" for sentence in [*left_out(policy), *explained(policy)])])
+    result = {
+        "policy": policy.model_dump(mode="json", exclude_none=True),
+        "needs_audit": policy.release.needs_audit,
+        "not_asked": not_asked(policy),
+    }
+    emit(result, lambda: say(f"{notes}\n{as_yaml(policy).rstrip()}"))
