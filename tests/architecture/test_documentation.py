@@ -3,6 +3,7 @@
 import re
 import shlex
 import string
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ringfence.cli.main import _GLOBAL, application
 from ringfence.core import text
 from ringfence.core.errors import ROW_REASONS, RingfenceError, error_classes
 from ringfence.core.verdict import _HOW
+from ringfence.models.folder import ARCHITECTURES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -195,6 +197,53 @@ def test_links_between_pages_lead_somewhere(path):
     inside = [(path.parent / link if link else path, anchor) for link, anchor in links if "://" not in link]
     assert [str(target) for target, _ in inside if not target.exists()] == []
     assert [f"{target}#{anchor}" for target, anchor in inside if anchor and anchor not in anchors(target.resolve())] == []
+
+
+# ── what is installed, and by which words ─────────────────────────────────────────────────────────────────────────────
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"].keys()
+INSTALL = [top / "install.md" for top in (DOCS, DOCS / "zh")]
+TOLD = [*MARKDOWN, *(ROOT / "examples").glob("*.yaml"), ROOT / "src/ringfence/core/errors.py"]
+
+
+def bad_installs(document):
+    """Return the calls of pip that cannot work: ringfence lies in a checkout or a wheelhouse, and its extras are those of pyproject."""
+    calls = re.findall(r"pip (?:install|wheel)[^`\n]*", document)
+    extras = [re.search(r"(\.|ringfence)\[([^\]{]+)\]", call) for call in calls]
+    lost = [call for call, named in zip(calls, extras, strict=True) if named and named[1] != "." and "--no-index" not in call]
+    return lost + [call for call, named in zip(calls, extras, strict=True) if named and not set(named[2].split(",")) <= EXTRAS]
+
+
+def test_the_check_of_installations_finds_what_is_wrong():
+    assert len(bad_installs("`pip install 'ringfence[server]'`")) == 1
+    assert len(bad_installs("`pip install -e '.[servers]'`")) == 1
+    assert bad_installs("`pip install -e '.[server,rl]'`\npip install --no-index 'ringfence[server]'") == []
+
+
+@pytest.mark.parametrize("path", TOLD, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_installation_that_is_told_can_work(path):
+    assert bad_installs(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", INSTALL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_extra_is_told(path):
+    assert re.findall(r"^\| `([a-z-]+)` \|", path.read_text(encoding="utf-8"), re.MULTILINE) == list(EXTRAS)
+
+
+@pytest.mark.parametrize("path", [*README, *INSTALL], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_target_of_make_that_is_told_exists(path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = re.findall(r"^\$ make (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert told
+    assert [name for name in told if not re.search(rf"^(?:{re.escape(name)}:|WHEEL := {re.escape(name)}$)", makefile, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("name", ["models.md", "llamafactory.md"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_families_of_base_models_are_told(name, language):
+    page_of = (DOCS if language == "en" else DOCS / "zh") / name
+    lists = re.findall(r"`\w+`(?:(?:, |、| and | 与 )`\w+`)+", page_of.read_text(encoding="utf-8"))
+    assert sorted(ARCHITECTURES) in [re.findall(r"\w+(?=`)", names) for names in lists]
 
 
 # ── nothing names a machine ───────────────────────────────────────────────────────────────────────────────────────────

@@ -86,7 +86,10 @@ class ExtraMissing(RingfenceError):
     http_status, exit_code = 409, 2
     extra: ClassVar[str] = ""  # its name; empty: a fact of each error
     what = Text("{part} needs what is not installed: {libraries}", "{part} 所需的库未安装：{libraries}")
-    remedy = Text("install it: `pip install 'ringfence[{extra}]'`", "安装它：`pip install 'ringfence[{extra}]'`")
+    remedy = Text(
+        "install it in ringfence's checkout: `.venv/bin/pip install -c constraints.txt -e '.[{extra}]'`",
+        "在 ringfence 的检出目录中安装它：`.venv/bin/pip install -c constraints.txt -e '.[{extra}]'`",
+    )
 
     def __init__(self, **facts: Fact) -> None:
         super().__init__(**facts | ({"extra": self.extra} if self.extra else {}))
@@ -702,8 +705,8 @@ class TaggerNotInstalled(DeidError):
     code, http_status, exit_code, crosses = "RF-DEID-005", 409, 2, True
     what = Text("a tagger of the profile needs a library that is not installed", "该方案的某个标注器需要未安装的库")
     remedy = Text(
-        "install it (`pip install 'ringfence[names]'`), or go without the tagger (`--without TAGGER`), which the evidence then says",
-        "安装它（`pip install 'ringfence[names]'`），或不用该标注器（`--without TAGGER`），证据中会写明",
+        "install it in ringfence's checkout (`.venv/bin/pip install -c constraints.txt -e '.[names]'`), or go without the tagger (`--without TAGGER`), which the evidence then says",
+        "在 ringfence 的检出目录中安装它（`.venv/bin/pip install -c constraints.txt -e '.[names]'`），或不用该标注器（`--without TAGGER`），证据中会写明",
     )
 
 
@@ -712,8 +715,8 @@ class LibraryMissing(ExtraMissing, DeidError):
 
     code = "RF-DEID-060"
     remedy = Text(
-        "install it: `pip install 'ringfence[{extra}]'`; a tagger can also be left out (`--without TAGGER`), which the evidence then says",
-        "安装它：`pip install 'ringfence[{extra}]'`；标注器也可以不用（`--without TAGGER`），证据中会写明",
+        "install it in ringfence's checkout: `.venv/bin/pip install -c constraints.txt -e '.[{extra}]'`; a tagger can also be left out (`--without TAGGER`), which the evidence then says",
+        "在 ringfence 的检出目录中安装它：`.venv/bin/pip install -c constraints.txt -e '.[{extra}]'`；标注器也可以不用（`--without TAGGER`），证据中会写明",
     )
 
 

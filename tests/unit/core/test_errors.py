@@ -53,7 +53,7 @@ def test_what_an_extra_brings_is_said_with_its_name():
         assert cls.exit_code == exit_code
         for language in ("en", "zh"):
             what, remedy = error.sentences(language)
-            assert f"`pip install 'ringfence[{extra}]'`" in remedy
+            assert f"`.venv/bin/pip install -c constraints.txt -e '.[{extra}]'`" in remedy
             assert all(str(value) in what for key, value in facts.items() if key != "extra")
     assert [cls.__name__ for cls in error_classes()].count("ServerMissing") == 1  # of two families, and one error
     assert issubclass(ServerMissing, ServeError)
