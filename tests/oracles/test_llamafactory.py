@@ -7,6 +7,7 @@ line break after an answer's end token, which here belongs to the next question 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import time
 from itertools import pairwise
@@ -38,15 +39,12 @@ STAGES = {  # set: the stage of LLaMA-Factory that reads it
     "c4_demo": "pt",
 }
 TOOLS = "glaive_toolcall_en_demo"
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(not SETS.is_dir(), reason="this machine has no ../shared/data"),
-]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+of_its_sets = pytest.mark.skipif(not SETS.is_dir(), reason="this machine has no ../shared/data")
 
 
-def records_of(name):
-    path, settings = source_of(SETS, name, entries(SETS)[name], skip_bad=True)
+def records_of(name, sets=SETS):
+    path, settings = source_of(sets, name, entries(sets)[name], skip_bad=True)
     given = settings.model_dump(exclude={"source"}, exclude_defaults=True)
     return imported(path.read_bytes(), name=path.name, **given)[0]
 
@@ -72,6 +70,7 @@ def as_ours(row, tokenizer):
     return {**row, "sequences": sequences}
 
 
+@of_its_sets
 @pytest.mark.parametrize("end", ["<|im_end|>", "<|endoftext|>"], ids=["chat model", "base model"])
 def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_path, say, end):
     """A base model's own token ends its texts, where the other side is told of no template, and not its answers."""
@@ -100,6 +99,7 @@ def test_rows_are_those_of_llamafactorys_loader(other_side, trl_templates, tmp_p
     assert not any(apart.values()), {name: (len(places), places[:5]) for name, places in apart.items() if places}
 
 
+@of_its_sets
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if stage == "rm"])
 def test_its_demo_pairs_train_a_reward_model(name, tmp_path, say):
     model = load(write_tiny_model(tmp_path / "model"), dtype=torch.float32, device="cpu")
@@ -112,6 +112,97 @@ def test_its_demo_pairs_train_a_reward_model(name, tmp_path, say):
     assert losses[1] < losses[0]
 
 
+SCHEMA = [{"name": "look", "description": "Look.", "parameters": {"type": "object", "properties": {"ward": {"type": "string"}}}}]
+CALLED = {"name": "look", "arguments": {"ward": "三"}}
+OPENAI = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "observation_tag": "tool",
+    "function_tag": "call",
+}
+CALLING = {  # set: the stage that reads it, its entry, its rows, how many LLaMA-Factory keeps
+    "words and calls": (
+        "sft",
+        {"formatting": "openai", "columns": {"messages": "messages", "tools": "tools"}, "tags": OPENAI},
+        [
+            [("user", "a"), ("assistant", "Wait.", 1), ("tool", "4"), ("assistant", "4!")],
+            [("user", "b"), ("assistant", "Wait.", 2), ("tool", "4"), ("tool", "5"), ("assistant", "Once more.", 1), ("tool", "6"), ("assistant", "6!")],
+            [("user", "c"), ("assistant", "Wait.", 1)],
+            [("user", "d"), ("assistant", "", 1), ("tool", "4"), ("assistant", "4!")],
+            [("user", "e"), ("assistant", "Wait."), ("assistant", "", 1), ("tool", "4"), ("assistant", "4!")],
+            [("user", "f"), ("assistant", "Wait.", 1), ("assistant", "4!")],
+            [("user", "g"), ("assistant", "Hello.")],
+        ],
+        5,
+    ),
+    "compared calls": (
+        "rm",
+        {"formatting": "sharegpt", "ranking": True, "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}},
+        [[("human", "a"), ("function_call", 1), ("gpt", "No.")], [("human", "b"), ("gpt", "No."), ("function_call", 1)], [("human", "c"), ("function_call", 1), ("function_call", 2)]],
+        3,
+    ),
+    "judged calls": (
+        "kto",
+        {"formatting": "sharegpt", "columns": {"messages": "messages", "kto_tag": "ok", "tools": "tools"}},
+        [[("human", "a"), ("function_call", 1)], [("human", "b"), ("gpt", "No.")]],
+        2,
+    ),
+}  # fmt: skip
+
+
+def message(role, said, calls=0):
+    """One message in either form; calls: how many it makes."""
+    if role == "function_call":
+        return {"from": role, "value": json.dumps([CALLED] * said if said > 1 else CALLED, ensure_ascii=False)}
+    if role in ("human", "gpt"):
+        return {"from": role, "value": said}
+    made = [{"type": "function", "function": CALLED}] * calls
+    return {"role": role, "content": said, **({"tool_calls": made} if made else {})}
+
+
+def calling(stage, turns):
+    """One row of a set that calls."""
+    told = [message(*one) for one in turns]
+    tools = json.dumps(SCHEMA)
+    if stage == "rm":
+        return {"messages": told[:1], "chosen": told[1], "rejected": told[2], "tools": tools}
+    return {"messages": told, "tools": tools} | ({"ok": turns[-1][0] == "gpt"} if stage == "kto" else {})
+
+
+def test_rows_that_say_and_call_at_once_and_compared_calls_are_those_of_its_loader(other_side, trl_templates, tmp_path, say):
+    """LLaMA-Factory drops the words that stand beside a call; without them the tokens are alike."""
+    tokenizer, qwen = tiny_tokenizer(), tiny_tokenizer()
+    qwen.chat_template = next(path.read_text() for path in trl_templates if path.name == "qwen2_5.jinja")
+    folder, out = tmp_path / "model", tmp_path / "rows.json"
+    tokenizer.save_pretrained(folder)
+    info = {}
+    for name, (stage, entry, rows, _) in CALLING.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([calling(stage, turns) for turns in rows]))
+        info[name] = {"file_name": f"{name}.json", **entry}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    sets = {name: (stage, "qwen") for name, (stage, *_) in CALLING.items()}
+    other_side("llamafactory-venv", "llamafactory_side.py", model=folder, folder=tmp_path / "run", dataset_dir=tmp_path, sets=sets, out=out)
+    theirs = json.loads(out.read_text())
+    for name, (*_, kept) in CALLING.items():
+        records = records_of(name, tmp_path)
+        assert (len(records), len(theirs[name])) == (kept, kept), name
+        for record, row in zip(records, theirs[name], strict=True):
+            assert ours(without_words(record), qwen) == as_ours(row, tokenizer), (name, record.texts)
+            text = qwen.decode([token for token, is_learned in zip(*ours(record, qwen)["sequences"][0], strict=True) if is_learned])
+            assert [text.count(one) for one in ("Wait.", "Once more.")] == [record.texts.count(one) for one in ("Wait.", "Once more.")]
+    say(", ".join(f"{name} {kept}" for name, (*_, kept) in CALLING.items()))
+
+
+def without_words(record):
+    """Return a record without what is said beside a call."""
+    said = list(zip(record.roles, record.texts, strict=True))
+    kept = [one for one, after in zip(said, [*record.roles[1:], ""], strict=True) if (one[0], after) != ("assistant", "call")]
+    return dataclasses.replace(record, roles=tuple(role for role, _ in kept), texts=tuple(text for _, text in kept))
+
+
+@of_its_sets
 def test_every_set_of_the_folder_is_compared():
     there = {name for name, entry in entries(SETS).items() if (SETS / entry.get("file_name", "-")).is_file()}
     assert there == STAGES.keys()

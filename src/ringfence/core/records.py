@@ -39,7 +39,7 @@ class Record:
     messages: any number of system/user/assistant/tool turns; before them perhaps "tools", a JSON list of what may be called, and among them "call", a
     JSON list of the calls that the assistant makes. pair: user, assistant (or system, user, assistant).
     text: one "text". preference: turns as of messages, the last of them a question, then "chosen" and "rejected".
-    feedback: turns as of messages, the last of them a question, then an answer that is "liked" or "disliked".
+    feedback: turns as of messages, the last of them a question, then an answer that is "liked" or "disliked". Such an answer may be a JSON list of calls.
     fields: the file's other columns, sealed with the record until deid has used and dropped them.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ringfence.core.records import Kind, Record
 from ringfence.ingest.settings import NEEDED, OPTIONAL, ImportSettings, Layout, Order, TagRole
-from ringfence.ingest.turns import Refused, Turns, refuse_disorder, text_of, tools_of, turns_of
+from ringfence.ingest.turns import ANSWERS, Refused, Turns, text_of, tools_of, turns_of
 
 _PAIRS = (
     ("prompt", "completion"),
@@ -102,12 +102,12 @@ class _Cells:
             raise Refused("missing-text")
         return value
 
-    def turns(self, value: Any) -> Turns:  # noqa: ANN401  any JSON value
+    def turns(self, value: Any, order: Order = "any", *, is_asked: bool = False) -> Turns:  # noqa: ANN401  any JSON value
         """Return the turns of a list of messages, by the names that the file has for keys and roles.
 
         Raises: Refused.
         """
-        return turns_of(value, self._tags)
+        return turns_of(value, self._tags, order, is_asked=is_asked)
 
     def text(self, role: str) -> str:
         """Return the text of the role.
@@ -133,9 +133,7 @@ def _messages(cells: _Cells) -> Content:
 
 
 def _turns(cells: _Cells) -> Turns:
-    turns = cells.turns(cells.needed("messages"))
-    refuse_disorder(turns, cells.order)
-    return _opened(cells, turns)
+    return _opened(cells, cells.turns(cells.needed("messages"), cells.order))
 
 
 def _opened(cells: _Cells, turns: Turns) -> Turns:
@@ -145,9 +143,9 @@ def _opened(cells: _Cells, turns: Turns) -> Turns:
 
 
 def _conversation(kind: Kind, turns: Turns) -> Content:
-    answers = [text for role, text in turns if role in ("assistant", "call")]
+    answers = [text for role, text in turns if role in ANSWERS]
     asked = [role for role, _ in turns if role not in ("tools", "system")]
-    if not answers or asked[0] in ("assistant", "call"):
+    if not answers or asked[0] in ANSWERS:
         raise Refused("bad-role")
     if not any(map(str.strip, answers)):
         raise Refused("empty")
@@ -214,9 +212,7 @@ def _asked(cells: _Cells) -> Turns:
         return _opened(cells, [*_history(cells.get("history")), ("user", _question(cells, "prompt"))])
     if cells.get("input") or cells.get("history"):
         raise Refused("wrong-type")  # a list of turns has room for them, and says nothing of where they belong
-    turns = cells.turns([prompt] if isinstance(prompt, dict) else prompt)
-    refuse_disorder(turns, cells.order, is_asked=True)
-    return _opened(cells, turns)
+    return _opened(cells, cells.turns([prompt] if isinstance(prompt, dict) else prompt, cells.order, is_asked=True))
 
 
 _CANDIDATES = ("chosen", "rejected")
@@ -237,7 +233,7 @@ def _judged(cells: _Cells, turns: Turns) -> Content:
     if is_liked is None:
         raise Refused("wrong-type")
     found = _conversation("feedback", turns)
-    if found.roles[-1] != "assistant":
+    if found.roles[-1] not in ANSWERS:
         raise Refused("bad-role")
     if not found.texts[-1].strip():
         raise Refused("empty")
@@ -257,12 +253,12 @@ def _is_liked(value: Any) -> bool | None:  # noqa: ANN401  any JSON value
 
 
 def _said(cells: _Cells, value: Any) -> str:  # noqa: ANN401  any JSON value
-    """Return an answer: a text, one message, or a list that ends in the only message of the assistant."""
+    """Return an answer: a text, one message, or a list that ends in the only message of the assistant, which says something or calls."""
     if isinstance(value, str):
         return value
     turns = cells.turns([value] if isinstance(value, dict) else value)
-    said = [text for role, text in turns if role == "assistant"]
-    if len(said) != 1 or turns[-1][0] != "assistant":
+    said = [text for role, text in turns if role in ANSWERS]
+    if len(said) != 1 or turns[-1][0] not in ANSWERS:
         raise Refused("bad-role")  # what people compared over more than one turn is no single answer
     return said[0]
 

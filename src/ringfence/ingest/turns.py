@@ -9,6 +9,7 @@ from typing import Any
 from ringfence.ingest.settings import Order, TagRole
 
 Turns = list[tuple[str, str]]  # (role, text)
+ANSWERS = ("assistant", "call")  # roles of what a model says
 
 _CHAT = {role: role for role in ("system", "user", "assistant", "tool")}
 _SHAREGPT = {"human": "user", "gpt": "assistant", "observation": "tool", "function_call": "call", "function": "tool"}
@@ -36,8 +37,17 @@ def text_of(value: Any) -> str:  # noqa: ANN401  any JSON value
     return value
 
 
-def turns_of(value: Any, tags: Mapping[TagRole, str] | None = None) -> Turns:  # noqa: ANN401  any JSON value
-    """Return role and text of each turn of a list of messages. tags: the names that this file has for keys and roles; without them the usual ones.
+def turns_of(
+    value: Any,  # noqa: ANN401  any JSON value
+    tags: Mapping[TagRole, str] | None = None,
+    order: Order = "any",
+    *,
+    is_asked: bool = False,
+) -> Turns:
+    """Return role and text of each turn of a list of messages; one that says something and calls at once is two turns, and one answer.
+
+    tags: the names that this file has for keys and roles; without them the usual ones. order: in which messages have to follow each other.
+    is_asked: the last one is a question.
 
     Raises: Refused.
     """
@@ -45,22 +55,24 @@ def turns_of(value: Any, tags: Mapping[TagRole, str] | None = None) -> Turns:  #
         raise Refused("wrong-type")
     if not value:
         raise Refused("empty")
-    return [turn for message in value for turn in _turns(message, tags or {})]
+    found = [_turns(message, tags or {}) for message in value]
+    _refuse_disorder([turns[-1][0] for turns in found], order, is_asked=is_asked)
+    return [turn for turns in found for turn in turns]
 
 
-def refuse_disorder(turns: Sequence[tuple[str, str]], order: Order, *, is_asked: bool = False) -> None:
+def _refuse_disorder(roles: Sequence[str], order: Order, *, is_asked: bool) -> None:
     """Return when questions and answers take turns, as LLaMA-Factory wants them: a question or what a tool says, then an answer or a call.
 
-    order: of "openai", what several tools say counts as one turn; of "any", every order will do. is_asked: the last turn is a question.
+    roles: of each message. order: of "openai", what several tools say counts as one turn; of "any", every order will do.
 
     Raises: Refused.
     """
     if order == "any":
         return
-    roles = [role for role, _ in turns if role not in ("tools", "system")]
+    roles = [role for role in roles if role != "system"]
     if order == "openai":
         roles = [role for role, before in zip(roles, ["", *roles], strict=False) if not role == before == "tool"]
-    answers = [role in ("assistant", "call") for role in roles]
+    answers = [role in ANSWERS for role in roles]
     if answers != [bool(place % 2) for place in range(len(answers))] or len(answers) % 2 != is_asked:
         raise Refused("bad-role")
 
@@ -92,7 +104,7 @@ def _turns(message: Any, tags: Mapping[TagRole, str]) -> Turns:  # noqa: ANN401 
         raise Refused("bad-role")
     content = message.get(tags["content"]) if "content" in tags else message.get("content", message.get("value"))
     calls = message.get("tool_calls") or message.get("function_call")
-    if calls is not None and roles[role] in ("assistant", "call"):
+    if calls is not None and roles[role] in ANSWERS:
         said = _joined(content) if content is not None else ""
         return [*([("assistant", said)] if said.strip() else []), ("call", _told(_calls(calls)))]
     if calls is not None:

@@ -64,6 +64,15 @@ def _json(text: str) -> Any:  # noqa: ANN401  any JSON value
         return None
 
 
+def is_call(text: str) -> bool:
+    """Return whether a text is a JSON list of calls as records hold them, and nothing else."""
+    found = _json(text)
+    calls = found if isinstance(found, list) else []
+    return bool(calls) and all(
+        isinstance(one, dict) and one.keys() == {"name", "arguments"} and isinstance(one["name"], str) for one in calls
+    )
+
+
 def _schema(tool: Any) -> Any:  # noqa: ANN401  any JSON value
     """Return a tool in OpenAI's form, as templates expect it; many files leave out what stands around the function."""
     return {"type": "function", "function": tool} if isinstance(tool, dict) and "name" in tool and "function" not in tool else tool

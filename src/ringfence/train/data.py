@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ringfence.core.records import Record
-from ringfence.models.chat import Chat, chat_of, render, speak, text_end
+from ringfence.models.chat import Chat, chat_of, is_call, render, speak, text_end
 from ringfence.train.settings import TrainSettings
 
 _LEAST = 2  # tokens of a sequence: one to read, one to predict
@@ -254,9 +254,12 @@ def _conversation(
 
 
 def conversation_of(record: Record, answer: str) -> Chat:
-    """Return the conversation of a record; answer: of two answers that people compared, the role of the one to take."""
+    """Return the conversation of a record; answer: of two answers that people compared, the role of the one to take.
+
+    What they compared or judged is said by the assistant, or called where it is a list of calls.
+    """
     said = [(role, text) for role, text in zip(record.roles, record.texts, strict=True) if role == answer or role not in _CANDIDATES]
-    roles = ["assistant" if role in (answer, *_JUDGED) else role for role, _ in said]
+    roles = [("call" if is_call(text) else "assistant") if role in (answer, *_JUDGED) else role for role, text in said]
     return chat_of(roles, [_readable(text) for _, text in said])
 
 

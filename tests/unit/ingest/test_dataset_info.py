@@ -14,6 +14,10 @@ ALPACA = {"instruction": "do", "input": "it", "output": "done", "system": "S", "
 TURNS = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]
 CALL = '{"name": "f", "arguments": {"x": "é"}}'
 TOOLS = '[{"name": "f"}]'
+OPENAI = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool"}
+ASKED = {"role": "user", "content": "hi"}
+SAID = {"role": "assistant", "content": "Wait.", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": "é"}'}}]}
+WAIT = (("assistant", "Wait."), ("call", f"[{CALL}]"))  # its turns
 
 
 def records(folder, entry, rows, **more):
@@ -84,7 +88,7 @@ GOOD = {
         {
             "formatting": "openai",
             "columns": {"messages": "messages"},
-            "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "observation_tag": "tool"},
+            "tags": OPENAI,
         },
         {
             "messages": [
@@ -103,6 +107,26 @@ GOOD = {
             ("assistant", "hello"),
         ],
     ),
+    "openai, words and a call in one message": (
+        {"formatting": "openai", "columns": {"messages": "messages"}, "tags": OPENAI},
+        {"messages": [ASKED, SAID, {"role": "tool", "content": "4"}, {"role": "tool", "content": "5"}, SAID]},
+        [("user", "hi"), *WAIT, ("tool", "4"), ("tool", "5"), *WAIT],
+    ),
+    "openai ranking after one": (
+        {"formatting": "openai", "ranking": True, "columns": {"messages": "m", "chosen": "c", "rejected": "r"}, "tags": OPENAI},
+        {"m": [ASKED, SAID, ASKED], "c": {"role": "assistant", "content": "y"}, "r": {"role": "assistant", "content": "n"}},
+        [("user", "hi"), *WAIT, ("user", "hi"), ("chosen", "y"), ("rejected", "n")],
+    ),
+    "sharegpt ranking of calls": (
+        {"formatting": "sharegpt", "ranking": True, "columns": {"messages": "conversations", "chosen": "c", "rejected": "r"}},
+        {"conversations": TURNS[:1], "c": {"from": "function_call", "value": CALL}, "r": {"from": "gpt", "value": "n"}},
+        [("user", "hi"), ("chosen", f"[{CALL}]"), ("rejected", "n")],
+    ),
+    "sharegpt kto of a call": (
+        {"formatting": "sharegpt", "columns": {"messages": "conversations", "kto_tag": "ok"}},
+        {"conversations": [TURNS[0], {"from": "function_call", "value": CALL}], "ok": False},
+        [("user", "hi"), ("disliked", f"[{CALL}]")],
+    ),
     "sharegpt ranking": (
         {"formatting": "sharegpt", "ranking": True, "columns": {"messages": "conversations", "chosen": "c", "rejected": "r"}},
         {"conversations": TURNS[:1], "c": TURNS[1], "r": {"from": "gpt", "value": "n"}},
@@ -120,6 +144,13 @@ GOOD = {
 def test_rows_are_read_as_llama_factory_reads_them(case, tmp_path):
     entry, row, wanted = GOOD[case]
     assert records(tmp_path, entry, [row])[0] == [wanted]
+
+
+def test_words_and_a_call_in_two_messages_are_two_answers(tmp_path):
+    entry = {"formatting": "openai", "columns": {"messages": "messages"}, "tags": OPENAI}
+    two = [ASKED, {"role": "assistant", "content": "Wait."}, {**SAID, "content": None}]
+    found, figures = records(tmp_path, entry, [{"messages": two}, {"messages": [ASKED, SAID]}], skip_bad=True)
+    assert (len(found), figures.reasons, figures.row_numbers) == (1, {"bad-role": 1}, {"bad-role": (1,)})
 
 
 DISORDER = {  # formatting, turns

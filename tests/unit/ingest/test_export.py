@@ -23,6 +23,7 @@ pytest.importorskip("pyarrow")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TURN = st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), ANY)
+CALL = ANY.map(lambda text: {"role": "function_call", "content": json.dumps({"name": "f", "arguments": {"x": text}})})
 LAYOUTS = {
     "text": st.fixed_dictionaries({"text": TEXT}),
     "pair": st.fixed_dictionaries({"prompt": TEXT, "completion": TEXT}, optional={"system": ANY}),
@@ -44,13 +45,17 @@ LAYOUTS = {
         {"instruction": TEXT, "output": TEXT},
         optional={"input": ANY, "system": ANY, "history": st.lists(st.tuples(ANY, ANY).map(list), max_size=3)},
     ),
-    "messages with tools": st.tuples(st.lists(TURN, max_size=2), st.lists(ANY, min_size=1, max_size=2)).map(
+    "preference of calls": st.fixed_dictionaries({"prompt": TEXT, "chosen": CALL, "rejected": TEXT | CALL}),
+    "feedback-messages on a call": st.tuples(CALL, st.booleans()).map(
+        lambda drawn: {"messages": [{"role": "user", "content": "甲"}, drawn[0]], "label": drawn[1]}
+    ),
+    "messages with tools": st.tuples(st.lists(TURN, max_size=2), st.lists(ANY, min_size=1, max_size=2), st.none() | TEXT).map(
         lambda drawn: {
             "messages": [
                 *({"role": role, "content": text} for role, text in [("user", "甲"), *drawn[0]]),
                 {
                     "role": "assistant",
-                    "content": None,
+                    "content": drawn[2],
                     "tool_calls": [{"function": {"name": "f", "arguments": {"x": text}}} for text in drawn[1]],
                 },
                 {"role": "tool", "content": "丙"},

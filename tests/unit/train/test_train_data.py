@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -12,10 +14,17 @@ from tokenizers.processors import TemplateProcessing
 
 from ringfence.core.records import Record
 from ringfence.models.tiny import tiny_tokenizer
-from ringfence.train.data import Example, Tokens, collate, encode, encode_pair, read_corpus, split
+from ringfence.train.data import Example, Tokens, collate, encode, encode_judged, encode_pair, encode_whole_pair, read_corpus, split
 from ringfence.train.settings import TrainSettings
 
 TOKENIZER = tiny_tokenizer()
+CALLING = tiny_tokenizer()  # of a model that knows tools
+CALLING.chat_template = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CALL = '[{"name": "look", "arguments": {"ward": "3"}}]'
 CHAT = Record(
     "0" * 32,
     "0" * 32,
@@ -112,6 +121,44 @@ def test_of_two_compared_answers_both_are_predicted_after_the_same_question_and_
     assert (made.tokens, made.longest) == (len(first.ids) + len(second.ids), max(len(first.ids), len(second.ids)))
     assert made.weight == sum(len(TOKENIZER(text).input_ids) for text in ("good<|im_end|>", "bad!<|im_end|>"))
     assert encode_pair(CHAT, TOKENIZER) is None
+
+
+def test_an_answer_of_words_and_a_call_is_learned_whole_and_once():
+    turns = (("user", "look"), ("assistant", "wait"), ("call", CALL), ("tool", "empty"), ("assistant", "nobody"))
+    row = record("messages", *zip(*turns, strict=True))
+    assert [TOKENIZER.decode(ids) for ids in runs(encode(row, CALLING, TrainSettings()))] == [
+        f"wait<call>{CALL[1:-1]}</call><|im_end|>",
+        "nobody<|im_end|>",
+    ]
+    assert [TOKENIZER.decode(ids) for ids in runs(encode(row, CALLING, TrainSettings(mask_history=True)))] == ["nobody<|im_end|>"]
+
+
+@pytest.mark.parametrize("read", [encode_pair, encode_whole_pair])
+def test_a_compared_answer_may_be_a_call(read):
+    row = record("preference", ("user", "chosen", "rejected"), ("look", CALL, "no"))
+    written = [TOKENIZER.decode(one.ids) for one in read(row, CALLING).sequences]
+    assert [text.partition("assistant\n")[2].strip() for text in written] == [f"<call>{CALL[1:-1]}</call><|im_end|>", "no<|im_end|>"]
+
+
+def test_a_judged_answer_may_be_a_call_after_words():
+    row = record("feedback", ("user", "assistant", "liked"), ("look", "wait", CALL))
+    assert [TOKENIZER.decode(ids) for ids in runs(encode_judged(row, CALLING))] == [f"wait<call>{CALL[1:-1]}</call><|im_end|>"]
+
+
+@pytest.mark.parametrize("said", ["[]", "{}", '[{"name": "Ada", "age": 3}]', '[{"name": 3, "arguments": {}}]', f"{CALL} it is", CALL[1:-1]])
+def test_json_that_is_no_list_of_calls_is_what_was_said(said):
+    row = record("preference", ("user", "chosen", "rejected"), ("look", said, "no"))
+    made = encode_pair(row, CALLING)
+    assert TOKENIZER.decode(made.ids[made.learn]) == f"{said}<|im_end|>"
+
+
+def runs(row):
+    """The stretches of a row that are learned."""
+    return [
+        [token for token, _ in group]
+        for is_learned, group in groupby(zip(row.ids, row.learn, strict=True), key=itemgetter(1))
+        if is_learned
+    ]
 
 
 def test_a_pair_is_cut_on_both_sides_and_dropped_where_one_answer_is_gone():
