@@ -9,7 +9,9 @@ import pytest
 from ringfence.cli.main import run
 from ringfence.core.errors import PlanImpossible, UnitMismatch
 from ringfence.core.policy import Budget, Policy, Require, TrainRules
+from ringfence.flows import import_ as importing
 from ringfence.flows.budget import find, lifetime, overview, set_budget, write_page
+from ringfence.flows.import_ import _account as account_of
 from ringfence.flows.import_ import import_file
 from ringfence.flows.policy import set_policy
 from ringfence.flows.train import ask
@@ -56,6 +58,34 @@ def test_a_promise_per_record_is_refused_where_the_rows_are_counted_by_people(sp
     for name, unit in (("people", "patient_id"), ("cases", "prompt")):
         with pytest.raises(UnitMismatch):
             asked(space, recipe, name, unit)
+
+
+def months(folder, value):
+    """Return a file of other notes on the same six people, each called by `value` of a whole number."""
+    rows = [{**row, "patient_id": value(number % 6 + 11)} for number, row in enumerate(notes(12))]
+    for row in rows:
+        row["prompt"] = f"{type(row['patient_id']).__name__}: {row['prompt']}"
+    return write_rows(folder / f"{value.__name__}.jsonl", rows)
+
+
+def brought(space, path):
+    import_file(space, path, name=path.stem, settings=ImportSettings(source=path.name, unit="patient_id"))
+    return space.state.accounts.of_set[space.state.resolve(path.stem).origin]
+
+
+def test_people_who_are_whole_numbers_in_one_file_and_floats_in_another_have_one_account(space, tmp_path):
+    january, february = (brought(space, months(tmp_path, value)) for value in (int, float))
+    assert space.state.accounts.root(january) == space.state.accounts.root(february)
+
+
+def test_an_account_of_an_earlier_version_that_spelt_floats_otherwise_is_joined_by_its_spelling(space, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:  # what such an account holds
+        patch.setattr(importing, "_account", lambda index: account_of(index) | {"units": bytes(index.former_units), "contents": b""})
+        old = brought(space, months(tmp_path, float))
+    january = brought(space, months(tmp_path, int))
+    assert space.state.accounts.root(january) != space.state.accounts.root(old)  # it brings no float
+    again = brought(space, months(tmp_path, float).rename(tmp_path / "again.jsonl"))
+    assert len({space.state.accounts.root(one) for one in (old, january, again)}) == 1
 
 
 def test_what_was_spent_per_record_leaves_unknown_what_a_person_lost(space, bring, recipe, tmp_path):

@@ -66,9 +66,11 @@ def import_file(
             raise FileUnreadable(path=f"{path} (it changed while it was read)")
         slot, key = arrow.output("set")
         slot = slot.model_copy(update={"files": space.store.collect(Path(slot.path))})
-        kept = {**_account(read_index(slot, key)), FILE_DIGEST: digest}
+        index = read_index(slot, key)
+        kept = {**_account(index), FILE_DIGEST: digest}
         arrow.add("account", Plan("account", "account"), kept)
-        return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, kept)), done.figures
+        former = bytes(index.former_units)
+        return arrow.commit(done, Facts(software=software()), joins=lambda state: _joined(space, state, kept, former)), done.figures
 
 
 def _account(index: RowIndex) -> dict[str, bytes]:
@@ -78,15 +80,18 @@ def _account(index: RowIndex) -> dict[str, bytes]:
     return {"units": units, "rows": rows, "contents": b"" if contents is None else count_units(contents)[0]}
 
 
-def _joined(space: Workspace, state: State, kept: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return the accounts of earlier imports that hold some of these units, or some of these very rows: who is in both has one budget."""
-    joined = []
+def _joined(space: Workspace, state: State, kept: Mapping[str, bytes], former: bytes) -> tuple[str, ...]:
+    """Return the accounts of earlier imports that hold some of these units, or some of these very rows: who is in both has one budget.
+
+    former: ids [units · 16] by which earlier versions knew some of the units.
+    """
+    mine, joined = (("units", kept["units"]), ("units", former), ("contents", kept["contents"])), []
     for digest, thing in state.things.items():
         if thing.made.kind == "account":
             slot = space.input(thing).slot
             key = space.keys.data_key(slot.slot)
             there = set(file_names(slot, key))  # an account of an earlier version has no contents
-            if any(overlap(kept[name], read_file(slot, key, name)) for name in ("units", "contents") if name in there):
+            if any(overlap(ids, read_file(slot, key, name)) for name, ids in mine if name in there):
                 joined.append(digest)
     return tuple(joined)
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from ringfence.core.digest import keyed
 
 _EXPORTED = re.compile(r"unit-([0-9a-f]{16})-([0-9a-f]{64})")
+_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,15}))\.0+")  # a whole number as floats are written
+_EXACT = 2**53  # every whole number below is a float of its own
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,21 @@ class IdKeys:
 def as_id(value: object) -> str | None:
     """Return the text that identifies: "" when the value says nothing, None when it is of a type that names nobody.
 
-    1 and "1" are the same patient, so are values that differ in outer spaces or in Unicode composition.
+    1, "1", 1.0 and "1.0" are the same patient, so are values that differ in outer spaces or in Unicode composition. A table makes floats of a column of
+    whole numbers in which one is missing, and whoever is two units for that has a second budget.
     """
+    spelt = _spelt(value)
+    whole = _WHOLE.fullmatch(spelt or "")
+    return str(int(whole[1])) if whole and abs(int(whole[1])) < _EXACT else spelt
+
+
+def former_id(value: object) -> str | None:
+    """Return the text that `as_id` returned before floats of whole numbers were whole numbers; None where it is the same."""
+    spelt = _spelt(value)
+    return None if spelt == as_id(value) else spelt
+
+
+def _spelt(value: object) -> str | None:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

@@ -18,7 +18,7 @@ from ringfence.core.errors import (
 )
 from ringfence.core.records import Record
 from ringfence.ingest.counts import repeats
-from ringfence.ingest.ids import IdKeys, as_id, content_unit, explicit_id, row_id, source_id, unit_id
+from ringfence.ingest.ids import IdKeys, as_id, content_unit, explicit_id, former_id, row_id, source_id, unit_id
 from ringfence.ingest.layouts import Content, Plan, detect
 from ringfence.ingest.rows import Row
 from ringfence.ingest.settings import LINE_LIMIT, FileFormat, ImportFigures, ImportSettings
@@ -40,6 +40,7 @@ class Importer:
         self._objects = 0  # rows that had columns at all
         self._rows = 0
         self._unseen = _asked(settings)
+        self._former: set[bytes] = set()
 
     def records(self, rows: Iterable[Row]) -> Iterator[Record]:
         """Yield a record per usable row of the wanted range; after a refused one only with `skip_bad`, as nothing will be kept.
@@ -52,6 +53,11 @@ class Importer:
                 break
             if row.number >= first and (record := self._record_or_none(row)) and (self._settings.skip_bad or not self._refused):
                 yield record
+
+    @property
+    def former_units(self) -> bytes:
+        """Return what earlier versions called the units that they spelt in another way, 16 bytes each, sorted: they may have an account by that name."""
+        return b"".join(sorted(self._former))
 
     def figures(self, index: RowIndex, *, file_format: FileFormat) -> ImportFigures:
         """Return what was imported; `index` holds the ids of the records as written.
@@ -138,7 +144,10 @@ class Importer:
     def _unit(self, row: Mapping[str, Any], content: bytes) -> str:
         if self._settings.unit is None:
             return content_unit(self._keys, content)
-        return unit_id(self._keys, _needed_id(row.get(self._settings.unit), "null-unit"))
+        value = row.get(self._settings.unit)
+        if former := former_id(value):
+            self._former.add(bytes.fromhex(unit_id(self._keys, former)))
+        return unit_id(self._keys, _needed_id(value, "null-unit"))
 
     def _identity(self, row: Row, content: bytes) -> str:
         if self._settings.id_column is not None:

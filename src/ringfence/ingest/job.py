@@ -36,6 +36,7 @@ def run(child: Child[ImportSettings]) -> ImportFigures:
         reader = sniff(file, settings.source, named=settings.format)
         for record in importer.records(_watched(read(file, reader), child, file, path.stat().st_size)):
             output.write(record)
+        output.index.former_units = importer.former_units
         return importer.figures(output.index, file_format=FORMATS[reader])
 
 

@@ -1,7 +1,8 @@
 """The sealed index of a set: how many rows each shard has and, per row, three HMACs; no text.
 
 Format 1: one line of canonical JSON (`_Header`), then the columns one after the other: record ids, unit ids and content HMACs with
-16 bytes a row; if a unit was chosen at import, the table of units: their ids (16 bytes each, sorted) and their rows (4 bytes, little-endian).
+16 bytes a row; if a unit was chosen at import, the table of units: their ids (16 bytes each, sorted) and their rows (4 bytes, little-endian); and
+16 bytes, sorted, for each unit that earlier versions knew by another id.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class _Header(Settings):
     has_content: bool
     content_hmac: Digest | None
     units: Count | None  # length of the table of units
+    former: Count = 0  # units that have a former id; left out where there are none
 
 
 class RowIndex:
@@ -69,6 +71,7 @@ class RowIndex:
         self._units: Column = self._growing[1]
         self._contents: Column | None = None  # None: the writer had no content key
         self._table: tuple[Column, Column] | None = None
+        self.former_units: Column = b""  # 16 bytes each, sorted: what earlier versions called some of the units of an import
 
     def __len__(self) -> int:
         return len(self._records) // _WIDTH
@@ -133,9 +136,10 @@ class RowIndex:
             has_content=self._contents is not None,
             content_hmac=self.content_hmac.hex() if self.content_hmac is not None else None,
             units=len(self._table[0]) // _WIDTH if self._table else None,
+            former=len(self.former_units) // _WIDTH,
         )
-        yield canonical(header.model_dump(mode="json")) + b"\n"
-        for column in (self._records, self._units, self._contents or b"", *(self._table or ())):
+        yield canonical(header.model_dump(mode="json", exclude=None if header.former else {"former"})) + b"\n"
+        for column in (self._records, self._units, self._contents or b"", *(self._table or ()), self.former_units):
             with memoryview(column) as view:
                 for start in range(0, len(view), BLOCK):
                     yield bytes(view[start : start + BLOCK])
@@ -149,7 +153,7 @@ class RowIndex:
         end = bytes(data[: 64 << 20]).find(b"\n")
         header = _Header.model_validate(parse_canonical(bytes(data[: max(end, 0)])))
         rows, table = sum(header.shards), header.units or 0
-        sizes = [rows * _WIDTH, rows * _WIDTH, rows * _WIDTH * header.has_content, table * _WIDTH, table * 4]
+        sizes = [rows * _WIDTH, rows * _WIDTH, rows * _WIDTH * header.has_content, table * _WIDTH, table * 4, header.former * _WIDTH]
         columns, rest = [], memoryview(data)[end + 1 :]
         if len(rest) != sum(sizes):
             raise ValueError("columns do not fit the header")
@@ -163,6 +167,7 @@ class RowIndex:
         index._records, index._units = columns[0], columns[1]
         index._contents = columns[2] if header.has_content else None
         index._table = (columns[3], columns[4]) if header.units is not None else None
+        index.former_units = columns[5]
         return index
 
 

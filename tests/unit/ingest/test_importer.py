@@ -18,7 +18,7 @@ from ringfence.core.errors import (
 )
 from ringfence.core.order import Failure
 from ringfence.ingest.counts import repeats
-from ringfence.ingest.ids import as_id, unit_id
+from ringfence.ingest.ids import as_id, former_id, unit_id
 from ringfence.ingest.importer import Importer
 from ringfence.ingest.rows import Row
 from ringfence.ingest.settings import REASONS, ImportSettings
@@ -55,9 +55,47 @@ def test_a_unit_column_gathers_rows_and_stays_in_the_fields():
     assert records[0].fields == {"patient": "P0"}
 
 
-@pytest.mark.parametrize(("a", "b"), [(1, "1"), ("x ", "x"), ("\u00e9", "e\u0301")])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (1, "1"),
+        ("x ", "x"),
+        ("\u00e9", "e\u0301"),
+        (17, 17.0),
+        ("17", 17.0),
+        (17, " 17.0 "),
+        ("17", "17.000"),
+        (-3, -3.0),
+        (0, -0.0),
+        (2**53 - 1, float(2**53 - 1)),
+    ],
+)
 def test_spellings_of_one_patient_are_one_unit(a, b):
     assert as_id(a) == as_id(b)
+    assert unit_id(KEYS, as_id(a)) == unit_id(KEYS, as_id(b))
+
+
+@pytest.mark.parametrize(
+    "value", [1e16, float(2**53), "9007199254740992.0", 17.5, "017.0", "17.", ".0", "1.10", "1.0.0", "1,0", "17.0a", "9" * 5000 + ".0"]
+)
+def test_what_is_no_exact_whole_number_is_written_as_it_is(value):
+    """Of floats from 2**53 on nobody can tell which whole number they were."""
+    assert as_id(value) == str(value)
+    assert former_id(value) is None
+
+
+@given(st.integers(-(2**53) + 1, 2**53 - 1))
+def test_every_exact_float_is_its_whole_number(number):
+    assert as_id(float(number)) == as_id(str(float(number))) == as_id(number) == str(number)
+    assert former_id(float(number)) == former_id(str(float(number))) == str(float(number))
+    assert former_id(number) is None
+
+
+def test_units_that_earlier_versions_spelt_otherwise_are_known_by_both_spellings():
+    importer = Importer(ImportSettings(source="a.jsonl", unit="u"), KEYS)
+    units = [record.unit for record in importer.records(Row(n, {**PAIR, "u": value}) for n, value in enumerate((17, 17.0, 18.0, "x"), 1))]
+    assert units == [unit_id(KEYS, one) for one in ("17", "17", "18", "x")]
+    assert importer.former_units == b"".join(sorted(bytes.fromhex(unit_id(KEYS, one)) for one in ("17.0", "18.0")))
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,21 @@ def test_what_was_written_is_read(rows, with_units):
         assert index.unit_table is None
 
 
+def test_former_units_are_read_back_and_an_index_without_any_is_written_as_ever():
+    rows, former = [(bytes(16), bytes(16), bytes(16))] * 2, bytes([1] * 16 + [2] * 16)
+    for with_units in (True, False):
+        index = filled(rows, with_units=with_units)
+        before = b"".join(index.blocks())
+        assert b"former" not in before
+        assert bytes(RowIndex.from_bytes(before).former_units) == b""
+        index.former_units = former
+        found = RowIndex.from_bytes(b"".join(index.blocks()))
+        assert bytes(found.former_units) == former
+        assert bytes(found.unit_ids) == bytes(32)
+        with pytest.raises(ValueError, match="do not fit"):
+            RowIndex.from_bytes(b"".join(index.blocks())[:-1])
+
+
 @quick
 @given(rows=ROWS, more=ROWS)
 def test_counts_agree_with_the_naive_ones(rows, more):
