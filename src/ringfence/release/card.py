@@ -260,7 +260,7 @@ def _otherwise(train: Statement | None, *, name: str) -> list[Text]:
     """Return in what an adapter's conversations are not what the base's own files say; of merged weights the files beside them say it."""
     if train is None or _is_whole(train):
         return []
-    told = [_BEGINS] if _template(train) is _BEGUN else []
+    told = [_BEGINS] if "--chat-template" in _vllm(train, name=name) else []
     told += [_ENDS] if _closes(train) else []
     return [Text(one.show("en", name=name), one.show("zh", name=name)) for one in told]
 

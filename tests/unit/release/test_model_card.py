@@ -182,6 +182,8 @@ def test_it_says_that_conversations_begin_with_words_of_the_recipe(space, key, v
     assert "--max-lora-rank 8 --chat-template model/chat_template.jinja`" in card
     assert "need a `vllm serve` of their own." in card
     assert "须各用一个 `vllm serve`" in card
+    bare = predicate.model_copy(update={"settings": {**told.settings, "method": "dora.v1"}})
+    assert "--chat-template" not in card_of([*chain[:-1], chain[-1].model_copy(update={"predicate": bare})])  # vLLM loads none
 
 
 def test_it_says_what_ends_an_answer_where_the_bases_files_say_another(space):
