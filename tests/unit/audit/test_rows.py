@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from ringfence.audit import rows as module
 from ringfence.audit.forward import Forward
@@ -154,6 +156,19 @@ def test_a_span_is_the_original_after_the_true_text_before_it(scorer, one):
     before = tokenizer.decode(target.example.ids[: target.places[0][0]])
     assert row.texts[one["text"]][: one["start"]].strip() in before
     assert target.places[0][-1] == len(target.example.ids) - 1  # nothing after it is shown to the model
+
+
+def test_an_original_that_a_text_begins_with_stands_after_what_its_tokeniser_begins_it_with(scorer, monkeypatch):
+    """As training read it; with nothing before it, its first token could not be tried."""
+    begins = copy.deepcopy(scorer._forward.tokenizer)
+    begins.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begins.bos_token} $A", special_tokens=[(begins.bos_token, begins.bos_token_id)]
+    )
+    monkeypatch.setattr(scorer._forward, "tokenizer", begins)
+    row = Record("0" * 32, "0" * 32, "s", "text", ("text",), ("Jim has a cold",))
+    target = scorer._span(row, {"text": 0, "start": 0, "end": 3})
+    assert target.example.ids.tolist() == encode(row, begins, SETTINGS).ids.tolist()[:4]
+    assert target.places[0].tolist() == [1, 2, 3]
 
 
 def test_an_original_in_a_rejected_answer_stands_after_the_question_and_not_after_the_other_answer(scorer):

@@ -374,12 +374,13 @@ def test_a_price_counts_the_canaries_that_are_not_there_yet(tmp_path, tiny_folde
 
 def test_the_price_of_a_run_counts_its_steps_and_tokens(tmp_path, tiny_folder):
     settings = FAST.model_copy(update={"max_steps": 20, "eval": True})
-    records = pairs(20)
+    records = [*pairs(19), pair("why?", "a" * 200)]
     made, _ = start(tmp_path / "a", tiny_folder, settings, records=records, evaluation=pairs(4))
     priced = price.run(made)
     ran, _ = start(tmp_path / "b", tiny_folder, settings, records=records, evaluation=pairs(4))
     figures = job.run(ran)
     assert (priced.steps, priced.rows, priced.tokens, priced.longest) == (20, 20, figures.tokens, figures.longest)
+    assert priced.tokens_cut == figures.tokens_cut > 0
     assert priced.seconds > priced.seconds_load
     assert (
         0.1 < priced.seconds_per_step / figures.seconds_per_step < 10

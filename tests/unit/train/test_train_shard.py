@@ -182,6 +182,24 @@ def test_compared_and_judged_answers_keep_pace_too(objective, options):
         assert trainer.evaluate(again) == pytest.approx(whole.evaluate(rows), rel=1e-5)
 
 
+@pytest.mark.parametrize("shard", [False, True])
+def test_rows_that_are_compared_with_their_neighbours_are_not_divided_among_processes(shard):
+    settings = ORDINARY.model_copy(update={"objective": "kto.v1", "per_device_train_batch_size": 3})
+
+    def rows_of(trainer):  # the answers of other rows have gained something, and not all of them alike
+        rows = trainer.refer(compared("kto.v1", (14, 14, 14)))
+        return [row._replace(reference=(row.reference[0], row.reference[1] - 5.0 * at)) for at, row in enumerate(rows)]
+
+    hints = HINTS.model_copy(update={"micro_batch": 3, "shard": shard})
+    whole = build(None, settings=settings, hints=hints)
+    wanted, loss = gradient_of(whole, rows_of(whole)), whole.evaluate(rows_of(whole)).loss
+    with together(2, settings=settings, hints=hints) as trainer:
+        rows = rows_of(trainer)
+        assert apart(gradient_of(trainer, rows), wanted) < 1e-6
+        assert trainer.evaluate(rows).loss == pytest.approx(loss, rel=1e-6)
+    assert loss != pytest.approx(0.5, abs=0.01)
+
+
 METHODS = {
     "dora": {"method": "dora.v1"},
     "oft": {"method": "oft.v1", "oft_block_size": 16},
