@@ -160,7 +160,8 @@ def test_a_private_release_whose_guard_tells_members_from_others_ends_every_boun
 
 
 @pytest.mark.parametrize(
-    "choice", [{"load_best_model_at_end": True}, pytest.param({"early_stopping_steps": 1}, marks=pytest.mark.full), None]
+    "choice",
+    [{"load_best_model_at_end": True}, *(pytest.param(one, marks=pytest.mark.full) for one in ({"early_stopping_steps": 1}, None))],
 )
 def test_people_whose_rows_choose_the_weights_of_an_ordinary_run_are_told_of_in_its_release(space, tmp_path, recipe, choice):
     import_notes(space, tmp_path, label="internal")

@@ -119,6 +119,13 @@ def test_a_private_run_is_promised_granted_released_and_said(space, tmp_path, pr
     assert "lifetime bound on the people in the data, ε = 16 at δ = 1e-05, held" in card
     assert "5 of the plan's 5 steps were spent. 1 private run used these people's data so far" in card
     assert overview(find(space, "clinic"))["voided_by"] == []
+    guarded = release(space, trained.committed.run, name="guarded", guard=True)
+    assert (made.voids, guarded.voids) == (False, True)
+    assert (
+        "lifetime bound is void: a private run on the same people was released with a replay guard"
+        in (guarded.path / "README.md").read_text()
+    )
+    assert overview(find(space, "clinic"))["guarded_releases"] == ["guarded"]
     assert fsck(space).broken == []
 
 
