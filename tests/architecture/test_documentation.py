@@ -199,6 +199,17 @@ def test_links_between_pages_lead_somewhere(path):
     assert [f"{target}#{anchor}" for target, anchor in inside if anchor and anchor not in anchors(target.resolve())] == []
 
 
+OTHER_NAMES = (  # of what Chinese pages call by one name
+    "隐私官 片段表 演练 附加包 附加项 您 基座 底座 无法裁定 无法判定".split()  # 隐私负责人 替换表 试算 附加组件 你 基础模型 无定论
+)
+
+
+@pytest.mark.parametrize("path", [path for path in MARKDOWN if "zh" in path.relative_to(ROOT).as_posix()], ids=lambda path: path.name)
+def test_chinese_pages_call_one_thing_by_one_name(path):
+    document = path.read_text(encoding="utf-8")
+    assert [name for name in OTHER_NAMES if name in document] == []
+
+
 # ── what is installed, and by which words ─────────────────────────────────────────────────────────────────────────────
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"].keys()

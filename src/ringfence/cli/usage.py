@@ -21,7 +21,7 @@ def as_ours(error: click.UsageError) -> BadArgument:
         hint = error.param_hint or (error.param.get_error_hint(error.ctx) if error.param and error.ctx else None)
         option = hint if isinstance(hint, str) else " / ".join(hint or [verb])
         return BadArgument(option=option.strip("'"), problem=_problem(error), verb=verb)
-    return BadArgument(option=verb or "ringfence", problem=error.message.rstrip("."), verb=verb)
+    return BadArgument(option=verb or "ringfence", problem=error.message.rstrip(".。"), verb=verb)
 
 
 def _unknown(nearest: Sequence[str] | None) -> str:
@@ -41,4 +41,4 @@ def _problem(error: click.BadParameter) -> str:
         return t("write a whole number from {least} to {most}", "请写 {least} 到 {most} 的整数", least=kind.min, most=kind.max)
     if isinstance(kind, type(click.INT)):
         return t("write a whole number", "请写整数")
-    return error.message.rstrip(".")
+    return error.message.rstrip(".。")

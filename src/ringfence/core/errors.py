@@ -338,7 +338,7 @@ class PythonUnfit(SandboxError):
     what = Text("no job can run under {path}: {problem}", "任务无法在 {path} 下运行：{problem}")
     remedy = Text(
         "name the bin/python of an environment that nobody but you and root can write; ringfence explain RF-SANDBOX-007 shows how one is made",
-        "请给出只有您和 root 可写的环境的 bin/python；ringfence explain RF-SANDBOX-007 说明如何建立",
+        "请给出只有你和 root 可写的环境的 bin/python；ringfence explain RF-SANDBOX-007 说明如何建立",
     )
 
 
@@ -842,7 +842,7 @@ class PlaintextUnconfirmed(DeidError):
     what = Text("{option} writes record text to a file outside the vault", "{option} 会把记录文本写到保险库之外的文件")
     remedy = Text(
         "add --plaintext if that is meant; it is put on record, and the file is yours to protect",
-        "如确实需要，请加 --plaintext；此举会被记录，该文件由您自行保护",
+        "如确实需要，请加 --plaintext；此举会被记录，该文件由你自行保护",
     )
 
 

@@ -297,7 +297,7 @@ def _replay(rule: Replay, found: _OnRows) -> Verdict:
         if looked >= found.rows:
             decides = t(
                 "no audit of such rows can decide this rule: ask for a policy without release.replay for them",
-                "对这样的数据行，任何审计都无法裁定此规则：请申请不含 release.replay 的策略",
+                "对这样的数据行，任何审计对此规则都无定论：请申请不含 release.replay 的策略",
             )
             return Verdict(rule=name, outcome="inconclusive", detail=said, how=decides)
     need = found.rows

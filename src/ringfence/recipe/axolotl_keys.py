@@ -204,7 +204,7 @@ _ALL_ANSWERS = Text(
 _REFUSED: Mapping[Text, str] = {  # why: keys, but where they ask for nothing
     Text(
         "a base is quantised by bitsandbytes alone; write adapter: qlora and load_in_4bit: true",
-        "底座只由 bitsandbytes 量化；请写 adapter: qlora 与 load_in_4bit: true",
+        "基础模型只由 bitsandbytes 量化；请写 adapter: qlora 与 load_in_4bit: true",
     ): "gptq quantize_moe_experts model_quantization_config use_onebitllms quantization",
     Text(
         "write quantization_type and double_quantization into the recipe",

@@ -636,7 +636,7 @@ def _hints(document: Mapping[str, Any]) -> RuntimeHints:
 
 _BY_ROWS = Text(
     "a choice by private rows that no promise covers; train each value as a run of its own, which is charged",
-    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计费",
+    "依据隐私行作出的选择，没有承诺涵盖；请把每个取值作为单独的运行训练，并计入预算",
 )
 _SEVERAL = Text(
     "several records would be one row, and what one of them adds to a step could not be bounded; leave it out under privacy",

@@ -70,7 +70,7 @@ def of_environment(path: Path) -> Python:
         problem = t("it is {version}, and 3.11 is the oldest that can be", "它是 {version}，而最低须为 3.11", version=version[0])
         raise PythonUnfit(path=str(path), problem=problem)
     if (others := _open_one(path.absolute(), base=binary.parents[1], packages=found[0])) is not None:
-        problem = t("others than you and root can write {path}", "您和 root 以外的人可写 {path}", path=others)
+        problem = t("others than you and root can write {path}", "你和 root 以外的人可写 {path}", path=others)
         raise PythonUnfit(path=str(path), problem=problem)
     return Python(binary, (binary.parents[1],), (Path(os.path.realpath(found[0])),))
 

@@ -134,3 +134,25 @@ def test_chinese_help_is_whole_on_a_narrow_terminal(capsys, monkeypatch, words):
 def test_help_says_what_an_argument_is(capsys, language, said):
     assert run(["--lang", language, "deid", "mask", "--help"]) == 0
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "english", "chinese"),
+    [
+        ("scan --help", "Show this message and exit.", "显示此帮助并退出。"),
+        ("chat --help", "[default:", "[默认："),
+        ("scan --help", "[required]", "[必填]"),
+        ("scan --help", "Usage:", "用法:"),
+        ("scan a b", "Got unexpected extra argument (b)", "多余的参数（b）"),
+        ("--quiet=3 run list", "Option '--quiet' does not take a value", "选项 '--quiet' 不带值"),
+        ("import a --label", "Option '--label' requires an argument", "选项 '--label' 需要一个值"),
+        ("budget simulate --noise 1 --rate 2 --steps 1", "2.0 is not in the range 1e-06<=x<=1", "2.0 不在范围 1e-06<=x<=1 内"),
+        ("budget simulate --noise x --rate 1 --steps 1", "'x' is not a valid float", "'x' 不是有效的 float"),
+    ],
+)
+def test_the_sentences_of_the_library_are_said_in_the_readers_language(capsys, words, english, chinese):
+    for language, said, other in (("zh", chinese, english), ("en", english, chinese)):
+        run(["--lang", language, *words.split()])
+        shown = capsys.readouterr()
+        assert said in shown.out + shown.err
+        assert other not in shown.out + shown.err
