@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from ringfence.core.errors import BadDatasetInfo, BadValue, RefusedKey, RowsRefused
+from ringfence.core.errors import BadDatasetInfo, BadValue, LayersUnfit, RefusedKey, RowsRefused
 from ringfence.flows.lookup import bring_in, refuse_absent
 from ringfence.flows.policy import set_policy
 from ringfence.flows.train import model_of
@@ -169,6 +169,9 @@ def test_a_recipe_names_a_model_as_a_hub_does(cli, tmp_path, monkeypatch):
     assert model_of(read(path)).name == "own"
     path.write_text(EXAMPLE.replace("qwen3_nothink", "llama3"))
     with pytest.raises(BadValue, match="not llama3's"):
+        model_of(read(path))
+    path.write_text(EXAMPLE.replace("lora_target: all", "lora_target: q_proj,foo_proj"))
+    with pytest.raises(LayersUnfit, match="no linear layer called foo_proj"):  # on the host, where a dry run asks first, too
         model_of(read(path))
 
 

@@ -18,7 +18,8 @@ RingfenceError
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
 │                   AccountFrozen · RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
-├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch ·
+│                   LayersUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
 │                   RankLost · LowMemoryMissing · NotKept · EngineMissing · TooFewQuestions
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
@@ -1227,7 +1228,10 @@ class RefusedKey(RecipeError):
 
     code, http_status, exit_code = "RF-RECIPE-003", 422, 2
     what = Text("the recipe's {key} is refused: {reason}", "配方的 {key} 被拒绝：{reason}")
-    remedy = Text("remove the key", "删去该键")
+    remedy = Text(
+        "do what it says; remove the key only where what ringfence does without it is meant",
+        "请按所说的做；只有要用 ringfence 的默认做法时才删去该键",
+    )
 
 
 class RecipeUnreadable(RecipeError):
@@ -1340,6 +1344,17 @@ class SignatureMismatch(ModelError):
     remedy = Text(
         "do not use the model; get folder, signature and key from the publisher again, the key by another way",
         "不要使用该模型；请向发布者重新索取文件夹、签名与公钥，公钥须经另一途径取得",
+    )
+
+
+class LayersUnfit(ModelError):
+    """A recipe names layers that its model does not have, or sizes that do not go with them."""
+
+    code, http_status, exit_code = "RF-MODEL-009", 422, 2
+    what = Text("the recipe's {key} does not fit this model: {problem}", "配方的 {key} 与该模型不符：{problem}")
+    remedy = Text(
+        "correct {key} in the recipe; ringfence train RECIPE --dry-run compares it with the model before anything starts",
+        "请改正配方中的 {key}；ringfence train RECIPE --dry-run 会在开始任何工作之前与模型核对",
     )
 
 

@@ -191,9 +191,9 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
 
 
 def model_of(recipe: Recipe) -> ModelEntry:
-    """Return the recipe's base model, after refusing one of another chat template, and, for a private run, one whose rows meet.
+    """Return the recipe's base model, after refusing one that lacks the layers that are to be trained, or of another chat template, and, for a private run, one whose rows meet.
 
-    Raises: ModelUnknown, ModelBroken, BadValue, RowsMeet.
+    Raises: ModelUnknown, ModelBroken, LayersUnfit, BadValue, RowsMeet.
     """
     model = models.verify(recipe.model, kind="decoder")
     if recipe.template:
@@ -202,6 +202,7 @@ def model_of(recipe: Recipe) -> ModelEntry:
         config = model.open().config
         if key := router_key(config) or rotary_key(config):
             raise RowsMeet(key=key)
+    adapter.predict(model.open(), recipe.order.train)
     return model
 
 
