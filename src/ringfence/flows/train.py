@@ -150,8 +150,10 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
 
 
-def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
+def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, started: Callable[[], None] = lambda: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
+
+    started: called when the host has refused nothing, before the sandbox begins.
 
     Raises: UnknownName, WrongStage, BadValue, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
     """
@@ -172,6 +174,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         limits=_limits("price.v1", order),
         tier=_tier(space, asked.sources),
     )
+    started()
     figures = start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
     found = None
     if recipe.audit:

@@ -175,7 +175,7 @@ def test_a_rotation_has_a_skew_symmetric_matrix_for_each_block():
     assert predicted["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (4, 6)
     by_number = adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=0, oft_rank=2, oft_target=("q_proj", "down_proj")))
     assert by_number["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (2, 28)
-    with pytest.raises(LayersUnfit, match="oft_block_size .* does not divide"):
+    with pytest.raises(LayersUnfit, match=r"oft_block_size .* does not divide"):
         adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=3))
 
 
