@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from ringfence.core.errors import BadDatasetInfo, BadValue, RefusedKey, RowsRefused
-from ringfence.flows.lookup import bring_in, refuse_absent
+from ringfence.core.errors import BadDatasetInfo, BadValue, LayersUnfit, RefusedKey, RowsRefused, UnknownName
+from ringfence.flows.lookup import bring_in, refuse_absent, refuse_unprepared
 from ringfence.flows.policy import set_policy
 from ringfence.flows.train import model_of
 from ringfence.models.tiny import write_tiny_model
@@ -51,6 +51,28 @@ def test_what_only_the_file_knows_is_imported_once(space, recipe, folder):
     assert brought(space, path) == []
     refuse_absent(space, read(path))
     assert [space.state.resolve(name).made.stage for name in ("identity", "talks")] == ["sealed", "sealed"]
+
+
+def test_a_name_that_is_nowhere_is_told_with_the_file_that_was_looked_into(space, recipe, folder, tmp_path):
+    with pytest.raises(UnknownName, match=r"known names: -; data/dataset_info.json has no such entry"):
+        refuse_absent(space, read(recipe(dataset="identiti")))
+    (folder / "dataset_info.json").unlink()
+    with pytest.raises(UnknownName, match=r"there is no data/dataset_info.json"):
+        refuse_absent(space, read(recipe(dataset="identity")))
+
+
+def test_sets_that_the_policy_lets_in_after_steps_alone_are_named_before_any_is_imported(cli, space, recipe, folder, tmp_path):
+    import_notes(space, tmp_path, name="ward")
+    path = recipe(dataset="identity, ward", eval_dataset="talks")
+    size = space.ledger.size
+    told = [cli("train", path, *more, workspace=space.path) for more in ([], ["--dry-run"])]
+    assert told[0] == told[1]
+    assert (told[0][0], told[0][1]["error"]["code"]) == (2, "RF-RECIPE-002")
+    assert "asks for scan, deid, and identity, ward, talks did not" in told[0][1]["error"]["message"]
+    assert "--entry NAME for each of identity, talks, then ringfence scan NAME, ringfence deid NAME" in told[0][1]["error"]["message"]
+    assert reopen(space.path).ledger.size == size
+    set_policy(space, anything_goes())
+    refuse_unprepared(space, read(path))
 
 
 def test_a_set_that_has_become_another_file_is_an_error_that_says_what_to_write(space, recipe, folder):
@@ -178,6 +200,9 @@ def test_a_recipe_names_a_model_as_a_hub_does(cli, tmp_path, monkeypatch):
     with pytest.raises(BadValue, match="enable_thinking: false"):
         model_of(read(path))
     assert model_of(read(path, {"enable_thinking": False})).name == "hybrid"
+    path.write_text(EXAMPLE.replace("lora_target: all", "lora_target: q_proj,foo_proj"))
+    with pytest.raises(LayersUnfit, match="no linear layer called foo_proj"):  # on the host, where a dry run asks first, too
+        model_of(read(path))
 
 
 def test_an_entry_is_imported_by_name(cli, space, folder):

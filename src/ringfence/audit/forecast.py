@@ -14,7 +14,7 @@ from ringfence.audit.statistics import one_run_epsilon, rate
 from ringfence.core.rules import LEAST_SECRETS, ReleaseRules, canaries, chance_auc, least_rows, least_tries
 from ringfence.core.text import t
 
-_LEAST_OUT = 115  # rows, on average, of which 100 stay out 98 times of 100: as many as a threshold at 1 % false positives needs
+LEAST_OUT = 115  # rows, on average, of which 100 stay out 98 times of 100: as many as a threshold at 1 % false positives needs
 
 
 class Reach(NamedTuple):
@@ -59,7 +59,7 @@ def reach(settings: AuditSettings, *, control: bool, delta: float, rows: int = 0
         extraction_upper=rate(0, settings.secrets).upper,
         exposure_decides=settings.secrets >= LEAST_SECRETS,
         auc_upper=chance_auc(n),
-        has_tpr=n >= _LEAST_OUT,
+        has_tpr=n >= LEAST_OUT,
         epsilon_ceiling=one_run_epsilon(canaries=2 * n, guesses=guesses, right=guesses, delta=delta),
         # Of a code the base model is not asked; of a row both, and a reward model of either answer.
         forwards=(codes * CODES + MOST_DEEP * (DEEP_CODES - CODES) + 4 * 2 * n if ranks else codes + 2 * 2 * n) + rows + spans,

@@ -34,10 +34,13 @@ def show_reach(reach: Reach, missing: Sequence[str]) -> None:
         )
     )
     if not reach.has_tpr:
+        from ringfence.audit.forecast import LEAST_OUT
+
         say(
             t(
-                "              no rate at 1 % false positives: that needs 100 rows out",
-                "              无法给出 1 % 误报下的检出率：需要 100 行在外",
+                "              no rate at 1 % false positives: that needs 100 rows out, so in_out: {n} or more",
+                "              无法给出 1 % 误报下的检出率：需要 100 行在外，即 in_out 不小于 {n}",
+                n=LEAST_OUT,
             )
         )
     say(

@@ -77,8 +77,9 @@ def announcing(announce: int | None, *, is_kept: bool = True) -> Callable[[str],
 
 def bring_sets(space: Workspace, plan: Recipe, *, dry_run: bool = False) -> None:
     """Import the sets that a recipe names and only `dataset_info.json` knows, and say so; a dry run refuses them, as it writes nothing."""
-    from ringfence.flows.lookup import bring_in, refuse_absent
+    from ringfence.flows.lookup import bring_in, refuse_absent, refuse_unprepared
 
+    refuse_unprepared(space, plan)
     if dry_run:
         refuse_absent(space, plan)
         return
@@ -213,10 +214,13 @@ def foretell(space: Workspace, plan: Recipe) -> None:
 
     bring_sets(space, plan, dry_run=True)
     note_before(space, plan)
-    if not options().quiet:
-        print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
+
+    def started() -> None:
+        if not options().quiet:
+            print(t("timing a few steps in the sandbox …", "正在沙箱中为几步计时……"), file=sys.stderr, flush=True)
+
     with progress(t("price", "估算")) as bar:
-        found = price(space, plan, show=bar)
+        found = price(space, plan, show=bar, started=started)
     _show_price(plan, found)
 
 

@@ -18,7 +18,8 @@ RingfenceError
 ├── PrivacyError    PlanImpossible · BudgetExceeded · BudgetMissing · BudgetRaised · UnitMismatch · PlanUnfit · NotCovered · NotPerExample ·
 │                   AccountFrozen · RowsMeet
 ├── RecipeError     UnknownKey · BadValue · RefusedKey · RecipeUnreadable
-├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch
+├── ModelError      UnsafeFile · ModelUnknown · ModelBroken · ModelUnsupported · NoModelStore · PackageUnfit · SignatureUnreadable · SignatureMismatch ·
+│                   LayersUnfit
 ├── TrainError      NothingToTrain · UnknownRun · RunBusy · NotResumable · NotClosable · LossNotFinite · AdapterUnexpected · DeviceMissing · CheckpointUnfit ·
 │                   RankLost · LowMemoryMissing · NotKept · EngineMissing · TooFewQuestions
 ├── ReleaseError    BundleBroken · WrongSigner · BundleUnreadable
@@ -1081,8 +1082,8 @@ class BudgetExceeded(PrivacyError):
         "{set} 的预算为 epsilon {limit}（delta {delta}）；加上{runs}将达到 {total}（已用 {spent}，含未结束的运行 {held}）",
     )
     remedy = Text(
-        "ask for a smaller epsilon, or finish or give up open runs (ringfence run resume, run close); ringfence budget show says who spent what",
-        "请求更小的 epsilon，或完成、放弃未结束的运行（ringfence run resume、run close）；ringfence budget show 会显示各项支出",
+        "ask for a smaller epsilon (where the recipe has a noise_multiplier: for a larger one, or fewer steps), or finish or give up open runs (ringfence run resume, run close); ringfence budget show says who spent what",
+        "请求更小的 epsilon（配方写了 noise_multiplier 时：请写更大的值，或减少步数），或完成、放弃未结束的运行（ringfence run resume、run close）；ringfence budget show 会显示各项支出",
     )
 
 
@@ -1210,12 +1211,24 @@ class UnknownKey(RecipeError):
 
     code, http_status, exit_code = "RF-RECIPE-001", 422, 2
     what = Text("the recipe has an unknown key {key}", "配方中有未知的键 {key}")
-    remedy = Text("did you mean {nearest}? ringfence recipe check shows every key", "是否想写 {nearest}？ringfence recipe check 显示全部键")
+    remedy = Text("did you mean {nearest}? Correct the key, or remove it", "是否想写 {nearest}？请改正该键，或删去")
     alone = Text("remove it; no key has a similar name", "请删去；没有名称相近的键")
+    of_others: ClassVar[Mapping[str, Text]] = {  # keys that files of another tool begin with
+        "model_name_or_path": Text(
+            "this is a LLaMA-Factory recipe, which is used as it is: ringfence recipe check FILE",
+            "这是 LLaMA-Factory 的配方，可直接使用：ringfence recipe check FILE",
+        ),
+        "base_model": Text(
+            "this looks like an Axolotl config, which becomes a recipe by: ringfence recipe import FILE --out RECIPE",
+            "这看起来是 Axolotl 的配置，可变为配方：ringfence recipe import FILE --out RECIPE",
+        ),
+    }
 
     def sentences(self, language: Language | None = None) -> tuple[str, str]:
         """Return what happened and what to do now; `nearest` is empty where no key is near."""
         what, remedy = super().sentences(language)
+        if other := self.of_others.get(str(self.facts["key"])):
+            return what, other.show(language)
         return what, remedy if self.facts["nearest"] else self.alone.show(language)
 
 
@@ -1234,7 +1247,10 @@ class RefusedKey(RecipeError):
 
     code, http_status, exit_code = "RF-RECIPE-003", 422, 2
     what = Text("the recipe's {key} is refused: {reason}", "配方的 {key} 被拒绝：{reason}")
-    remedy = Text("remove the key", "删去该键")
+    remedy = Text(
+        "write what the message says instead; where it names nothing, or the default is meant, remove the key",
+        "请改写为提示所说的内容；提示未给出替代、或要用默认值时，删去该键",
+    )
 
 
 class RecipeUnreadable(RecipeError):
@@ -1242,7 +1258,10 @@ class RecipeUnreadable(RecipeError):
 
     code, http_status, exit_code = "RF-RECIPE-004", 422, 2
     what = Text("{path} is not a readable recipe: {problem}", "{path} 不是可读的配方：{problem}")
-    remedy = Text("a recipe is one YAML mapping; see examples/", "配方是一个 YAML 映射；参见 examples/")
+    remedy = Text(
+        "check the path; a recipe is one YAML mapping, and ringfence recipe preset writes one",
+        "请检查路径；配方是一个 YAML 映射，ringfence recipe preset 可写出一个",
+    )
 
 
 class RecipeLoosens(RecipeError):
@@ -1347,6 +1366,17 @@ class SignatureMismatch(ModelError):
     remedy = Text(
         "do not use the model; get folder, signature and key from the publisher again, the key by another way",
         "不要使用该模型；请向发布者重新索取文件夹、签名与公钥，公钥须经另一途径取得",
+    )
+
+
+class LayersUnfit(ModelError):
+    """A recipe names layers that its model does not have, or sizes that do not go with them."""
+
+    code, http_status, exit_code = "RF-MODEL-009", 422, 2
+    what = Text("the recipe's {key} does not fit this model: {problem}", "配方的 {key} 与该模型不符：{problem}")
+    remedy = Text(
+        "correct {key} in the recipe; ringfence train RECIPE --dry-run compares it with the model before anything starts",
+        "请改正配方中的 {key}；ringfence train RECIPE --dry-run 会在开始任何工作之前与模型核对",
     )
 
 

@@ -11,8 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ringfence.core.errors import BadDatasetInfo, BadValue, UnknownName
 from ringfence.core.order import Progress
+from ringfence.core.policy import Require, evaluate
 from ringfence.core.settings import Name
 from ringfence.core.text import t
+from ringfence.core.verdict import refusals
 from ringfence.flows.import_ import FILE_DIGEST, import_file
 from ringfence.ingest.dataset_info import FILE, Source, entries, source_of
 from ringfence.ingest.settings import ImportFigures
@@ -50,7 +52,7 @@ def bring_in(space: Workspace, recipe: Recipe, *, show: Callable[[Progress], Non
 def absent(space: Workspace, recipe: Recipe) -> dict[str, Source]:
     """Return the sets that a recipe names and only `dataset_info.json` knows, by name.
 
-    Raises: BadDatasetInfo, BadValue.
+    Raises: UnknownName, BadDatasetInfo, BadValue.
     """
     if not recipe.dataset_dir:
         return {}
@@ -60,6 +62,8 @@ def absent(space: Workspace, recipe: Recipe) -> dict[str, Source]:
     for key, names in (("dataset", recipe.datasets), ("eval_dataset", recipe.eval_datasets)):
         for name in names:
             thing = _in_workspace(space, name)
+            if thing is None and name not in known:
+                _refuse_unknown(space, name, folder)
             if name not in known or "@" in name:  # who names a stage means the workspace
                 continue
             if thing is None:
@@ -88,21 +92,62 @@ def _entries(space: Workspace, recipe: Recipe, folder: Path) -> dict[str, Any]:
         return {}
 
 
+def refuse_unprepared(space: Workspace, recipe: Recipe) -> None:
+    """Return unless training would import a set that the policy then refuses, for want of a step that people decide on.
+
+    Raises: UnknownName, BadDatasetInfo; BadValue, which names every set that lacks a step.
+    """
+    required = space.policy().train.require
+    steps = [step for step in type(required).model_fields if getattr(required, step) is not None]
+    found = absent(space, recipe) if steps else {}
+    if not found:
+        return
+    lacking = [name for name in dict.fromkeys((*recipe.datasets, *recipe.eval_datasets)) if name in found or _lacks_a_step(space, name)]
+    problem = t(
+        "before training the policy asks for {steps}, and {lacking} did not go through that: ringfence import {file} --entry NAME for each of {absent}, then {commands} for each that lacks it",
+        "策略要求训练前经过 {steps}，而 {lacking} 尚未经过：对 {absent} 逐一运行 ringfence import {file} --entry NAME，再对每个缺少步骤的数据集运行 {commands}",
+        steps=", ".join(steps),
+        lacking=", ".join(lacking),
+        file=Path(recipe.dataset_dir or "") / FILE,
+        absent=", ".join(found),
+        commands=", ".join(f"ringfence {step} NAME" for step in steps),
+    )
+    raise BadValue(key="dataset", problem=problem)
+
+
+def _lacks_a_step(space: Workspace, name: str) -> bool:
+    thing = _in_workspace(space, name)
+    missing = {f"{step} missing" for step in Require.model_fields}
+    return thing is not None and any(one.rule in missing for one in refusals(evaluate(space.policy(), space.chain(thing), moment="train")))
+
+
 def refuse_absent(space: Workspace, recipe: Recipe) -> None:
     """Return when the workspace has all sets of a recipe: what writes nothing imports nothing.
 
     Raises: BadDatasetInfo, BadValue.
     """
     if found := absent(space, recipe):
-        name = next(iter(found))
-        command = f"ringfence import {Path(recipe.dataset_dir or '') / FILE} --entry {name}"
+        file = Path(recipe.dataset_dir or "") / FILE
         problem = t(
-            "{name} is not imported yet: {command}; training does so by itself",
-            "{name} 尚未导入：{command}；训练时会自动导入",
-            name=name,
-            command=command,
+            "not imported yet: {commands}; training does so by itself",
+            "尚未导入：{commands}；训练时会自动导入",
+            commands=", ".join(f"ringfence import {file} --entry {name}" for name in found),
         )
         raise BadValue(key="dataset", problem=problem)
+
+
+def _refuse_unknown(space: Workspace, name: str, folder: Path) -> None:
+    """Raise UnknownName with the names of the workspace and the file that was looked into, too."""
+    try:
+        space.state.resolve(name)
+    except UnknownName as cause:
+        path = folder / FILE
+        looked = (
+            t("{path} has no such entry", "{path} 中没有该条目", path=path)
+            if path.is_file()
+            else t("there is no {path}", "没有 {path}", path=path)
+        )
+        raise UnknownName(name=name, known=f"{cause.facts['known']}; {looked}") from cause
 
 
 def _in_workspace(space: Workspace, name: str) -> Thing | None:

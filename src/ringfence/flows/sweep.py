@@ -27,6 +27,7 @@ from ringfence.recipe.read import Recipe
 from ringfence.recipe.sweep import Sweep, Variant
 from ringfence.report.figures import MemoryShown, SweepFacts, TrainShown, Tried
 from ringfence.report.frontier import frontier_page
+from ringfence.train.adapter import predict
 from ringfence.train.held_out import interval
 from ringfence.vault.keys import auditor_keyset
 from ringfence.workspace.entries import Reserve
@@ -73,11 +74,13 @@ class Planned:
 def lay_out(space: Workspace, sweep: Sweep) -> Planned:
     """Return what is to be done, when no run of it would be refused and the budget suffices for all of them together. Nothing is read or written.
 
-    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, ModelBroken; Busy, NotResumable where a run of the
+    Raises: UnknownName, WrongStage, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, ModelBroken, LayersUnfit; Busy, NotResumable where a run of the
     sweep is going on or was cut off.
     """
-    for recipe in {(one.recipe.model, one.recipe.privacy is None): one.recipe for one in sweep.variants}.values():
-        model_of(recipe)
+    bases = {(one.recipe.model, one.recipe.privacy is None): one.recipe for one in sweep.variants}
+    checked = {recipe.model: model_of(recipe) for recipe in bases.values()}
+    for one in sweep.variants:
+        predict(checked[one.recipe.model].open(), one.recipe.order.train)
     trials = tuple(_trial(space, one) for one in sweep.variants)
     new = [one.reserve for one in trials if one.reserve and not one.run]
     held = [one.reserve for one in trials if one.reserve and one.run and not one.is_done]

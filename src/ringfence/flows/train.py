@@ -149,8 +149,10 @@ def resume(space: Workspace, run: Run, *, show: Show = lambda _: None, started: 
     return _run(space, saved, inputs, models.verify(saved.model), name=run.intent.name, show=show, started=started, again=run)
 
 
-def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> Price:
+def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None, started: Callable[[], None] = lambda: None) -> Price:
     """Return what a run would cost, from real row lengths and a few timed steps in the sandbox. Writes nothing, spends nothing.
+
+    started: called when the host has refused nothing, before the sandbox begins.
 
     Raises: UnknownName, WrongStage, BadValue, PolicyRefused, PrivacyError, CanariesOverCap, ModelUnknown, SandboxError.
     """
@@ -171,6 +173,7 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
         limits=_limits("price.v1", order),
         tier=_tier(space, asked.sources),
     )
+    started()
     figures = start(replace(work, incoming=None), PriceFigures, handlers=Handlers(progress=show)).figures
     found = None
     if recipe.audit:
@@ -190,9 +193,9 @@ def price(space: Workspace, recipe: Recipe, *, show: Show = lambda _: None) -> P
 
 
 def model_of(recipe: Recipe) -> ModelEntry:
-    """Return the recipe's base model, after refusing one of another chat template, and, for a private run, one whose rows meet.
+    """Return the recipe's base model, after refusing one that lacks the layers that are to be trained, or of another chat template, and, for a private run, one whose rows meet.
 
-    Raises: ModelUnknown, ModelBroken, BadValue, RowsMeet.
+    Raises: ModelUnknown, ModelBroken, LayersUnfit, BadValue, RowsMeet.
     """
     model = models.verify(recipe.model, kind="decoder")
     if recipe.template:
@@ -201,6 +204,7 @@ def model_of(recipe: Recipe) -> ModelEntry:
         config = model.open().config
         if key := router_key(config) or rotary_key(config):
             raise RowsMeet(key=key)
+    adapter.predict(model.open(), recipe.order.train)
     return model
 
 

@@ -62,6 +62,8 @@ class _Given:
 
 
 V = TypeVar("V")
+_OF_RECIPES = "model_name_or_path"  # the key that every LLaMA-Factory recipe has, and no config of Axolotl
+_ALIKE = 0.7  # how much of two keys must agree for one to be a misspelling of the other
 _Rule = Callable[[Any, _Given], Outcome]
 _ASKED_NOT = Text("it asks for nothing", "未要求任何内容")
 _UNHEARD = Text("there are no held-out rows", "没有留出行")
@@ -390,6 +392,8 @@ def imported(config: Mapping[str, Any], *, dataset: str | None = None, eval_data
 
     Raises: UnknownKey; BadValue, by the names of Axolotl.
     """
+    if _OF_RECIPES in config:
+        raise UnknownKey(key=_OF_RECIPES, nearest="")
     for key in _NUMBERS:
         if not isinstance(config.get(key, 0), int | float | None):
             raise BadValue(key=key, problem=t("it is a number", "应为数字"))
@@ -430,7 +434,7 @@ def _outcomes(key: str, value: object, given: _Given) -> Iterator[Outcome]:
 
 def _known(key: str, known: Mapping[str, V], *, where: str = "") -> V:
     if key not in known:
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(key, known, n=1, cutoff=_ALIKE)
         raise UnknownKey(key=f"{where}{key}", nearest=nearest[0] if nearest else "")
     return known[key]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ringfence.core.errors import AdapterUnexpected, ModelUnsupported, UnsafeFile
+from ringfence.core.errors import AdapterUnexpected, LayersUnfit, ModelUnsupported, UnsafeFile
 from ringfence.core.text import t
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import TensorInfo, parse_header
@@ -31,26 +31,30 @@ _MATRIX = 2  # dimensions of a linear layer's weight
 def layer_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) -> list[str]:
     """Return the full names of the linear layers that get an adapter, sorted; `shapes` maps weight names to shapes.
 
-    Raises: ModelUnsupported when a name or layer of the settings is not in the model.
+    Raises: LayersUnfit when a name or layer of the settings is not in the model; ModelUnsupported when it has none.
     """
     linear = _linear(shapes)
+    key = "oft_target" if settings.method == _OFT else "lora_target"
     target = settings.oft_target if settings.method == _OFT else settings.lora_target
     if target != ("all",):
         known = {_last(name) for name in linear}
         if unknown := sorted(set(target) - known):
-            raise ModelUnsupported(
+            raise LayersUnfit(
+                key=key,
                 problem=t(
                     "it has no linear layer called {unknown}; it has {known}",
                     "没有名为 {unknown} 的线性层；有 {known}",
                     unknown=", ".join(unknown),
                     known=", ".join(sorted(known)),
-                )
+                ),
             )
         linear = [name for name in linear if _last(name) in target]
     if settings.layers_to_transform is not None:
         layers = {_layer(name) for name in linear}
         if missing := sorted(set(settings.layers_to_transform) - layers):
-            raise ModelUnsupported(problem=t("it has no layer {missing}", "没有第 {missing} 层", missing=", ".join(map(str, missing))))
+            told = {"missing": ", ".join(map(str, missing)), "first": min(layers), "last": max(layers)}
+            problem = t("it has no layer {missing}; it has {first} to {last}", "没有第 {missing} 层；有第 {first} 至 {last} 层", **told)
+            raise LayersUnfit(key="layers_to_transform", problem=problem)
         linear = [name for name in linear if _layer(name) in settings.layers_to_transform]
     if not linear:
         raise ModelUnsupported(problem=t("it has no linear layer to adapt", "没有可适配的线性层"))
@@ -71,22 +75,23 @@ def projected_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettin
 
     `galore_target` names layers, or what they are parts of, such as `mlp`.
 
-    Raises: ModelUnsupported for a part that is not trained, or a rank that would leave a gradient as it is.
+    Raises: LayersUnfit for a part that is not trained, or a rank that would leave a gradient as it is.
     """
     if not settings.use_galore:
         return []
     linear = _linear(shapes)
     target = set(settings.galore_target) - {"all"}
-    _refuse_strangers(target, {part for name in linear for part in name.split(".")})
+    _refuse_strangers("galore_target", target, {part for name in linear for part in name.split(".")})
     names = [f"{name}.weight" for name in linear if not target or target.intersection(name.split("."))]
     if wide := next((name for name in names if min(shapes[name]) <= settings.galore_rank), None):
         told = {"layer": _last(wide.removesuffix(".weight")), "side": min(shapes[wide]), "rank": settings.galore_rank}
-        raise ModelUnsupported(
+        raise LayersUnfit(
+            key="galore_rank",
             problem=t(
                 "{layer} has a side of {side}: galore_rank {rank} would project nothing away",
                 "{layer} 的一边为 {side}：galore_rank {rank} 不会投影掉任何内容",
                 **told,
-            )
+            ),
         )
     return sorted(names)
 
@@ -97,7 +102,7 @@ def own_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) ->
     Freeze tuning means what it does in LLaMA-Factory: the last `freeze_trainable_layers` layers, or the first ones where the number is below zero; in
     them `freeze_trainable_modules`; and outside of all layers `freeze_extra_modules`.
 
-    Raises: ModelUnsupported when a name of the settings is not in the model.
+    Raises: LayersUnfit when a name of the settings is not in the model.
     """
     if settings.method == "full.v1":
         return sorted(shapes)
@@ -106,8 +111,8 @@ def own_names(shapes: Mapping[str, tuple[int, ...]], settings: TrainSettings) ->
     chosen = set(layers[-count:] if count > 0 else layers[:-count])
     inside = {name: _part(name) for name in shapes if _layer(name) >= 0}
     outside = {name: _part(name) for name in shapes if _layer(name) < 0}
-    _refuse_strangers(set(settings.freeze_trainable_modules) - {"all"}, set(inside.values()))
-    _refuse_strangers(set(settings.freeze_extra_modules), set(outside.values()))
+    _refuse_strangers("freeze_trainable_modules", set(settings.freeze_trainable_modules) - {"all"}, set(inside.values()))
+    _refuse_strangers("freeze_extra_modules", set(settings.freeze_extra_modules), set(outside.values()))
     modules = settings.freeze_trainable_modules
     found = [name for name, part in inside.items() if _layer(name) in chosen and (modules == ("all",) or part in modules)]
     return sorted([*found, *(name for name, part in outside.items() if part in settings.freeze_extra_modules)])
@@ -119,18 +124,17 @@ def _part(name: str) -> str:
     return name[found.end() :].partition(".")[0] if found else name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
 
 
-def _refuse_strangers(asked: set[str], known: set[str]) -> None:
+def _refuse_strangers(key: str, asked: set[str], known: set[str]) -> None:
     if unknown := sorted(asked - known):
         told = {"unknown": ", ".join(unknown), "known": ", ".join(sorted(known))}
-        raise ModelUnsupported(
-            problem=t("it has no module called {unknown}; it has {known}", "没有名为 {unknown} 的模块；有 {known}", **told)
-        )
+        problem = t("it has no module called {unknown}; it has {known}", "没有名为 {unknown} 的模块；有 {known}", **told)
+        raise LayersUnfit(key=key, problem=problem)
 
 
 def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int, ...]]:
     """Return name and shape of every tensor that training writes, from the headers of the base model.
 
-    Raises: ModelUnsupported.
+    Raises: LayersUnfit, ModelUnsupported.
     """
     settings = settings.saved
     shapes = {name: info.shape for name, info in model.weights.items()}
@@ -158,14 +162,13 @@ def predict(model: ModelFolder, settings: TrainSettings) -> dict[str, tuple[int,
 def _rotations(name: str, columns: int, settings: TrainSettings) -> tuple[int, int]:
     """Return (blocks, numbers of one) of the rotation of a layer's inputs: a skew-symmetric matrix for each block.
 
-    Raises: ModelUnsupported.
+    Raises: LayersUnfit.
     """
     size = settings.oft_block_size or columns // settings.oft_rank
     if columns % (settings.oft_rank or size) or size < _MATRIX:
         told = {"layer": _last(name), "inputs": columns, "by": settings.oft_rank or size}
-        raise ModelUnsupported(
-            problem=t("{layer} has {inputs} inputs, which {by} does not divide", "{layer} 有 {inputs} 个输入，不能被 {by} 整除", **told)
-        )
+        problem = t("{layer} has {inputs} inputs, which {by} does not divide", "{layer} 有 {inputs} 个输入，不能被 {by} 整除", **told)
+        raise LayersUnfit(key="oft_rank" if settings.oft_rank else "oft_block_size", problem=problem)
     return columns // size, size * (size - 1) // 2
 
 

@@ -9,7 +9,7 @@ from ringfence.core.errors import BadValue, UnknownKey
 from ringfence.core.text import choose
 from ringfence.recipe.axolotl import AXOLOTL, imported
 from ringfence.recipe.axolotl_keys import FIXED, OF_SETS
-from ringfence.recipe.read import load, read, recipe_of
+from ringfence.recipe.read import judge, load, read, recipe_of
 from ringfence.train.settings import TrainSettings
 
 LEAST = {"base_model": "smollm2", "datasets": [{"path": "rows/notes.jsonl"}], "adapter": "lora", "learning_rate": 1e-4}
@@ -488,3 +488,12 @@ def test_another_loss_of_rewards_is_refused(changes):
     one = outcome(key, reward_model=True, **changes)
     assert (one.treatment, one.to) == ("refused", {})
     assert "margin" in one.why
+
+
+def test_a_recipe_of_llama_factory_is_no_config_of_axolotl():
+    with pytest.raises(UnknownKey, match=r"LLaMA-Factory recipe.*ringfence recipe check FILE"):
+        imported({"stage": "sft", "model_name_or_path": "smollm2", "dataset": "clinic"})
+    with pytest.raises(UnknownKey, match=r"Axolotl config.*ringfence recipe import FILE"):
+        judge({"base_model": "smollm2", "sequence_len": 512})
+    with pytest.raises(UnknownKey, match="no key has a similar name"):
+        imported({"base_model": "smollm2", "overwrite_output_dir": True})

@@ -10,7 +10,7 @@ import torch
 from galore_torch import GaLoreAdamW
 from pydantic import ValidationError
 
-from ringfence.core.errors import ModelUnsupported
+from ringfence.core.errors import LayersUnfit
 from ringfence.models.folder import check_folder
 from ringfence.privacy.plan import DPPlan
 from ringfence.train.adapter import predict, projected_names
@@ -109,7 +109,7 @@ def test_layers_are_named_as_adapters_name_them(tiny_folder):
 
 @pytest.mark.parametrize(("changes", "why"), [({"galore_target": ("c_attn",)}, "c_attn"), ({"galore_rank": 32}, "k_proj has a side of 32")])
 def test_what_does_not_fit_the_model_is_refused_by_the_host(tiny_folder, changes, why):
-    with pytest.raises(ModelUnsupported, match=why):
+    with pytest.raises(LayersUnfit, match=why):
         predict(check_folder(tiny_folder), with_settings(**changes))
     assert predict(check_folder(tiny_folder), SETTINGS)
 

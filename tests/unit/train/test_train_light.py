@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ringfence.core.errors import AdapterUnexpected, DeviceMissing, ModelUnsupported
+from ringfence.core.errors import AdapterUnexpected, DeviceMissing, LayersUnfit
 from ringfence.models.folder import ModelFolder
 from ringfence.models.header import TensorInfo
 from ringfence.train import adapter
@@ -70,7 +70,8 @@ def test_targets_and_layers_narrow_the_adapter():
 
 @pytest.mark.parametrize("change", [{"lora_target": ("c_attn",)}, {"layers_to_transform": (3,)}])
 def test_names_and_layers_that_the_model_lacks_are_refused(change):
-    with pytest.raises(ModelUnsupported):
+    (key,) = change
+    with pytest.raises(LayersUnfit, match=rf"(?s){key} does not fit.* it has (?:down_proj|0 to 2).*do: correct {key}"):
         adapter.predict(MODEL, TrainSettings(**change))
 
 
@@ -174,7 +175,7 @@ def test_a_rotation_has_a_skew_symmetric_matrix_for_each_block():
     assert predicted["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (4, 6)
     by_number = adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=0, oft_rank=2, oft_target=("q_proj", "down_proj")))
     assert by_number["base_model.model.model.layers.2.mlp.down_proj.oft_R.weight"] == (2, 28)
-    with pytest.raises(ModelUnsupported, match="does not divide"):
+    with pytest.raises(LayersUnfit, match=r"oft_block_size .* does not divide"):
         adapter.predict(MODEL, TrainSettings(method="oft.v1", oft_block_size=3))
 
 
@@ -201,5 +202,5 @@ def test_full_tuning_leaves_every_weight_once():
 
 @pytest.mark.parametrize("changes", [{"freeze_trainable_modules": ("mpl",)}, {"freeze_extra_modules": ("emb",)}])
 def test_a_module_that_is_not_there_is_named(changes):
-    with pytest.raises(ModelUnsupported, match=next(iter(changes.values()))[0]):
+    with pytest.raises(LayersUnfit, match=next(iter(changes.values()))[0]):
         adapter.predict(MODEL, TrainSettings(method="freeze.v1", **changes))
