@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ringfence.cli.main import run
+from ringfence.flows.policy import set_policy
 from ringfence.workspace.fsck import fsck
-from tests.flows.conftest import RECIPE, notes, reopen, write_rows
+from tests.flows.conftest import PASSPHRASE, RECIPE, anything_goes, import_notes, notes, reopen, write_rows
 
 
 @pytest.fixture
@@ -134,6 +136,18 @@ def test_recipes(ready, tmp_path, change, code):
     path = tmp_path / "r.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, **change}))
     assert ready("train", path) == (2, code)
+
+
+def test_layers_that_the_model_lacks_refuse_a_dry_run_before_anything_is_timed(space, tmp_path, recipe, capsys):
+    set_policy(space, anything_goes())
+    import_notes(space, tmp_path, notes(4))
+    (tmp_path / "word").write_text(PASSPHRASE)
+    path = recipe(lora_target="q_proj,foo_proj")
+    assert run(["--passphrase-file", str(tmp_path / "word"), "-w", str(space.path), "train", str(path), "--dry-run"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "RF-MODEL-009" in said
+    assert "no linear layer called foo_proj; it has down_proj" in said
+    assert "timing" not in said
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [", "a: 1\na: 2\n", "\x00"])
