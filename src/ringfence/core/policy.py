@@ -303,9 +303,8 @@ def _admits(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> bool:
     return old is not None and (new is None or not set(new) <= set(old))
 
 
-_WIDER: Mapping[
-    str, Callable[[Any, Any], bool]
-] = {  # whether the second value of a key allows more than the first; release limits have STRICTER
+# Whether the second value of a key allows more than the first; limits of a release have STRICTER.
+_WIDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "parts": lambda old, new: not set(old) <= set(new),
     "profiles": _admits,
     "survivors": _above,
