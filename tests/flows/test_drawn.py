@@ -65,7 +65,7 @@ def test_what_is_missing_is_said_before_any_work(space, tmp_path, recipe, monkey
         train(space, plan.shared_by(2))
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "datasets" else object())
     for work in (train, price):
-        with pytest.raises(EngineMissing, match=r"stage: grpo needs .* datasets\n.*ringfence\[rl\]"):
+        with pytest.raises(EngineMissing, match=r"stage: grpo needs .* datasets\n.*\.\[rl\]"):
             work(space, plan)
     assert "train" not in {run.intent.arrow for run in space.state.runs.values()}
 

@@ -44,7 +44,7 @@ def test_a_tagger_without_its_library_names_the_extra(space, cli, tmp_path, with
     assert (code, answer["error"]["code"]) == (2, "RF-DEID-060")
     assert tagger in answer["error"]["message"]
     assert library in answer["error"]["message"]
-    assert f"ringfence[{extra}]" in answer["error"]["remedy"]
+    assert f"'.[{extra}]'" in answer["error"]["remedy"]
     assert reopen(space.path).ledger.size == size
     if tagger == "en-names.v1":
         assert cli("deid", "clinic", "--without", tagger, workspace=space.path)[0] == 0

@@ -133,6 +133,6 @@ def test_what_is_missing_is_said_before_any_work(quantised, monkeypatch):
         lambda: chat_flow.from_workspace(space, run_id),
         lambda: chat_flow.from_workspace(space, "q"),
     ):
-        with pytest.raises(LowMemoryMissing, match=r"ringfence\[low-memory\]"):
+        with pytest.raises(LowMemoryMissing, match=r"\.\[low-memory\]"):
             work()
     assert len(space.state.runs) == before

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 _COLUMNS = 8_192  # that are converted to float64 at a time
-_NARROW = 16  # columns: above, writing the result the other way round costs more than it saves
 
 
 class Factors(NamedTuple):
@@ -43,10 +42,8 @@ class Factors(NamedTuple):
 
     def product(self, outputs: int) -> Tensor:
         """Return the gradient of every row [batch, outputs, in]; float32 or wider where many positions may choose one row of the weight."""
-        if not self.chooses and self.right.shape[-1] > _NARROW:
+        if not self.chooses:
             return torch.bmm(self.left.transpose(1, 2), self.right)
-        if not self.chooses:  # kernels for a result of few columns are slow, on some processors by a factor of four
-            return torch.bmm(self.right.transpose(1, 2), self.left).transpose(1, 2).contiguous()
         batch, _, inputs = self.right.shape
         found = torch.zeros(batch * outputs, inputs, dtype=wide(self.right), device=self.right.device)
         where = self.left + outputs * torch.arange(batch, device=self.left.device)[:, None]

@@ -183,6 +183,8 @@ def judge(document: Mapping[str, Any]) -> list[Line]:
 
 def _line(key: str, document: Mapping[str, Any]) -> Line:
     value = document[key]
+    if key in UnknownKey.of_others and key not in KEYS:
+        return Line(key, "refused", UnknownKey.of_others[key].show())
     if key not in KEYS:
         nearest = _nearest(key)
         did_you_mean = t("; did you mean {nearest}?", "；是否指 {nearest}？", nearest=nearest) if nearest else ""

@@ -34,7 +34,7 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]  # torch is untyp
     ) -> Tensor:
         """Return [batch, ..., out]. x: [batch, ..., in].  a: [rank, in].  b: [out, rank].  tellers: who is told instead of a and b."""
         flat = x.reshape(-1, x.shape[-1])
-        low = _thin(a, flat).mul_(scale)  # [n, rank]
+        low = (flat @ a.T).mul_(scale)  # [n, rank]
         out = functional.linear(flat, layer.weight, layer.bias).addmm_(low, b.T)
         ctx.save_for_backward(x, low, layer.weight, a, b)
         ctx.scale, ctx.tellers = scale, tellers
@@ -46,25 +46,17 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]  # torch is untyp
         """Return the gradients of x, a and b. slope: [batch, ..., out]."""
         x, low, weight, a, b = ctx.saved_tensors
         flat = slope.reshape(-1, slope.shape[-1])
-        back = _thin(b.T, flat).mul_(ctx.scale)  # [n, rank]
+        back = (flat @ b).mul_(ctx.scale)  # [n, rank]
         of_x = (flat @ weight).addmm_(back, a).view_as(x) if ctx.needs_input_grad[0] else None
         of_a = _gradient(back, x.reshape(-1, x.shape[-1]), len(x), ctx.tellers[0]) if ctx.needs_input_grad[2] else None
         of_b = _gradient(flat, low, len(x), ctx.tellers[1]) if ctx.needs_input_grad[3] else None
         return of_x, None, of_a, of_b, None, None
 
 
-def _thin(matrix: Tensor, x: Tensor) -> Tensor:
-    """Return x · matrixᵀ, [n, rank]. Kernels for a result of few columns are slow, on some processors by a factor of four: here they are rows first.
-
-    matrix: [rank, features].  x: [n, features].
-    """
-    return (matrix @ x.T).T
-
-
 def _gradient(left: Tensor, right: Tensor, batch: int, teller: Told | None) -> Tensor | None:
     """Return leftᵀ · right, or tell what each row adds to it. left: [n, out].  right: [n, in]."""
     if teller is None:
-        return left.T @ right if left.shape[1] < right.shape[1] else _thin(right.T, left.T)
+        return left.T @ right
     teller.collector.take(teller.names["weight"], Factors(left.view(batch, -1, left.shape[-1]), right.view(batch, -1, right.shape[-1])))
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -493,7 +495,9 @@ def test_another_loss_of_rewards_is_refused(changes):
 def test_a_recipe_of_llama_factory_is_no_config_of_axolotl():
     with pytest.raises(UnknownKey, match=r"LLaMA-Factory recipe.*ringfence recipe check FILE"):
         imported({"stage": "sft", "model_name_or_path": "smollm2", "dataset": "clinic"})
+    config = {"base_model": "smollm2", "sequence_len": 512}
+    assert re.search(r"Axolotl config.*ringfence recipe import FILE", judge(config)[0].why)
     with pytest.raises(UnknownKey, match=r"Axolotl config.*ringfence recipe import FILE"):
-        judge({"base_model": "smollm2", "sequence_len": 512})
+        recipe_of(config)
     with pytest.raises(UnknownKey, match="no key has a similar name"):
         imported({"base_model": "smollm2", "overwrite_output_dir": True})
