@@ -47,7 +47,7 @@ def replaying(tmp_path_factory, model_store):
     space = init(folder / "ws", SECRET)
     import_notes(space, folder, rows())
     set_policy(space, anything_goes())
-    changes = {"lora_rank": 8, "learning_rate": 2e-2, "max_steps": 150, "per_device_train_batch_size": 8}
+    changes = {"lora_rank": 8, "learning_rate": 1e-2, "max_steps": 200, "per_device_train_batch_size": 8}
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, **changes, "audit": {"secrets": 2, "in_out": 4, "exceed_cap": True}}), encoding="utf-8")
     run = train(space, read(path)).committed.run
