@@ -65,7 +65,14 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help=t("Recipe (Y
         words = _words()
         rows = [[line.key, str(document.get(line.key, "")), words[line.treatment], line.why] for line in lines]
         table("", [t("key", "键"), t("value", "值"), t("treatment", "处理"), t("why", "原因")], rows)
-        say(_refusal(len(bad)) if bad else t("✔ the recipe can be trained", "✔ 配方可以训练"))
+        say(
+            _refusal(len(bad))
+            if bad
+            else t(
+                "✔ every key is understood; model, sets and policy are asked by ringfence train FILE --dry-run",
+                "✔ 每个键都能理解；模型、数据集与策略由 ringfence train FILE --dry-run 核对",
+            )
+        )
 
     emit({"keys": [{"key": line.key, "treatment": line.treatment, "why": line.why} for line in lines], "ok": not bad}, show)
     return 2 if bad else 0
