@@ -166,7 +166,9 @@ def test_a_private_release_whose_guard_tells_members_from_others_ends_every_boun
 def test_people_whose_rows_choose_the_weights_of_an_ordinary_run_are_told_of_in_its_release(space, tmp_path, recipe, choice):
     import_notes(space, tmp_path, label="internal")
     import_notes(space, tmp_path, notes(140)[100:], name="ward")
-    set_policy(space, POLICY)
+    set_policy(
+        space, POLICY.model_copy(update={"budget": None})
+    )  # or the bound of "clinic" would end, too, that no private run has promised
     ran(space, granted=1, name="ward", end="failed")
     path = recipe(eval_dataset="ward", eval_strategy="steps", eval_steps=1, max_steps=2, **(choice or {}))
     trained = train(space, read(path)).committed
@@ -277,6 +279,19 @@ def test_no_ordinary_run_on_frozen_people_is_released_and_the_refusal_is_on_reco
         release(space, copy[1], name="second")
     assert not (space.path / "releases" / "second").exists()
     assert [run.code for run in space.state.runs.values() if run.intent.arrow == "release"][-1] == "RF-DP-009"
+
+
+def test_an_ordinary_run_ends_the_bound_that_a_policy_has_in_force_before_any_private_run(clinic):
+    kinds = {"kind": "adapter", "stage": "adapter", "name": "clinic", "label": "internal", "origin": clinic.state.resolve("clinic").origin}
+    made = Made(role="adapter", digest="a" * 64, manifest="0" * 64, slot="0" * 32, **kinds)
+    ordinary = {"run": "train-0123456789ab", "arrow": "train"}
+    with clinic.locked():
+        clinic.record(Intent(name="clinic", inputs={"set": clinic.state.resolve("clinic").made.digest}, settings="0" * 64, **ordinary))
+        clinic.record(Outcome(made=(made,), statement="0" * 64, **ordinary))
+    thing = clinic.state.things["a" * 64]
+    assert releasing._voids(clinic, thing)
+    set_policy(clinic, POLICY.model_copy(update={"budget": None}))
+    assert not releasing._voids(clinic, thing)  # neither a limit nor a private run: nobody was promised anything
 
 
 def test_what_a_private_run_had_made_before_may_still_be_released(clinic):

@@ -18,6 +18,7 @@ from ringfence.core.text import t
 S = TypeVar("S", bound=Settings)
 C = TypeVar("C", bound=str)
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")  # of a recipe; inside a block, after the block's and a dot
 _FEWEST = 2  # values of a sweep
 _OPTIONS = {"mapping": "map", "id_column": "id"}  # by field, where the two differ
 
@@ -92,13 +93,13 @@ def name_of(text: str, verb: str) -> str:
 
 
 def override(text: str, verb: str) -> tuple[str, Any]:
-    """Return key and value of `key=value`, the value read as YAML.
+    """Return key and value of `key=value` or `block.key=value`, the value read as YAML.
 
     Raises: BadArgument.
     """
     key, equals, value = text.partition("=")
-    if not equals or not re.fullmatch(r"[a-z0-9_]+", key):
-        how = t("write key=value; a key inside a block only in the file", "请写成 键=值；块内的键只能写在文件中")
+    if not equals or not _KEY.fullmatch(key):
+        how = t("write key=value; a key inside a block as block.key=value", "请写成 键=值；块内的键写成 块.键=值")
         raise BadArgument(option=text, problem=how, verb=verb)
     if not value.strip():
         raise BadArgument(option=text, problem=t("it has no value; null means none", "没有值；null 表示空"), verb=verb)
@@ -113,7 +114,7 @@ def swept(text: str, verb: str) -> tuple[str, list[tuple[str, Any]]]:
     import yaml
 
     key, equals, values = text.partition("=")
-    if not equals or not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", key):
+    if not equals or not _KEY.fullmatch(key):
         how = t("write key=value,value; a key inside a block as block.key", "请写成 键=值,值；块内的键写成 块.键")
         raise BadArgument(option="--sweep", problem=how, verb=verb)
     listed = f"[{values}]"

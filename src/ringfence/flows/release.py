@@ -212,11 +212,13 @@ def _refuse_frozen(space: Workspace, thing: Thing, *, guard: bool = False) -> No
 
 
 def _voids(space: Workspace, thing: Thing, *, guard: bool = False) -> bool:
-    """Return True for a release that nothing bounds, of people about whom private runs have made a promise that still holds over their lifetime."""
+    """Return True for a release that nothing bounds, of people whose lifetime bound still holds: private runs promised it, or the policy has one in force."""
     accounts, runs = space.state.accounts, space.state.runs
+    if _is_bounded(space, thing, guard=guard):
+        return False
     touched = [account for one in decisive(space, thing) for account in accounts.of(one.origin)]
-    promised = [one for one in accounts.roots(touched) if charges(runs.values(), accounts.group(one))[0]]
-    if _is_bounded(space, thing, guard=guard) or not promised:
+    promised = [one for one in accounts.roots(touched) if space.policy().budget or charges(runs.values(), accounts.group(one))[0]]
+    if not promised:
         return False
     from ringfence.flows.budget import account_at  # noqa: PLC0415  heavy: where nothing private was spent, no accountant is needed
 

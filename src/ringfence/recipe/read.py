@@ -135,11 +135,36 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9
 
 
 def read(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Return the recipe of a YAML file; `overrides` (key=value on the command line) win.
+    """Return the recipe of a YAML file; `overrides` (key=value on the command line, or block.key=value) win.
 
     Raises: RecipeUnreadable, UnknownKey, RefusedKey, BadValue.
     """
-    return recipe_of({**load(path), **(overrides or {})})
+    return recipe_of(document_of(path, overrides))
+
+
+def document_of(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the mapping of a YAML file with `overrides` in their places.
+
+    Raises: RecipeUnreadable; BadValue for a key inside of what is no block.
+    """
+    document = load(path)
+    for key, value in (overrides or {}).items():
+        document = with_value(document, key, value)
+    return document
+
+
+def with_value(document: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Return the document with a value in the place of a key; one inside a block has a dot: privacy.epsilon.
+
+    Raises: BadValue where what should be a block is none.
+    """
+    name, dot, rest = key.partition(".")
+    if not dot:
+        return {**document, name: value}
+    block = document.get(name) or {}
+    if not isinstance(block, dict):
+        raise BadValue(key=name, problem=t("it is no block, so it has no {key}", "它不是块，没有 {key}", key=rest))
+    return {**document, name: with_value(block, rest, value)}
 
 
 def recipe_of(document: Mapping[str, Any]) -> Recipe:

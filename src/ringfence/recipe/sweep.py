@@ -10,7 +10,7 @@ from typing import Any
 from ringfence.core.errors import BadValue
 from ringfence.core.text import t
 from ringfence.recipe.drawn import DRAWING
-from ringfence.recipe.read import Recipe, load, recipe_of
+from ringfence.recipe.read import Recipe, document_of, recipe_of, with_value
 from ringfence.train.settings import Cut
 
 EPSILON = "privacy.epsilon"
@@ -54,7 +54,7 @@ def sweep(path: Path, key: str, values: Sequence[tuple[str, object]], overrides:
     """
     if key in _SCALES:
         raise BadValue(key=key, problem=t("its values have losses that cannot be compared with each other", "其各取值的损失不可相互比较"))
-    document = {**load(path), **(overrides or {})}
+    document = document_of(path, overrides)
     if document.get("stage") in DRAWING:  # before it is asked for rows that such a run would not read
         raise BadValue(
             key="stage",
@@ -101,10 +101,4 @@ def _with(document: Mapping[str, Any], key: str, value: object) -> dict[str, Any
     """Return the document with a value in the place of a key."""
     if key == EPSILON and value in (ORDINARY, None):
         return {name: block for name, block in document.items() if name != "privacy"} | _rate_beside(document)
-    name, dot, rest = key.partition(".")
-    if not dot:
-        return {**document, name: value}
-    block = document.get(name) or {}
-    if not isinstance(block, dict):
-        raise BadValue(key=name, problem=t("it is no block, so it has no {key}", "它不是块，没有 {key}", key=rest))
-    return {**document, name: _with(block, rest, value)}
+    return with_value(document, key, value)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ringfence.cli.parse import override
-from ringfence.core.errors import BadArgument, BadValue, RefusedKey
+from ringfence.core.errors import BadArgument, BadValue, RefusedKey, UnknownKey
 from ringfence.recipe.read import judge, read
 
 
@@ -47,6 +47,25 @@ def test_a_digest_that_looks_like_a_number_is_a_name(tmp_path, digits):
     for key in ("model_name_or_path", "dataset", "eval_dataset"):
         assert override(f"{key}={digits}", "train") == (key, digits)
     assert override("eval_dataset=null", "train") == ("eval_dataset", None)
+
+
+def test_a_key_of_a_block_is_overridden_alone_and_makes_the_block_where_there_is_none(tmp_path):
+    path = tmp_path / "r.yaml"
+    plain = "model_name_or_path: smollm2\ndataset: notes\n"
+    lines = [override(text, "train") for text in ("privacy.epsilon=3", "privacy.delta=1e-6")]
+    path.write_text(plain + "privacy: {epsilon: 8, delta: 1e-5, unit: patient_id}\n")
+    found = read(path, dict(lines[:1])).privacy
+    assert (found.epsilon, found.delta, found.unit) == (3, 1e-5, "patient_id")
+    path.write_text(plain)
+    found = read(path, dict(lines)).privacy
+    assert (found.epsilon, found.delta) == (3, 1e-6)
+    with pytest.raises(UnknownKey, match="privacy"):
+        read(path, {"privaci.epsilon": 3})
+    with pytest.raises(BadValue, match="dataset"):
+        read(path, {"dataset.name": "notes"})
+    for text in ("privacy.=3", ".epsilon=3", "privacy..epsilon=3", "Privacy.epsilon=3"):
+        with pytest.raises(BadArgument, match=r"block\.key=value"):
+            override(text, "train")
 
 
 def test_several_sets_are_named_with_commas(tmp_path):

@@ -173,20 +173,20 @@ def _say_told(told: Run | None) -> None:
 def _voiding(*, is_done: bool, guard: bool) -> str:
     if guard and is_done:
         return t(
-            "! it is out with a replay guard, which tells who is in the set: the lifetime bound of the private runs on the same people is void from here on",
+            "! it is out with a replay guard, which tells who is in the set: the lifetime bound of private runs on the same people is void from here on",
             "! 已带复现防护放行，而防护会透露谁在数据集中：同一批人的隐私运行的终身上限自此失效",
         )
     if guard:
         return t(
-            "! a replay guard tells who is in the set: with it, this release would void the lifetime bound of the private runs on the same people, for good",
+            "! a replay guard tells who is in the set: with it, this release would void the lifetime bound of private runs on the same people, for good",
             "! 复现防护会透露谁在数据集中：带防护放行会使同一批人的隐私运行的终身上限永久失效",
         )
     if is_done:
         return t(
-            "! an ordinary run is out: the lifetime bound of the private runs on the same people is void from here on",
+            "! an ordinary run is out: the lifetime bound of private runs on the same people is void from here on",
             "! 普通运行已放行：同一批人的隐私运行的终身上限自此失效",
         )
     return t(
-        "! this is an ordinary run: its release would void the lifetime bound of the private runs on the same people, for good",
+        "! this is an ordinary run: its release would void the lifetime bound of private runs on the same people, for good",
         "! 这是普通运行：放行它会使同一批人的隐私运行的终身上限永久失效",
     )

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "train",
         help=t(
-            "Fine-tune a base model on a set that the policy admits. The recipe is LLaMA-Factory's YAML; key=value overrides it.\n\n"
+            "Fine-tune a base model on a set that the policy admits. The recipe is LLaMA-Factory's YAML; key=value overrides it, block.key=value a key of a block.\n\n"
             "Examples:\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
             "  ringfence train clinic.yaml --processes 4 --shard\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
             "Ctrl-C saves a checkpoint and stops; ringfence run resume goes on with the same losses (a run of grpo or rloo keeps no checkpoint and starts anew).\n\n"
             "A sweep trains once for each value of one key and compares the losses on held-out rows; every private run is charged. "
             "The same command again makes only what is missing, and prints the table.",
-            "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖。\n\n"
+            "在策略允许的数据集上微调基础模型。配方即 LLaMA-Factory 的 YAML；key=value 可覆盖，块内的键写成 block.key=value。\n\n"
             "示例：\n\n  ringfence train clinic.yaml --dry-run\n\n  ringfence train clinic.yaml max_steps=60 --detach\n\n"
             "  ringfence train clinic.yaml --processes 4 --shard\n\n"
             "  ringfence train clinic.yaml --sweep privacy.epsilon=1,3,8,none --html frontier.html\n\n"
